@@ -1,0 +1,67 @@
+# One command each; every target sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMO   := .demo
+PYTEST := $(BIN)/python -m pytest -q
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab test check unit integration notebooks browser bench format starter clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY)  ## make .venv with everything that is pinned in constraints.txt
+
+$(READY): pyproject.toml constraints.txt bootstrap.py
+	@$(PYTHON) bootstrap.py $(VENV)
+	@touch $(READY)
+
+demo: $(READY)  ## the tour: pictures from the starter model, kept and found again
+	@echo "== demo: making pictures with the starter model in $(DEMO)/"
+	@$(BIN)/mysticanvas demo --home $(DEMO)/home --output $(DEMO)
+	@echo "The notebook: make lab (opens JupyterLab on notebooks/01_quickstart.ipynb)"
+
+lab: $(READY)  ## open JupyterLab on the quickstart notebook
+	@$(BIN)/python -m jupyterlab notebooks/01_quickstart.ipynb $(LAB)
+
+test: check unit integration notebooks browser  ## everything, quick tests first
+	@echo "== test: all green"
+
+check: $(READY)  ## format, lint, types and the direction of imports
+	@echo "== check: ruff, mypy, import-linter"
+	@$(BIN)/ruff format --check -q . || (echo "run: make format"; exit 1)
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || (cat $(VENV)/imports.log; exit 1)
+
+unit: $(READY)
+	@echo "== test: units, migrations and contracts"
+	@$(PYTEST) tests/architecture tests/unit tests/migrations tests/contract
+
+integration: $(READY)
+	@echo "== test: all processes together"
+	@$(PYTEST) tests/integration
+
+notebooks: $(READY)
+	@echo "== test: notebooks, cell by cell"
+	@$(BIN)/python notebooks/check.py
+
+browser: $(READY)
+	@echo "== test: JupyterLab in Chromium"
+	@if $(BIN)/python tests/browser/chromium.py; then $(PYTEST) tests/browser; else \
+	  echo "left out: no Chromium here. On Debian or Ubuntu: sudo apt-get install chromium"; fi
+
+bench: $(READY)  ## the README's figures; keep the machine idle meanwhile
+	@$(BIN)/python -m benchmarks
+
+starter: $(READY)  ## train the starter image model (hours; can be stopped and resumed)
+	@$(BIN)/python data/starter/image/train.py
+
+format: $(READY)  ## put the code in its form
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+clean:  ## remove .venv, the demo's home and all caches
+	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""Makes the virtual environment: `python bootstrap.py FOLDER`. Standard library only.
+
+Says what it is doing, and names what the system lacks together with the command that installs it.
+"""
+
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+ROOT = Path(__file__).resolve().parent
+PIP = "pip==26.0"
+
+
+def main() -> int:
+    target = Path(sys.argv[1])
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        other = next(
+            (
+                name
+                for minor in range(NEWEST[1], OLDEST[1] - 1, -1)
+                if shutil.which(name := f"python3.{minor}")
+            ),
+            None,
+        )
+        if other:
+            return subprocess.call([other, __file__, *sys.argv[1:]])
+        return lacks(
+            f"Python 3.11 to 3.13 (this is {platform.python_version()})",
+            "sudo apt-get install python3.11 python3.11-venv",
+        )
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        version = sysconfig.get_python_version()
+        return lacks("Python's venv module", f"sudo apt-get install python{version}-venv")
+    python = target / "bin" / "python"
+    if not python.exists():
+        say(f"making {target} with Python {platform.python_version()}")
+        run(sys.executable, "-m", "venv", str(target))
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, PIP)
+    say("installing the pinned packages (the largest is torch; a few minutes the first time)")
+    run(
+        *pip,
+        "--constraint",
+        str(ROOT / "constraints.txt"),
+        "--editable",
+        f"{ROOT}[lab]",
+        "--group",
+        f"{ROOT / 'pyproject.toml'}:dev",
+    )
+    say("ready")
+    return 0
+
+
+def say(text: str) -> None:
+    print(f"== set-up: {text}", flush=True)
+
+
+def lacks(what: str, command: str) -> int:
+    say(f"missing: {what}. On Debian or Ubuntu: {command}")
+    return 1
+
+
+def run(*command: str) -> None:
+    code = subprocess.call(command)
+    if code:
+        say(f"failed: {' '.join(command)}")
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Muon for the matrices, AdamW for the rest: fewer steps, which on two cores is what training
+costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTUM = 0.95
+
+
+A, B, C = 3.4445, -4.7750, 2.0315
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """About U·Vᵀ of the matrix's singular value decomposition, by the quintic Newton-Schulz iteration.
+
+    Every step multiplies by a polynomial of x·xᵀ, and those commute: a wide matrix is multiplied
+    twice in all, and the steps work on the small square one.
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    turn: Tensor | None = None
+    for _ in range(steps):
+        factor = torch.addmm(gram, gram, gram, beta=B, alpha=C)
+        factor.diagonal().add_(A)
+        turn = factor if turn is None else factor @ turn
+        gram = factor @ (gram @ factor)
+    assert turn is not None
+    x = turn @ x
+    return x.T if tall else x
+
+
+class Optimizer:
+    """`step(rate)`: the rate is AdamW's; a matrix's update is scaled to the same size as Adam's
+    would be."""
+
+    def __init__(self, model: nn.Module) -> None:
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        self.matrices = [
+            p
+            for n, p in named
+            if p.ndim >= 2
+            and not n.startswith(("conv_in", "conv_out"))
+            and min(p.flatten(1).shape) >= 8
+        ]
+        taken = {id(p) for p in self.matrices}
+        self.momenta = [torch.zeros_like(p) for p in self.matrices]
+        self.adam = torch.optim.AdamW(
+            [p for _, p in named if id(p) not in taken], 1e-3, betas=(0.9, 0.97), weight_decay=0.0
+        )
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        for group in self.adam.param_groups:
+            group["lr"] = rate
+        self.adam.step()
+        self.adam.zero_grad()
+        for weight, momentum in zip(self.matrices, self.momenta, strict=True):
+            if weight.grad is None:
+                continue
+            momentum.lerp_(weight.grad, 1 - MOMENTUM)
+            ahead = weight.grad.lerp(momentum, MOMENTUM)
+            update = orthogonal(ahead.flatten(1)).reshape(weight.shape)
+            size = 0.2 * max(ahead.flatten(1).shape) ** 0.5
+            weight.mul_(1 - rate * 0.02).add_(update, alpha=-rate * size)
+            weight.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"adam": self.adam.state_dict(), "momenta": self.momenta}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.adam.load_state_dict(state["adam"])
+        self.momenta = state["momenta"]

@@ -1,0 +1,97 @@
+"""The orchestrator's HTTP interface as typed calls, a method an endpoint."""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter
+
+from mysticanvas.client.http import LONG_ANSWER_S, HttpClient
+from mysticanvas.contracts.health import Health, WorkerStatus
+from mysticanvas.contracts.images import ImagePage, ImageRecord
+from mysticanvas.contracts.jobs import (
+    IDEMPOTENCY_HEADER,
+    GenerateRequest,
+    JobRecord,
+    ReproduceRequest,
+)
+from mysticanvas.contracts.presets import ImagePreset
+
+_WORKERS = TypeAdapter(list[WorkerStatus])
+_PRESETS = TypeAdapter(list[ImagePreset])
+_JOBS = TypeAdapter(list[JobRecord])
+
+
+class Api:
+    """Every call may raise `ConnectionLost` or any `MystiCanvasError`, and may be repeated:
+    submitting carries an idempotency key, the others change nothing the second time."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+
+    def health(self) -> Health:
+        return Health.model_validate(self._http.request("GET", "/internal/health"))
+
+    def submit(self, request: GenerateRequest | ReproduceRequest, key: str) -> JobRecord:
+        """Queue a job; the same key again gives the same job."""
+        answer = self._http.request(
+            "POST",
+            "/v1/jobs",
+            body=request,
+            headers={IDEMPOTENCY_HEADER: key},
+            # The first use of a model waits until its files are hashed.
+            answer_s=LONG_ANSWER_S,
+        )
+        return JobRecord.model_validate(answer)
+
+    def job(self, job_id: str) -> JobRecord:
+        return JobRecord.model_validate(self._http.request("GET", f"/v1/jobs/{job_id}"))
+
+    def jobs(
+        self, limit: int, status: str | None = None, project: str | None = None
+    ) -> list[JobRecord]:
+        query = {"limit": limit, "status": status, "project": project}
+        return _JOBS.validate_python(self._http.request("GET", "/v1/jobs", query=query))
+
+    def cancel(self, job_id: str) -> JobRecord:
+        return JobRecord.model_validate(self._http.request("POST", f"/v1/jobs/{job_id}/cancel"))
+
+    def images(
+        self,
+        limit: int,
+        cursor: str | None = None,
+        project: str | None = None,
+        job: str | None = None,
+        recipe_hash: str | None = None,
+    ) -> ImagePage:
+        query = {
+            "limit": limit,
+            "cursor": cursor,
+            "project": project,
+            "job": job,
+            "recipe_hash": recipe_hash,
+        }
+        return ImagePage.model_validate(self._http.request("GET", "/v1/images", query=query))
+
+    def image(self, image_id: str, project: str | None = None) -> ImageRecord:
+        answer = self._http.request("GET", f"/v1/images/{image_id}", query={"project": project})
+        return ImageRecord.model_validate(answer)
+
+    def presets(self) -> list[ImagePreset]:
+        return _PRESETS.validate_python(self._http.request("GET", "/v1/presets"))
+
+    def workers(self) -> list[WorkerStatus]:
+        return _WORKERS.validate_python(self._http.request("GET", "/v1/workers"))
+
+    def unload(self, preset: str | None) -> None:
+        """Returns when the memory is free, which is after the job that runs."""
+        self._http.request("POST", "/v1/unload", body={"preset": preset}, answer_s=LONG_ANSWER_S)
+
+    def shutdown(self, force: bool, client: str) -> None:
+        """Have it stop; returns at once.
+
+        Raises:
+            Conflict: clients other than `client` use it, and `force` is not set.
+        """
+        self._http.request("POST", "/v1/shutdown", body={"force": force, "client": client})
+
+    def close(self) -> None:
+        self._http.close()

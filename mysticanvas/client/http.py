@@ -1,0 +1,106 @@
+"""HTTP to the orchestrator: token, request ids, and problems raised as the errors they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.problem import MEDIA_TYPE, REQUEST_ID_HEADER, Problem
+from mysticanvas.errors import MystiCanvasError
+
+ANSWER_S = 30.0
+"""Seconds within which the orchestrator answers what it has in memory or in its store."""
+LONG_ANSWER_S = 600.0
+"""Seconds for what waits on model files or on a running job."""
+
+
+class ConnectionLost(Exception):
+    """There was no answer, so the call was carried out or was not; it is safe to repeat it.
+
+    It never leaves the kernel side: a connection repeats the call or says what to do.
+    """
+
+
+class AnswerTimeout(ConnectionLost):
+    """The connection stands, but the answer did not come in time."""
+
+
+class HttpClient:
+    """One orchestrator by its address; thread-safe.
+
+    Args:
+        url: such as `http://127.0.0.1:40123`.
+        token: bearer token of its runtime file.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self._client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=httpx.Timeout(ANSWER_S, connect=5.0),
+            # Proxies are for the internet; the token must not travel to one.
+            trust_env=False,
+            # Loading the certificates of the internet takes longer than a call.
+            verify=not url.startswith("http://"),
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: BaseModel | dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        answer_s: float = ANSWER_S,
+    ) -> Any:
+        """One call and the JSON that it answers; members of `query` that are None are left out.
+
+        Raises:
+            ConnectionLost, AnswerTimeout: no answer.
+            MystiCanvasError: the problem that was answered, as the class its code names.
+        """
+        sent = {REQUEST_ID_HEADER: new_id(), **(headers or {})}
+        if isinstance(body, BaseModel):
+            body = body.model_dump(mode="json", exclude_none=True)
+        try:
+            response = self._client.request(
+                method,
+                path,
+                params={key: value for key, value in (query or {}).items() if value is not None},
+                json=body,
+                headers=sent,
+                timeout=httpx.Timeout(answer_s, connect=5.0),
+            )
+        except httpx.ReadTimeout as error:
+            raise AnswerTimeout(f"{method} {path}: no answer within {answer_s:g} s") from error
+        except httpx.TransportError as error:
+            raise ConnectionLost(f"{method} {path}: {error or type(error).__name__}") from error
+        except RuntimeError as error:
+            # Another thread found the orchestrator lost, and closed the client that we share.
+            if not self._client.is_closed:
+                raise
+            raise ConnectionLost(f"{method} {path}: the client was closed") from error
+        if response.is_success:
+            return response.json()
+        raise _error_of(response, sent[REQUEST_ID_HEADER])
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _error_of(response: httpx.Response, request_id: str) -> MystiCanvasError:
+    if response.headers.get("content-type", "").startswith(MEDIA_TYPE):
+        try:
+            return Problem.model_validate_json(response.content).to_error()
+        except ValidationError:
+            pass
+    return MystiCanvasError(
+        f"The orchestrator answered {response.status_code} without saying why.",
+        hint="The logs folder of the home directory has the details.",
+        request_id=request_id,
+    )

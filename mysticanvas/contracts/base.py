@@ -1,0 +1,35 @@
+"""What every contract type shares: frozen, strict about names, canonical as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+PROTOCOL = 1
+"""Version of the contracts. A client and an orchestrator of different protocols do not talk."""
+
+
+class Contract(BaseModel):
+    """A frozen value that travels as JSON. Unknown members are ignored, so that an older reader
+    can read what a newer writer added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces and no NaN: equal values have equal text.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def sha256_of(value: Any) -> str:
+    """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

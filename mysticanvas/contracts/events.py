@@ -1,0 +1,26 @@
+"""Events of `WS /v1/events`, one JSON document a message.
+
+Transitions carry a `seq` that grows by one and can be replayed with `?epoch=…&after=…`. Progress
+and previews carry none: of several only the newest counts, and a slow listener may miss some. A
+`resync` says that the replay cannot be complete: fetch again what you follow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from mysticanvas.contracts.base import Contract
+
+EventType = Literal["hello", "resync", "job", "image", "worker", "alert", "progress", "preview"]
+
+
+class Event(Contract):
+    """`data` is a `JobRecord` (job), an `ImageRecord` (image), a `WorkerStatus` (worker),
+    `{"message", …}` (alert), or `{"job_id", …}` with the members of `Progress` or of a preview
+    (`step`, `webp`)."""
+
+    epoch: str
+    """Changes with every start of the orchestrator."""
+    type: EventType
+    seq: int | None = None
+    data: dict[str, Any] = {}

@@ -1,0 +1,54 @@
+"""What `GET /internal/health` answers on every process. It is served from memory."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from mysticanvas.contracts.base import PROTOCOL, Contract
+from mysticanvas.contracts.problem import Problem
+
+
+class WorkerState(StrEnum):
+    """Where a worker process is."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    BUSY = "busy"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class WorkerStatus(Contract):
+    """A worker as the orchestrator sees it."""
+
+    kind: str
+    pid: int | None
+    state: WorkerState
+    restarts: int
+    model: str | None = None
+    """Digest of the model that is loaded."""
+    last_error: str = ""
+
+
+class QueueStatus(Contract):
+    queued: int
+    running: int
+
+
+class Health(Contract):
+    """`state` is `starting` (imports are under way), `ready`, `busy`, `stopping` or `failed`."""
+
+    process: Literal["orchestrator", "worker"]
+    kind: str = ""
+    state: WorkerState
+    version: str
+    protocol: int = PROTOCOL
+    pid: int
+    uptime_s: float
+    memory_mib: float
+    models: list[str] = []
+    last_error: Problem | None = None
+    queue: QueueStatus | None = None
+    workers: list[WorkerStatus] = []

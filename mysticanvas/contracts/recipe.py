@@ -1,0 +1,146 @@
+"""A recipe: everything that decides the pixels of one picture.
+
+Two hashes name it. `request_hash` is known before anything runs: the resolved parameters and the
+SHA-256 of every model file. `hash` adds what the run brought: mitigations, device, batch position,
+library versions, threads. Members that are not set do not count, so that a later version can add
+one without changing the hashes of older pictures.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal
+
+from pydantic import JsonValue
+
+from mysticanvas.contracts.base import Contract, sha256_of
+
+
+class ResolvedParams(Contract):
+    """The parameters of a job with nothing left open, by their diffusers names.
+
+    `seed` is that of the first picture of the batch; picture k has `seed + k`.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+    num_images: int = 1
+    scheduler: str
+    """Class name of the scheduler."""
+    scheduler_config: dict[str, JsonValue] = {}
+    """What is changed in the configuration that the model's own scheduler has."""
+
+
+class Environment(Contract):
+    """Where a picture was made: what changes pixels besides the request."""
+
+    device: str
+    """Such as `cpu` or `cuda:NVIDIA GeForce RTX 4090`."""
+    dtype: str
+    threads: int
+    """CPU threads; they change pixels by one or two levels."""
+    versions: dict[str, str]
+    """Distribution name -> version."""
+
+
+class Recipe(Contract):
+    """See the module. Frozen; `model_dump(mode="json")` is what the store and the PNG keep."""
+
+    version: int = 1
+    preset: str
+    """Name of the preset; a label that decides no pixel."""
+    pipeline: str
+    """Class name of the diffusers pipeline."""
+    params: ResolvedParams
+    model_files: dict[str, str]
+    """Path relative to the model's folder -> SHA-256."""
+    batch_index: int = 0
+    mitigations: tuple[str, ...] = ()
+    environment: Environment | None = None
+
+    @functools.cached_property
+    def request_hash(self) -> str:
+        """SHA-256 of what was asked for, as 64 hexadecimal digits."""
+        return request_hash(self.params, self.model_files)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """SHA-256 of everything that decides the pixels, as 64 hexadecimal digits."""
+        run = self.model_dump(
+            mode="json", include={"batch_index", "mitigations", "environment"}, exclude_none=True
+        )
+        return sha256_of({"request": self.request_hash, "run": run})
+
+    @property
+    def seed(self) -> int:
+        """The seed of this very picture."""
+        return self.params.seed + self.batch_index
+
+    def to_code(self, target: Literal["mysticanvas", "diffusers"] = "mysticanvas") -> str:
+        """Python that makes the picture again, as text.
+
+        Args:
+            target: `mysticanvas` for a call of `Canvas.generate`, `diffusers` for a script
+                that needs nothing of ours; there, put the model's folder in place of `MODEL`.
+        """
+        return _CODE[target](self)
+
+
+def request_hash(params: ResolvedParams, model_files: dict[str, str]) -> str:
+    """SHA-256 over the resolved parameters and the contents of the model's files."""
+    return sha256_of(
+        {"params": params.model_dump(mode="json", exclude_defaults=True), "files": model_files}
+    )
+
+
+def _call(name: str, arguments: dict[str, Any]) -> str:
+    lines = [f"    {key}={value!r}," for key, value in arguments.items()]
+    return "\n".join([f"{name}(", *lines, ")"])
+
+
+def _mysticanvas_code(recipe: Recipe) -> str:
+    arguments: dict[str, Any] = recipe.params.model_dump(exclude_defaults=True)
+    arguments["preset"] = recipe.preset
+    call = _call("canvas.generate", arguments)
+    pick = f"[{recipe.batch_index}]" if recipe.params.num_images > 1 else ""
+    return f"from mysticanvas import Canvas\n\ncanvas = Canvas()\nimage = {call}{pick}\n"
+
+
+def _diffusers_code(recipe: Recipe) -> str:
+    params = recipe.params
+    config = "".join(f", {key}={value!r}" for key, value in params.scheduler_config.items())
+    arguments = params.model_dump(
+        include={
+            "prompt",
+            "negative_prompt",
+            "width",
+            "height",
+            "num_inference_steps",
+            "guidance_scale",
+        }
+    )
+    call = _call("pipeline", arguments)[:-2]
+    dtype = recipe.environment.dtype if recipe.environment else "float32"
+    return f"""\
+import torch
+from diffusers import {recipe.pipeline}, {params.scheduler}
+
+MODEL = "path/to/{recipe.preset}"
+
+pipeline = {recipe.pipeline}.from_pretrained(MODEL, dtype=torch.{dtype})
+pipeline.scheduler = {params.scheduler}.from_config(pipeline.scheduler.config{config})
+seeds = range({params.seed}, {params.seed + params.num_images})
+images = {call}
+    num_images_per_prompt={params.num_images},
+    generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+).images
+image = images[{recipe.batch_index}]
+"""
+
+
+_CODE = {"mysticanvas": _mysticanvas_code, "diffusers": _diffusers_code}

@@ -1,0 +1,111 @@
+"""What orchestrator and worker say to each other.
+
+`POST /v1/generate` answers with NDJSON: one `Message` a line, the last of them `Finished` or
+`Failed`. Closing the connection cancels the job between two steps.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.images import FileRecord, Source
+from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.recipe import Recipe
+
+
+class ModelRef(Contract):
+    """A model to load: a diffusers folder on this machine, and the digest of its files."""
+
+    path: str
+    digest: str
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+
+
+class LoadRequest(Contract):
+    """Body of `POST /v1/load`. A model that is loaded already is kept."""
+
+    model: ModelRef
+
+
+class Loaded(Contract):
+    """Answer of `POST /v1/load`."""
+
+    digest: str
+    device: str
+    dtype: str
+    seconds: float
+
+
+class GenerateTask(Contract):
+    """Body of `POST /v1/generate`: a batch of pictures.
+
+    `recipe` is complete but for `batch_index` and `environment`, which the worker fills in. Picture
+    k gets `image_ids[k]`. With `only_index`, the whole batch runs and only that picture counts;
+    with `unless_pixels`, a picture with these pixels is not written.
+    """
+
+    job_id: str
+    attempt: int
+    image_ids: list[str]
+    model: ModelRef
+    recipe: Recipe
+    project: str
+    parent: str | None = None
+    source: Source = "generate"
+    created_at: datetime
+    only_index: int | None = None
+    unless_pixels: str | None = None
+    previews: bool = False
+
+
+class PreviewSwitch(Contract):
+    """Body of `PUT /v1/previews`: whether anybody listens."""
+
+    enabled: bool
+
+
+class Progressed(Contract):
+    type: Literal["progress"] = "progress"
+    progress: Progress
+
+
+class Previewed(Contract):
+    """A small WebP of the picture so far, base64."""
+
+    type: Literal["preview"] = "preview"
+    step: int
+    webp: str
+
+
+class Made(Contract):
+    """A picture is encoded, on disk and fsynced; `file` is None where `unless_pixels` matched."""
+
+    type: Literal["made"] = "made"
+    image_id: str
+    index: int
+    recipe: Recipe
+    mode: str
+    pixels_sha256: str
+    file: FileRecord | None
+
+
+class Finished(Contract):
+    """All pictures are made. Seconds per stage: `load`, `encode`, `denoise`, `decode`, `save`."""
+
+    type: Literal["finished"] = "finished"
+    seconds: dict[str, float]
+
+
+class Failed(Contract):
+    type: Literal["failed"] = "failed"
+    problem: Problem
+
+
+Message = Annotated[Progressed | Previewed | Made | Finished | Failed, Field(discriminator="type")]
+MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+"""Reads one line of the stream."""

@@ -1,0 +1,49 @@
+"""The tour: what MystiCanvas does, in one run and without a notebook."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from mysticanvas import Canvas, Conflict, Image, contact_sheet
+
+PROMPTS = (
+    "a red circle above a blue square",
+    "a big yellow star on a purple background",
+    "a small green heart inside a large white square, neon",
+    "an orange triangle left of a black circle, watercolor",
+    "a blue star, striped, on a yellow background",
+    "a white circle on a black background, noir",
+)
+
+
+def run(home: Path | None, output: Path) -> Path:
+    """Make pictures, find them again, make one of them once more.
+
+    Args:
+        home: home directory; None for the user's own.
+        output: folder for the contact sheet.
+
+    Returns:
+        The HTML page with all pictures.
+    """
+    began = time.perf_counter()
+    with Canvas(home=home, project="demo") as canvas:
+        print(f"Canvas ready after {time.perf_counter() - began:.1f} s; home: {canvas.home}")
+        made = [_make(canvas, number, prompt) for number, prompt in enumerate(PROMPTS)]
+        newest = canvas.images(limit=len(PROMPTS))
+        print(f"The store has {newest.total} pictures of this project.")
+        again = canvas.reproduce(made[0])
+        print(f"The first one made again: {'the same pixels' if again.matches else 'different'}.")
+        sheet = contact_sheet.write(output.absolute() / "index.html", "MystiCanvas demo", made)
+        with contextlib.suppress(Conflict):
+            canvas.shutdown()
+    return sheet
+
+
+def _make(canvas: Canvas, number: int, prompt: str) -> Image:
+    began = time.perf_counter()
+    image = canvas.generate(prompt, seed=number, reuse=True)
+    print(f"  {time.perf_counter() - began:5.1f} s  {prompt}")
+    return image

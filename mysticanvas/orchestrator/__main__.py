@@ -1,0 +1,59 @@
+"""`python -m mysticanvas.orchestrator`: started by a kernel, never by hand."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import Any
+
+from mysticanvas import errors, logs, processes
+from mysticanvas.contracts.problem import Problem
+from mysticanvas.orchestrator.app import Orchestrator
+from mysticanvas.settings import HomePaths, Settings
+
+_log = logs.get("mysticanvas.orchestrator")
+
+
+# DuckDB looks for pandas at its first statement with a parameter, which would cost every start half
+# a second and the process 80 MB for nothing: no data frame ever comes this way.
+sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="mysticanvas.orchestrator")
+    parser.add_argument("--home", required=True)
+    parser.add_argument("--ready-fd", type=int, required=True)
+    options = parser.parse_args(argv)
+    settings = Settings.load(home=options.home)
+    paths = HomePaths.of(settings.home)
+    paths.create()
+    logs.configure(paths.logs / "orchestrator.jsonl", "orchestrator")
+    try:
+        orchestrator = Orchestrator(settings)
+    except errors.MystiCanvasError as error:
+        _log.exception("start_failed")
+        processes.report_ready(
+            options.ready_fd, {"problem": Problem.of(error).model_dump(mode="json")}
+        )
+        return 1
+
+    def stop(*_: Any) -> None:
+        orchestrator.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        runtime = orchestrator.start()
+        # The socket listens already: whoever connects from here on is answered.
+        processes.report_ready(options.ready_fd, {"runtime": runtime.model_dump(mode="json")})
+        _log.info("started", url=runtime.url)
+        orchestrator.serve()
+    finally:
+        orchestrator.close()
+        _log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

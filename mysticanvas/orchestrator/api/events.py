@@ -1,0 +1,55 @@
+"""`WS /v1/events`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Annotated
+
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+
+from mysticanvas.orchestrator.events import Bus, Subscription
+
+
+def routes(bus: Bus) -> APIRouter:
+    router = APIRouter()
+
+    @router.websocket("/v1/events")
+    async def events(
+        socket: WebSocket,
+        client: Annotated[str, Query(max_length=200)] = "unnamed",
+        epoch: Annotated[str, Query(max_length=64)] = "",
+        after: int | None = None,
+    ) -> None:
+        """Everything that happens; `{"previews": true}` sent here asks for previews."""
+        await socket.accept()
+        with (
+            bus.subscribe(client, epoch, after) as listener,
+            contextlib.suppress(WebSocketDisconnect),
+        ):
+            sender = asyncio.create_task(_send(socket, listener))
+            receiver = asyncio.create_task(_receive(socket, listener))
+            done, pending = await asyncio.wait(
+                {sender, receiver}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in pending:
+                task.cancel()
+            for task in done:
+                task.result()
+            await socket.close(1001)
+
+    return router
+
+
+async def _send(socket: WebSocket, listener: Subscription) -> None:
+    while events := await listener.next():
+        for event in events:
+            await socket.send_text(event.model_dump_json())
+
+
+async def _receive(socket: WebSocket, listener: Subscription) -> None:
+    while True:
+        with contextlib.suppress(ValueError):
+            asked = await socket.receive_json()
+            if isinstance(asked, dict) and isinstance(asked.get("previews"), bool):
+                listener.previews = asked["previews"]

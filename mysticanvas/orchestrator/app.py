@@ -1,0 +1,181 @@
+"""The composition root: the only place where the orchestrator's objects are wired together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import threading
+import time
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from mysticanvas import __version__, logs, processes, settings as settings_module, web
+from mysticanvas.contracts.base import PROTOCOL
+from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
+from mysticanvas.contracts.presets import STARTER, ImagePreset
+from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.orchestrator.activity import Activity
+from mysticanvas.orchestrator.api import events, images, jobs, system
+from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
+from mysticanvas.orchestrator.queue.intake import Intake
+from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
+from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
+from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.store import Store
+from mysticanvas.store.rebuild import rebuild
+
+_log = logs.get(__name__)
+_START_LOCK_S = 2.0
+_STARTER_FOLDER = Path("starter") / "image" / "model"
+
+
+class Orchestrator:
+    """Everything that runs in the process, made in order and ended in the reverse order.
+
+    Raises:
+        StoreError: the store cannot be opened.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.paths = HomePaths.of(settings.home)
+        self.token = secrets.token_urlsafe(32)
+        self.began = time.monotonic()
+        self.store = _open_store(self.paths)
+        self.bus = Bus()
+        self.worker = Worker(
+            _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
+        )
+        self.dispatcher = Dispatcher(self.store, self.bus, self.worker, settings.keep_alive_s)
+        self.activity = Activity(settings.idle_timeout_s, self._in_use, self._idle)
+        self.start_lock = processes.FileLock(self.paths.start_lock)
+        self.app = self._application()
+        self.server = web.Server(self.app)
+        self.listener = web.listen()
+
+    def start(self) -> Runtime:
+        """Start worker, queue and idle watch, and write the runtime file."""
+        self.worker.start()
+        self.dispatcher.start()
+        self.activity.start()
+        me = processes.Identity.of(os.getpid())
+        host, port = self.listener.getsockname()
+        runtime = Runtime(
+            url=f"http://{host}:{port}",
+            token=self.token,
+            pid=me.pid,
+            started_at=me.started_at,
+            boot_id=me.boot_id,
+            host=os.uname().nodename,
+            version=__version__,
+            protocol=PROTOCOL,
+            prefix=sys.prefix,
+        )
+        write_runtime(self.paths.runtime_file, runtime)
+        return runtime
+
+    def serve(self) -> None:
+        """Answer requests until `stop`."""
+        self.server.run(sockets=[self.listener])
+
+    def stop(self) -> None:
+        """Have `serve` return; from any thread or signal handler."""
+        self.server.stop()
+        # Listeners would otherwise hold the server until its own patience ends. On a thread,
+        # since a signal handler may have interrupted whoever holds the bus's lock.
+        threading.Thread(target=self.bus.close, name="close-bus", daemon=True).start()
+
+    def close(self) -> None:
+        """End everything, workers first of all; the store is last, with its checkpoint."""
+        self.activity.stop()
+        # A kernel that attaches from here on waits until this process has let go of the store.
+        self.start_lock.acquire(_START_LOCK_S)
+        remove_runtime(self.paths.runtime_file, os.getpid())
+        self.dispatcher.stop()
+        self.worker.stop()
+        self.store.close()
+        self.start_lock.release()
+
+    def health(self) -> Health:
+        queue = self.dispatcher.queue
+        status = self.worker.status
+        return Health(
+            process="orchestrator",
+            state=WorkerState.BUSY if queue.running else WorkerState.READY,
+            version=__version__,
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - self.began,
+            memory_mib=processes.memory_mib(),
+            models=[status.model] if status.model else [],
+            queue=queue,
+            workers=[status],
+        )
+
+    def _application(self) -> FastAPI:
+        app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
+        intake = Intake(self.store, self.paths.root, self.settings.min_free_mib)
+        app.include_router(jobs.routes(self.store, self.bus, intake, self.dispatcher))
+        app.include_router(images.routes(self.store))
+        app.include_router(events.routes(self.bus))
+        app.include_router(
+            system.routes(
+                self.store, self.bus, self.worker, self.dispatcher, self.health, self.stop
+            )
+        )
+        return app
+
+    def _worker_changed(self, status: WorkerStatus) -> None:
+        self.bus.publish("worker", status.model_dump(mode="json"))
+
+    def _in_use(self) -> bool:
+        queue = self.dispatcher.queue
+        return bool(self.bus.clients or queue.queued or queue.running)
+
+    def _idle(self) -> bool:
+        """Stop, unless a kernel is about to attach: it holds the start lock while it does."""
+        if not self.start_lock.acquire():
+            return False
+        # With the lock in hand nobody attaches any more, so what is seen now stays true.
+        if not self.activity.idle:
+            self.start_lock.release()
+            return False
+        _log.info("idle_exit")
+        remove_runtime(self.paths.runtime_file, os.getpid())
+        self.stop()
+        return True
+
+
+def _open_store(paths: HomePaths) -> Store:
+    store = Store.open(paths)
+    # The marker outlives a kill in the middle, after which the store is not new any more.
+    unfinished = paths.run / "rebuild.unfinished"
+    if store.created and any(paths.images.iterdir()):
+        unfinished.touch()
+    if unfinished.exists():
+        report = rebuild(store, paths.images, paths.root)
+        unfinished.unlink()
+        _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
+    starter = settings_module.data_folder() / _STARTER_FOLDER
+    # At every start, since an upgrade may have moved the package.
+    store.presets.save(ImagePreset(name=STARTER, model=str(starter)))
+    return store
+
+
+def _image_worker(settings: Settings, paths: HomePaths) -> Launch:
+    arguments = {
+        "engine": "image",
+        "images": paths.images,
+        "log": paths.logs / "worker-image.jsonl",
+        "parent-pid": os.getpid(),
+        "device": settings.device,
+        "threads": settings.threads,
+    }
+    return Launch(
+        kind="image",
+        arguments=[text for name, value in arguments.items() for text in (f"--{name}", str(value))],
+        environment=processes.child_environment(processes.engine_environment(settings.threads)),
+        log=paths.logs / "worker-image.out",
+    )

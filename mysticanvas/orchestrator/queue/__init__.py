@@ -1,0 +1,1 @@
+"""The job queue: what a request becomes, when it runs, and whether it runs again."""

@@ -1,0 +1,207 @@
+"""Takes requests in: resolves and checks everything, so that what is queued can run."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from mysticanvas import logs
+from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.images import ImageRecord
+from mysticanvas.contracts.jobs import (
+    GenerateRequest,
+    JobRecord,
+    JobStatus,
+    ReproduceRequest,
+)
+from mysticanvas.contracts.params import Priority
+from mysticanvas.contracts.presets import STARTER, ImagePreset
+from mysticanvas.contracts.recipe import Recipe
+from mysticanvas.contracts.worker import GenerateTask, ModelRef
+from mysticanvas.errors import NotFound, PresetError, StoreFull
+from mysticanvas.orchestrator import models
+from mysticanvas.orchestrator.queue.resolve import resolve
+from mysticanvas.store import Store
+
+_log = logs.get(__name__)
+_MIB = 1 << 20
+
+
+class Accepted(NamedTuple):
+    """What became of a request: the job, and whether it is new."""
+
+    job: JobRecord
+    created: bool
+
+
+class Intake:
+    """Turns requests into queued jobs.
+
+    Args:
+        store: where they are queued.
+        home: the folder whose disk must have room.
+        min_free_mib: MiB of room that a job needs.
+    """
+
+    def __init__(self, store: Store, home: Path, min_free_mib: int) -> None:
+        self._store = store
+        self._home = home
+        self._min_free_mib = min_free_mib
+
+    def generate(self, request: GenerateRequest, key: str, request_id: str) -> Accepted:
+        """Queue pictures from a prompt, or find them if `reuse` allows it.
+
+        Raises:
+            PresetError, ModelFileError: the model cannot be used.
+            StoreFull: the disk has too little room.
+        """
+        params = request.params
+        preset = self._preset(params.preset)
+        model = models.describe(Path(preset.model), self._store.model_files.sha256)
+        resolved = resolve(params, preset, model)
+        recipe = Recipe(
+            preset=preset.name, pipeline=model.pipeline, params=resolved, model_files=model.files
+        )
+        if params.reuse:
+            found = self._store.images.by_request(recipe.request_hash, request.project)
+            if found and all((self._home / image.file.path).is_file() for image in found):
+                return Accepted(_reused(found, params.priority), created=False)
+        self._check_room()
+        record = _queued("generate", request.project, params.priority, recipe, request_id)
+        record = record.model_copy(update={"notices": _notices(params.prompt, model, preset)})
+        task = _task(record, recipe, preset, model)
+        return self._add(record, request.model_dump_json(), task, key)
+
+    def reproduce(self, request: ReproduceRequest, key: str, request_id: str) -> Accepted:
+        """Queue the batch of a recipe again.
+
+        Raises:
+            PresetError: no preset here has the recipe's name.
+            StoreFull: the disk has too little room.
+        """
+        recipe = request.recipe
+        preset = self._preset(recipe.preset)
+        model = models.describe(Path(preset.model), self._store.model_files.sha256)
+        self._check_room()
+        again = recipe.model_copy(
+            update={"batch_index": 0, "environment": None, "model_files": model.files}
+        )
+        record = _queued("reproduce", request.project, "interactive", again, request_id)
+        task = _task(record, again, preset, model).model_copy(
+            update={
+                "only_index": recipe.batch_index,
+                "unless_pixels": request.pixels_sha256,
+                "parent": request.parent,
+                "source": "reproduce",
+            }
+        )
+        return self._add(record, request.model_dump_json(), task, key)
+
+    def _add(self, record: JobRecord, request: str, task: GenerateTask, key: str) -> Accepted:
+        stored, created = self._store.jobs.add(record, request, task, key)
+        _log.info("job_queued" if created else "job_known", job_id=stored.record.id)
+        return Accepted(stored.record, created)
+
+    def _preset(self, wanted: str | None) -> ImagePreset:
+        """The preset of that name, or one made for the folder of that path."""
+        name = wanted or STARTER
+        try:
+            return self._store.presets.get(name)
+        except NotFound:
+            pass
+        folder = Path(name).expanduser()
+        if not folder.is_absolute() or not folder.is_dir():
+            known = ", ".join(repr(preset.name) for preset in self._store.presets.list())
+            raise PresetError(
+                f"There is no preset {name!r}, and no folder of that path.",
+                hint=f"There are: {known}. Or give the path of a diffusers folder.",
+            )
+        models.describe(folder, self._store.model_files.sha256)
+        preset = ImagePreset(name=self._free_name(folder), model=str(folder.resolve()))
+        self._store.presets.save(preset)
+        return preset
+
+    def _free_name(self, folder: Path) -> str:
+        """The folder's name, unless another folder has it already."""
+        taken = {preset.name: preset.model for preset in self._store.presets.list()}
+        here = str(folder.resolve())
+        name = folder.resolve().name
+        number = 2
+        while taken.get(name, here) != here:
+            name = f"{folder.resolve().name}-{number}"
+            number += 1
+        return name
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self._home).free // _MIB
+        if free < self._min_free_mib:
+            raise StoreFull(
+                f"Only {free} MiB are free on the disk of {self._home}; a job needs "
+                f"{self._min_free_mib} MiB.",
+                hint="Free some room, or set MYSTICANVAS_MIN_FREE_MIB to a smaller number.",
+            )
+
+
+def _queued(
+    kind: str, project: str, priority: Priority, recipe: Recipe, request_id: str
+) -> JobRecord:
+    return JobRecord.model_validate(
+        {
+            "id": new_id(),
+            "kind": kind,
+            "status": JobStatus.QUEUED,
+            "project": project,
+            "priority": priority,
+            "request_hash": recipe.request_hash,
+            "request_id": request_id,
+            "created_at": datetime.datetime.now(datetime.UTC),
+        }
+    )
+
+
+def _task(
+    record: JobRecord, recipe: Recipe, preset: ImagePreset, model: models.Model
+) -> GenerateTask:
+    ref = ModelRef.model_validate(
+        {"path": str(model.folder), "digest": model.digest, "dtype": preset.dtype}
+    )
+    return GenerateTask(
+        job_id=record.id,
+        attempt=0,
+        image_ids=[new_id() for _ in range(recipe.params.num_images)],
+        model=ref,
+        recipe=recipe,
+        project=record.project,
+        created_at=record.created_at,
+    )
+
+
+def _reused(images: list[ImageRecord], priority: Priority) -> JobRecord:
+    first = images[0]
+    return JobRecord(
+        id=first.job_id,
+        kind="generate",
+        status=JobStatus.SUCCEEDED,
+        project=first.project,
+        priority=priority,
+        request_hash=first.request_hash,
+        created_at=first.created_at,
+        finished_at=first.created_at,
+        images=images,
+        reused=True,
+    )
+
+
+def _notices(prompt: str, model: models.Model, preset: ImagePreset) -> list[str]:
+    if model.world is None:
+        return []
+    unknown = models.unknown_words(prompt, model.world)
+    if not unknown:
+        return []
+    words = ", ".join(repr(word) for word in unknown[:3])
+    return [
+        f"The {preset.name!r} model does not know {words}: {model.world.draws} "
+        'For anything else, give a real model: preset="/path/to/a/diffusers/folder".'
+    ]

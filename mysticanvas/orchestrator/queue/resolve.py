@@ -1,0 +1,57 @@
+"""From what a user asked to what will run, with nothing left open: pure."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from mysticanvas.contracts import schedulers
+from mysticanvas.contracts.params import GenerateParams
+from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.recipe import ResolvedParams, request_hash
+from mysticanvas.orchestrator.models import Model
+
+_DRAWN_SEED_BITS = 32
+
+
+def resolve(
+    params: GenerateParams, preset: ImagePreset, model: Model, drawn_seed: int | None = None
+) -> ResolvedParams:
+    """Fill in what was not given: from the preset, then from the model.
+
+    Args:
+        drawn_seed: the seed if none was given; by default a random one of 32 bits or, with
+            `reuse`, one that follows from the request, so that the same request finds itself.
+    """
+    defaults: dict[str, Any] = {**model.default_params, **preset.default_params}
+    given = params.model_dump(exclude_none=True, exclude={"prompt", "scheduler_config"})
+    chosen = {**defaults, **given}
+    scheduler, alias_config = schedulers.resolve(chosen.get("scheduler", "")) or (
+        model.scheduler,
+        {},
+    )
+    resolved = ResolvedParams(
+        prompt=params.prompt,
+        negative_prompt=chosen.get("negative_prompt", ""),
+        width=chosen.get("width", model.side_px[0]),
+        height=chosen.get("height", model.side_px[1]),
+        num_inference_steps=chosen["num_inference_steps"],
+        guidance_scale=chosen["guidance_scale"],
+        seed=chosen.get("seed", 0),
+        num_images=params.num_images,
+        scheduler=scheduler,
+        scheduler_config={**alias_config, **(params.scheduler_config or {})},
+    )
+    if params.seed is not None:
+        return resolved
+    if drawn_seed is None:
+        drawn_seed = _derived_seed(resolved, model) if params.reuse else _random_seed()
+    return resolved.model_copy(update={"seed": drawn_seed})
+
+
+def _random_seed() -> int:
+    return secrets.randbits(_DRAWN_SEED_BITS)
+
+
+def _derived_seed(unseeded: ResolvedParams, model: Model) -> int:
+    return int(request_hash(unseeded, model.files)[: _DRAWN_SEED_BITS // 4], 16)

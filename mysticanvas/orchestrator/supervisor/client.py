@@ -1,0 +1,128 @@
+"""HTTP to one worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import structlog
+
+from mysticanvas.contracts.health import Health
+from mysticanvas.contracts.problem import REQUEST_ID_HEADER, Problem
+from mysticanvas.contracts.worker import MESSAGE, GenerateTask, Message, PreviewSwitch
+from mysticanvas.errors import MystiCanvasError, WorkerCrashed
+
+_QUICK_S = 10.0
+
+
+class WorkerLost(Exception):
+    """The connection broke: the process ended, or is as good as ended."""
+
+
+class WorkerClient:
+    """Calls one worker. A new process gets a new client."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"},
+            # Loading and sampling take as long as they take; a process that is gone closes the
+            # connection.
+            timeout=httpx.Timeout(_QUICK_S, read=None),
+            trust_env=False,
+        )
+
+    def health(self) -> Health:
+        """The worker's health.
+
+        Raises:
+            WorkerLost: it does not answer.
+        """
+        return Health.model_validate(self._call("GET", "/internal/health"))
+
+    def unload(self) -> None:
+        """Have the model given back."""
+        self._call("POST", "/v1/unload")
+
+    def previews(self, enabled: bool) -> None:
+        """Say whether anybody wants previews."""
+        self._call("PUT", "/v1/previews", PreviewSwitch(enabled=enabled).model_dump())
+
+    @contextlib.contextmanager
+    def generate(self, task: GenerateTask) -> Iterator[GenerateStream]:
+        """Run a batch; the stream ends it when it is left early.
+
+        Raises:
+            WorkerLost: the connection broke.
+            MystiCanvasError: the worker refused.
+        """
+        body = task.model_dump(mode="json")
+        try:
+            with self._http.stream(
+                "POST", "/v1/generate", json=body, headers=_request_id()
+            ) as response:
+                if response.is_error:
+                    response.read()
+                    raise _error(response)
+                yield GenerateStream(response)
+        except httpx.TransportError as error:
+            raise WorkerLost(str(error)) from error
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        try:
+            response = self._http.request(method, path, json=body, headers=_request_id())
+        except httpx.TransportError as error:
+            raise WorkerLost(str(error)) from error
+        if response.is_error:
+            raise _error(response)
+        return response.json()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class GenerateStream:
+    """The messages of one batch as they come."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[Message]:
+        for line in self._response.iter_lines():
+            if line:
+                yield MESSAGE.validate_json(line)
+
+    def hang_up(self) -> None:
+        """Break the connection from another thread: the worker takes that as a cancellation, and
+        whoever iterates gets `WorkerLost`."""
+        stream = self._response.extensions["network_stream"]
+        with contextlib.suppress(OSError):
+            stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def _request_id() -> dict[str, str]:
+    bound = structlog.contextvars.get_contextvars()
+    request_id = bound.get("request_id")
+    return {REQUEST_ID_HEADER: request_id} if request_id else {}
+
+
+def _error(response: httpx.Response) -> MystiCanvasError:
+    try:
+        return Problem.model_validate_json(response.content).to_error()
+    except ValueError:
+        return WorkerCrashed(f"The worker answered {response.status_code} without a reason.")

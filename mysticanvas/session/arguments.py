@@ -1,0 +1,171 @@
+"""What a user passed, checked and turned into what is sent. Nothing here asks the orchestrator.
+
+Making a canvas has to be quick, so what is needed for requests and refusals alone is imported
+where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from mysticanvas.client.endpoint import Endpoint
+from mysticanvas.errors import InvalidRequest, NotFound
+from mysticanvas.settings import Settings
+
+if TYPE_CHECKING:
+    from mysticanvas.contracts.jobs import GenerateRequest
+
+MAX_PROJECT_CHARS = 200
+MAX_PAGE = 1000
+DEFAULT_PROJECT = "default"
+"""Where pictures go of a canvas that has no project."""
+
+
+class Keywords(TypedDict, total=False):
+    """What `generate` and `submit` take besides the prompt and `num_images`, which decides what
+    they give."""
+
+    negative_prompt: str | None
+    width: int | None
+    height: int | None
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    seed: int | None
+    scheduler: str | None
+    scheduler_config: dict[str, Any] | None
+    preset: str | Path | None
+    priority: Literal["interactive", "background"] | None
+    reuse: bool | None
+
+
+def refused(parameter: str, value: object, allowed: str) -> InvalidRequest:
+    """The error for a value that is not allowed."""
+    from mysticanvas.contracts import params
+
+    return params.refused(parameter, value, allowed)
+
+
+def request(
+    prompt: object, given: dict[str, Any], unknown: dict[str, Any], project: str | None
+) -> GenerateRequest:
+    """The request that the arguments of `generate` mean.
+
+    Args:
+        given: the keyword arguments; None means "not given".
+        unknown: those of no known name.
+        project: the canvas's own.
+
+    Raises:
+        InvalidRequest: names the parameter, its value and what is allowed.
+    """
+    __tracebackhide__ = True
+    from mysticanvas.contracts.jobs import GenerateRequest
+    from mysticanvas.contracts.params import parse
+
+    values = {name: value for name, value in given.items() if value is not None}
+    if "preset" in values:
+        values["preset"] = _preset(values["preset"])
+    params = parse(prompt=prompt, **values, **unknown)
+    return GenerateRequest(params=params, project=project or DEFAULT_PROJECT)
+
+
+def settings(**given: Any) -> Settings:
+    """Settings from arguments and environment; None means "not given".
+
+    Raises:
+        InvalidRequest: a value is not allowed.
+    """
+    from pydantic import ValidationError
+
+    if given.get("home") == "":
+        raise refused("home", "", "the path of a folder")
+    try:
+        return Settings.load(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        where = name if given.get(name) is not None else f"MYSTICANVAS_{name.upper()}"
+        raise refused(where, first["input"], f"what the setting takes ({first['msg']})") from None
+
+
+def remote(url: object, token: object) -> Endpoint | None:
+    """The address that a user gave; None for the home's own orchestrator.
+
+    Raises:
+        InvalidRequest: it is no address, or one of the two is missing.
+    """
+    if url is None and token is None:
+        return None
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise refused("url", url, "an address such as 'http://127.0.0.1:40123', with its token")
+    if not isinstance(token, str) or not token:
+        raise refused("token", token, "the token that belongs to the url")
+    return Endpoint(url.rstrip("/"), token)
+
+
+def project(name: object) -> str | None:
+    """The name of a project, or None for all of them.
+
+    Raises:
+        InvalidRequest: it is not a text of 1 to 200 characters.
+    """
+    if name is None:
+        return None
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_PROJECT_CHARS:
+        allowed = f"text of 1 to {MAX_PROJECT_CHARS} characters, or None for all projects"
+        raise refused("project", name, allowed)
+    return name
+
+
+def flag(parameter: str, value: object) -> bool:
+    """A truth value.
+
+    Raises:
+        InvalidRequest: it is neither True nor False.
+    """
+    if not isinstance(value, bool):
+        raise refused(parameter, value, "True or False")
+    return value
+
+
+def page_size(limit: object) -> int:
+    """The number of pictures on a page.
+
+    Raises:
+        InvalidRequest: it is not a whole number from 1 to 1000.
+    """
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_PAGE:
+        raise refused("limit", limit, f"a whole number from 1 to {MAX_PAGE}")
+    return limit
+
+
+def identifier(noun: str, value: object) -> str:
+    """An id, or 4 and more characters of its head or its tail.
+
+    Raises:
+        InvalidRequest: it is not text.
+        NotFound: no id looks like that.
+    """
+    from mysticanvas.contracts.ids import is_part
+
+    if not isinstance(value, str):
+        raise refused("id", value, f"the id of {noun}, or 4 and more characters of its end")
+    if not is_part(value.lower()):
+        raise NotFound(
+            f"There is no {noun} {value[:80]!r}.",
+            hint="An id has the digits 0-9 and a-f, and its last 4 to 8 are enough.",
+        )
+    return value.lower()
+
+
+def _preset(preset: object) -> object:
+    """A path is made absolute here: the orchestrator has another working directory."""
+    if isinstance(preset, Path):
+        return str(preset.expanduser().absolute())
+    if isinstance(preset, str) and (os.sep in preset or preset.startswith("~")):
+        path = Path(preset).expanduser()
+        if path.exists() or preset.startswith(("~", f".{os.sep}", f"..{os.sep}")):
+            return str(path.absolute())
+    return preset

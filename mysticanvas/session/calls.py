@@ -1,0 +1,149 @@
+"""What takes more than one call: run a job to its end, reproduce, shut down."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil
+
+from mysticanvas.contracts.ids import new_id, short
+from mysticanvas.contracts.jobs import GenerateRequest, JobRecord, ReproduceRequest
+from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, Stopped
+from mysticanvas.processes import Identity
+from mysticanvas.session import original, progress
+from mysticanvas.session.arguments import DEFAULT_PROJECT
+from mysticanvas.session.image import Image, Images
+from mysticanvas.session.job import Job
+from mysticanvas.session.reproduction import Reproduction
+
+if TYPE_CHECKING:
+    from mysticanvas.client.endpoint import Endpoint
+    from mysticanvas.contracts.recipe import Recipe
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.tracker import JobTracker
+
+T = TypeVar("T")
+Finish = Callable[[JobRecord], T]
+"""Makes the result of a job out of its record, once it succeeded."""
+
+
+def submit(
+    connection: Connection, request: GenerateRequest | ReproduceRequest, finish: Finish[T]
+) -> Job[T]:
+    """Queue a job."""
+    return Job(connection, _queue(connection, request, new_id()), finish)
+
+
+def _queue(
+    connection: Connection, request: GenerateRequest | ReproduceRequest, key: str
+) -> JobTracker:
+    """Queue a job; with the same key again, it is the same job."""
+    return connection.follow(connection.call(lambda api: api.submit(request, key)))
+
+
+def run(
+    connection: Connection, request: GenerateRequest | ReproduceRequest, finish: Finish[T]
+) -> T:
+    """Queue a job and wait for its result, with a progress line.
+
+    Raises:
+        Stopped: the stop button; the job is cancelled.
+        MystiCanvasError: what the job, or the call, failed of.
+    """
+    try:
+        connection.attach()
+    except KeyboardInterrupt:
+        raise Stopped("nothing was sent yet.") from None
+    key = new_id()
+    display = progress.choose(connection.settings.progress, key)
+    started = time.monotonic()
+    try:
+        with progress.shown(display, connection):
+            tracker = _queue(connection, request, key)
+            record = progress.follow(tracker, display)
+            result = Job(connection, tracker, finish).result()
+    except KeyboardInterrupt:
+        # Under the same key: whether it had got there already or not, this is the job.
+        raise _stopped(Job(connection, _queue(connection, request, key), finish)) from None
+    line = progress.summary(record, time.monotonic() - started)
+    display.finish("\n".join([line, *connection.news(record.notices)]))
+    return result
+
+
+def _stopped(job: Job[T]) -> Stopped:
+    with contextlib.suppress(MystiCanvasError):
+        job.cancel()
+    return Stopped(f"job {short(job.id)} was cancelled.", job)
+
+
+def reproduce(
+    connection: Connection, what: Image | Recipe | Path | str, project: str | None
+) -> Reproduction:
+    """Make a picture again and compare; see `Canvas.reproduce`."""
+    found = original.resolve(what, connection)
+    image = found.image
+    request = ReproduceRequest(
+        project=project or (image.project if image else DEFAULT_PROJECT),
+        recipe=found.recipe,
+        parent=image.id if image and found.stored else None,
+        pixels_sha256=found.pixels_sha256,
+    )
+
+    def finish(record: JobRecord) -> Reproduction:
+        made = None if record.matched else Image(record.images[0], connection)
+        return Reproduction(found, made)
+
+    return run(connection, request, finish)
+
+
+def one(connection: Connection) -> Finish[Image]:
+    """The result of a job for one picture."""
+    return lambda record: Image(record.images[0], connection, reused=record.reused)
+
+
+def several(connection: Connection) -> Finish[Images]:
+    """The result of a job for a list of pictures."""
+    return lambda record: Images(
+        Image(image, connection, reused=record.reused) for image in record.images
+    )
+
+
+def one_or_several(connection: Connection) -> Finish[Image | Images]:
+    """The result of a job of which we do not know how it was asked for."""
+    return lambda record: (
+        one(connection)(record) if len(record.images) == 1 else several(connection)(record)
+    )
+
+
+def shutdown(connection: Connection, force: bool) -> None:
+    """Stop orchestrator and workers; see `Canvas.shutdown`."""
+    endpoint = connection.find()
+    if endpoint is None:
+        return
+    processes = _processes(connection, endpoint)
+    connection.call(lambda api: api.shutdown(force, connection.label))
+    connection.pause()
+    # A worker may need its whole time to stop, and the store its checkpoint after that.
+    deadline = time.monotonic() + connection.settings.stop_timeout_s + 5
+    for process in processes:
+        if not process.wait_gone(max(0.0, deadline - time.monotonic())):
+            raise OrchestratorUnavailable(
+                f"Process {process.pid} did not stop in time.",
+                hint=f"The logs are in {connection.paths.logs}; `kill -9 {process.pid}` ends it.",
+            )
+
+
+def _processes(connection: Connection, endpoint: Endpoint) -> list[Identity]:
+    """The orchestrator and its workers, as far as they are on this machine."""
+    if endpoint.identity is None:
+        return []
+    found = [endpoint.identity]
+    for worker in connection.call(lambda api: api.health()).workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if worker.pid is not None:
+                found.append(Identity.of(worker.pid))
+    return found

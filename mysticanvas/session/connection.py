@@ -1,0 +1,226 @@
+"""A kernel's connection to its orchestrator: attach, call, repeat what was lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from mysticanvas.client.endpoint import Endpoint
+from mysticanvas.errors import OrchestratorUnavailable
+from mysticanvas.session import launch
+from mysticanvas.settings import HomePaths, Settings
+
+if TYPE_CHECKING:
+    from mysticanvas.client.api import Api
+    from mysticanvas.client.events import EventStream
+    from mysticanvas.contracts.jobs import JobRecord
+    from mysticanvas.session.following import Following
+    from mysticanvas.session.tracker import JobTracker
+
+T = TypeVar("T")
+
+_TRIES = 3
+
+
+class Connection:
+    """Shared by a canvas and the jobs and images that came from it; thread-safe.
+
+    Args:
+        settings: the home, and what an orchestrator that has to be started is to use.
+        remote: the address to use instead of the home's own orchestrator; it is never started.
+    """
+
+    def __init__(self, settings: Settings, remote: Endpoint | None = None) -> None:
+        self.settings = settings
+        self.paths = HomePaths.of(settings.home)
+        self.label = _label()
+        self._remote = remote
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._endpoint: Endpoint | None = None
+        self._api: Api | None = None
+        self._stream: EventStream | None = None
+        self._following: Following | None = None
+        self._closed = False
+        self._told: set[str] = set()
+
+    def attach(self) -> Endpoint:
+        """Find or start the orchestrator, and listen to it in the background.
+
+        Raises:
+            OrchestratorUnavailable, StoreError: see `launch.attach`.
+        """
+        self._check_usable()
+        with self._lock:
+            if self._endpoint is None or not self._endpoint.alive():
+                self._forget()
+                self._endpoint = self._remote or launch.endpoint(launch.attach(self.settings))
+            self._listen()
+            return self._endpoint
+
+    def find(self) -> Endpoint | None:
+        """The orchestrator if it runs; it is not started."""
+        self._check_usable()
+        if self._remote is not None:
+            return self._remote
+        runtime = launch.find(self.paths)
+        return None if runtime is None else launch.endpoint(runtime)
+
+    def call(self, ask: Callable[[Api], T]) -> T:
+        """Ask the orchestrator; one that is lost is found or started again and asked once more.
+
+        Args:
+            ask: makes one call, which must be safe to repeat.
+
+        Raises:
+            OrchestratorUnavailable: there is no answer.
+            MystiCanvasError: the answer is an error.
+        """
+        from mysticanvas.client.http import AnswerTimeout, ConnectionLost
+
+        for attempt in range(_TRIES):
+            endpoint, api = self._open()
+            try:
+                return ask(api)
+            except ConnectionLost as lost:
+                reason = str(lost)
+                self._drop(api)
+                if isinstance(lost, AnswerTimeout) and endpoint.alive():
+                    break
+                if attempt == 1 and endpoint.identity is not None:
+                    # It refuses because it is stopping: the last try starts another.
+                    endpoint.identity.wait_gone(self.settings.stop_timeout_s)
+        process = f" (process {endpoint.identity.pid})" if endpoint.identity else ""
+        raise OrchestratorUnavailable(
+            f"The orchestrator at {endpoint.url}{process} does not answer: {reason}.",
+            hint=f"The logs are in {self.paths.logs}. If it hangs, end its process: nothing that "
+            "was recorded is lost.",
+        )
+
+    def follow(self, record: JobRecord) -> JobTracker:
+        """Keep a job up to date from now on."""
+        with self._lock:
+            assert self._following is not None, "jobs come from calls, and those attach first"
+            return self._following.follow(record)
+
+    def news(self, notices: list[str]) -> list[str]:
+        """Those of the notices that were not shown here before."""
+        with self._lock:
+            fresh = [notice for notice in notices if notice not in self._told]
+            self._told.update(fresh)
+        return fresh
+
+    @property
+    def listening(self) -> bool:
+        """Whether events arrive."""
+        return self._stream is not None and self._stream.connected
+
+    @contextlib.contextmanager
+    def previews(self) -> Iterator[None]:
+        """Have previews made while the context lasts."""
+        if self._stream is None:
+            yield
+            return
+        with self._stream.previews():
+            yield
+
+    def pause(self) -> None:
+        """Hang up, so that an orchestrator can stop; the next call takes everything up again."""
+        if self._stream is not None:
+            self._stream.pause()
+
+    def close(self) -> None:
+        """Detach for good; the orchestrator and its jobs go on."""
+        self._closed = True
+        if os.getpid() != self._pid:
+            return
+        if self._stream is not None:
+            self._stream.close()
+        with self._lock:
+            self._forget()
+
+    def _open(self) -> tuple[Endpoint, Api]:
+        from mysticanvas.client.api import Api
+        from mysticanvas.client.http import HttpClient
+
+        with self._lock:
+            endpoint = self.attach()
+            if self._api is None:
+                self._api = Api(HttpClient(endpoint.url, endpoint.token))
+            return endpoint, self._api
+
+    def _drop(self, api: Api) -> None:
+        """Have the next call look for the orchestrator anew, unless another thread did so."""
+        with self._lock:
+            if self._api is api:
+                self._forget()
+
+    def _forget(self) -> None:
+        if self._api is not None:
+            self._api.close()
+        self._endpoint = self._api = None
+
+    def _listen(self) -> None:
+        if self._stream is not None:
+            self._stream.resume()
+            return
+        from mysticanvas.client.events import EventStream
+        from mysticanvas.session.following import Following
+
+        # The thread must not keep the connection alive: it ends when nobody holds that any more.
+        this = weakref.ref(self)
+        following = Following(lambda job_id: _fetch(this, job_id))
+        stream = EventStream(
+            self.label,
+            find=lambda: _find(this),
+            on_event=following.take,
+            on_tick=lambda: following.tick(stream.connected),
+        )
+        self._following, self._stream = following, stream
+        weakref.finalize(self, _close, stream, self._pid)
+        stream.start()
+
+    def _check_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise OrchestratorUnavailable(
+                f"This canvas belongs to process {self._pid}; a forked process cannot use it.",
+                hint="Make a new Canvas() in the child; it attaches to the same orchestrator.",
+            )
+        if self._closed:
+            raise OrchestratorUnavailable(
+                "This canvas is closed.", hint="Make a new Canvas(); it attaches again."
+            )
+
+
+def _find(this: weakref.ref[Connection]) -> Endpoint | None:
+    connection = this()
+    # What is wrong with an orchestrator that we cannot talk to is for a call to raise.
+    with contextlib.suppress(OrchestratorUnavailable):
+        return None if connection is None else connection.find()
+    return None
+
+
+def _fetch(this: weakref.ref[Connection], job_id: str) -> JobRecord:
+    connection = this()
+    if connection is None:
+        raise OrchestratorUnavailable("This canvas is gone.", hint="Make a new Canvas().")
+    return connection.call(lambda api: api.job(job_id))
+
+
+def _close(stream: EventStream, pid: int) -> None:
+    # A fork shares the socket: hanging up there would cut the parent off.
+    if os.getpid() == pid:
+        stream.close()
+
+
+def _label() -> str:
+    """How others see this process, when they ask who uses the orchestrator."""
+    notebook = "ipykernel" in sys.modules
+    name = "notebook kernel" if notebook else Path(sys.argv[0] or "python").name
+    return f"{name[:100]}, process {os.getpid()}"

@@ -1,0 +1,92 @@
+"""Keeps every job of a connection up to date from its event stream."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mysticanvas.client.events import TICK_S
+from mysticanvas.contracts.events import Event
+from mysticanvas.errors import MystiCanvasError
+
+if TYPE_CHECKING:
+    from mysticanvas.contracts.jobs import JobRecord
+    from mysticanvas.session.tracker import JobTracker
+
+# What takes long to import waits for the first job: a canvas that attaches makes a Following.
+
+_log = logging.getLogger(__name__)
+
+_RECENT = 64
+"""Records kept of jobs that nobody follows yet: the event may come before the answer."""
+
+
+class Following:
+    """The jobs that somebody holds, by id; thread-safe.
+
+    Args:
+        fetch: gets a job from the orchestrator, which may start one.
+    """
+
+    def __init__(self, fetch: Callable[[str], JobRecord]) -> None:
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._trackers: weakref.WeakValueDictionary[str, JobTracker] = weakref.WeakValueDictionary()
+        self._recent: OrderedDict[str, JobRecord] = OrderedDict()
+
+    def follow(self, record: JobRecord) -> JobTracker:
+        """The tracker of a job, shared by all who hold the job."""
+        from mysticanvas.session.tracker import JobTracker
+
+        with self._lock:
+            tracker = self._trackers.get(record.id)
+            if tracker is None:
+                tracker = self._trackers[record.id] = JobTracker(record)
+            newer = self._recent.pop(record.id, record)
+        tracker.update(newer)
+        return tracker
+
+    def take(self, event: Event) -> None:
+        """Take in an event; after a gap, fetch again what is followed."""
+        if event.type in ("hello", "resync"):
+            self._refresh(lambda _job: True)
+        elif event.type == "job":
+            self._take_record(event)
+        elif event.type in ("progress", "preview"):
+            with self._lock:
+                tracker = self._trackers.get(str(event.data.get("job_id")))
+            if tracker is not None:
+                tracker.advance(event)
+
+    def _take_record(self, event: Event) -> None:
+        from mysticanvas.contracts.jobs import JobRecord
+
+        record = JobRecord.model_validate(event.data)
+        with self._lock:
+            tracker = self._trackers.get(record.id)
+            if tracker is None:
+                self._recent[record.id] = record
+                if len(self._recent) > _RECENT:
+                    self._recent.popitem(last=False)
+        if tracker is not None:
+            tracker.update(record, event)
+
+    def tick(self, connected: bool) -> None:
+        """Ask after jobs that somebody waits for: those long silent, and all without a stream."""
+        long_ago = time.monotonic() - TICK_S
+        self._refresh(lambda job: job.waited_for and (not connected or job.heard_at < long_ago))
+
+    def _refresh(self, which: Callable[[JobTracker], bool]) -> None:
+        with self._lock:
+            trackers = [t for t in self._trackers.values() if not t.record.status.final]
+        for tracker in filter(which, trackers):
+            try:
+                tracker.update(self._fetch(tracker.record.id))
+            except MystiCanvasError as error:
+                _log.debug("job %s cannot be followed: %s", tracker.record.id, error)
+                tracker.fail(error)

@@ -1,0 +1,199 @@
+"""The part of a canvas that makes pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from mysticanvas.session import arguments
+
+if TYPE_CHECKING:
+    from mysticanvas.contracts.jobs import GenerateRequest
+    from mysticanvas.contracts.recipe import Recipe
+    from mysticanvas.session.arguments import Keywords
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.image import Image, Images
+    from mysticanvas.session.job import Job
+    from mysticanvas.session.reproduction import Reproduction
+
+# `__tracebackhide__` keeps our frames out of a notebook's traceback: a refused parameter is shown
+# at the user's own line.
+
+
+class Generating:
+    """`generate`, `submit` and `reproduce`; `Canvas` inherits them.
+
+    Args:
+        connection: where requests go.
+        project: what they are made in; None for the default.
+        reuse: what `reuse` is if it is not given.
+    """
+
+    def __init__(self, connection: Connection, project: str | None, reuse: bool) -> None:
+        self._connection = connection
+        self._project = project
+        self._reuse = reuse
+
+    @overload
+    def generate(
+        self, prompt: str, *, num_images: None = None, **keywords: Unpack[Keywords]
+    ) -> Image: ...
+    @overload
+    def generate(self, prompt: str, *, num_images: int, **keywords: Unpack[Keywords]) -> Images: ...
+    def generate(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seed: int | None = None,
+        scheduler: str | None = None,
+        scheduler_config: dict[str, Any] | None = None,
+        num_images: int | None = None,
+        preset: str | Path | None = None,
+        priority: Literal["interactive", "background"] | None = None,
+        reuse: bool | None = None,
+        **unknown: Any,
+    ) -> Image | Images:
+        """Make a picture from a prompt, and wait for it.
+
+        While it works, one progress line is shown, in a notebook with a preview. The stop button
+        cancels the job. What is not given comes from the preset, and is in the picture's recipe.
+
+        Args:
+            prompt: what to draw; at most 20,000 characters.
+            negative_prompt: what not to draw; at most 20,000 characters.
+            width, height: pixels, a multiple of 8 from 8 to 16,384.
+            num_inference_steps: steps of denoising, 1 to 1,000.
+            guidance_scale: how closely to follow the prompt, 0 to 100; 1 and less is without
+                guidance.
+            seed: 0 to 2**63 - 1. Not given, or -1: one is drawn, and recorded. Picture k of a
+                batch has seed + k.
+            scheduler: a diffusers class name or a usual alias; `canvas.schedulers` lists them.
+            scheduler_config: changes to the scheduler's configuration, by its own names.
+            num_images: pictures in one batch, 1 to 64.
+            preset: the name of a preset, or the path of a diffusers folder; the starter model by
+                default.
+            priority: `interactive` goes before `background`.
+            reuse: whether a picture of the same request that is there already will do. Without a
+                seed, the seed then follows from the request. The canvas's own by default.
+
+        Returns:
+            The picture; a list of pictures if `num_images` is given, even 1.
+
+        Raises:
+            InvalidRequest: a parameter is not allowed; no job is made.
+            PresetError, ModelFileError: the model cannot be used.
+            OutOfMemory, WorkerCrashed, StoreFull: the job failed.
+            Stopped: the stop button; `.job` is the cancelled job.
+            OrchestratorUnavailable: the orchestrator is lost and cannot be started again.
+        """
+        __tracebackhide__ = True
+        from mysticanvas.session import calls
+
+        request = self._request(
+            prompt,
+            unknown,
+            negative_prompt=negative_prompt,
+            width=width,
+            height=height,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            seed=seed,
+            scheduler=scheduler,
+            scheduler_config=scheduler_config,
+            num_images=num_images,
+            preset=preset,
+            priority=priority,
+            reuse=reuse,
+        )
+        if num_images is None:
+            return calls.run(self._connection, request, calls.one(self._connection))
+        return calls.run(self._connection, request, calls.several(self._connection))
+
+    @overload
+    def submit(
+        self, prompt: str, *, num_images: None = None, **keywords: Unpack[Keywords]
+    ) -> Job[Image]: ...
+    @overload
+    def submit(
+        self, prompt: str, *, num_images: int, **keywords: Unpack[Keywords]
+    ) -> Job[Images]: ...
+    def submit(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seed: int | None = None,
+        scheduler: str | None = None,
+        scheduler_config: dict[str, Any] | None = None,
+        num_images: int | None = None,
+        preset: str | Path | None = None,
+        priority: Literal["interactive", "background"] | None = None,
+        reuse: bool | None = None,
+        **unknown: Any,
+    ) -> Job[Image] | Job[Images]:
+        """Ask for a picture, and go on at once.
+
+        Args: those of `generate`.
+
+        Returns:
+            The job; `job.result()` or `await job` gives what `generate` gives.
+
+        Raises:
+            InvalidRequest, PresetError, ModelFileError, StoreFull, OrchestratorUnavailable: as
+                for `generate`; no job is made.
+        """
+        __tracebackhide__ = True
+        from mysticanvas.session import calls
+
+        request = self._request(
+            prompt,
+            unknown,
+            negative_prompt=negative_prompt,
+            width=width,
+            height=height,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            seed=seed,
+            scheduler=scheduler,
+            scheduler_config=scheduler_config,
+            num_images=num_images,
+            preset=preset,
+            priority=priority,
+            reuse=reuse,
+        )
+        if num_images is None:
+            return calls.submit(self._connection, request, calls.one(self._connection))
+        return calls.submit(self._connection, request, calls.several(self._connection))
+
+    def reproduce(self, image: Image | Recipe | Path | str) -> Reproduction:
+        """Make a picture again, and say whether it is the same.
+
+        The same batch is run with the same model, and the same picture of it is compared. One
+        with identical pixels is not recorded again.
+
+        Args:
+            image: an image, its id, its recipe, or the path of a PNG saved with its metadata.
+
+        Raises:
+            InvalidRequest: nothing of ours can be read from that.
+            NotFound: there is no such file or image.
+            MystiCanvasError, Stopped: as for `generate`.
+        """
+        from mysticanvas.session import calls
+
+        return calls.reproduce(self._connection, image, self._project)
+
+    def _request(self, prompt: object, unknown: dict[str, Any], **given: Any) -> GenerateRequest:
+        __tracebackhide__ = True
+        if given["reuse"] is None:
+            given["reuse"] = self._reuse
+        return arguments.request(prompt, given, unknown, self._project)

@@ -1,0 +1,254 @@
+"""Pictures as a notebook holds them: snapshots of what the store knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from mysticanvas.contracts.ids import short
+from mysticanvas.errors import NotFound
+from mysticanvas.session import grid, saving
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import DTypeLike
+    from PIL import Image as Pillow
+
+    from mysticanvas.contracts.images import ImageRecord
+    from mysticanvas.contracts.recipe import Recipe
+    from mysticanvas.session.connection import Connection
+
+
+class Image:
+    """A picture with everything that is known of it; a notebook shows the picture.
+
+    Attributes do not change by themselves: `.refresh()` asks the store again.
+    """
+
+    def __init__(
+        self, record: ImageRecord, connection: Connection, *, reused: bool = False
+    ) -> None:
+        self._record = record
+        self._connection = connection
+        self._reused = reused
+
+    @property
+    def id(self) -> str:
+        """Its id in the store; `canvas.image(id)` finds it again."""
+        return self._record.id
+
+    @property
+    def path(self) -> Path:
+        """The PNG in the home directory. Do not change it: `save` makes copies."""
+        return self._connection.paths.root / self._record.file.path
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return self._record.width
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return self._record.height
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, as Pillow has it."""
+        return (self.width, self.height)
+
+    @property
+    def mode(self) -> str:
+        """Pillow's name for the kind of pixel, such as `RGB`."""
+        return self._record.mode
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was asked for, in UTC."""
+        return self._record.created_at
+
+    @property
+    def prompt(self) -> str:
+        return self._record.prompt
+
+    @property
+    def seed(self) -> int:
+        """The seed of this very picture."""
+        return self._record.seed
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that decides its pixels."""
+        return self._record.recipe
+
+    @property
+    def project(self) -> str:
+        return self._record.project
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the picture that it was made from; None if from none."""
+        return self._record.parent
+
+    @property
+    def job_id(self) -> str:
+        """Id of the job that made it."""
+        return self._record.job_id
+
+    @property
+    def pixels_sha256(self) -> str:
+        """SHA-256 over mode, size and pixels: equal for equal pixels, whatever the file."""
+        return self._record.pixels_sha256
+
+    @property
+    def reused(self) -> bool:
+        """Whether `reuse` found it, instead of making it."""
+        return self._reused
+
+    def pil(self) -> Pillow.Image:
+        """The picture as a Pillow image, which the caller may change.
+
+        Raises:
+            NotFound: the file is gone.
+        """
+        from PIL import Image as Pillow
+
+        with Pillow.open(self._existing()) as picture:
+            picture.load()
+        return picture
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The pixels as an array of bytes: height × width × channels.
+
+        Raises:
+            NotFound: the file is gone.
+        """
+        import numpy as np
+
+        return np.array(self.pil())
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> np.ndarray[Any, Any]:
+        if copy is False:
+            raise ValueError("The pixels are read from a file, so an array of them is a copy.")
+        pixels = self.numpy()
+        return pixels if dtype is None else pixels.astype(dtype)
+
+    def save(self, path: str | Path, metadata: bool = True) -> Path:
+        """Write a copy.
+
+        Args:
+            path: a file name that ends in .png, .jpg, .jpeg or .webp, or a folder.
+            metadata: whether the recipe goes with it. With it, a PNG is the same file byte by
+                byte, and the others carry the parameters as EXIF text.
+
+        Returns:
+            The absolute path of the copy.
+
+        Raises:
+            InvalidRequest: the suffix or the folder is not usable.
+            NotFound: the picture's own file is gone.
+        """
+        file = saving.target(path, f"{self.id}.png")
+        saving.save(self._existing(), self.recipe, file, metadata)
+        return file
+
+    def show(self) -> None:
+        """Show it: in the cell of a notebook, else in the system's viewer."""
+        from mysticanvas.session.notebook import display, in_notebook
+
+        if in_notebook():
+            display(self)
+        else:
+            self.pil().show()
+
+    def refresh(self) -> Image:
+        """Ask the store again; returns the image itself, brought up to date.
+
+        Raises:
+            NotFound: it is no longer in the store.
+        """
+        self._record = self._connection.call(lambda api: api.image(self.id))
+        return self
+
+    def _existing(self) -> Path:
+        path = self.path
+        if not path.is_file():
+            raise NotFound(
+                f"The file of image {short(self.id)} is gone: {path}.",
+                hint="canvas.reproduce(image) makes it again.",
+            )
+        return path
+
+    def _repr_png_(self) -> bytes:
+        return self._existing().read_bytes()
+
+    def __repr__(self) -> str:
+        request = self.recipe.request_hash[:8]
+        return f"<Image {self.width}×{self.height} seed={self.seed} request={request}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Image) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+class Images(Sequence[Image]):
+    """A list of pictures that cannot be changed; a notebook shows them as a grid.
+
+    Args:
+        images: the pictures, in order.
+    """
+
+    def __init__(self, images: Iterable[Image] = ()) -> None:
+        self._images = tuple(images)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> Images: ...
+    def __getitem__(self, index: int | slice) -> Image | Images:
+        if isinstance(index, slice):
+            return Images(self._images[index])
+        return self._images[index]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[Image]:
+        return iter(self._images)
+
+    def __add__(self, other: Iterable[Image]) -> Images:
+        return Images([*self._images, *other])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Images) and other._images == self._images
+
+    def __hash__(self) -> int:
+        return hash(self._images)
+
+    def pil(self) -> Pillow.Image:
+        """The grid as a Pillow image: at most 64 pictures, each at most 256 px wide and high."""
+        return grid.compose([image.pil() for image in self._images[: grid.MAX_SHOWN]])
+
+    def _repr_png_(self) -> bytes | None:
+        return grid.png(self.pil()) if self._images else None
+
+    def __repr__(self) -> str:
+        return f"<Images {len(self)}{_common(self._images)}>"
+
+
+def _common(images: Sequence[Image]) -> str:
+    """What can be said of all the pictures, the same on every machine."""
+    requests = {image.recipe.request_hash[:8] for image in images}
+    return f" · seeds={seeds_text(images)} request={requests.pop()}" if len(requests) == 1 else ""
+
+
+def seeds_text(images: Sequence[Image]) -> str:
+    """The seeds of a batch, such as `7…10`."""
+    first, last = images[0].seed, images[-1].seed
+    return str(first) if first == last else f"{first}…{last}"

@@ -1,0 +1,227 @@
+"""A job as a live handle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from mysticanvas.contracts.ids import short
+from mysticanvas.contracts.jobs import JobStatus
+from mysticanvas.errors import JobCancelled, MystiCanvasError, Stopped
+
+if TYPE_CHECKING:
+    from mysticanvas.contracts.events import Event
+    from mysticanvas.contracts.jobs import JobRecord
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.tracker import JobTracker
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Job(Generic[T_co]):
+    """Work that was asked for; its attributes are always up to date.
+
+    `await job` gives the result, too. Jobs outlive the kernel: `canvas.job(id)` finds one again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        tracker: JobTracker,
+        finish: Callable[[JobRecord], T_co],
+    ) -> None:
+        self._connection = connection
+        self._tracker = tracker
+        self._finish = finish
+
+    @property
+    def id(self) -> str:
+        return self._tracker.record.id
+
+    @property
+    def kind(self) -> str:
+        """`generate` or `reproduce`."""
+        return self._tracker.record.kind
+
+    @property
+    def status(self) -> JobStatus:
+        """`queued`, `running`, `succeeded`, `failed` or `cancelled`; it compares with text."""
+        return self._live().status
+
+    @property
+    def progress(self) -> float:
+        """How far it is, from 0 to 1."""
+        record = self._live()
+        if record.status is JobStatus.SUCCEEDED:
+            return 1.0
+        return min(1.0, max(0.0, self._tracker.snapshot.progress.fraction))
+
+    @property
+    def attempts(self) -> int:
+        """How often it was begun."""
+        return self._live().attempts
+
+    @property
+    def position(self) -> int | None:
+        """How many jobs come before it while it waits; None otherwise."""
+        record = self._live()
+        if record.status is not JobStatus.QUEUED:
+            return None
+        return self._fetch().position
+
+    @property
+    def error(self) -> MystiCanvasError | None:
+        """Why it failed; None if it did not."""
+        record = self._live()
+        return None if record.error is None else record.error.to_error()
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know, a sentence each."""
+        return list(self._live().notices)
+
+    @property
+    def created_at(self) -> datetime:
+        return self._tracker.record.created_at
+
+    @property
+    def started_at(self) -> datetime | None:
+        return self._live().started_at
+
+    @property
+    def finished_at(self) -> datetime | None:
+        return self._live().finished_at
+
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._live().status.final
+
+    def wait(self, timeout: float | None = None) -> Job[T_co]:
+        """Block until the job has ended, in whatever way.
+
+        Args:
+            timeout: seconds; None waits for as long as it takes.
+
+        Returns:
+            The job itself.
+
+        Raises:
+            TimeoutError: it has not ended in time; it goes on.
+            Stopped: the stop button; only the waiting ends, the job goes on.
+            OrchestratorUnavailable: the orchestrator is lost and cannot be started again.
+        """
+        future = self._tracker.future()
+        try:
+            future.result(timeout)
+        except TimeoutError:
+            if not future.done():
+                raise TimeoutError(
+                    f"Job {short(self.id)} is still {self.status} after {timeout:g} s; it goes on."
+                ) from None
+            raise
+        except KeyboardInterrupt:
+            raise Stopped(
+                f"job {short(self.id)} is still {self._tracker.record.status}; "
+                "job.cancel() cancels it.",
+                self,
+            ) from None
+        finally:
+            future.cancel()
+        return self
+
+    def result(self, timeout: float | None = None) -> T_co:
+        """Wait for the job, then give its result.
+
+        Args:
+            timeout: seconds; None waits for as long as it takes.
+
+        Raises:
+            JobCancelled: it was cancelled.
+            MystiCanvasError: it failed; this is its error.
+            TimeoutError, Stopped, OrchestratorUnavailable: as for `wait`.
+        """
+        self.wait(timeout)
+        return self._outcome(self._tracker.record)
+
+    def cancel(self) -> bool:
+        """Ask for the end of the job; a running one ends between two steps.
+
+        Returns:
+            Whether there was still something to cancel.
+        """
+        if self._tracker.record.status.final:
+            return False
+        record = self._connection.call(lambda api: api.cancel(self.id))
+        self._tracker.update(record)
+        return not record.status.final or record.status is JobStatus.CANCELLED
+
+    def events(self) -> JobEvents:
+        """What happens to the job from now on, to its end; for `for` and for `async for`.
+
+        Each is a `mysticanvas.contracts.events.Event`; the first is the job as it is now.
+        """
+        return JobEvents(self._tracker)
+
+    def __await__(self) -> Generator[object, None, T_co]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> T_co:
+        return self._outcome(await asyncio.wrap_future(self._tracker.future()))
+
+    def _outcome(self, record: JobRecord) -> T_co:
+        if record.status is JobStatus.SUCCEEDED:
+            return self._finish(record)
+        if record.error is not None:
+            raise record.error.to_error()
+        raise JobCancelled(f"Job {short(record.id)} was cancelled.")
+
+    def _live(self) -> JobRecord:
+        """The record, fetched if no events keep it up to date."""
+        record = self._tracker.record
+        if record.status.final or self._connection.listening:
+            return record
+        return self._fetch()
+
+    def _fetch(self) -> JobRecord:
+        record = self._connection.call(lambda api: api.job(self.id))
+        self._tracker.update(record)
+        return record
+
+    def __repr__(self) -> str:
+        record = self._tracker.record
+        return f"<Job {short(record.id)} {record.kind} {record.status}>"
+
+
+class JobEvents:
+    """The events of one job, from the first `next` on; each iteration stands alone."""
+
+    def __init__(self, tracker: JobTracker) -> None:
+        self._tracker = tracker
+
+    def __iter__(self) -> Iterator[Event]:
+        events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        stop = self._tracker.listen(events.put)
+        try:
+            while (event := events.get()) is not None:
+                yield event
+        finally:
+            stop()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def hand_on(event: Event | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        stop = self._tracker.listen(hand_on)
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+        finally:
+            stop()

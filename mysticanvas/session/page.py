@@ -1,0 +1,84 @@
+"""One page of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, overload
+
+from mysticanvas.session.image import Image, Images
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mysticanvas.contracts.images import ImagePage
+    from mysticanvas.session.connection import Connection
+
+_COLUMNS = ("id", "created_at", "project", "prompt", "seed", "width", "height", "job_id", "path")
+_PARAMS = ("negative_prompt", "num_inference_steps", "guidance_scale", "scheduler")
+
+
+class Page(Sequence[Image]):
+    """Pictures in order, and the way to the next ones; a notebook shows them as thumbnails.
+
+    Walking all pages: `while page: ...; page = page.next()`.
+    """
+
+    def __init__(
+        self, page: ImagePage, connection: Connection, turn: Callable[[str], Page]
+    ) -> None:
+        self._page = page
+        self._connection = connection
+        self._turn = turn
+        self._items = Images(Image(record, connection) for record in page.items)
+
+    @property
+    def items(self) -> Images:
+        """The pictures of this page."""
+        return self._items
+
+    @property
+    def next_cursor(self) -> str | None:
+        """What to pass as `cursor` for the next page; None on the last."""
+        return self._page.next_cursor
+
+    @property
+    def total(self) -> int:
+        """Pictures on all pages together."""
+        return self._page.total
+
+    def next(self) -> Page:
+        """The page after this one; behind the last, an empty one."""
+        if self.next_cursor is None:
+            empty = self._page.model_copy(update={"items": []})
+            return Page(empty, self._connection, self._turn)
+        return self._turn(self.next_cursor)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The pictures of this page as a table, a row each."""
+        import pandas as pd
+
+        rows = [
+            {
+                **{name: getattr(image, name) for name in _COLUMNS},
+                "preset": image.recipe.preset,
+                **{name: getattr(image.recipe.params, name) for name in _PARAMS},
+            }
+            for image in self._items
+        ]
+        return pd.DataFrame(rows, columns=[*_COLUMNS, "preset", *_PARAMS])
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> Images: ...
+    def __getitem__(self, index: int | slice) -> Image | Images:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _repr_png_(self) -> bytes | None:
+        return self._items._repr_png_()
+
+    def __repr__(self) -> str:
+        return f"<Page {len(self)} of {self.total}>"

@@ -1,0 +1,176 @@
+"""The progress line of a blocking call, with a live preview in a notebook.
+
+It is written by the thread that waits, so that it lands in the cell that asked, and at most ten
+times a second. When the work is done, one line stays.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import html
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from mysticanvas.contracts.ids import short
+from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.session import notebook
+
+if TYPE_CHECKING:
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.tracker import JobTracker, Snapshot
+
+INTERVAL_S = 0.1
+_BAR_CELLS = 20
+_PREVIEW_PX = 256
+_STAGES = {
+    "queue": "waiting",
+    "load": "loading the model",
+    "encode": "reading the prompt",
+    "denoise": "drawing",
+    "decode": "decoding",
+    "save": "saving",
+}
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    previews: bool
+    """Whether it can show a preview."""
+
+    def update(self, snapshot: Snapshot, seconds: float) -> None:
+        """Show how far the job is."""
+
+    def finish(self, line: str) -> None:
+        """Leave `line` in place of the progress; nothing if it is empty."""
+
+
+class Silent:
+    """Output is not wanted."""
+
+    previews = False
+
+    def update(self, snapshot: Snapshot, seconds: float) -> None:
+        pass
+
+    def finish(self, line: str) -> None:
+        pass
+
+
+class Terminal:
+    """One line on standard error, rewritten in place."""
+
+    previews = False
+
+    def update(self, snapshot: Snapshot, seconds: float) -> None:
+        filled = round(fraction(snapshot) * _BAR_CELLS)
+        bar = "#" * filled + "." * (_BAR_CELLS - filled)
+        self._write(f"\r[{bar}] {headline(snapshot)} · {seconds:.1f} s\x1b[K")
+
+    def finish(self, line: str) -> None:
+        self._write(f"\r{line}\x1b[K" + ("\n" if line else ""))
+
+    def _write(self, text: str) -> None:
+        # A terminal that cannot show a sign gets a question mark, never an exception.
+        encoding = sys.stderr.encoding or "ascii"
+        sys.stderr.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stderr.flush()
+
+
+class Notebook:
+    """A bar and the newest preview in the cell's output.
+
+    Args:
+        identifier: a name of its own within the notebook.
+    """
+
+    previews = True
+
+    def __init__(self, identifier: str) -> None:
+        self._area = notebook.Area(identifier)
+
+    def update(self, snapshot: Snapshot, seconds: float) -> None:
+        said = f"{headline(snapshot)} · {seconds:.1f} s"
+        bar = (
+            f'<progress max="100" value="{fraction(snapshot) * 100:.0f}" '
+            f'aria-label="{html.escape(said)}" style="vertical-align: middle"></progress>'
+        )
+        self._area.show(f"<div>{bar} {html.escape(said)}</div>{_preview(snapshot)}", said)
+
+    def finish(self, line: str) -> None:
+        escaped = "<br>".join(html.escape(part) for part in line.splitlines())
+        self._area.show(f"<div>{escaped}</div>", line)
+
+
+def choose(wanted: Literal["auto", "off"], identifier: str) -> Display:
+    """The display that fits where we run: notebook, terminal, or none."""
+    if wanted == "off":
+        return Silent()
+    if notebook.in_notebook():
+        return Notebook(identifier)
+    return Terminal() if sys.stderr is not None and sys.stderr.isatty() else Silent()
+
+
+@contextlib.contextmanager
+def shown(display: Display, connection: Connection) -> Iterator[None]:
+    """Have previews made while `display` can show them; what was shown goes if the work fails."""
+    try:
+        with connection.previews() if display.previews else contextlib.nullcontext():
+            yield
+    except BaseException:
+        display.finish("")
+        raise
+
+
+def follow(tracker: JobTracker, display: Display) -> JobRecord:
+    """Wait for the end of a job, however it ends, while showing how far it is."""
+    future = tracker.future()
+    started = time.monotonic()
+    try:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return future.result(None if isinstance(display, Silent) else INTERVAL_S)
+            display.update(tracker.snapshot, time.monotonic() - started)
+    finally:
+        future.cancel()
+
+
+def summary(record: JobRecord, seconds: float) -> str:
+    """The line that stays, such as `2.1 s · seed 7 · id 1f0a9c2e`."""
+    took = "reused" if record.reused else f"{seconds:.1f} s"
+    images = record.images
+    if record.status is not JobStatus.SUCCEEDED:
+        return ""
+    if not images:
+        return f"{took} · identical"
+    if len(images) == 1:
+        return f"{took} · seed {images[0].seed} · id {short(images[0].id)}"
+    seeds = f"seeds {images[0].seed}…{images[-1].seed}"
+    return f"{took} · {len(images)} images · {seeds} · job {short(record.id)}"
+
+
+def headline(snapshot: Snapshot) -> str:
+    """What a job is doing, such as `drawing 12/20`."""
+    record, progress = snapshot.record, snapshot.progress
+    if record.status is JobStatus.QUEUED:
+        return f"waiting, {record.position} before it" if record.position else "waiting"
+    stage = _STAGES.get(progress.stage, progress.stage)
+    return f"{stage} {progress.step}/{progress.steps}" if progress.steps else stage
+
+
+def fraction(snapshot: Snapshot) -> float:
+    """How far a job is, from 0 to 1."""
+    return min(1.0, max(0.0, snapshot.progress.fraction))
+
+
+def _preview(snapshot: Snapshot) -> str:
+    if snapshot.preview is None:
+        return ""
+    data = base64.b64encode(snapshot.preview).decode()
+    return (
+        f'<img alt="preview after step {snapshot.progress.step}" '
+        f'src="data:image/webp;base64,{data}" style="max-width: {_PREVIEW_PX}px">'
+    )

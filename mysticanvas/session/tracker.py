@@ -1,0 +1,146 @@
+"""What this kernel knows about one job, kept up to date from any thread."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from mysticanvas.contracts.events import Event
+from mysticanvas.contracts.jobs import JobRecord, Progress
+
+Listener = Callable[[Event | None], None]
+"""Called with each event of a job; with None when there will be no more."""
+
+
+class Snapshot(NamedTuple):
+    """A job at one moment."""
+
+    record: JobRecord
+    progress: Progress
+    preview: bytes | None
+    """The newest preview as WebP; None if nobody asked for any."""
+
+
+class JobTracker:
+    """One job: its record, its progress, and who waits for it. Thread-safe.
+
+    Args:
+        record: the job as the orchestrator answered it.
+    """
+
+    def __init__(self, record: JobRecord) -> None:
+        self._lock = threading.Lock()
+        self._record = record
+        self._progress = record.progress or Progress(stage="queue")
+        self._preview: bytes | None = None
+        self._futures: list[Future[JobRecord]] = []
+        self._listeners: list[Listener] = []
+        self.heard_at = time.monotonic()
+        """When it was last heard of, on the monotonic clock."""
+
+    @property
+    def record(self) -> JobRecord:
+        return self._record
+
+    @property
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            return Snapshot(self._record, self._progress, self._preview)
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether anybody needs to know how it ends."""
+        with self._lock:
+            return bool(self._listeners) or any(not f.cancelled() for f in self._futures)
+
+    def future(self) -> Future[JobRecord]:
+        """The final record, once there is one; cancel the future to stop waiting."""
+        future: Future[JobRecord] = Future()
+        with self._lock:
+            if not self._record.status.final:
+                self._futures = [f for f in self._futures if not f.cancelled()] + [future]
+                return future
+        future.set_result(self._record)
+        return future
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event from now on; returns what ends that.
+
+        The first is the job as it is now. It is called under the tracker's lock: it must only
+        hand the event on.
+        """
+        with self._lock:
+            listener(Event(epoch="", type="job", data=self._record.model_dump(mode="json")))
+            if self._record.status.final:
+                listener(None)
+            else:
+                self._listeners.append(listener)
+        return lambda: self._forget(listener)
+
+    def update(self, record: JobRecord, event: Event | None = None) -> None:
+        """Take in a newer record. One that is final is never replaced: an answer may have been
+        overtaken by an event."""
+        with self._lock:
+            self.heard_at = time.monotonic()
+            if self._record.status.final:
+                return
+            changed = record.status != self._record.status
+            self._record = record
+            if record.progress is not None:
+                self._progress = record.progress
+            if event is None and changed:
+                event = Event(epoch="", type="job", data=record.model_dump(mode="json"))
+            self._tell(event)
+            if not record.status.final:
+                return
+            self._tell_end()
+            futures, self._futures = self._futures, []
+        for future in futures:
+            if future.set_running_or_notify_cancel():
+                future.set_result(record)
+
+    def advance(self, event: Event) -> None:
+        """Take in progress or a preview."""
+        with self._lock:
+            self.heard_at = time.monotonic()
+            if event.type == "progress":
+                self._progress = Progress.model_validate(event.data)
+            else:
+                self._preview = _decoded(event.data.get("webp")) or self._preview
+            self._tell(event)
+
+    def fail(self, error: BaseException) -> None:
+        """Have those who wait now get `error`: how the job ends cannot be told."""
+        with self._lock:
+            futures, self._futures = self._futures, []
+            self._tell_end()
+        for future in futures:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+
+    def _tell(self, event: Event | None) -> None:
+        if event is not None:
+            for listener in self._listeners:
+                listener(event)
+
+    def _tell_end(self) -> None:
+        for listener in self._listeners:
+            listener(None)
+        self._listeners.clear()
+
+    def _forget(self, listener: Listener) -> None:
+        with self._lock:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+
+def _decoded(webp: object) -> bytes | None:
+    try:
+        return base64.b64decode(webp, validate=True) if isinstance(webp, str) else None
+    except binascii.Error:
+        return None

@@ -1,0 +1,156 @@
+"""One writer, readers on cursors of their own, and one shape of failure.
+
+Three hazards of DuckDB shape this module. A cursor that several threads share delivers results to
+the wrong one, so a read borrows a cursor that nobody else has meanwhile. Concurrent writers lose
+updates, so there is one at a time. And COMMIT after a failed statement reports success although
+it rolls back, so a transaction with a failed statement is never committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+
+from mysticanvas.errors import StoreError
+from mysticanvas.store import failures
+
+CATALOG = "mysticanvas"
+"""The name that the database is attached under."""
+
+Row = dict[str, Any]
+
+
+class Transaction:
+    """What `Database.write` hands out; all of it is kept, or nothing."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+        self._failed = False
+
+    def run(self, sql: str, /, **parameters: object) -> list[Row]:
+        """Run one statement; its rows, if it gives any."""
+        try:
+            return rows(self._cursor, sql, parameters)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def commit(self) -> None:
+        if self._failed:
+            raise StoreError("A statement of this transaction failed, so none of it was kept.")
+        self._cursor.execute("COMMIT")
+
+
+class Database:
+    """The open database, for use from any thread.
+
+    Args:
+        root: a connection that has the database attached as `CATALOG`; owned from here on.
+    """
+
+    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
+        self._root = root
+        self._writer = self._new_cursor()
+        self._writing = threading.Lock()
+        self._readers = threading.Condition()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._reads = 0
+        self._refusal: StoreError | None = None
+
+    def read(self, sql: str, /, **parameters: object) -> list[Row]:
+        """Run one query on the newest committed state.
+
+        Raises:
+            StoreError: the database could not answer, or the store is closed.
+        """
+        with self._borrowed() as cursor, self._translated():
+            return rows(cursor, sql, parameters)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """One transaction, alone: committed at the end, rolled back on any exception.
+
+        It must not be entered again by the thread that is in it.
+
+        Raises:
+            StoreFull: the disk is full; nothing of the transaction was kept.
+            StoreError: any other failure; nothing of the transaction was kept.
+        """
+        with self._writing, self._translated():
+            self._check()
+            self._writer.execute("BEGIN")
+            transaction = Transaction(self._writer)
+            try:
+                yield transaction
+                transaction.commit()
+            except BaseException:
+                # A COMMIT that failed has rolled back already, and then there is no transaction.
+                with contextlib.suppress(duckdb.Error):
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def checkpoint(self) -> None:
+        """Move what the write-ahead log holds into the database file."""
+        with self._writing, self._translated():
+            self._check()
+            self._writer.execute(f"CHECKPOINT {CATALOG}")
+
+    def close(self) -> None:
+        """Wait for what runs, then let go of the file. Later calls raise StoreError."""
+        with self._writing, self._readers:
+            self._refusal = StoreError("The store is closed.")
+            self._readers.wait_for(lambda: self._reads == 0)
+            for connection in (*self._idle, self._writer, self._root):
+                connection.close()
+            self._idle.clear()
+
+    def _new_cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._root.cursor()
+        cursor.execute(f"USE {CATALOG}")
+        return cursor
+
+    @contextlib.contextmanager
+    def _borrowed(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._readers:
+            self._check()
+            cursor = self._idle.pop() if self._idle else self._new_cursor()
+            self._reads += 1
+        try:
+            yield cursor
+        finally:
+            with self._readers:
+                self._idle.append(cursor)
+                self._reads -= 1
+                self._readers.notify_all()
+
+    def _check(self) -> None:
+        if self._refusal is not None:
+            raise type(self._refusal)(self._refusal.detail, hint=self._refusal.hint)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.FatalException as error:
+            # DuckDB refuses everything from now on, until the file is opened again.
+            self._refusal = failures.fatal(error)
+            raise self._refusal from error
+        except duckdb.Error as error:
+            raise failures.of(error) from error
+
+
+def rows(
+    cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, object] | None = None
+) -> list[Row]:
+    """Run one statement on a cursor; its rows as dictionaries."""
+    try:
+        cursor.execute(sql, parameters or None)
+    except RuntimeError as error:
+        # The driver's answer to text with a lone surrogate, which is no Unicode text.
+        raise StoreError(f"A value cannot be stored: {error}") from error
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]

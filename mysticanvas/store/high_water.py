@@ -1,0 +1,103 @@
+"""The high-water mark: how much the database held when it was last known to be good.
+
+A write-ahead log that is cut off opens without a word, with the rows that are left, and a database
+from an old backup looks just like any other. Only a mark that is kept elsewhere can tell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from mysticanvas import logs
+
+_log = logs.get(__name__)
+
+
+class Mark(NamedTuple):
+    """What a database holds; none of it ever becomes less."""
+
+    schema_version: int = 0
+    images: int = 0
+    """Rows, those of deleted pictures included."""
+    images_seq: int = 0
+    jobs_seq: int = 0
+
+    def missing_from(self, present: Mark) -> list[str]:
+        """What the mark has and `present` has not, a few words each."""
+        return [
+            f"{name} is {now}, was {then}"
+            for name, then, now in zip(self._fields, self, present, strict=True)
+            if now < then
+        ]
+
+
+class HighWater:
+    """The mark's file.
+
+    Args:
+        path: the file.
+        measure: what the database holds now.
+    """
+
+    def __init__(self, path: Path, measure: Callable[[], Mark]) -> None:
+        self._path = path
+        self._measure = measure
+        self._lock = threading.Lock()
+
+    def update(self) -> None:
+        """Bring the file up to what is committed now.
+
+        A mark that cannot be written is logged and no more: the rows themselves are safe, and
+        whoever recorded them must not be told otherwise.
+        """
+        # Measured under the lock: a mark never replaces one that is newer.
+        with self._lock:
+            mark = self._measure()
+            try:
+                replace_durably(self._path, json.dumps(mark._asdict()).encode())
+            except OSError as error:
+                _log.warning("high_water_not_written", error=str(error))
+
+
+def read(path: Path) -> Mark:
+    """The mark in the file; an empty one if there is no readable mark."""
+    try:
+        found = json.loads(path.read_bytes())
+        return Mark(**{name: int(found.get(name, 0)) for name in Mark._fields})
+    except FileNotFoundError:
+        return Mark()
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        _log.warning("high_water_unreadable", path=str(path), error=str(error))
+        return Mark()
+
+
+def replace_durably(path: Path, content: bytes) -> None:
+    """Put `content` in the file's place at once, so that it lasts: a reader and a crash meet the
+    old content or the new."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    fresh = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder last."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

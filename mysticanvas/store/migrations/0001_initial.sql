@@ -1,0 +1,108 @@
+-- No CREATE INDEX and no foreign keys: in DuckDB 1.5 a secondary index loses rows when the process
+-- is killed, and foreign keys refuse lawful updates. PRIMARY KEY and UNIQUE are safe.
+-- Times are UTC without a zone. Lists are JSON text, since updating a LIST column rewrites the row.
+
+CREATE TABLE schema_version (
+    version    INTEGER PRIMARY KEY,
+    name       VARCHAR NOT NULL,
+    checksum   VARCHAR NOT NULL,
+    applied_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE jobs (
+    id              UUID PRIMARY KEY,
+    seq             BIGINT NOT NULL UNIQUE,
+    kind            VARCHAR NOT NULL,
+    status          VARCHAR NOT NULL,
+    project         VARCHAR NOT NULL,
+    owner           VARCHAR,
+    priority        VARCHAR NOT NULL,
+    request         JSON NOT NULL,
+    task            JSON,
+    request_hash    VARCHAR NOT NULL,
+    request_id      VARCHAR NOT NULL,
+    idempotency_key VARCHAR UNIQUE,
+    attempts        INTEGER NOT NULL,
+    notices         JSON NOT NULL,
+    error           JSON,
+    matched         BOOLEAN,
+    reused          BOOLEAN NOT NULL,
+    -- The job whose pictures are the result; NULL for the job's own.
+    result_of       UUID,
+    not_before      TIMESTAMP,
+    created_at      TIMESTAMP NOT NULL,
+    started_at      TIMESTAMP,
+    finished_at     TIMESTAMP
+);
+
+CREATE TABLE images (
+    id                  UUID PRIMARY KEY,
+    seq                 BIGINT NOT NULL UNIQUE,
+    job_id              UUID NOT NULL,
+    batch_index         INTEGER NOT NULL,
+    batch_size          INTEGER NOT NULL,
+    project             VARCHAR NOT NULL,
+    owner               VARCHAR,
+    parent              UUID,
+    source              VARCHAR NOT NULL,
+    prompt              VARCHAR NOT NULL,
+    negative_prompt     VARCHAR NOT NULL,
+    style               VARCHAR,
+    caption             VARCHAR,
+    preset              VARCHAR NOT NULL,
+    model_digest        VARCHAR NOT NULL,
+    pipeline            VARCHAR NOT NULL,
+    -- Unsigned, since picture k of a batch has seed + k.
+    seed                UBIGINT NOT NULL,
+    width               INTEGER NOT NULL,
+    height              INTEGER NOT NULL,
+    mode                VARCHAR NOT NULL,
+    num_inference_steps INTEGER NOT NULL,
+    guidance_scale      DOUBLE NOT NULL,
+    scheduler           VARCHAR NOT NULL,
+    request_hash        VARCHAR NOT NULL,
+    recipe_hash         VARCHAR NOT NULL,
+    pixels_sha256       VARCHAR NOT NULL,
+    recipe              JSON NOT NULL,
+    starred             BOOLEAN NOT NULL,
+    rating              TINYINT,
+    created_at          TIMESTAMP NOT NULL,
+    deleted_at          TIMESTAMP,
+    UNIQUE (job_id, batch_index)
+);
+
+CREATE TABLE generation_files (
+    image_id   UUID NOT NULL,
+    -- The image's seq: a join on it reads a block or two, one on the id reads them all.
+    image_seq  BIGINT NOT NULL,
+    kind       VARCHAR NOT NULL,
+    -- Relative to the home directory, with forward slashes.
+    path       VARCHAR NOT NULL,
+    sha256     VARCHAR NOT NULL,
+    bytes      BIGINT NOT NULL,
+    width      INTEGER NOT NULL,
+    height     INTEGER NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    PRIMARY KEY (image_id, kind)
+);
+
+CREATE TABLE presets (
+    kind       VARCHAR NOT NULL,
+    name       VARCHAR NOT NULL,
+    revision   INTEGER NOT NULL,
+    model      VARCHAR NOT NULL,
+    settings   JSON NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    updated_at TIMESTAMP NOT NULL,
+    deleted_at TIMESTAMP,
+    PRIMARY KEY (kind, name)
+);
+
+CREATE TABLE model_files (
+    path      VARCHAR PRIMARY KEY,
+    size      BIGINT NOT NULL,
+    mtime_ns  BIGINT NOT NULL,
+    inode     UBIGINT NOT NULL,
+    sha256    VARCHAR NOT NULL,
+    hashed_at TIMESTAMP NOT NULL
+);

@@ -1,0 +1,53 @@
+"""Digests of model files, kept for as long as a file looks unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from mysticanvas.errors import ModelFileError
+from mysticanvas.store import queries, times
+from mysticanvas.store.connection import Database
+
+_SQL = queries.load("model_files")
+
+
+class ModelFiles:
+    """SHA-256 of files, by path."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def sha256(self, path: Path) -> str:
+        """SHA-256 of a file, as 64 hexadecimal digits.
+
+        The file is read only if size, modification time or inode are not those of the last time.
+
+        Raises:
+            ModelFileError: the file cannot be read, or changes while it is.
+        """
+        name = str(path.absolute())
+        try:
+            with path.open("rb") as file:
+                before = _looks(os.fstat(file.fileno()))
+                known = self._database.read(_SQL["known"], path=name, **before)
+                if known:
+                    return str(known[0]["sha256"])
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                after = _looks(os.fstat(file.fileno()))
+        except OSError as error:
+            raise ModelFileError(
+                f"{path} cannot be read: {error.strerror}.", hint="Check that it is there."
+            ) from error
+        if before != after:
+            raise ModelFileError(
+                f"{path} changed while it was read.", hint="Try again when it is complete."
+            )
+        with self._database.write() as transaction:
+            transaction.run(_SQL["save"], path=name, sha256=digest, now=times.now(), **after)
+        return digest
+
+
+def _looks(status: os.stat_result) -> dict[str, int]:
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}

@@ -1,0 +1,89 @@
+"""The store as a whole: opened once a home, a noun for each kind of thing in it."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Self
+
+from mysticanvas import logs
+from mysticanvas.errors import StoreError
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import opener, queries
+from mysticanvas.store.connection import Database
+from mysticanvas.store.high_water import HighWater, Mark
+from mysticanvas.store.images import Images
+from mysticanvas.store.jobs import Jobs
+from mysticanvas.store.model_files import ModelFiles
+from mysticanvas.store.presets import Presets
+
+_log = logs.get(__name__)
+_SQL = queries.load("opening")
+
+
+class Store:
+    """Jobs, images, presets and model files of one home; for use from any thread.
+
+    `Store.open` is how to get one.
+    """
+
+    def __init__(self, paths: HomePaths, opened: opener.Opened) -> None:
+        self.created = opened.created
+        """Whether there was no database before."""
+        self.database = Database(opened.connection)
+        self._lock = opened.lock
+        self._high_water = HighWater(paths.high_water, self._measure)
+        self._closed = False
+        self.images = Images(self.database)
+        self.jobs = Jobs(self.database, self.images, self._high_water.update)
+        self.presets = Presets(self.database)
+        self.model_files = ModelFiles(self.database)
+
+    @classmethod
+    def open(cls, paths: HomePaths, memory_limit_mib: int = opener.MEMORY_LIMIT_MIB) -> Self:
+        """Open the store of a home, or create it.
+
+        Args:
+            memory_limit_mib: MiB that the database may take.
+
+        Raises:
+            StoreLocked, StoreTooNew, StoreDamaged, StoreFull, StoreError: as `open_database`.
+        """
+        store = cls(paths, opener.open_database(paths, memory_limit_mib))
+        store._high_water.update()
+        return store
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database file, and raise the high-water mark.
+
+        Raises:
+            StoreError: it could not be done; no row is lost by that.
+        """
+        self.database.checkpoint()
+        self._high_water.update()
+
+    def close(self) -> None:
+        """Checkpoint, and give the file and its lock back; harmless if it is closed."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with contextlib.suppress(StoreError):
+                self.checkpoint()
+        finally:
+            self.database.close()
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _measure(self) -> Mark:
+        return Mark(**self.database.read(_SQL["mark"])[0])

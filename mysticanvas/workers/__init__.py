@@ -1,0 +1,1 @@
+"""Worker processes: one engine each, behind the same HTTP shell."""

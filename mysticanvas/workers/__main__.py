@@ -1,0 +1,72 @@
+"""`python -m mysticanvas.workers --engine image …`: a worker process.
+
+The order is the point: first what ends us with our parent, then a port that answers, then the word
+that we are ready, and only then the imports that take seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from mysticanvas import logs, processes, web
+from mysticanvas.workers import engine
+from mysticanvas.workers.executor import EngineExecutor
+from mysticanvas.workers.server import create_app
+
+_STOP_S = 5.0
+"""Seconds that a running step has to end when the process is told to."""
+
+
+def main() -> None:
+    """Run a worker until SIGTERM or until the parent is gone."""
+    arguments = _parser().parse_args()
+    # Before the watch starts, because that reads the same pipe to its end.
+    token = processes.read_secret().decode()
+    if not token:
+        sys.exit("The token is read from standard input, and there was none.")
+    processes.die_with_parent(arguments.parent_pid)
+    logs.configure(arguments.log, f"worker-{arguments.engine}")
+    asyncio.run(_serve(arguments, token))
+    logging.shutdown()
+    # Not a return: the interpreter would wait for an import or a step on the engine's thread.
+    os._exit(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mysticanvas.workers", description=__doc__)
+    parser.add_argument("--engine", required=True, choices=sorted(engine.ENGINES))
+    parser.add_argument("--images", required=True, type=Path, help="folder for the pictures")
+    parser.add_argument("--log", type=Path, help="log file; standard error without it")
+    parser.add_argument("--ready-fd", required=True, type=int, help="pipe to report ready on")
+    parser.add_argument("--parent-pid", required=True, type=int, help="process to end with")
+    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    parser.add_argument("--threads", default=os.cpu_count() or 1, type=int, help="CPU threads")
+    return parser
+
+
+async def _serve(arguments: argparse.Namespace, token: str) -> None:
+    listener = web.listen()
+    executor = EngineExecutor()
+    server = web.Server(create_app(arguments.engine, executor, token))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    host, port = listener.getsockname()[:2]
+    processes.report_ready(arguments.ready_fd, {"url": f"http://{host}:{port}", "pid": os.getpid()})
+    options = engine.Options(arguments.images, arguments.device, arguments.threads)
+    executor.begin(lambda: engine.create(arguments.engine, options))
+    await stop.wait()
+    await executor.stop(_STOP_S)
+    server.stop()
+    await serving
+
+
+if __name__ == "__main__":
+    main()

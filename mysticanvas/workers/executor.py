@@ -1,0 +1,156 @@
+"""The one thread that an engine lives on, and whose turn it is.
+
+Calls are started and ended on the event loop alone, so no lock guards them; the engine is touched
+on its own thread alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+from mysticanvas import errors, logs
+from mysticanvas.contracts.health import WorkerState
+from mysticanvas.contracts.problem import Problem
+from mysticanvas.workers.engine import Control, Engine
+
+T = TypeVar("T")
+Work = Callable[[Engine, Control], T]
+
+_GRACE_S = 0.25
+"""A caller who closes a stream and comes back can be faster than the news of the closing."""
+
+_log = logs.get(__name__)
+
+
+class Call(Generic[T]):
+    """One use of the engine, from when it is granted until its thread is done with it."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.ending = asyncio.Event()
+        self.result: asyncio.Future[T]
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next step."""
+        self.control.cancelled = True
+        self.ending.set()
+
+    async def wait(self) -> T:
+        """The result. Giving up the wait does not touch the work, which no one can interrupt."""
+        return await asyncio.shield(self.result)
+
+
+class EngineExecutor:
+    """Runs an engine's calls one at a time; must be made and used on a running event loop."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._engine: Future[Engine] | None = None
+        self._call: Call[Any] | None = None
+        self._stopping = False
+        self._last_error: Problem | None = None
+
+    def begin(self, create: Callable[[], Engine]) -> None:
+        """Make the engine on its thread, which may take seconds of imports."""
+        self._engine = self._thread.submit(_logged, create)
+
+    @property
+    def state(self) -> WorkerState:
+        """Where the engine is; `failed` means that it could not be imported."""
+        if self._stopping:
+            return WorkerState.STOPPING
+        if self._engine is None or not self._engine.done():
+            return WorkerState.STARTING
+        if self._engine.exception() is not None:
+            return WorkerState.FAILED
+        return WorkerState.READY if self._call is None else WorkerState.BUSY
+
+    @property
+    def problem(self) -> Problem | None:
+        """What went wrong last: at the import, or in a call."""
+        if self._engine is None or not self._engine.done():
+            return None
+        failure = self._engine.exception()
+        return self._last_error if failure is None else Problem.of(failure)
+
+    @property
+    def models(self) -> list[str]:
+        """Digests of the models that are loaded."""
+        if self._engine is None or not self._engine.done() or self._engine.exception() is not None:
+            return []
+        return self._engine.result().models
+
+    @property
+    def control(self) -> Control | None:
+        """The reins of the call that runs, if one does."""
+        return None if self._call is None else self._call.control
+
+    async def start(self, work: Work[T], control: Control | None = None) -> Call[T]:
+        """Begin a call; while the engine is being imported, it waits for that.
+
+        Raises:
+            Conflict: another call has the engine and has not been cancelled.
+        """
+        while self._call is not None:
+            await self._wait_for_turn(self._call)
+        if self._stopping:
+            raise errors.Conflict("The worker is stopping.")
+        call: Call[T] = Call(control or Control())
+        self._call = call
+        context = contextvars.copy_context()
+        call.result = asyncio.get_running_loop().run_in_executor(
+            self._thread, context.run, self._work, work, call.control
+        )
+        # Registered first, so the engine is free again before anyone sees the result.
+        call.result.add_done_callback(lambda _: self._end(call))
+        return call
+
+    async def run(self, work: Work[T]) -> T:
+        """A call from start to end."""
+        return await (await self.start(work)).wait()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Refuse new calls, cancel the one that runs, and wait for it at most `timeout_s`."""
+        self._stopping = True
+        if self._call is not None:
+            self._call.cancel()
+            await asyncio.wait([self._call.result], timeout=timeout_s)
+
+    async def _wait_for_turn(self, other: Call[Any]) -> None:
+        if not other.control.cancelled:
+            try:
+                await asyncio.wait_for(other.ending.wait(), _GRACE_S)
+            except TimeoutError:
+                raise errors.Conflict(
+                    "The worker is busy with another call.",
+                    hint="Wait for it, or close its stream to cancel it.",
+                ) from None
+        await asyncio.wait([other.result])
+
+    def _work(self, work: Work[T], control: Control) -> T:
+        assert self._engine is not None, "begin() comes before the first call"
+        engine = self._engine.result()
+        return _logged(lambda: work(engine, control))
+
+    def _end(self, call: Call[T]) -> None:
+        error = call.result.exception()
+        if error is not None and not isinstance(error, errors.JobCancelled):
+            self._last_error = Problem.of(error)
+        self._call = None
+        call.ending.set()
+
+
+def _logged(work: Callable[[], T]) -> T:
+    """Run it, and leave the traceback of what nobody foresaw in the log."""
+    try:
+        return work()
+    except errors.MystiCanvasError as error:
+        _log.info("call_failed", code=error.code)
+        raise
+    except Exception:
+        _log.exception("call_failed")
+        raise

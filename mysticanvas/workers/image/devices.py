@@ -1,0 +1,124 @@
+"""Which device to compute on, in which number format, and what its failures look like."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib.metadata
+import platform
+
+import torch
+
+from mysticanvas.contracts.recipe import Environment
+from mysticanvas.errors import InvalidRequest
+
+_DISTRIBUTIONS = (
+    "diffusers",
+    "mysticanvas",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+"""Distributions that have a say in the pixels."""
+
+
+def choose(wanted: str) -> torch.device:
+    """The device that `wanted` names; for `auto`, the best there is.
+
+    Raises:
+        InvalidRequest: this machine, or this build of torch, has no such device.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return torch.device(next(name for name, found in there.items() if found))
+    if not there.get(wanted, False):
+        found = [name for name in there if there[name]]
+        raise InvalidRequest(
+            f"There is no device {wanted!r} for torch {torch.__version__} on this machine.",
+            hint=f"Set MYSTICANVAS_DEVICE to one of: auto, {', '.join(found)}.",
+            parameter="device",
+            value=wanted,
+            allowed=", ".join(["auto", *found]),
+        )
+    return torch.device(wanted)
+
+
+def dtype_for(device: torch.device, wanted: str, transformer: bool) -> torch.dtype:
+    """The number format of weights and activations.
+
+    Half precision on CUDA alone: on a CPU it is slower, and on MPS it gives black pictures with
+    some models. Diffusion transformers overflow in float16, so they get bfloat16.
+    """
+    if wanted != "auto":
+        return {
+            "float32": torch.float32,
+            "float16": torch.float16,
+            "bfloat16": torch.bfloat16,
+        }[wanted]
+    if device.type != "cuda":
+        return torch.float32
+    if transformer:
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return torch.float16
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Such as `float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def describe(device: torch.device) -> str:
+    """Such as `cpu` or `cuda:NVIDIA GeForce RTX 4090`."""
+    if device.type == "cuda":
+        return f"cuda:{torch.cuda.get_device_name(device)}"
+    return device.type
+
+
+def environment(device: torch.device, dtype: torch.dtype) -> Environment:
+    """Where a picture is made, as its recipe tells."""
+    return Environment(
+        device=describe(device),
+        dtype=name_of(dtype),
+        threads=torch.get_num_threads(),
+        versions=_versions(),
+    )
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    installed = {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
+    return installed | {"python": platform.python_version()}
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what was queued on the device, so that a clock read now is honest."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def release_memory(device: torch.device) -> None:
+    """Give memory that nothing uses any more back to the system."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out. Only CUDA has a class of its own for it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "DefaultCPUAllocator" in text or "MPS backend out of memory" in text
+    )

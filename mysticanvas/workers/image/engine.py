@@ -1,0 +1,126 @@
+"""The image engine: one loaded pipeline, and the jobs that run on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from mysticanvas import logs
+from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef
+from mysticanvas.errors import OutOfMemory
+from mysticanvas.workers.engine import Control, Emit, Options
+from mysticanvas.workers.image import devices, job, loading, stages
+from mysticanvas.workers.image.previews import Previewer
+from mysticanvas.workers.image.report import Report
+
+T = TypeVar("T")
+
+_log = logs.get(__name__)
+
+
+class _Loaded(NamedTuple):
+    ref: ModelRef
+    model: job.Model
+
+
+class ImageEngine:
+    """Implements `workers.engine.Engine` with diffusers."""
+
+    def __init__(self, options: Options) -> None:
+        _quiet()
+        torch.set_num_threads(options.threads)
+        self._images = options.images
+        self._device = devices.choose(options.device)
+        self._loaded: _Loaded | None = None
+        _log.info("engine_ready", device=devices.describe(self._device), threads=options.threads)
+
+    @property
+    def models(self) -> list[str]:
+        loaded = self._loaded
+        return [] if loaded is None else [loaded.ref.digest]
+
+    def load(self, model: ModelRef) -> Loaded:
+        start = time.perf_counter()
+        environment = self._reporting_memory(lambda: self._ensure(model)).environment
+        return Loaded(
+            digest=model.digest,
+            device=environment.device,
+            dtype=environment.dtype,
+            seconds=time.perf_counter() - start,
+        )
+
+    def unload(self) -> None:
+        self._loaded = None
+        devices.release_memory(self._device)
+
+    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
+        report = Report(emit, control, lambda: devices.synchronize(self._device))
+        self._reporting_memory(lambda: self._generate(task, report))
+        return Finished(seconds=report.seconds)
+
+    def _generate(self, task: GenerateTask, report: Report) -> None:
+        if self._has(task.model):
+            model = self._ensure(task.model)
+        else:
+            with report.stage("load"):
+                model = self._ensure(task.model)
+        job.run(task, model, self._images, report)
+
+    def _has(self, ref: ModelRef) -> bool:
+        loaded = self._loaded
+        return loaded is not None and (loaded.ref.digest, loaded.ref.dtype) == (
+            ref.digest,
+            ref.dtype,
+        )
+
+    def _ensure(self, ref: ModelRef) -> job.Model:
+        if self._loaded is not None and self._has(ref):
+            return self._loaded.model
+        # First out, then in: two models at once may not fit.
+        self.unload()
+        model = self._load(Path(ref.path), ref.dtype)
+        self._loaded = _Loaded(ref, model)
+        _log.info("model_loaded", digest=ref.digest, pipeline=type(model.pipeline).__name__)
+        return model
+
+    def _load(self, folder: Path, dtype_wanted: str) -> job.Model:
+        transformer = loading.uses_transformer(loading.read_index(folder))
+        dtype = devices.dtype_for(self._device, dtype_wanted, transformer)
+        pipeline = loading.load(folder, self._device, dtype)
+        of_pipeline = stages.of(pipeline)
+        return job.Model(
+            pipeline=pipeline,
+            stages=of_pipeline,
+            previewer=Previewer(of_pipeline.decode_latents),
+            environment=devices.environment(self._device, dtype),
+        )
+
+    def _reporting_memory(self, work: Callable[[], T]) -> T:
+        """Run it; what the device says about memory becomes our error."""
+        try:
+            return work()
+        except Exception as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            _log.warning("out_of_memory", exc_info=True)
+        # Out here the traceback is gone, and with it the tensors that its frames held.
+        devices.release_memory(self._device)
+        raise OutOfMemory(
+            f"{devices.describe(self._device)} ran out of memory.",
+            hint="Try a smaller width and height or fewer pictures at once, or close what else "
+            "uses the device.",
+        )
+
+
+def _quiet() -> None:
+    """No progress bars in the log, and no warnings of diffusers, since they quote prompts."""
+    libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()

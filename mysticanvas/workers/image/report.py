@@ -1,0 +1,63 @@
+"""What a job tells while it runs, and where it learns that it is to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.worker import Progressed
+from mysticanvas.errors import JobCancelled
+from mysticanvas.workers.engine import Control, Emit
+
+_STARTS = {"load": 0.0, "encode": 0.02, "denoise": 0.05, "decode": 0.9, "save": 0.97}
+"""Share of a job that is done when a stage begins; denoising is most of it on every machine."""
+
+
+def fraction(stage: str, step: int = 0, steps: int = 0) -> float:
+    """How much of a job is done, 0 to 1, after `step` of a stage's `steps`."""
+    later = [start for start in _STARTS.values() if start > _STARTS[stage]]
+    length = min(later, default=1.0) - _STARTS[stage]
+    return _STARTS[stage] + length * (step / steps if steps else 0.0)
+
+
+class Report:
+    """The progress of one job, and its seconds per stage."""
+
+    def __init__(self, emit: Emit, control: Control, synchronize: Callable[[], None]) -> None:
+        self.emit = emit
+        self.seconds = dict.fromkeys(_STARTS, 0.0)
+        self._control = control
+        self._synchronize = synchronize
+
+    @property
+    def wants_previews(self) -> bool:
+        """Whether somebody listens, at this moment."""
+        return self._control.previews
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Announce a stage and measure it.
+
+        Raises:
+            JobCancelled: the job was cancelled before.
+        """
+        self.step(name)
+        start = time.perf_counter()
+        yield
+        self._synchronize()
+        self.seconds[name] = time.perf_counter() - start
+
+    def step(self, stage: str, step: int = 0, steps: int = 0) -> None:
+        """Tell of a step that is done.
+
+        Raises:
+            JobCancelled: the job was cancelled.
+        """
+        if self._control.cancelled:
+            raise JobCancelled("The job was cancelled while it ran.")
+        progress = Progress(
+            stage=stage, step=step, steps=steps, fraction=fraction(stage, step, steps)
+        )
+        self.emit(Progressed(progress=progress))

@@ -1,0 +1,99 @@
+"""Pictures as files: a PNG that tells its recipe, under a name that is its own hash.
+
+The file is complete and on disk before anyone is told of it: temporary file, fsync, rename, fsync
+of the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from mysticanvas.contracts.images import FileRecord
+from mysticanvas.errors import StoreFull
+
+_PNG_LEVEL = 3
+"""Compression level: 6, the usual one, takes several times as long for a few per cent."""
+
+
+def pixels_sha256(image: Image.Image) -> str:
+    """SHA-256 over mode, size and raw pixels: equal pixels have equal text, whatever the file."""
+    digest = hashlib.sha256(f"{image.mode} {image.width}x{image.height}\n".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def encode_png(image: Image.Image, text: Mapping[str, str]) -> bytes:
+    """A PNG file with text chunks (keyword -> text)."""
+    info = PngInfo()
+    for keyword, value in text.items():
+        info.add_text(keyword, value)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info, compress_level=_PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def save(folder: Path, image: Image.Image, text: Mapping[str, str]) -> FileRecord:
+    """Write a picture below the images folder.
+
+    Args:
+        folder: the images folder of the home directory.
+        text: keyword -> text, for the PNG's chunks.
+
+    Raises:
+        StoreFull: the disk is full.
+    """
+    data = encode_png(image, text)
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"{sha256}.png"
+    try:
+        _write(folder / sha256[:2] / name, data)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreFull(
+            f"There is no space left for a picture in {folder}.",
+            hint="Free some space on that disk, then try again.",
+        ) from error
+    return FileRecord(
+        path=f"images/{sha256[:2]}/{name}",
+        sha256=sha256,
+        bytes=len(data),
+        width=image.width,
+        height=image.height,
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _fsync(folder.parent)
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _fsync(folder)
+
+
+def _fsync(folder: Path) -> None:
+    """Make a rename or a new folder inside last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

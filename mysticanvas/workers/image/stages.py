@@ -1,0 +1,263 @@
+"""The three stages of a picture: encode the prompt, denoise latents, decode them.
+
+They stand apart so that one can be repeated without the others. What they compute is, operation
+for operation, what a single call of the diffusers pipeline computes, so the pixels are the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from PIL import Image
+
+from mysticanvas import logs
+from mysticanvas.contracts.recipe import ResolvedParams
+from mysticanvas.errors import InvalidRequest, ModelFileError
+
+OnStep = Callable[[int, int, torch.Tensor], None]
+"""Called after each step with its number from 1, their count, and the latents (batch first)."""
+
+_log = logs.get(__name__)
+
+
+class Sampled(NamedTuple):
+    """What denoising leaves: all that the decoder needs."""
+
+    latents: Any
+    generators: Sequence[torch.Generator]
+
+
+class Stages(Protocol):
+    """One way to run a kind of pipeline."""
+
+    def encode(self, params: ResolvedParams) -> dict[str, Any]:
+        """The prompts as keyword arguments of the pipeline."""
+
+    def denoise(
+        self,
+        encoded: dict[str, Any],
+        params: ResolvedParams,
+        generators: Sequence[torch.Generator],
+        on_step: OnStep,
+    ) -> Sampled:
+        """Run the steps; an exception of `on_step` ends them."""
+
+    def decode(self, sampled: Sampled) -> list[Image.Image]:
+        """The pictures, in the order of the generators."""
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor | None:
+        """Latents (batch, channels, height, width) as colours from -1 to 1; None if this kind of
+        pipeline has no such latents."""
+
+
+def of(pipeline: Any) -> Stages:
+    """The stages of a loaded pipeline.
+
+    Raises:
+        ModelFileError: it needs more than a prompt to make a picture.
+    """
+    # The class itself: a subclass may compute something else.
+    if type(pipeline) is StableDiffusionPipeline:
+        return StableDiffusion(pipeline)
+    if type(pipeline) is StableDiffusionXLPipeline:
+        return StableDiffusionXL(pipeline)
+    return WholePipeline(pipeline)
+
+
+class StableDiffusion:
+    """Stable Diffusion 1.x and 2.x."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+
+    def encode(self, params: ResolvedParams) -> dict[str, Any]:
+        _note_truncation(self.pipeline.tokenizer, params.prompt)
+        prompt, negative = self.pipeline.encode_prompt(
+            params.prompt,
+            self.pipeline.device,
+            1,
+            _is_guided(self.pipeline, params),
+            params.negative_prompt,
+        )
+        return {"prompt_embeds": prompt, "negative_prompt_embeds": negative}
+
+    def denoise(
+        self,
+        encoded: dict[str, Any],
+        params: ResolvedParams,
+        generators: Sequence[torch.Generator],
+        on_step: OnStep,
+    ) -> Sampled:
+        result = self.pipeline(
+            **encoded, **_call(params, generators, on_step), output_type="latent"
+        )
+        return Sampled(result.images, generators)
+
+    def decode(self, sampled: Sampled) -> list[Image.Image]:
+        pipeline = self.pipeline
+        scaled = sampled.latents / pipeline.vae.config.scaling_factor
+        pixels = pipeline.vae.decode(scaled, return_dict=False, generator=list(sampled.generators))[
+            0
+        ]
+        pixels, blocked = pipeline.run_safety_checker(
+            pixels, pipeline.device, sampled.latents.dtype
+        )
+        shown = [not hit for hit in blocked] if blocked is not None else [True] * len(pixels)
+        images: list[Image.Image] = pipeline.image_processor.postprocess(
+            pixels, output_type="pil", do_denormalize=shown
+        )
+        return images
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor | None:
+        vae = self.pipeline.vae
+        pixels: torch.Tensor = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
+        return pixels
+
+
+class StableDiffusionXL:
+    """Stable Diffusion XL: two text encoders, and a VAE that overflows in float16."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+
+    def encode(self, params: ResolvedParams) -> dict[str, Any]:
+        _note_truncation(self.pipeline.tokenizer_2, params.prompt)
+        names = (
+            "prompt_embeds",
+            "negative_prompt_embeds",
+            "pooled_prompt_embeds",
+            "negative_pooled_prompt_embeds",
+        )
+        tensors = self.pipeline.encode_prompt(
+            prompt=params.prompt,
+            device=self.pipeline.device,
+            do_classifier_free_guidance=_is_guided(self.pipeline, params),
+            negative_prompt=params.negative_prompt,
+        )
+        return dict(zip(names, tensors, strict=True))
+
+    def denoise(
+        self,
+        encoded: dict[str, Any],
+        params: ResolvedParams,
+        generators: Sequence[torch.Generator],
+        on_step: OnStep,
+    ) -> Sampled:
+        result = self.pipeline(
+            **encoded, **_call(params, generators, on_step), output_type="latent"
+        )
+        return Sampled(result.images, generators)
+
+    def decode(self, sampled: Sampled) -> list[Image.Image]:
+        pixels = self.decode_latents(sampled.latents)
+        if self.pipeline.watermark is not None:
+            pixels = self.pipeline.watermark.apply_watermark(pixels)
+        images: list[Image.Image] = self.pipeline.image_processor.postprocess(
+            pixels, output_type="pil"
+        )
+        return images
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        vae = self.pipeline.vae
+        upcast = vae.dtype == torch.float16 and vae.config.force_upcast
+        if upcast:
+            vae.to(dtype=torch.float32)
+            latents = latents.to(torch.float32)
+        try:
+            pixels: torch.Tensor = vae.decode(_unscaled(vae.config, latents), return_dict=False)[0]
+        finally:
+            if upcast:
+                vae.to(dtype=torch.float16)
+        return pixels
+
+
+class WholePipeline:
+    """Any other text-to-image pipeline: one call does it all, and counts as denoising."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+        self._names = inspect.signature(type(pipeline).__call__).parameters
+        if "prompt" not in self._names:
+            raise ModelFileError(
+                f"{type(pipeline).__name__} does not make pictures from a prompt.",
+                hint="Choose a text-to-image model.",
+            )
+
+    def encode(self, params: ResolvedParams) -> dict[str, Any]:
+        if params.negative_prompt and "negative_prompt" not in self._names:
+            raise InvalidRequest(
+                f"{type(self.pipeline).__name__} takes no negative prompt.",
+                parameter="negative_prompt",
+                value=params.negative_prompt[:80],
+                allowed="nothing",
+            )
+        return {"prompt": params.prompt, "negative_prompt": params.negative_prompt}
+
+    def denoise(
+        self,
+        encoded: dict[str, Any],
+        params: ResolvedParams,
+        generators: Sequence[torch.Generator],
+        on_step: OnStep,
+    ) -> Sampled:
+        given = {**encoded, **_call(params, generators, on_step)}
+        try:
+            result = self.pipeline(**{name: given[name] for name in given if name in self._names})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ModelFileError(
+                f"{type(self.pipeline).__name__} makes no picture from a prompt alone: {error}",
+                hint="Choose a text-to-image model.",
+            ) from error
+        return Sampled(result.images, generators)
+
+    def decode(self, sampled: Sampled) -> list[Image.Image]:
+        return list(sampled.latents)
+
+    def decode_latents(self, latents: torch.Tensor) -> None:  # noqa: ARG002
+        return None
+
+
+def _is_guided(pipeline: Any, params: ResolvedParams) -> bool:
+    """Whether the pipeline will want negative embeddings; distilled models never do."""
+    return params.guidance_scale > 1 and pipeline.unet.config.time_cond_proj_dim is None
+
+
+def _call(
+    params: ResolvedParams, generators: Sequence[torch.Generator], on_step: OnStep
+) -> dict[str, Any]:
+    def on_step_end(pipeline: Any, index: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        on_step(index + 1, pipeline.num_timesteps, tensors["latents"])
+        return {}
+
+    return {
+        "width": params.width,
+        "height": params.height,
+        "num_inference_steps": params.num_inference_steps,
+        "guidance_scale": params.guidance_scale,
+        "num_images_per_prompt": params.num_images,
+        "generator": list(generators),
+        "callback_on_step_end": on_step_end,
+    }
+
+
+def _unscaled(config: Any, latents: torch.Tensor) -> torch.Tensor:
+    scale: float = config.scaling_factor
+    means, spreads = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    if means is None or spreads is None:
+        return latents / scale
+    mean = torch.tensor(means).view(1, -1, 1, 1).to(latents.device, latents.dtype)
+    spread = torch.tensor(spreads).view(1, -1, 1, 1).to(latents.device, latents.dtype)
+    return latents * spread / scale + mean
+
+
+def _note_truncation(tokenizer: Any, prompt: str) -> None:
+    """Say in the log what diffusers cuts off. At debug level, because it shows the prompt."""
+    if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+        tokens = len(tokenizer(prompt).input_ids)
+        if tokens > tokenizer.model_max_length:
+            _log.debug("prompt_truncated", tokens=tokens, kept=tokenizer.model_max_length)

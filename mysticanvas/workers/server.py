@@ -1,0 +1,135 @@
+"""The HTTP face of a worker, the same for every engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mysticanvas import __version__, processes, web
+from mysticanvas.contracts.health import Health
+from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.worker import (
+    Failed,
+    Finished,
+    GenerateTask,
+    Loaded,
+    LoadRequest,
+    Message,
+    PreviewSwitch,
+)
+from mysticanvas.workers.engine import Control, Engine
+from mysticanvas.workers.executor import Call, EngineExecutor
+
+
+def create_app(kind: str, executor: EngineExecutor, token: str) -> FastAPI:
+    """The application of a worker of that kind."""
+    app = web.create_app(f"MystiCanvas {kind} worker", token)
+    started = time.monotonic()
+
+    def describe() -> Health:
+        return Health(
+            process="worker",
+            kind=kind,
+            state=executor.state,
+            version=__version__,
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - started,
+            memory_mib=processes.memory_mib(),
+            models=executor.models,
+            last_error=executor.problem,
+        )
+
+    @app.get("/internal/health")
+    async def health() -> Health:
+        """How the worker is; answered from memory, also while it imports or computes."""
+        return describe()
+
+    @app.post("/v1/load")
+    async def load(body: LoadRequest) -> Loaded:
+        """Load a model, or keep it if it is loaded."""
+        return await executor.run(lambda engine, _: engine.load(body.model))
+
+    @app.post("/v1/unload")
+    async def unload() -> Health:
+        """Give back the memory of what is loaded."""
+        await executor.run(lambda engine, _: engine.unload())
+        return describe()
+
+    @app.put("/v1/previews")
+    async def previews(body: PreviewSwitch) -> PreviewSwitch:
+        """Make previews in the job that runs, or no longer."""
+        if executor.control is not None:
+            executor.control.previews = body.enabled
+        return body
+
+    @app.post("/v1/generate", response_class=NdjsonStream)
+    async def generate(task: GenerateTask) -> Response:
+        """Make pictures; one `Message` a line. Closing the connection cancels."""
+        return await _generate(executor, task)
+
+    return app
+
+
+async def _generate(executor: EngineExecutor, task: GenerateTask) -> Response:
+    loop = asyncio.get_running_loop()
+    messages: asyncio.Queue[Message | None] = asyncio.Queue()
+
+    def emit(message: Message) -> None:
+        loop.call_soon_threadsafe(messages.put_nowait, message)
+
+    def work(engine: Engine, control: Control) -> Finished:
+        return engine.generate(task, emit, control)
+
+    call = await executor.start(work, Control(previews=task.previews))
+    call.result.add_done_callback(lambda _: messages.put_nowait(None))
+    return NdjsonStream(call, messages)
+
+
+class NdjsonStream(Response):
+    """Sends each message as a line at once, and cancels the call when the client goes away.
+
+    The client's leaving is watched for itself: between two lines there is nothing to send that
+    could fail.
+    """
+
+    media_type = "application/x-ndjson"
+
+    def __init__(self, call: Call[Finished], messages: asyncio.Queue[Message | None]) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self._call = call
+        self._messages = messages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watch = asyncio.create_task(self._cancel_when_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async for message in self._until_done(scope["request_id"]):
+                line = message.model_dump_json().encode() + b"\n"
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except OSError:
+            pass  # the client is gone, and the call is cancelled below
+        finally:
+            watch.cancel()
+            self._call.cancel()
+
+    async def _cancel_when_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._call.cancel()
+
+    async def _until_done(self, request_id: str) -> AsyncIterator[Message]:
+        while (message := await self._messages.get()) is not None:
+            yield message
+        error = self._call.result.exception()
+        if error is None:
+            yield self._call.result.result()
+        else:
+            yield Failed(problem=Problem.of(error, request_id))

@@ -1,0 +1,49 @@
+"""Where which library may be imported: an allow-list each, over the source text."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "mysticanvas"
+ALLOWED = {
+    "duckdb": ("store/",),
+    "torch": ("workers/image/",),
+    "diffusers": ("workers/image/",),
+    "transformers": ("workers/image/",),
+    "safetensors": ("workers/image/",),
+    "fastapi": ("web.py", "orchestrator/api/", "orchestrator/app.py", "workers/server.py"),
+    "uvicorn": ("web.py",),
+    "structlog": ("logs.py", "orchestrator/supervisor/client.py", "workers/"),
+    "websockets": ("client/events.py",),
+    "IPython": ("session/",),
+    "pandas": ("session/",),
+    "fcntl": ("processes.py",),
+    "ctypes": ("processes.py",),
+}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("library", ALLOWED)
+def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
+    users = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if library in imports(path)
+    ]
+    strays = [user for user in users if not user.startswith(ALLOWED[library])]
+    assert not strays
+
+
+def test_every_module_is_small() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path

@@ -1,0 +1,48 @@
+"""Homes of real processes; whatever a test starts is ended with it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import processes_of
+
+from mysticanvas import Canvas
+
+
+@pytest.fixture(scope="session")
+def make_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Path]]:
+    """Makes empty homes, on a path with a space and a letter that is not ASCII."""
+    homes: list[Path] = []
+
+    def make() -> Path:
+        homes.append(tmp_path_factory.mktemp("home") / "my pïctures")
+        return homes[-1]
+
+    yield make
+    for home in homes:
+        for process in processes_of(home):
+            process.kill()
+
+
+@pytest.fixture
+def home(make_home: Callable[[], Path]) -> Iterator[Path]:
+    """A home of the test's own; its processes end with the test."""
+    home = make_home()
+    yield home
+    for process in processes_of(home):
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_home(make_home: Callable[[], Path]) -> Path:
+    """A home whose orchestrator stays up, for tests that leave it as usable as they found it."""
+    return make_home()
+
+
+@pytest.fixture
+def canvas(shared_home: Path) -> Iterator[Canvas]:
+    """A canvas on the shared home, with a project of the test's own."""
+    from mysticanvas.contracts.ids import new_id
+
+    with Canvas(home=shared_home, project=f"test-{new_id()}") as canvas:
+        yield canvas

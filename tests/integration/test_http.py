@@ -1,0 +1,131 @@
+"""The orchestrator's HTTP by itself: one error shape, token, OpenAPI, event stream."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from mysticanvas import Canvas
+from mysticanvas.contracts.problem import MEDIA_TYPE
+
+
+@pytest.fixture
+def runtime(canvas: Canvas, shared_home: Path) -> dict[str, str]:
+    assert canvas.health().state in ("ready", "busy")
+    return dict(json.loads((shared_home / "run" / "orchestrator.json").read_text()))
+
+
+@pytest.fixture
+def http(runtime: dict[str, str]) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {runtime['token']}"}
+    with httpx.Client(base_url=runtime["url"], headers=headers, trust_env=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("token", ["", "Bearer wrong", "Bearer gehé́im", "Basic x"])
+def test_no_token_no_answer(runtime: dict[str, str], token: str) -> None:
+    response = httpx.get(
+        f"{runtime['url']}/internal/health",
+        headers={"Authorization": token.encode()} if token else {},
+        trust_env=False,
+    )
+    assert response.status_code == 403
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert response.json()["code"] == "permission_denied"
+
+
+def test_a_browser_page_is_refused_even_with_the_token(http: httpx.Client) -> None:
+    response = http.get("/internal/health", headers={"Origin": "http://evil.example"})
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/nowhere", None, 404, "not_found"),
+        ("GET", "/v1/jobs/0190", None, 404, "not_found"),
+        ("GET", "/v1/images/..%2f..%2fetc", None, 404, "not_found"),
+        ("GET", "/v1/images?limit=0", None, 422, "invalid_request"),
+        ("GET", "/v1/images?cursor=zzz", None, 422, "invalid_request"),
+        ("DELETE", "/v1/jobs", None, 405, "invalid_request"),
+        ("POST", "/v1/jobs", {}, 422, "invalid_request"),
+        ("POST", "/v1/jobs", {"kind": "generate", "params": {"prompt": 1}}, 422, "invalid_request"),
+        (
+            "POST",
+            "/v1/jobs",
+            {"kind": "generate", "params": {"prompt": "x", "preset": "?"}},
+            422,
+            "preset_error",
+        ),
+        ("POST", "/v1/unload", {"preset": "?"}, 404, "not_found"),
+    ],
+)
+def test_every_refusal_has_the_same_shape(
+    http: httpx.Client, method: str, path: str, body: object, status: int, code: str
+) -> None:
+    response = http.request(method, path, json=body, headers={"X-Request-ID": "request-42"})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert response.headers["x-request-id"] == "request-42"
+    assert response.json()["request_id"] == "request-42"
+    assert response.json()["detail"]
+
+
+def test_a_huge_body_is_refused(http: httpx.Client) -> None:
+    for content in (b"x" * (2 << 20), (b"x" * 65536 for _ in range(32))):
+        response = http.post(
+            "/v1/jobs", content=content, headers={"Content-Type": "application/json"}
+        )
+        assert response.json()["code"] == "invalid_request"
+
+
+def test_the_same_key_gives_the_same_job(http: httpx.Client, tiny_sd: Path) -> None:
+    body = {
+        "kind": "generate",
+        "params": {"prompt": "x", "preset": str(tiny_sd), "num_inference_steps": 2},
+    }
+    key = {"Idempotency-Key": "key-1"}
+    first = http.post("/v1/jobs", json=body, headers=key)
+    second = http.post("/v1/jobs", json=body, headers=key)
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert first.json()["id"] == second.json()["id"]
+
+
+def test_the_api_describes_itself(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    assert {"/v1/jobs", "/v1/images", "/internal/health"} <= document["paths"].keys()
+
+
+def test_the_event_stream_wants_the_token(runtime: dict[str, str]) -> None:
+    url = runtime["url"].replace("http", "ws") + "/v1/events"
+    with pytest.raises((InvalidStatus, ConnectionClosed)), connect(url, proxy=None) as socket:
+        socket.recv(timeout=10)
+
+
+def test_events_are_numbered_and_can_be_replayed(
+    canvas: Canvas, runtime: dict[str, str], tiny_sd: Path
+) -> None:
+    url = runtime["url"].replace("http", "ws") + "/v1/events?client=test"
+    headers = {"Authorization": f"Bearer {runtime['token']}"}
+    with connect(url, additional_headers=headers, proxy=None) as socket:
+        hello = json.loads(socket.recv(timeout=10))
+        assert hello["type"] == "hello"
+        job = canvas.submit("x", preset=str(tiny_sd), num_inference_steps=2)
+        seen = []
+        while not seen or seen[-1]["data"].get("status") != "succeeded":
+            event = json.loads(socket.recv(timeout=60))
+            if event["seq"] is not None:
+                seen.append(event)
+    seqs = [event["seq"] for event in seen]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    mine = [e["data"]["status"] for e in seen if e["type"] == "job" and e["data"]["id"] == job.id]
+    assert mine == ["queued", "running", "succeeded"]
+    replay = f"{url}&epoch={hello['epoch']}&after={seqs[0] - 1}"
+    with connect(replay, additional_headers=headers, proxy=None) as socket:
+        assert json.loads(socket.recv(timeout=10))["type"] == "hello"
+        again = [json.loads(socket.recv(timeout=10)) for _ in seqs]
+    assert [event["seq"] for event in again] == seqs

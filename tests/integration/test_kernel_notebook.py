@@ -1,0 +1,137 @@
+"""What a notebook sees: a real Jupyter kernel, and the messages that it sends."""
+
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+
+from mysticanvas import Canvas
+
+PATIENCE_S = 180
+Message = dict[str, Any]
+
+
+class Notebook:
+    """Runs cells in a kernel and gives what they show."""
+
+    def __init__(self, client: BlockingKernelClient, interrupt: Callable[[], None]) -> None:
+        self._client = client
+        self.interrupt = interrupt
+
+    def send(self, code: str) -> str:
+        """Queue a cell; its id."""
+        identifier: str = self._client.execute(textwrap.dedent(code))
+        return identifier
+
+    def outputs(self, cell: str) -> Iterator[Message]:
+        """What a cell shows, as it comes, until it is done."""
+        while True:
+            message = self._client.get_iopub_msg(timeout=PATIENCE_S)
+            if message["parent_header"].get("msg_id") != cell:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "status":
+                if content["execution_state"] == "idle":
+                    return
+            elif message["msg_type"] != "execute_input":
+                yield {"type": message["msg_type"], **content}
+
+    def run(self, code: str) -> list[Message]:
+        return list(self.outputs(self.send(code)))
+
+    def status(self, cell: str) -> str:
+        """How a cell ended: `ok`, `error` or `aborted`."""
+        while True:
+            reply = self._client.get_shell_msg(timeout=PATIENCE_S)
+            if reply["parent_header"].get("msg_id") == cell:
+                return str(reply["content"]["status"])
+
+
+@pytest.fixture(scope="module")
+def notebook(shared_home: Path, tiny_sd: Path) -> Iterator[Notebook]:
+    manager, client = start_new_kernel()
+    notebook = Notebook(client, manager.interrupt_kernel)
+    failed = notebook.run(f"""
+        from mysticanvas import Canvas
+        canvas = Canvas(home={str(shared_home)!r}, project="notebook")
+        model = {str(tiny_sd)!r}
+        warm = canvas.submit("warm", preset=model, num_inference_steps=2).wait()
+    """)
+    assert failed == []
+    yield notebook
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def test_generate_shows_one_area_that_ends_as_one_line_and_then_the_picture(
+    notebook: Notebook,
+) -> None:
+    *shown, result = notebook.run(
+        "canvas.generate('x', preset=model, num_inference_steps=200, seed=7)"
+    )
+    assert result["type"] == "execute_result"
+    assert result["data"]["text/plain"].startswith("<Image 64×64 seed=7 request=")
+    assert set(result["data"]) == {"text/plain", "image/png"}
+    assert [area["type"] for area in shown[:2]] == ["display_data", "update_display_data"]
+    assert len({area["transient"]["display_id"] for area in shown}) == 1
+    assert any("<progress" in area["data"]["text/html"] for area in shown[:-1])
+    assert any("data:image/webp;base64," in area["data"]["text/html"] for area in shown[:-1])
+    seconds, seed, identifier = shown[-1]["data"]["text/plain"].split(" · ")
+    assert float(seconds.removesuffix(" s")) > 0
+    assert seed == "seed 7"
+    assert len(identifier) == len("id 1f0a9c2e")
+    assert shown[-1]["data"]["text/html"] == f"<div>{seconds} · {seed} · {identifier}</div>"
+
+
+def test_no_previews_are_made_where_nothing_is_shown(notebook: Notebook) -> None:
+    (printed,) = notebook.run("""
+        job = canvas.submit("x", preset=model, num_inference_steps=50)
+        print(sorted({event.type for event in job.events()}))
+    """)
+    assert printed["text"] == "['job', 'progress']\n"
+
+
+def test_several_pictures_are_a_grid_and_a_page_is_thumbnails(notebook: Notebook) -> None:
+    *_, images = notebook.run(
+        "canvas.generate('x', preset=model, num_inference_steps=2, num_images=3, seed=1)"
+    )
+    assert images["data"]["text/plain"].startswith("<Images 3 · seeds=1…3 request=")
+    (page,) = notebook.run("canvas.images(limit=3)")
+    assert page["data"]["text/plain"].startswith("<Page 3 of ")
+    assert images["data"].keys() == page["data"].keys() == {"text/plain", "image/png"}
+
+
+def test_stop_cancels_the_job_shows_one_line_and_aborts_run_all(
+    notebook: Notebook, shared_home: Path
+) -> None:
+    cell = notebook.send("canvas.generate('long', preset=model, num_inference_steps=900)")
+    after = notebook.send("print('not to be reached')")
+    outputs = notebook.outputs(cell)
+    next(output for output in outputs if "drawing" in str(output.get("data")))
+    notebook.interrupt()
+    shown = list(outputs)
+    assert shown[-1]["type"] == "error"
+    assert shown[-1]["ename"] == "Stopped"
+    (line,) = shown[-1]["traceback"]
+    assert line.endswith("was cancelled.")
+    assert notebook.status(cell) == "error"
+    assert notebook.status(after) == "aborted"
+    with Canvas(home=shared_home) as canvas:
+        stopped = canvas.job(line.split()[2])
+        assert stopped.wait(60).status == "cancelled"
+
+
+def test_waiting_in_a_cell_works_with_await(notebook: Notebook) -> None:
+    (result,) = notebook.run("await canvas.submit('x', preset=model, num_inference_steps=2)")
+    assert result["data"]["text/plain"].startswith("<Image 64×64")
+
+
+def test_a_refused_parameter_is_shown_at_the_users_own_line(notebook: Notebook) -> None:
+    (error,) = notebook.run("canvas.generate('x', steps=3)")
+    assert error["ename"] == "InvalidRequest"
+    assert "num_inference_steps" in error["evalue"]
+    assert "generating.py" not in "".join(error["traceback"])

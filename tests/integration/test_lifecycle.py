@@ -1,0 +1,282 @@
+"""Processes that come, go and are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from support import long_job, processes_of
+
+from mysticanvas import Canvas, errors
+from mysticanvas.processes import Identity
+
+WORKERS_GONE_S = 2.0
+
+
+def in_another_kernel(code: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def identities(home: Path) -> list[Identity]:
+    return [Identity.of(process.pid) for process in processes_of(home)]
+
+
+def worker_pid(canvas: Canvas) -> int:
+    (worker,) = canvas.workers
+    assert worker.pid is not None
+    return int(worker.pid)
+
+
+def test_twelve_simultaneous_starts_make_one_orchestrator(home: Path) -> None:
+    code = """
+        import sys
+        from mysticanvas import Canvas
+        sys.stdin.readline()
+        with Canvas(home=sys.argv[1]) as canvas:
+            print(canvas.health().pid, flush=True)
+            sys.stdin.readline()
+    """
+    kernels = [in_another_kernel(code, home) for _ in range(12)]
+    for kernel in kernels:
+        kernel.stdin.write("go\n")
+        kernel.stdin.flush()
+    pids = {kernel.stdout.readline().strip() for kernel in kernels}
+    assert len(pids) == 1, pids
+    assert sum("mysticanvas.orchestrator" in p.cmdline() for p in processes_of(home)) == 1
+    for kernel in kernels:
+        kernel.communicate("done\n", timeout=60)
+        assert kernel.returncode == 0
+
+
+def test_two_kernels_share_one_orchestrator_and_see_each_others_pictures(
+    canvas: Canvas, tiny_sd: Path
+) -> None:
+    code = """
+        import sys
+        from mysticanvas import Canvas
+        with Canvas(home=sys.argv[1], project=sys.argv[2]) as canvas:
+            image = canvas.generate("theirs", preset=sys.argv[3], num_inference_steps=2)
+            print(canvas.health().pid, image.id)
+            print(*[image.id for image in canvas.images()])
+    """
+    mine = canvas.generate("mine", preset=str(tiny_sd), num_inference_steps=2)
+    other = in_another_kernel(code, canvas.home, canvas.project, tiny_sd)
+    output, _ = other.communicate(timeout=120)
+    (pid, theirs), seen_there = (line.split() for line in output.splitlines())
+    assert int(pid) == canvas.health().pid
+    assert seen_there == [theirs, mine.id]
+    assert [image.id for image in canvas.images()] == [theirs, mine.id]
+
+
+def test_a_killed_kernel_leaves_its_job_running(canvas: Canvas, tiny_sd: Path) -> None:
+    code = """
+        import sys
+        from mysticanvas import Canvas
+        canvas = Canvas(home=sys.argv[1], project=sys.argv[2])
+        job = canvas.submit("left behind", preset=sys.argv[3], num_inference_steps=400, seed=1)
+        print(job.id, flush=True)
+        sys.stdin.readline()
+    """
+    kernel = in_another_kernel(code, canvas.home, canvas.project, tiny_sd)
+    job_id = kernel.stdout.readline().strip()
+    kernel.kill()
+    kernel.communicate()
+    job = canvas.job(job_id)
+    assert job.result(timeout=120).prompt == "left behind"
+    assert job.attempts == 1
+
+
+def test_a_job_of_a_killed_worker_is_done_again_with_the_same_pixels(
+    canvas: Canvas, tiny_sd: Path
+) -> None:
+    undisturbed = canvas.generate("x", **long_job(tiny_sd))
+    job = canvas.submit("x", **long_job(tiny_sd))
+    next(event for event in job.events() if event.type == "progress" and job.progress > 0.1)
+    os.kill(worker_pid(canvas), signal.SIGKILL)
+    image = job.result(timeout=120)
+    assert job.attempts == 2
+    assert np.array_equal(image.numpy(), undisturbed.numpy())
+    assert canvas.generate("next", preset=str(tiny_sd), num_inference_steps=2).width == 64
+    assert canvas.workers[0].restarts >= 1
+    assert canvas.images().total == 3
+
+
+def test_a_job_that_kills_its_worker_twice_fails_and_the_next_one_works(
+    canvas: Canvas, tiny_sd: Path
+) -> None:
+    job = canvas.submit("x", **long_job(tiny_sd))
+    for attempt in (1, 2):
+        next(e for e in job.events() if e.type == "progress" and job.attempts == attempt)
+        os.kill(worker_pid(canvas), signal.SIGKILL)
+    with pytest.raises(errors.WorkerCrashed, match="tried twice"):
+        job.result(timeout=120)
+    assert job.status == "failed"
+    assert canvas.generate("next", preset=str(tiny_sd), num_inference_steps=2).width == 64
+
+
+def test_cancel_ends_a_running_job_and_frees_the_worker(canvas: Canvas, tiny_sd: Path) -> None:
+    job = canvas.submit("x", **long_job(tiny_sd))
+    waiting = canvas.submit("y", **long_job(tiny_sd))
+    next(event for event in job.events() if event.type == "progress")
+    waiting.cancel()
+    job.cancel()
+    for cancelled in (job, waiting):
+        with pytest.raises(errors.JobCancelled):
+            cancelled.result(timeout=60)
+        assert cancelled.status == "cancelled"
+    assert canvas.generate("next", preset=str(tiny_sd), num_inference_steps=2).width == 64
+    assert canvas.workers[0].restarts == canvas.workers[0].restarts
+    assert canvas.images().total == 1
+
+
+def test_interactive_jobs_overtake_background_ones(canvas: Canvas, tiny_sd: Path) -> None:
+    first = canvas.submit("x", **long_job(tiny_sd))
+    later = canvas.submit("y", priority="background", preset=str(tiny_sd), num_inference_steps=2)
+    sooner = canvas.submit("z", preset=str(tiny_sd), num_inference_steps=2)
+    first.cancel()
+    assert later.result(timeout=120).created_at < sooner.result(timeout=120).created_at
+    assert later.started_at > sooner.started_at
+
+
+def test_nothing_is_left_after_shutdown(home: Path) -> None:
+    canvas = Canvas(home=home)
+    started = identities(home)
+    assert len(started) >= 1
+    canvas.shutdown()
+    assert not any(identity.alive() for identity in started)
+    assert processes_of(home) == []
+    assert not (home / "run" / "orchestrator.json").exists()
+
+
+def test_no_worker_outlives_an_orchestrator_that_was_killed(home: Path) -> None:
+    canvas = Canvas(home=home)
+    worker = Identity.of(worker_pid(canvas))
+    orchestrator = Identity.of(canvas.health().pid)
+    os.kill(orchestrator.pid, signal.SIGKILL)
+    assert worker.wait_gone(WORKERS_GONE_S)
+    assert orchestrator.wait_gone(WORKERS_GONE_S)
+
+
+def test_a_canvas_outlives_its_orchestrator_and_the_queue_goes_on(
+    home: Path, tiny_sd: Path
+) -> None:
+    with Canvas(home=home) as canvas:
+        job = canvas.submit("x", **long_job(tiny_sd))
+        next(event for event in job.events() if event.type == "progress")
+        os.kill(canvas.health().pid, signal.SIGKILL)
+        image = job.result(timeout=180)
+        assert job.attempts == 2
+        assert [found.id for found in canvas.images()] == [image.id]
+        canvas.shutdown()
+
+
+def test_the_orchestrator_ends_when_nobody_needs_it(home: Path) -> None:
+    canvas = Canvas(home=home, idle_timeout_s=0.5)
+    started = identities(home)
+    canvas.close()
+    for identity in started:
+        assert identity.wait_gone(30)
+    assert processes_of(home) == []
+    with Canvas(home=home) as again:
+        assert again.health().pid not in {identity.pid for identity in started}
+        again.shutdown()
+
+
+def test_the_store_is_rebuilt_from_the_pictures_alone(home: Path, tiny_sd: Path) -> None:
+    with Canvas(home=home, project="p") as canvas:
+        before = [
+            canvas.generate(prompt, preset=str(tiny_sd), num_inference_steps=2)
+            for prompt in ("one", "zwei", "три")
+        ]
+        canvas.shutdown()
+    for path in home.glob("mysticanvas.duckdb*"):
+        path.unlink()
+    for path in (home / "run").iterdir():
+        path.unlink()
+    with Canvas(home=home, project="p") as canvas:
+        after = list(canvas.images())
+        assert [image.id for image in reversed(after)] == [image.id for image in before]
+        for old, new in zip(before, reversed(after), strict=True):
+            assert (new.recipe, new.created_at, new.prompt) == (
+                old.recipe,
+                old.created_at,
+                old.prompt,
+            )
+        canvas.shutdown()
+
+
+def test_a_store_that_another_process_holds_is_a_clear_error(home: Path) -> None:
+    from mysticanvas.processes import FileLock
+    from mysticanvas.settings import HomePaths
+
+    paths = HomePaths.of(home)
+    paths.create()
+    lock = FileLock(paths.store_lock)
+    assert lock.acquire()
+    with lock, pytest.raises(errors.StoreLocked):
+        Canvas(home=home)
+    with Canvas(home=home) as canvas:
+        canvas.shutdown()
+
+
+def test_a_runtime_file_of_a_dead_process_is_no_obstacle(home: Path) -> None:
+    first = Canvas(home=home)
+    pid = first.health().pid
+    text = (home / "run" / "orchestrator.json").read_text()
+    first.shutdown()
+    (home / "run" / "orchestrator.json").write_text(text)
+    with Canvas(home=home) as again:
+        assert again.health().pid != pid
+        again.shutdown()
+
+
+def test_a_forked_child_gets_a_clear_error(canvas: Canvas) -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            canvas.images()
+        except errors.OrchestratorUnavailable as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    assert b"fork" in os.read(reader, 4096)
+    os.close(reader)
+    assert canvas.images().total == 0
+
+
+def test_the_runtime_file_is_for_the_user_alone_and_no_secret_is_in_any_argv(
+    canvas: Canvas, shared_home: Path
+) -> None:
+    import json
+
+    file = shared_home / "run" / "orchestrator.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    token = json.loads(file.read_text())["token"]
+    for process in psutil.process_iter(["cmdline"]):
+        assert token not in " ".join(process.info["cmdline"] or [])
+    assert canvas.health().pid == json.loads(file.read_text())["pid"]
+
+
+def test_a_start_that_fails_says_why(
+    make_home: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home()
+    home.mkdir()
+    (home / "mysticanvas.duckdb").write_bytes(b"this is no database" * 1000)
+    with pytest.raises(errors.StoreDamaged, match=r"mysticanvas\.duckdb"):
+        Canvas(home=home)
+    assert (home / "mysticanvas.duckdb").read_bytes().startswith(b"this is no database")

@@ -1,0 +1,47 @@
+"""Tasks for an image worker, as the orchestrator would write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.recipe import Recipe, ResolvedParams
+from mysticanvas.contracts.worker import GenerateTask, ModelRef
+
+PIPELINES = {"sd": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}
+_PARAMS: dict[str, Any] = {
+    "prompt": "a red circle above a blue square",
+    "width": 64,
+    "height": 64,
+    "num_inference_steps": 3,
+    "guidance_scale": 3.0,
+    "seed": 7,
+    "scheduler": "DDIMScheduler",
+}
+
+
+def make_task(folder: Path, *, task: dict[str, Any] | None = None, **params: Any) -> GenerateTask:
+    """A task on the model in `folder`, which is named `sd` or `sdxl`.
+
+    Args:
+        task: members of the task itself, such as `only_index`.
+        params: resolved parameters that differ from the usual.
+    """
+    resolved = ResolvedParams(**{**_PARAMS, **params})
+    members: dict[str, Any] = {
+        "job_id": new_id(),
+        "attempt": 1,
+        "image_ids": [new_id() for _ in range(resolved.num_images)],
+        "model": ModelRef(path=str(folder), digest=f"digest of {folder}"),
+        "recipe": Recipe(
+            preset="tiny",
+            pipeline=PIPELINES.get(folder.name, folder.name),
+            params=resolved,
+            model_files={"unet/diffusion_pytorch_model.safetensors": "ab" * 32},
+        ),
+        "project": "default",
+        "created_at": datetime.now(UTC),
+    }
+    return GenerateTask(**{**members, **(task or {})})

@@ -1,0 +1,104 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mysticanvas.contracts import params
+from mysticanvas.errors import InvalidRequest
+
+
+def test_every_parameter_says_what_is_allowed() -> None:
+    assert params.ALLOWED.keys() == params.GenerateParams.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prompt", 3),
+        ("prompt", None),
+        ("prompt", "x" * 20_001),
+        ("negative_prompt", b"x"),
+        ("width", True),
+        ("width", "64"),
+        ("width", 64.0),
+        ("width", 100),
+        ("width", 0),
+        ("width", -8),
+        ("height", 16_392),
+        ("num_inference_steps", 0),
+        ("num_inference_steps", 1_001),
+        ("num_inference_steps", 2.5),
+        ("guidance_scale", float("nan")),
+        ("guidance_scale", float("inf")),
+        ("guidance_scale", -1),
+        ("guidance_scale", "7"),
+        ("guidance_scale", True),
+        ("seed", -2),
+        ("seed", 2**63),
+        ("seed", False),
+        ("seed", 1.0),
+        ("scheduler", "warp_drive"),
+        ("scheduler", 1),
+        ("scheduler_config", [1]),
+        ("scheduler_config", {"a": object()}),
+        ("num_images", 0),
+        ("num_images", 65),
+        ("preset", ""),
+        ("preset", 1),
+        ("priority", "urgent"),
+        ("reuse", 1),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        params.parse(**{"prompt": "p", name: value})
+    assert refused.value.parameter == name
+    assert refused.value.allowed == params.ALLOWED[name]
+    assert len(refused.value.value) <= 100
+    assert name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("steps", "num_inference_steps"),
+        ("cfg", "guidance_scale"),
+        ("sampler", "scheduler"),
+        ("size", "width"),
+        ("model", "preset"),
+        ("generator", "seed"),
+        ("hieght", "height"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(wrong: str, right: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        params.parse(prompt="p", **{wrong: 1})
+    assert refused.value.parameter == wrong
+    assert right in str(refused.value)
+
+
+def test_an_unknown_name_far_from_all_lists_them() -> None:
+    with pytest.raises(InvalidRequest, match="num_inference_steps, guidance_scale"):
+        params.parse(prompt="p", qqqq=1)
+
+
+def test_a_misspelt_scheduler_is_answered_with_the_nearest() -> None:
+    with pytest.raises(InvalidRequest, match="Did you mean 'euler'"):
+        params.parse(prompt="p", scheduler="eulr")
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    parsed = params.parse(
+        prompt="p", width=np.int32(64), seed=np.int64(3), guidance_scale=np.float32(3)
+    )
+    assert (parsed.width, parsed.seed, parsed.guidance_scale) == (64, 3, 3.0)
+    with pytest.raises(InvalidRequest):
+        params.parse(prompt="p", num_images=np.bool_(True))
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    params.parse(prompt="x" * 20_000, width=16_384, height=8, num_inference_steps=1, seed=2**63 - 1)
+
+
+def test_seed_minus_one_means_not_given() -> None:
+    assert params.parse(prompt="p", seed=-1).seed is None

@@ -1,0 +1,68 @@
+import pytest
+
+from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams, request_hash
+
+PARAMS = ResolvedParams(
+    prompt="a red circle",
+    width=128,
+    height=128,
+    num_inference_steps=20,
+    guidance_scale=3.0,
+    seed=7,
+    num_images=2,
+    scheduler="DDIMScheduler",
+)
+FILES = {"unet/model.safetensors": "a" * 64, "model_index.json": "b" * 64}
+RECIPE = Recipe(
+    preset="starter", pipeline="StableDiffusionPipeline", params=PARAMS, model_files=FILES
+)
+ENVIRONMENT = Environment(device="cpu", dtype="float32", threads=2, versions={"torch": "2.13.0"})
+
+
+def test_the_request_hash_is_stable_across_releases() -> None:
+    assert RECIPE.request_hash.startswith("eaacdfa36be8b58d")
+
+
+def test_what_the_user_asked_for_changes_the_request_hash() -> None:
+    seen = {RECIPE.request_hash}
+    for change in (
+        {"prompt": "b"},
+        {"seed": 8},
+        {"num_images": 1},
+        {"width": 64},
+        {"scheduler_config": {"use_karras_sigmas": True}},
+        {"negative_prompt": "n"},
+    ):
+        seen.add(request_hash(PARAMS.model_copy(update=change), FILES))
+    seen.add(request_hash(PARAMS, {**FILES, "model_index.json": "c" * 64}))
+    assert len(seen) == 8
+
+
+def test_the_preset_is_a_label_and_changes_no_hash() -> None:
+    other = RECIPE.model_copy(update={"preset": "another"})
+    assert Recipe.model_validate(other.model_dump()).hash == RECIPE.hash
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"environment": ENVIRONMENT}, {"batch_index": 1}, {"mitigations": ("vae_tiling:512",)}],
+)
+def test_the_run_changes_the_hash_but_not_the_request_hash(change: dict[str, object]) -> None:
+    ran = Recipe.model_validate({**RECIPE.model_dump(), **change})
+    assert ran.request_hash == RECIPE.request_hash
+    assert ran.hash != RECIPE.hash
+
+
+def test_each_picture_of_a_batch_has_its_own_seed() -> None:
+    assert Recipe.model_validate({**RECIPE.model_dump(), "batch_index": 1}).seed == 8
+
+
+def test_the_code_is_python_and_names_what_differs_from_the_default() -> None:
+    recipe = Recipe.model_validate({**RECIPE.model_dump(), "batch_index": 1})
+    ours, theirs = recipe.to_code(), recipe.to_code("diffusers")
+    compile(ours, "ours", "exec")
+    compile(theirs, "theirs", "exec")
+    assert "seed=7," in ours
+    assert ours.rstrip().endswith("[1]")
+    assert "negative_prompt" not in ours
+    assert "StableDiffusionPipeline.from_pretrained(MODEL" in theirs

@@ -1,0 +1,81 @@
+"""The starter model as it is shipped: small, safe, loadable, and as good as its card says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def folder(starter: Path) -> Path:
+    return starter / "model"
+
+
+@pytest.fixture(scope="module")
+def figures(starter: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((starter / "evaluation.json").read_text())
+    return found
+
+
+def test_the_folder_is_at_most_25_megabytes(folder: Path) -> None:
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 25e6
+
+
+def test_weights_are_safetensors_only(folder: Path) -> None:
+    kinds = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert kinds <= {".safetensors", ".json", ".txt"}
+
+
+def test_the_figures_are_of_these_files(folder: Path, figures: dict[str, Any]) -> None:
+    found = {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert figures["files"] == found
+
+
+@pytest.mark.parametrize("name", ["one", "two", "style"])
+def test_the_figures_meet_their_bars(figures: dict[str, Any], name: str) -> None:
+    assert figures[name]["n"] >= 300
+    assert figures[name]["right"] >= figures["bars"][name]
+
+
+def test_the_bars_are_the_agreed_ones(figures: dict[str, Any]) -> None:
+    assert figures["bars"] == {"one": 0.9, "two": 0.7, "style": 0.9}
+
+
+def test_every_known_word_is_one_that_a_caption_uses(folder: Path) -> None:
+    import phrases
+
+    known = json.loads((folder / "world.json").read_text())
+    assert known["words"] == phrases.words()
+    assert known["draws"].endswith(".")
+
+
+@pytest.fixture(scope="module")
+def pipeline(folder: Path) -> Any:
+    diffusers = pytest.importorskip("diffusers")
+    loaded = diffusers.StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+def test_it_draws_128_pixels_square_by_default(pipeline: Any) -> None:
+    picture = pipeline("a red circle", num_inference_steps=2).images[0]
+    assert picture.size == (128, 128)
+
+
+def test_it_draws_other_sizes(pipeline: Any) -> None:
+    picture = pipeline("a red circle", width=104, height=160, num_inference_steps=2).images[0]
+    assert picture.size == (104, 160)
+
+
+def test_any_prompt_can_be_read(pipeline: Any) -> None:
+    for prompt in ("", "überraschung 🐈 日本", "red " * 200):
+        ids = pipeline.tokenizer(prompt, truncation=True, max_length=40).input_ids
+        assert len(ids) <= 40

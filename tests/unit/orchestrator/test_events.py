@@ -1,0 +1,130 @@
+import asyncio
+import threading
+
+import pytest
+
+from mysticanvas.contracts.events import Event
+from mysticanvas.orchestrator.events import Bus
+
+
+def run(listen: object) -> list[Event]:
+    return asyncio.run(asyncio.wait_for(listen, 10))  # type: ignore[arg-type]  # a coroutine
+
+
+def test_transitions_come_in_order_from_any_thread() -> None:
+    async def listen() -> list[Event]:
+        bus = Bus()
+        with bus.subscribe("a") as listener:
+            threads = [
+                threading.Thread(target=lambda: [bus.publish("job", {}) for _ in range(100)])
+                for _ in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            got: list[Event] = []
+            while len(got) < 401:
+                got += await listener.next()
+            for thread in threads:
+                thread.join()
+            return got
+
+    got = run(listen())
+    assert got[0].type == "hello"
+    assert [event.seq for event in got[1:]] == list(range(1, 401))
+
+
+def test_a_listener_that_comes_back_gets_what_it_missed() -> None:
+    async def listen() -> list[Event]:
+        bus = Bus()
+        for _ in range(5):
+            bus.publish("job", {})
+        with bus.subscribe("a", bus.epoch, after=3) as listener:
+            return await listener.next()
+
+    assert [(event.type, event.seq) for event in run(listen())] == [
+        ("hello", None),
+        ("job", 4),
+        ("job", 5),
+    ]
+
+
+@pytest.mark.parametrize(("epoch", "after"), [("", 0), ("another", 3), (None, 99)])
+def test_what_cannot_be_replayed_is_a_resync(epoch: str | None, after: int) -> None:
+    async def listen() -> list[Event]:
+        bus = Bus(ring=2)
+        for _ in range(5):
+            bus.publish("job", {})
+        with bus.subscribe("a", bus.epoch if epoch is None else epoch, after) as listener:
+            return await listener.next()
+
+    assert [event.type for event in run(listen())] == ["resync"]
+
+
+def test_a_gap_wider_than_the_ring_is_a_resync() -> None:
+    async def listen() -> list[Event]:
+        bus = Bus(ring=2)
+        for _ in range(5):
+            bus.publish("job", {})
+        with bus.subscribe("a", bus.epoch, 2) as listener:
+            return await listener.next()
+
+    assert [event.type for event in run(listen())] == ["resync"]
+
+
+def test_progress_coalesces_to_the_newest_and_has_no_number() -> None:
+    async def listen() -> list[Event]:
+        bus = Bus()
+        with bus.subscribe("a") as listener:
+            for step in range(50):
+                bus.publish_latest("progress", "job-1", {"step": step})
+            bus.publish_latest("progress", "job-2", {"step": 7})
+            return await listener.next()
+
+    got = run(listen())
+    assert [(event.type, event.seq, event.data.get("step")) for event in got[1:]] == [
+        ("progress", None, 49),
+        ("progress", None, 7),
+    ]
+
+
+def test_a_listener_that_never_reads_holds_nobody_up_and_is_resynced() -> None:
+    async def listen() -> list[Event]:
+        bus = Bus()
+        with bus.subscribe("asleep") as listener:
+            for _ in range(10_000):
+                bus.publish("job", {})
+            return await listener.next()
+
+    got = run(listen())
+    assert got[0].type == "resync"
+    assert got[-1].seq == 10_000
+    assert len(got) < 5_000
+
+
+def test_previews_go_to_those_who_asked() -> None:
+    async def listen() -> list[Event]:
+        bus = Bus()
+        with bus.subscribe("a") as plain, bus.subscribe("b") as wanting:
+            assert not bus.previews_wanted
+            wanting.previews = True
+            assert bus.previews_wanted
+            bus.publish_latest("preview", "j", {})
+            return [*await plain.next(), *await wanting.next()]
+
+    assert [event.type for event in run(listen())] == ["hello", "hello", "preview"]
+
+
+def test_closing_the_bus_ends_every_subscription() -> None:
+    async def listen() -> list[Event]:
+        bus = Bus()
+        with bus.subscribe("a") as listener:
+            await listener.next()
+            bus.close()
+            assert await listener.next() == []
+            assert await listener.next() == []
+        assert bus.clients == []
+        with bus.subscribe("late") as late:
+            assert await late.next() == []
+        return []
+
+    run(listen())

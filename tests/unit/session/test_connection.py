@@ -1,0 +1,75 @@
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from mysticanvas import OrchestratorUnavailable
+from mysticanvas.client import api
+from mysticanvas.client.endpoint import Endpoint
+from mysticanvas.contracts.base import PROTOCOL
+from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.processes import Identity
+from mysticanvas.session.connection import Connection
+from mysticanvas.settings import Settings
+
+
+def test_a_notice_is_news_once(connection: Connection) -> None:
+    assert connection.news(["tiny", "slow"]) == ["tiny", "slow"]
+    assert connection.news(["slow", "new"]) == ["new"]
+
+
+def test_previews_of_one_who_does_not_listen_are_nothing(connection: Connection) -> None:
+    with connection.previews():
+        assert not connection.listening
+
+
+def test_others_see_which_program_and_process_this_is(connection: Connection) -> None:
+    assert connection.label.endswith(f", process {os.getpid()}")
+
+
+def test_an_orchestrator_that_hangs_is_not_asked_again_and_again(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "LONG_ANSWER_S", 0.1)
+    connection.paths.create()
+    me = Identity.of(os.getpid())
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        runtime = Runtime(
+            url=f"http://127.0.0.1:{hung.getsockname()[1]}",
+            token="t",
+            pid=me.pid,
+            started_at=me.started_at,
+            boot_id=me.boot_id,
+            host="here",
+            version="0",
+            protocol=PROTOCOL,
+            prefix=sys.prefix,
+        )
+        connection.paths.runtime_file.write_text(runtime.model_dump_json())
+        with pytest.raises(OrchestratorUnavailable, match=r"within 0\.1 s") as unavailable:
+            connection.call(lambda client: client.unload(None))
+        connection.close()
+    assert str(os.getpid()) in unavailable.value.detail
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_after_a_fork_nothing_is_shared(tmp_path: Path) -> None:
+    connection = Connection(Settings.load({}, home=tmp_path), Endpoint("http://127.0.0.1:9", "t"))
+    connection.attach()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            connection.attach()
+        except OrchestratorUnavailable as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        assert b"a forked process cannot use it" in told.read()
+    connection.attach()
+    connection.close()

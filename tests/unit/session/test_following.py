@@ -1,0 +1,92 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mysticanvas import NotFound
+from mysticanvas.contracts.events import Event
+from mysticanvas.contracts.ids import new_id
+from mysticanvas.session.following import Following
+
+MakeJob = Callable[..., Any]
+
+
+def job_event(record: Any, seq: int = 1) -> Event:
+    return Event(epoch="e", seq=seq, type="job", data=record.model_dump(mode="json"))
+
+
+def unexpected(job_id: str) -> Any:
+    raise AssertionError(f"nobody asked for {job_id}")
+
+
+def test_an_event_that_comes_before_the_answer_counts(make_job: MakeJob) -> None:
+    following = Following(unexpected)
+    following.take(job_event(make_job("succeeded")))
+    assert following.follow(make_job("queued")).record.status == "succeeded"
+
+
+def test_events_reach_the_job_that_they_are_about(make_job: MakeJob) -> None:
+    following = Following(unexpected)
+    mine, other = following.follow(make_job()), following.follow(make_job(id=new_id()))
+    following.take(job_event(make_job("running")))
+    data = {"job_id": mine.record.id, "stage": "denoise", "fraction": 0.5}
+    following.take(Event(epoch="e", type="progress", data=data))
+    assert (mine.record.status, mine.snapshot.progress.fraction) == ("running", 0.5)
+    assert (other.record.status, other.snapshot.progress.fraction) == ("queued", 0.0)
+
+
+def test_all_who_hold_a_job_share_a_tracker(make_job: MakeJob) -> None:
+    following = Following(unexpected)
+    tracker = following.follow(make_job())
+    assert following.follow(make_job("running")) is tracker
+    assert tracker.record.status == "running"
+
+
+@pytest.mark.parametrize("gap", ["hello", "resync"])
+def test_after_a_gap_what_is_unfinished_is_fetched(make_job: MakeJob, gap: Any) -> None:
+    asked: list[str] = []
+
+    def fetch(job_id: str) -> Any:
+        asked.append(job_id)
+        return make_job("succeeded")
+
+    following = Following(fetch)
+    unfinished = following.follow(make_job("running"))
+    finished = following.follow(make_job("failed", id=new_id()))
+    following.take(Event(epoch="e", type=gap))
+    assert asked == [unfinished.record.id]
+    assert (unfinished.record.status, finished.record.status) == ("succeeded", "failed")
+
+
+def test_without_a_stream_only_jobs_that_somebody_waits_for_are_fetched(make_job: MakeJob) -> None:
+    asked: list[str] = []
+
+    def fetch(job_id: str) -> Any:
+        asked.append(job_id)
+        return make_job("running", id=job_id)
+
+    following = Following(fetch)
+    waited, left = following.follow(make_job()), following.follow(make_job(id=new_id()))
+    future = waited.future()
+    following.tick(connected=False)
+    assert asked == [waited.record.id]
+    following.tick(connected=True)
+    assert len(asked) == 1, "it was heard of a moment ago"
+    waited.heard_at -= 60
+    following.tick(connected=True)
+    assert len(asked) == 2
+    future.cancel()
+    assert left.record.status == "queued"
+
+
+def test_what_cannot_be_fetched_ends_the_waiting(make_job: MakeJob) -> None:
+    def fetch(job_id: str) -> Any:
+        raise NotFound(f"There is no job {job_id}.")
+
+    following = Following(fetch)
+    tracker = following.follow(make_job())
+    future = tracker.future()
+    following.tick(connected=False)
+    with pytest.raises(NotFound):
+        future.result(0)
+    assert tracker.record.status == "queued"

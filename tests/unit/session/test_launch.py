@@ -1,0 +1,111 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mysticanvas import OrchestratorUnavailable
+from mysticanvas.contracts.base import PROTOCOL
+from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.processes import FileLock, Identity
+from mysticanvas.session import launch
+from mysticanvas.settings import HomePaths, Settings
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> HomePaths:
+    paths = HomePaths.of(tmp_path / "home")
+    paths.create()
+    return paths
+
+
+def write(paths: HomePaths, **changes: object) -> Runtime:
+    """A runtime file that speaks of this very process."""
+    me = Identity.of(os.getpid())
+    runtime = Runtime(
+        url="http://127.0.0.1:1",
+        token="t",
+        pid=me.pid,
+        started_at=me.started_at,
+        boot_id=me.boot_id,
+        host="here",
+        version="0",
+        protocol=PROTOCOL,
+        prefix=sys.prefix,
+    ).model_copy(update=changes)
+    paths.runtime_file.write_text(runtime.model_dump_json())
+    return runtime
+
+
+def test_a_live_orchestrator_is_found_and_attached_to(paths: HomePaths) -> None:
+    runtime = write(paths)
+    assert launch.find(paths) == runtime
+    assert launch.attach(Settings.load({}, home=paths.root)) == runtime
+
+
+@pytest.mark.parametrize("dead", [{"started_at": 1.0}, {"boot_id": "another"}, {"pid": 2**22 + 1}])
+def test_the_process_must_be_the_very_one_that_wrote_the_file(
+    paths: HomePaths, dead: dict[str, object]
+) -> None:
+    write(paths, **dead)
+    assert launch.find(paths) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "x"}', "\0" * 100])
+def test_a_file_that_is_no_runtime_counts_as_none(paths: HomePaths, text: str) -> None:
+    paths.runtime_file.write_text(text)
+    assert launch.find(paths) is None
+
+
+def test_the_orchestrator_of_another_environment_is_refused(paths: HomePaths) -> None:
+    write(paths, prefix="/elsewhere")
+    with pytest.raises(OrchestratorUnavailable, match="/elsewhere") as refused:
+        launch.attach(Settings.load({}, home=paths.root))
+    assert "MYSTICANVAS_HOME" in refused.value.hint
+
+
+def test_an_orchestrator_of_another_protocol_is_refused(paths: HomePaths) -> None:
+    write(paths, protocol=PROTOCOL + 1, version="9.9")
+    with pytest.raises(OrchestratorUnavailable, match=r"9\.9"):
+        launch.find(paths)
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    home = tmp_path / "file" / "home"
+    with pytest.raises(OrchestratorUnavailable, match="cannot be used") as refused:
+        launch.attach(Settings.load({}, home=home))
+    assert str(home) in str(refused.value)
+
+
+def test_a_start_that_never_ends_is_not_waited_for_forever(paths: HomePaths) -> None:
+    lock = FileLock(paths.start_lock)
+    assert lock.acquire()
+    with lock, pytest.raises(OrchestratorUnavailable, match="Another kernel"):
+        launch.attach(Settings.load({}, home=paths.root, start_timeout_s=0.1))
+
+
+def test_a_child_that_ends_without_a_word_is_told_by_its_log(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "MODULE", "mysticanvas.no_such_module")
+    with pytest.raises(OrchestratorUnavailable, match="no_such_module"):
+        launch.attach(Settings.load({}, home=paths.root))
+    assert FileLock(paths.start_lock).acquire(), "the start lock is free again"
+
+
+def test_a_child_that_never_reports_is_ended(
+    paths: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "pid"
+    (tmp_path / "sleeper.py").write_text(
+        f"import os, pathlib, time\npathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(600)\n"
+    )
+    monkeypatch.setattr(launch, "MODULE", "sleeper")
+    monkeypatch.setattr(
+        launch, "child_environment", lambda extra: {**extra, "PYTHONPATH": str(tmp_path)}
+    )
+    with pytest.raises(OrchestratorUnavailable, match="did not answer within 2 s"):
+        launch.attach(Settings.load({}, home=paths.root, start_timeout_s=2))
+    assert not Path(f"/proc/{note.read_text()}/cwd").exists()

@@ -1,0 +1,69 @@
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from mysticanvas import Image, InvalidRequest, NotFound
+from mysticanvas.session.connection import Connection
+from mysticanvas.session.original import resolve
+
+MakeImage = Callable[..., Image]
+
+
+def test_an_image_is_compared_with_its_own_pixels(
+    make_image: MakeImage, connection: Connection
+) -> None:
+    image = make_image()
+    original = resolve(image, connection)
+    assert original.image is image
+    assert original.pixels_sha256 == image.pixels_sha256
+    assert original.stored
+
+
+@pytest.mark.parametrize("what", [7, None, b"path", ["a"]])
+def test_what_is_nothing_of_ours_is_refused(what: object, connection: Connection) -> None:
+    with pytest.raises(InvalidRequest, match="an Image, a Recipe"):
+        resolve(what, connection)
+
+
+@pytest.mark.parametrize("what", ["no/such.png", Path("no/such.png"), "a red circle"])
+def test_a_file_that_is_not_there_is_not_found(what: str | Path, connection: Connection) -> None:
+    with pytest.raises(NotFound):
+        resolve(what, connection)
+
+
+def bomb() -> bytes:
+    """A PNG that claims 60,000 × 60,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + crc
+
+    size = (60_000).to_bytes(4, "big")
+    header = chunk(b"IHDR", size + size + bytes([8, 2, 0, 0, 0]))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_hostile_files_are_refused(
+    make_image: MakeImage, connection: Connection, tmp_path: Path
+) -> None:
+    ours = make_image().path.read_bytes()
+    hostile = {
+        "empty.png": b"",
+        "text.png": b"this is no picture",
+        "cut.png": ours[:-40],
+        "flipped.png": ours[:200] + b"\xff" + ours[201:],
+        "bomb.png": bomb(),
+    }
+    for name, data in hostile.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InvalidRequest, match=name):
+            resolve(tmp_path / name, connection)
+
+
+def test_a_picture_without_a_recipe_is_refused(connection: Connection, tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "foreign.png")
+    with pytest.raises(InvalidRequest, match="no recipe"):
+        resolve(str(tmp_path / "foreign.png"), connection)

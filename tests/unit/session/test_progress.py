@@ -1,0 +1,137 @@
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mysticanvas.contracts.jobs import JobStatus, Progress
+from mysticanvas.session import progress
+from mysticanvas.session.connection import Connection
+from mysticanvas.session.image import Image
+from mysticanvas.session.tracker import JobTracker, Snapshot
+
+MakeJob = Callable[..., Any]
+
+
+class Screen(io.StringIO):
+    """A standard error that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Recorded:
+    """A display that notes what it is told."""
+
+    previews = False
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self.updates: list[Snapshot] = []
+        self.lines: list[str] = []
+        self._then = then
+
+    def update(self, snapshot: Snapshot, seconds: float) -> None:
+        self.updates.append(snapshot)
+        self._then()
+
+    def finish(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture
+def running(make_job: MakeJob) -> Snapshot:
+    stage = Progress(stage="denoise", step=12, steps=20, fraction=0.6)
+    return Snapshot(make_job("running"), stage, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "members", "stage", "said"),
+    [
+        ("queued", {}, Progress(stage="queue"), "waiting"),
+        ("queued", {"position": 3}, Progress(stage="queue"), "waiting, 3 before it"),
+        ("running", {}, Progress(stage="load"), "loading the model"),
+        ("running", {}, Progress(stage="denoise", step=12, steps=20), "drawing 12/20"),
+        ("running", {}, Progress(stage="upscale"), "upscale"),
+    ],
+)
+def test_the_headline_says_what_is_being_done(
+    make_job: MakeJob, status: str, members: dict[str, Any], stage: Progress, said: str
+) -> None:
+    assert progress.headline(Snapshot(make_job(status, **members), stage, None)) == said
+
+
+def test_the_line_that_stays(make_job: MakeJob, make_image: Callable[..., Image]) -> None:
+    images = [make_image(k)._record for k in range(3)]
+    one = make_job("succeeded", images=images[:1])
+    assert progress.summary(one, 2.14) == f"2.1 s · seed 7 · id {images[0].id[-8:]}"
+    several = make_job("succeeded", images=images)
+    assert progress.summary(several, 9.96) == (
+        f"10.0 s · 3 images · seeds 7…9 · job {several.id[-8:]}"
+    )
+    reused = make_job("succeeded", images=images[:1], reused=True)
+    assert progress.summary(reused, 0.1).startswith("reused · seed 7")
+    assert progress.summary(make_job("succeeded", matched=True), 1.0) == "1.0 s · identical"
+    assert progress.summary(make_job("failed"), 1.0) == ""
+
+
+def test_a_terminal_gets_one_line_rewritten_in_place(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    display = progress.choose("auto", "id")
+    display.update(running, 1.25)
+    display.finish("2.1 s · seed 7 · id 1f0a9c2e")
+    first, second = screen.getvalue().split("\r")[1:]
+    assert first == "[############........] drawing 12/20 · 1.2 s\x1b[K"
+    assert second == "2.1 s · seed 7 · id 1f0a9c2e\x1b[K\n"
+
+
+def test_a_terminal_without_the_signs_still_shows_the_line(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stderr", screen)
+    progress.Terminal().update(running, 1.0)
+    assert b"drawing 12/20 ? 1.0 s" in screen.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_nothing_is_shown_where_nobody_looks(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    displays = [progress.choose("auto", "id")]
+    monkeypatch.setattr(sys, "stderr", Screen())
+    displays.append(progress.choose("off", "id"))
+    for display in displays:
+        display.update(running, 1.0)
+        display.finish("done")
+        assert not display.previews
+    assert sys.stderr.getvalue() == ""
+    assert capsys.readouterr() == ("", "")
+
+
+def test_waiting_shows_every_state_until_the_end(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job())
+    states = iter([make_job("running"), make_job("succeeded")])
+    display = Recorded(lambda: tracker.update(next(states)))
+    record = progress.follow(tracker, display)
+    assert record.status is JobStatus.SUCCEEDED
+    assert [snapshot.record.status for snapshot in display.updates] == ["queued", "running"]
+    assert not tracker.waited_for
+
+
+def test_the_stop_button_ends_the_waiting_and_clears_the_line(
+    make_job: MakeJob, connection: Connection
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    tracker = JobTracker(make_job("running"))
+    display = Recorded(interrupt)
+    with pytest.raises(KeyboardInterrupt), progress.shown(display, connection):
+        progress.follow(tracker, display)
+    assert display.lines == [""]
+    assert not tracker.waited_for

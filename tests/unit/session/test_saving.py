@@ -1,0 +1,57 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from mysticanvas import Image, InvalidRequest
+from mysticanvas.contracts import picture
+
+MakeImage = Callable[..., Image]
+
+
+def test_a_png_with_metadata_is_the_same_file(make_image: MakeImage, tmp_path: Path) -> None:
+    image = make_image()
+    saved = image.save(tmp_path / "copy.png")
+    assert saved.read_bytes() == image.path.read_bytes()
+
+
+def test_a_png_without_metadata_has_the_pixels_alone(make_image: MakeImage, tmp_path: Path) -> None:
+    image = make_image()
+    with PIL.Image.open(image.save(tmp_path / "bare.png", metadata=False)) as bare:
+        assert np.array_equal(np.asarray(bare), image.numpy())
+        assert picture.read(bare.info) is None
+        assert not bare.info
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".webp"])
+def test_other_formats_carry_the_parameters_as_exif(
+    make_image: MakeImage, tmp_path: Path, suffix: str
+) -> None:
+    image = make_image()
+    with PIL.Image.open(image.save(tmp_path / f"copy{suffix}")) as copy:
+        comment = copy.getexif().get_ifd(0x8769)[0x9286]
+    assert comment.startswith(b"UNICODE\0")
+    text = comment[8:].decode("utf-16-be")
+    assert text == picture.a1111_parameters(image.recipe)
+    with PIL.Image.open(image.save(tmp_path / f"bare{suffix}", metadata=False)) as bare:
+        assert not bare.getexif().get_ifd(0x8769)
+
+
+def test_a_folder_gets_a_file_named_after_the_id(make_image: MakeImage, tmp_path: Path) -> None:
+    image = make_image()
+    assert image.save(tmp_path) == tmp_path / f"{image.id}.png"
+
+
+def test_saving_over_itself_keeps_the_file(make_image: MakeImage) -> None:
+    image = make_image()
+    before = image.path.read_bytes()
+    assert image.save(image.path).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["picture.bmp", "picture", "no/such/folder/picture.png"])
+def test_a_path_that_cannot_be_is_refused(make_image: MakeImage, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        make_image().save(tmp_path / name)
+    assert refused.value.parameter == "path"

@@ -1,0 +1,99 @@
+import base64
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import Any
+
+import pytest
+
+from mysticanvas import OrchestratorUnavailable
+from mysticanvas.contracts.events import Event
+from mysticanvas.session.tracker import JobTracker
+
+MakeJob = Callable[..., Any]
+
+
+def progress(fraction: float) -> Event:
+    return Event(epoch="e", type="progress", data={"stage": "denoise", "fraction": fraction})
+
+
+def test_a_final_record_is_never_replaced(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job("running"))
+    tracker.update(make_job("succeeded"))
+    tracker.update(make_job("running"))
+    assert tracker.record.status == "succeeded"
+
+
+def test_everybody_who_waits_gets_the_final_record(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job())
+    futures = [tracker.future(), tracker.future()]
+    tracker.update(make_job("running"))
+    assert not any(future.done() for future in futures)
+    tracker.update(make_job("failed"))
+    assert [future.result(0).status for future in (*futures, tracker.future())] == ["failed"] * 3
+
+
+def test_whoever_stops_waiting_is_not_waited_for(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job())
+    assert not tracker.waited_for
+    future = tracker.future()
+    assert tracker.waited_for
+    future.cancel()
+    assert not tracker.waited_for
+    tracker.update(make_job("succeeded"))
+    with pytest.raises(CancelledError):
+        future.result(0)
+
+
+def test_an_error_goes_to_those_who_wait_now_and_the_job_goes_on(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job("running"))
+    waiting = tracker.future()
+    heard: list[Event | None] = []
+    tracker.listen(heard.append)
+    tracker.fail(OrchestratorUnavailable("gone"))
+    with pytest.raises(OrchestratorUnavailable):
+        waiting.result(0)
+    assert heard[-1] is None
+    later = tracker.future()
+    tracker.update(make_job("succeeded"))
+    assert later.result(0).status == "succeeded"
+
+
+def test_a_listener_hears_the_present_then_everything_then_the_end(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job("running"))
+    heard: list[Event | None] = []
+    stop = tracker.listen(heard.append)
+    tracker.advance(progress(0.5))
+    final = make_job("succeeded")
+    tracker.update(final, Event(epoch="e", seq=9, type="job", data=final.model_dump(mode="json")))
+    assert [event and event.type for event in heard] == ["job", "progress", "job", None]
+    assert heard[0].data["status"] == "running"
+    assert heard[2].seq == 9
+    stop()
+    assert not tracker.waited_for
+
+
+def test_a_listener_of_a_finished_job_hears_its_state_and_the_end(make_job: MakeJob) -> None:
+    heard: list[Event | None] = []
+    JobTracker(make_job("failed")).listen(heard.append)
+    assert [event and event.data["status"] for event in heard] == ["failed", None]
+
+
+def test_a_change_that_was_fetched_is_an_event_too(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job("queued"))
+    heard: list[Event | None] = []
+    tracker.listen(heard.append)
+    tracker.update(make_job("queued"))
+    tracker.update(make_job("running"))
+    assert [event.data["status"] for event in heard if event] == ["queued", "running"]
+
+
+def test_progress_and_the_newest_preview_are_in_the_snapshot(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job("running"))
+    assert tracker.snapshot.progress.fraction == 0
+    assert tracker.snapshot.preview is None
+    tracker.advance(progress(0.25))
+    webp = base64.b64encode(b"picture").decode()
+    tracker.advance(Event(epoch="e", type="preview", data={"step": 1, "webp": webp}))
+    tracker.advance(Event(epoch="e", type="preview", data={"step": 2, "webp": "not base64!"}))
+    assert tracker.snapshot.progress.fraction == 0.25
+    assert tracker.snapshot.preview == b"picture"

@@ -1,0 +1,163 @@
+"""After a crash: nothing acknowledged is lost, and what was lost otherwise is noticed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from mysticanvas.errors import StoreDamaged
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store, opener
+
+Digests = Callable[[HomePaths], dict[str, str]]
+
+
+def script(name: str, home: Path, *arguments: str) -> list[str]:
+    """The command that runs a script of this folder on a home."""
+    return [sys.executable, str(Path(__file__).with_name(name)), str(home), *arguments]
+
+
+def wal(paths: HomePaths) -> Path:
+    return paths.database.with_name(paths.database.name + ".wal")
+
+
+@pytest.fixture(scope="module")
+def killed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose process recorded five pictures, and was killed."""
+    home = tmp_path_factory.mktemp("killed") / "home"
+    Store.open(HomePaths.of(home)).close()
+    ended = subprocess.run(script("record_and_die.py", home), check=False)
+    assert ended.returncode == -signal.SIGKILL
+    return home
+
+
+@pytest.fixture
+def killed(killed_home: Path, tmp_path: Path) -> HomePaths:
+    """A copy of it."""
+    return HomePaths.of(Path(shutil.copytree(killed_home, tmp_path / "home")))
+
+
+def test_no_acknowledged_row_is_lost_by_kills(paths: HomePaths) -> None:
+    """Ten processes in turn are killed in the middle of their commits."""
+    command = script("commit_until_killed.py", paths.root, "10")
+    acknowledged = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    with Store.open(paths) as store:
+        stored = [row["id"] for row in store.database.read("SELECT id::VARCHAR AS id FROM jobs")]
+    # A kill between commit and acknowledgement leaves one row more.
+    assert set(acknowledged.split()) <= set(stored)
+    assert len(stored) == len(set(stored)) <= len(acknowledged.split()) + 10
+    assert len(list(paths.backups.glob("crash-*.wal"))) <= opener.KEPT_LOGS
+
+
+def test_the_log_of_a_crash_is_put_aside(killed: HomePaths) -> None:
+    for old in range(4):
+        (killed.backups / f"crash-2020010{old}T000000.000000Z.wal").touch()
+    left = wal(killed).read_bytes()
+    assert left
+
+    with Store.open(killed) as store:
+        assert store.images.page().total == 5
+        assert not store.created
+
+    kept = sorted(killed.backups.glob("crash-*.wal"))
+    assert len(kept) == opener.KEPT_LOGS
+    assert kept[-1].read_bytes() == left
+
+
+def test_an_older_database_in_its_place_is_noticed(
+    paths: HomePaths, maker: Any, digests: Digests
+) -> None:
+    with Store.open(paths) as store:
+        maker.recorded(store)
+    old = paths.database.read_bytes()
+    with Store.open(paths) as store:
+        maker.recorded(store, size=2)
+    paths.database.write_bytes(old)
+    before = digests(paths)
+
+    with pytest.raises(StoreDamaged, match=r"images is 1, was 3.*jobs_seq is 1, was 2"):
+        Store.open(paths)
+
+    assert digests(paths) == before
+
+
+def cut(log: Path) -> None:
+    os.truncate(log, log.stat().st_size // 2)
+
+
+def flip_header(log: Path) -> None:
+    content = log.read_bytes()
+    log.write_bytes(bytes(byte ^ 0xFF for byte in content[:32]) + content[32:])
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink, flip_header])
+def test_a_damaged_log_is_noticed(
+    killed: HomePaths, digests: Digests, damage: Callable[[Path], None]
+) -> None:
+    damage(wal(killed))
+    before = digests(killed)
+    with pytest.raises(StoreDamaged, match="rows were lost"):
+        Store.open(killed)
+    assert digests(killed) == before
+
+
+def test_a_log_of_an_earlier_state_is_never_replayed(killed: HomePaths) -> None:
+    """Its rows are in the database already, and would be there twice."""
+    stale = wal(killed).read_bytes()
+    Store.open(killed).close()
+    wal(killed).write_bytes(stale)
+    with pytest.raises(StoreDamaged):
+        Store.open(killed)
+
+
+def test_without_its_database_a_store_begins_anew(paths: HomePaths, maker: Any) -> None:
+    with Store.open(paths) as store:
+        maker.recorded(store)
+    paths.database.unlink()
+    wal(paths).write_bytes(b"the log of the database that is gone")
+
+    with Store.open(paths) as store:
+        assert store.created
+        assert store.images.page().total == 0
+
+    [kept] = paths.backups.glob("crash-*.wal")
+    assert kept.read_bytes() == b"the log of the database that is gone"
+    with Store.open(paths) as store:
+        assert not store.created
+
+
+def test_an_empty_file_is_a_creation_that_was_killed(paths: HomePaths) -> None:
+    paths.create()
+    paths.database.touch()
+    with Store.open(paths) as store:
+        assert store.created
+
+
+def test_a_database_without_tables_is_a_creation_that_was_killed(paths: HomePaths) -> None:
+    paths.create()
+    duckdb.connect(str(paths.database)).close()
+    with Store.open(paths) as store:
+        assert store.created
+    with Store.open(paths) as store:
+        assert not store.created
+
+
+def test_a_full_disk_loses_nothing_and_is_said(paths: HomePaths) -> None:
+    command = script("fill_disk.py", paths.root)
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    saved, listed, status = map(int, said.split())
+    assert saved == listed > 0
+    assert status == 507
+    with Store.open(paths) as store:
+        assert len(store.presets.list()) == saved + 1
+        assert store.presets.get("after")

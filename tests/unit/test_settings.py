@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from mysticanvas.settings import HomePaths, Settings, data_folder
+
+
+def test_arguments_come_before_variables_before_defaults(tmp_path: Path) -> None:
+    environ = {"MYSTICANVAS_HOME": str(tmp_path), "MYSTICANVAS_KEEP_ALIVE_S": "5"}
+    settings = Settings.load(environ, keep_alive_s=7, idle_timeout_s=None)
+    assert settings.home == tmp_path
+    assert settings.keep_alive_s == 7
+    assert settings.idle_timeout_s == 900
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert Settings.load({"MYSTICANVAS_DEVICE": ""}).device == "auto"
+
+
+@pytest.mark.parametrize("bad", [{"MYSTICANVAS_DEVICE": "tpu"}, {"MYSTICANVAS_THREADS": "0"}])
+def test_a_variable_that_is_not_allowed_is_refused(bad: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.load(bad)
+
+
+def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
+    settings = Settings.load({}, home=tmp_path, keep_alive_s=3, min_free_mib=1)
+    assert Settings.load(settings.to_environ()) == settings
+
+
+def test_the_home_is_private(tmp_path: Path) -> None:
+    paths = HomePaths.of(tmp_path / "a b" / "ü")
+    paths.create()
+    for folder in (paths.root, paths.images, paths.run, paths.logs):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_with_a_tilde_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Settings.load({}, home="~/pictures").home == tmp_path / "pictures"
+
+
+def test_the_starter_ships_with_the_package() -> None:
+    assert (data_folder() / "starter" / "image").is_dir()

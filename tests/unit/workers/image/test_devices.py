@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from mysticanvas.errors import InvalidRequest
+from mysticanvas.workers.image import devices
+
+
+def test_auto_is_a_device_that_computes() -> None:
+    device = devices.choose("auto")
+    assert torch.ones(2, device=device).sum().item() == 2
+    assert devices.describe(device).startswith(device.type)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_refused_with_what_is() -> None:
+    with pytest.raises(InvalidRequest, match="no device 'cuda'") as caught:
+        devices.choose("cuda")
+    assert "cpu" in caught.value.allowed
+    assert "MYSTICANVAS_DEVICE" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "dtype"),
+    [
+        ("cpu", "auto", torch.float32),
+        ("mps", "auto", torch.float32),
+        ("cuda", "auto", torch.float16),
+        ("cpu", "bfloat16", torch.bfloat16),
+        ("cuda", "float32", torch.float32),
+    ],
+)
+def test_the_number_format_suits_the_device(device: str, wanted: str, dtype: torch.dtype) -> None:
+    assert devices.dtype_for(torch.device(device), wanted, transformer=False) is dtype
+
+
+def test_the_environment_names_what_changes_pixels() -> None:
+    environment = devices.environment(torch.device("cpu"), torch.float32)
+    assert (environment.device, environment.dtype) == ("cpu", "float32")
+    assert environment.threads == torch.get_num_threads()
+    assert environment.versions["torch"] == torch.__version__
+    assert {"python", "diffusers", "transformers", "mysticanvas"} <= environment.versions.keys()
+
+
+def test_running_out_of_memory_is_recognized() -> None:
+    with pytest.raises(RuntimeError) as real:
+        torch.empty(1 << 50, dtype=torch.uint8)
+    assert devices.is_out_of_memory(real.value)
+    assert devices.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not devices.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not devices.is_out_of_memory(ValueError("DefaultCPUAllocator"))

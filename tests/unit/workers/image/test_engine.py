@@ -1,0 +1,96 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tasks import make_task
+
+from mysticanvas.contracts.worker import Finished, GenerateTask, Made, ModelRef
+from mysticanvas.errors import InvalidRequest, ModelFileError, OutOfMemory
+from mysticanvas.workers.engine import Control, Options
+from mysticanvas.workers.image import job
+from mysticanvas.workers.image.engine import ImageEngine
+
+
+def ref(folder: Path, **more: str) -> ModelRef:
+    return ModelRef(path=str(folder), digest=f"digest of {folder}", **more)  # type: ignore[arg-type]
+
+
+def test_loading_says_what_and_where(engine: ImageEngine, tiny_sd: Path) -> None:
+    engine.unload()
+    loaded = engine.load(ref(tiny_sd))
+    assert (loaded.device, loaded.dtype) == ("cpu", "float32")
+    assert loaded.digest == f"digest of {tiny_sd}"
+    assert loaded.seconds > 0
+    assert engine.models == [loaded.digest]
+
+
+def test_a_model_that_is_loaded_is_kept(engine: ImageEngine, tiny_sd: Path, tmp_path: Path) -> None:
+    engine.load(ref(tiny_sd))
+    moved = ModelRef(path=str(tmp_path / "gone"), digest=f"digest of {tiny_sd}")
+    assert engine.load(moved).seconds < 0.1
+
+
+def test_another_model_takes_its_place(engine: ImageEngine, tiny_sd: Path, tiny_sdxl: Path) -> None:
+    engine.load(ref(tiny_sd))
+    engine.load(ref(tiny_sdxl))
+    assert engine.models == [f"digest of {tiny_sdxl}"]
+
+
+def test_another_number_format_is_another_load(engine: ImageEngine, tiny_sd: Path) -> None:
+    engine.load(ref(tiny_sd))
+    assert engine.load(ref(tiny_sd, dtype="bfloat16")).dtype == "bfloat16"
+    engine.unload()
+
+
+def test_unload_forgets_the_model(engine: ImageEngine, tiny_sd: Path) -> None:
+    engine.load(ref(tiny_sd))
+    engine.unload()
+    assert engine.models == []
+    engine.unload()
+
+
+def test_a_bad_model_leaves_the_engine_usable(
+    engine: ImageEngine, tmp_path: Path, tiny_sd: Path
+) -> None:
+    with pytest.raises(ModelFileError):
+        engine.load(ref(tmp_path))
+    assert engine.models == []
+    assert engine.load(ref(tiny_sd)).device == "cpu"
+
+
+def test_a_job_loads_what_it_needs(
+    engine: ImageEngine, run: Callable[[GenerateTask], tuple[list[object], Finished]], tiny_sd: Path
+) -> None:
+    engine.unload()
+    messages, finished = run(make_task(tiny_sd))
+    assert finished.seconds["load"] > 0
+    assert isinstance(messages[-1], Made)
+    _, finished = run(make_task(tiny_sd))
+    assert finished.seconds["load"] == 0
+
+
+def test_running_out_of_memory_is_our_error_and_the_engine_goes_on(
+    engine: ImageEngine, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: object) -> None:
+        import torch
+
+        torch.empty(1 << 50, dtype=torch.uint8)
+
+    task = make_task(tiny_sd)
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "run", too_much)
+        with pytest.raises(OutOfMemory, match="cpu ran out of memory") as caught:
+            engine.generate(task, lambda _: None, Control())
+    assert "smaller width and height" in caught.value.hint
+    assert caught.value.__context__ is None  # its frames would keep the tensors alive
+    engine.generate(task, lambda _: None, Control())
+
+
+def test_a_device_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
+    import torch
+
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine has MPS")
+    with pytest.raises(InvalidRequest, match="no device 'mps'"):
+        ImageEngine(Options(images=tmp_path, device="mps", threads=1))

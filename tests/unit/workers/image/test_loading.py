@@ -1,0 +1,168 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mysticanvas.errors import ModelFileError
+from mysticanvas.workers.image import loading
+
+CPU = torch.device("cpu")
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def folder(tiny_sd: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model that a test may damage."""
+    return Path(shutil.copytree(tiny_sd, tmp_path / "sd"))
+
+
+def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / loading.INDEX
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index))
+
+
+def test_a_folder_becomes_a_pipeline_of_its_class(tiny_sd: Path, tiny_sdxl: Path) -> None:
+    for folder, name in (
+        (tiny_sd, "StableDiffusionPipeline"),
+        (tiny_sdxl, "StableDiffusionXLPipeline"),
+    ):
+        pipeline = loading.load(folder, CPU, torch.float32)
+        assert type(pipeline).__name__ == name
+        assert pipeline.unet.dtype is torch.float32
+
+
+def test_the_number_format_reaches_every_part(tiny_sd: Path) -> None:
+    pipeline = loading.load(tiny_sd, CPU, torch.bfloat16)
+    parts = (pipeline.unet, pipeline.vae, pipeline.text_encoder)
+    assert {part.dtype for part in parts} == {torch.bfloat16}
+
+
+def test_a_folder_without_an_index_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"no model_index\.json"):
+        loading.load(tmp_path, CPU, torch.float32)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00\x01", '{"_class_name": "NoSuchPipeline"}'])
+def test_a_damaged_index_is_refused(folder: Path, text: str) -> None:
+    (folder / loading.INDEX).write_text(text)
+    with pytest.raises(ModelFileError, match=r"model_index\.json"):
+        loading.load(folder, CPU, torch.float32)
+
+
+def test_code_that_comes_with_a_model_is_not_run(folder: Path) -> None:
+    ran = folder / "ran"
+    code = f"open({str(ran)!r}, 'w')\nclass Evil: pass\n"
+    for place in (folder / "evil.py", folder / "unet" / "evil.py", folder / "pipeline.py"):
+        place.write_text(code)
+    edit_index(folder, lambda index: index.update(unet=["evil", "Evil"]))
+    with pytest.raises(ModelFileError, match="takes 'unet' from 'evil'") as caught:
+        loading.load(folder, CPU, torch.float32)
+    assert "is not run" in caught.value.hint
+    edit_index(folder, lambda index: index.update(_class_name=["pipeline", "Evil"]))
+    with pytest.raises(ModelFileError, match="which diffusers"):
+        loading.load(folder, CPU, torch.float32)
+    assert not ran.exists()
+
+
+def test_code_under_the_name_of_a_pipeline_module_is_not_run(folder: Path) -> None:
+    ran = folder / "ran"
+    (folder / "unet" / "stable_diffusion.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    edit_index(
+        folder, lambda index: index.update(unet=["stable_diffusion", "UNet2DConditionModel"])
+    )
+    with pytest.raises(ModelFileError):
+        loading.load(folder, CPU, torch.float32)
+    assert not ran.exists()
+
+
+def test_a_component_name_does_not_leave_the_folder(folder: Path) -> None:
+    shutil.move(folder / "unet", folder.parent / "unet")
+
+    def outside(index: dict[str, Any]) -> None:
+        index["../unet"] = index.pop("unet")
+
+    edit_index(folder, outside)
+    with pytest.raises(ModelFileError, match="not the name of a folder"):
+        loading.load(folder, CPU, torch.float32)
+
+
+def test_pickled_weights_are_refused_with_the_way_out(folder: Path) -> None:
+    weights = load_file(folder / UNET)
+    torch.save(weights, folder / "unet" / "diffusion_pytorch_model.bin")
+    (folder / UNET).unlink()
+    with pytest.raises(ModelFileError, match=r"diffusion_pytorch_model\.bin, a pickle") as caught:
+        loading.load(folder, CPU, torch.float32)
+    assert "safe_serialization=True" in caught.value.hint
+
+
+def test_pickles_beside_safetensors_are_left_alone(folder: Path) -> None:
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"not even a pickle")
+    loading.load(folder, CPU, torch.float32)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -100])
+def test_a_file_that_was_cut_off_is_named(folder: Path, kept: int) -> None:
+    data = (folder / UNET).read_bytes()
+    (folder / UNET).write_bytes(data[:kept])
+    with pytest.raises(ModelFileError, match=r"unet.*safetensors is damaged or cut off"):
+        loading.load(folder, CPU, torch.float32)
+
+
+@pytest.mark.parametrize("name", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_missing_folder_is_named(folder: Path, name: str) -> None:
+    shutil.rmtree(folder / name)
+    with pytest.raises(ModelFileError, match=f"no folder '{name}'"):
+        loading.load(folder, CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        UNET,
+        "unet/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "text_encoder/config.json",
+        "scheduler/scheduler_config.json",
+    ],
+)
+def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(ModelFileError):
+        loading.load(folder, CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("part", "file"),
+    [
+        ("unet", "diffusion_pytorch_model.safetensors"),
+        ("vae", "diffusion_pytorch_model.safetensors"),
+        ("text_encoder", "model.safetensors"),
+    ],
+)
+def test_a_missing_tensor_is_not_made_up(folder: Path, part: str, file: str) -> None:
+    weights = load_file(folder / part / file)
+    weights.pop(sorted(weights)[len(weights) // 2])
+    save_file(weights, folder / part / file, {"format": "pt"})
+    with pytest.raises(ModelFileError):
+        loading.load(folder, CPU, torch.float32)
+
+
+def test_tensors_of_another_size_are_refused(folder: Path) -> None:
+    config = json.loads((folder / "unet/config.json").read_text())
+    (folder / "unet/config.json").write_text(json.dumps({**config, "cross_attention_dim": 32}))
+    with pytest.raises(ModelFileError, match="cannot be loaded"):
+        loading.load(folder, CPU, torch.float32)
+
+
+def test_a_folder_with_half_precision_files_only_is_loaded(folder: Path) -> None:
+    for path in folder.rglob("*.safetensors"):
+        path.rename(path.with_suffix(".fp16.safetensors"))
+    assert loading.load(folder, CPU, torch.float32).unet.dtype is torch.float32

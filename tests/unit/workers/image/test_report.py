@@ -1,0 +1,45 @@
+import pytest
+
+from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.worker import Made, Previewed, Progressed
+from mysticanvas.errors import JobCancelled
+from mysticanvas.workers.engine import Control
+from mysticanvas.workers.image.report import Report, fraction
+
+
+def test_fractions_rise_from_nothing_to_nearly_all() -> None:
+    stages = ["load", "encode", "denoise", "decode", "save"]
+    walk = [fraction(stage, step, 4) for stage in stages for step in range(5)]
+    assert walk == sorted(walk)
+    assert (walk[0], walk[-1]) == (0.0, 1.0)
+
+
+def test_a_stage_is_announced_and_measured() -> None:
+    sent: list[Progressed | Previewed | Made] = []
+    synchronized: list[str] = []
+    report = Report(sent.append, Control(), lambda: synchronized.append("now"))
+    with report.stage("encode"):
+        pass
+    assert sent == [Progressed(progress=Progress(stage="encode", fraction=fraction("encode")))]
+    assert report.seconds["encode"] > 0
+    assert report.seconds["decode"] == 0
+    assert synchronized == ["now"]
+
+
+def test_a_cancelled_job_ends_at_its_next_step() -> None:
+    control = Control()
+    report = Report(lambda _: None, control, lambda: None)
+    report.step("denoise", 1, 4)
+    control.cancelled = True
+    with pytest.raises(JobCancelled):
+        report.step("denoise", 2, 4)
+    with pytest.raises(JobCancelled), report.stage("decode"):
+        pytest.fail("the stage must not begin")
+
+
+def test_the_listener_is_asked_every_time() -> None:
+    control = Control()
+    report = Report(lambda _: None, control, lambda: None)
+    assert not report.wants_previews
+    control.previews = True
+    assert report.wants_previews
