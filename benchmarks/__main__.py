@@ -93,7 +93,7 @@ def _row(figure: Figure) -> str:
         verdict = "met" if figure.met else "MISSED"
         bar = f"{sign} {_value(figure.bar, figure.unit)}  {verdict}"
     value = _value(figure.value, figure.unit)
-    return f"  {figure.what:32}{value:>10}  ({spread}, n = {figure.n})".ljust(76) + bar
+    return f"  {figure.what:36}{value:>10}  ({spread}, n = {figure.n})".ljust(80) + bar
 
 
 def _value(value: float, unit: str) -> str:

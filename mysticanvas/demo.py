@@ -6,7 +6,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from mysticanvas import Canvas, Conflict, Image, contact_sheet
+from mysticanvas import Canvas, Conflict, Image, Images, contact_sheet
 
 PROMPTS = (
     "a red circle above a blue square",
@@ -26,7 +26,7 @@ def run(home: Path | None, output: Path) -> Path:
         output: folder for the contact sheet.
 
     Returns:
-        The HTML page with all pictures.
+        The HTML page with all pictures; `pictures.png` beside it shows them in one.
     """
     began = time.perf_counter()
     with Canvas(home=home, project="demo") as canvas:
@@ -37,6 +37,7 @@ def run(home: Path | None, output: Path) -> Path:
         again = canvas.reproduce(made[0])
         print(f"The first one made again: {'the same pixels' if again.matches else 'different'}.")
         sheet = contact_sheet.write(output.absolute() / "index.html", "MystiCanvas demo", made)
+        Images(made).pil().save(sheet.with_name("pictures.png"))
         with contextlib.suppress(Conflict):
             canvas.shutdown()
     return sheet

@@ -242,22 +242,21 @@ def report_ready(ready_fd: int, report: Mapping[str, object]) -> None:
         pipe.write(json.dumps(report).encode() + b"\n")
 
 
-def read_secret() -> bytes:
-    """The secret that the parent wrote to our standard input."""
-    return sys.stdin.buffer.readline(4096).strip()
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """End this process when its parent ends, however that happens.
+def join_parent(parent_pid: int) -> bytes:
+    """Read, in a child, the secret that the parent wrote to our standard input; from then on end
+    this process when the parent ends, however that happens.
 
     The kernel's signal comes when the *thread* that started us ends, so a parent must start
-    children from a long-lived one. The watch on standard input serves where there is no signal.
+    children from a long-lived one. The watch on standard input serves where there is no signal;
+    it reads the same pipe, which is why it starts only after the secret was read.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
+    secret = sys.stdin.buffer.readline(4096).strip()
     threading.Thread(target=_exit_at_end_of_input, name="death-watch", daemon=True).start()
+    return secret
 
 
 def _exit_at_end_of_input() -> None:

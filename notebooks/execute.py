@@ -1,12 +1,13 @@
 """Run the notebooks again and save what they show: `python notebooks/execute.py`.
 
-They run in a home of their own. What a reader would not see as different stays as it was, so that
-a new run changes as little as possible.
+They run in a home of their own. A notebook in which a reader would see nothing new stays as it was:
+seconds, ids and the bytes of a PNG are different in every run.
 """
 
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import os
 import re
@@ -24,13 +25,18 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent
 CELL_TIMEOUT_S = 600
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+"""All that is kept: the rest says what the author happened to have installed."""
 _PATTERNS = get_sanitize_patterns((FOLDER / "sanitize.cfg").read_text())
 
 
-def execute(path: Path) -> None:
-    """Run one notebook in place."""
+def execute(path: Path) -> bool:
+    """Run one notebook in place; whether a reader sees anything new, and it was written."""
     notebook = nbformat.read(path, as_version=4)
-    before = [list(cell.get("outputs", [])) for cell in notebook.cells]
+    before = copy.deepcopy(notebook)
     NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT_S,
@@ -38,23 +44,20 @@ def execute(path: Path) -> None:
         record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
-    for cell, outputs in zip(notebook.cells, before, strict=True):
-        if outputs and _look_alike(outputs, cell.outputs):
-            cell.outputs = outputs
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
+    notebook.metadata = nbformat.from_dict(_METADATA)
+    if _look_alike(before, notebook):
+        return False
     nbformat.write(notebook, path)
+    return True
 
 
-def _look_alike(before: list[NotebookNode], after: list[NotebookNode]) -> bool:
+def _look_alike(before: NotebookNode, after: NotebookNode) -> bool:
     """Whether a reader sees the same: equal text but for seconds and ids, equal pixels."""
-    return len(before) == len(after) and all(
-        _seen(old) == _seen(new) for old, new in zip(before, after, strict=True)
-    )
+    return before.metadata == after.metadata and _outputs(before) == _outputs(after)
+
+
+def _outputs(notebook: NotebookNode) -> list[list[dict[str, Any]]]:
+    return [[_seen(output) for output in cell.get("outputs", [])] for cell in notebook.cells]
 
 
 def _seen(output: NotebookNode) -> dict[str, Any]:
@@ -79,11 +82,13 @@ def main(names: list[str]) -> None:
     """Run the notebooks that are named; all of them if none is."""
     with tempfile.TemporaryDirectory(prefix="mysticanvas-notebooks-") as folder:
         os.environ["MYSTICANVAS_HOME"] = str(Path(folder) / "home")
+        # What a notebook that fails leaves behind ends by itself.
+        os.environ["MYSTICANVAS_IDLE_TIMEOUT_S"] = "30"
         # A user's own kernel of the same name would be another Python.
         os.environ["JUPYTER_DATA_DIR"] = folder
         for path in [Path(name) for name in names] or sorted(FOLDER.glob("*.ipynb")):
-            execute(path)
-            print(f"executed {path.name}")
+            written = execute(path)
+            print(f"{path.name}: {'written' if written else 'nothing new'}")
 
 
 if __name__ == "__main__":

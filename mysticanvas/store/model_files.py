@@ -18,6 +18,8 @@ class ModelFiles:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # In front of the table: every job asks for every file of its model.
+        self._seen: dict[str, tuple[dict[str, int], str]] = {}
 
     def sha256(self, path: Path) -> str:
         """SHA-256 of a file, as 64 hexadecimal digits.
@@ -31,9 +33,12 @@ class ModelFiles:
         try:
             with path.open("rb") as file:
                 before = _looks(os.fstat(file.fileno()))
+                if name in self._seen and self._seen[name][0] == before:
+                    return self._seen[name][1]
                 known = self._database.read(_SQL["known"], path=name, **before)
                 if known:
-                    return str(known[0]["sha256"])
+                    self._seen[name] = before, str(known[0]["sha256"])
+                    return self._seen[name][1]
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 after = _looks(os.fstat(file.fileno()))
         except OSError as error:
@@ -46,6 +51,7 @@ class ModelFiles:
             )
         with self._database.write() as transaction:
             transaction.run(_SQL["save"], path=name, sha256=digest, now=times.now(), **after)
+        self._seen[name] = after, digest
         return digest
 
 

@@ -26,11 +26,9 @@ _STOP_S = 5.0
 def main() -> None:
     """Run a worker until SIGTERM or until the parent is gone."""
     arguments = _parser().parse_args()
-    # Before the watch starts, because that reads the same pipe to its end.
-    token = processes.read_secret().decode()
+    token = processes.join_parent(arguments.parent_pid).decode()
     if not token:
         sys.exit("The token is read from standard input, and there was none.")
-    processes.die_with_parent(arguments.parent_pid)
     logs.configure(arguments.log, f"worker-{arguments.engine}")
     asyncio.run(_serve(arguments, token))
     logging.shutdown()

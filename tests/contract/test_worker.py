@@ -9,20 +9,18 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 from tasks import make_task
+from worker_process import TOKEN, Worker
 
 from mysticanvas import __version__, processes
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.worker import Failed, Finished, Made, Previewed, Progressed
-
-if TYPE_CHECKING:
-    from conftest import Worker
 
 LONG: dict[str, Any] = {"num_inference_steps": 900}
 """A job of many seconds, for tests that end it."""
@@ -76,8 +74,8 @@ def test_an_unknown_route_is_a_problem(shared_worker: Worker) -> None:
 
 def test_the_token_is_not_to_be_read_from_outside(shared_worker: Worker) -> None:
     process = psutil.Process(shared_worker.pid)
-    assert "a-token-of-the-test" not in " ".join(process.cmdline())
-    assert "a-token-of-the-test" not in str(process.environ())
+    assert TOKEN not in " ".join(process.cmdline())
+    assert TOKEN not in str(process.environ())
 
 
 def test_load_generate_unload(worker: Worker, tiny_sd: Path) -> None:
@@ -240,7 +238,7 @@ def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
 def test_without_a_token_it_does_not_start(tmp_path: Path) -> None:
     spawned = processes.spawn(
         "mysticanvas.workers",
-        ["--engine", "image", "--images", str(tmp_path), "--parent-pid", "1"],
+        ["--engine", "image", "--images", str(tmp_path), "--parent-pid", str(os.getpid())],
         environment=processes.child_environment({}),
         log=tmp_path / "output.log",
     )

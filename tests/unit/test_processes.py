@@ -65,8 +65,7 @@ CHILD = """
     parser.add_argument("--ready-fd", type=int)
     parser.add_argument("--parent", type=int)
     options = parser.parse_args()
-    processes.die_with_parent(options.parent)
-    secret = processes.read_secret()
+    secret = processes.join_parent(options.parent)
     processes.report_ready(options.ready_fd, {"secret": secret.decode(), "argv": sys.argv})
     import threading
     threading.Event().wait()

@@ -47,7 +47,11 @@ def export(folder: Path = MODEL) -> None:
     fresh, old = folder.with_name("model.fresh"), folder.with_name("model.old")
     for path in (fresh, old):
         shutil.rmtree(path, ignore_errors=True)
-    build_pipeline().to(torch.float16).save_pretrained(fresh, safe_serialization=True)
+    pipeline = build_pipeline()
+    # Not the text encoder: transformers would load it as stored, beside a UNet in single precision.
+    pipeline.unet.to(torch.float16)
+    pipeline.vae.to(torch.float16)
+    pipeline.save_pretrained(fresh, safe_serialization=True)
     for path in fresh.rglob("*.safetensors"):
         path.chmod(0o644)
     world = {"draws": DRAWS, "words": words(), "default_params": DEFAULTS}

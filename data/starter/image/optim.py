@@ -15,7 +15,8 @@ A, B, C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About U·Vᵀ of the matrix's singular value decomposition, by the quintic Newton-Schulz iteration.
+    """About U·Vᵀ of the matrix's singular value decomposition, by the quintic Newton-Schulz
+    iteration.
 
     Every step multiplies by a polynomial of x·xᵀ, and those commute: a wide matrix is multiplied
     twice in all, and the steps work on the small square one.
@@ -31,8 +32,8 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
         turn = factor if turn is None else factor @ turn
         gram = factor @ (gram @ factor)
     assert turn is not None
-    x = turn @ x
-    return x.T if tall else x
+    result: Tensor = turn @ x
+    return result.T if tall else result
 
 
 class Optimizer:

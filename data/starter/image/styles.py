@@ -36,7 +36,8 @@ Thresholds = dict[str, float]
 
 
 def _brightness(picture: Picture) -> NDArray[np.float64]:
-    return picture.astype(np.float64).max(axis=2)
+    brightness: NDArray[np.float64] = picture.astype(np.float64).max(axis=2)
+    return brightness
 
 
 def _smooth(values: NDArray[np.float64], width: int = 8) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--stage",
-        choices=("tokenizer", "text", "vae", "decoder", "latents", "unet", "judge", "export"),
+        choices=("tokenizer", "text", "vae", "decoder", "latents", "unet", "export"),
         required=True,
     )
     parser.add_argument(
@@ -76,10 +76,6 @@ def main() -> None:
         from train_unet import train_unet
 
         train_unet(given.until, cool=given.cool)
-    elif given.stage == "judge":
-        from judge import train_judge
-
-        train_judge(given.until)
     else:
         from export import export
 

@@ -44,9 +44,8 @@ def train_tokenizer(captions: int = 20_000) -> None:
     )
     learner.train_from_iterator(texts, trainer)
     learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
-    tokens = dict.fromkeys(
-        [START, END, *alphabet, *(c + "</w>" for c in alphabet), *(t for t, _ in learned)]
-    )
+    ended = [byte + "</w>" for byte in alphabet]
+    tokens = dict.fromkeys([START, END, *alphabet, *ended, *(token for token, _ in learned)])
     learner.save(str(TRAINING / "pairs.json"))
     merges = json.loads((TRAINING / "pairs.json").read_text())["model"]["merges"]
     tokenizer = CLIPTokenizer(

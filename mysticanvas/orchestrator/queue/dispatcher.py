@@ -207,7 +207,10 @@ class Dispatcher:
                 attempt.follow(client, stream)
         except WorkerLost as lost:
             self._after_loss(attempt, str(lost))
-        except MystiCanvasError as error:
+        # Whatever a job meets, it ends as that job's failure: the queue goes on.
+        except Exception as error:  # noqa: BLE001
+            if not isinstance(error, MystiCanvasError):
+                _log.exception("attempt_failed")
             self._settle(attempt)
             self._finish(job, JobStatus.FAILED, Problem.of(error, job.record.request_id))
         else:

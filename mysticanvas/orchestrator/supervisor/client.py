@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import httpx
 import structlog
+from pydantic import ValidationError
 
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.problem import REQUEST_ID_HEADER, Problem
@@ -105,7 +106,11 @@ class GenerateStream:
     def __iter__(self) -> Iterator[Message]:
         for line in self._response.iter_lines():
             if line:
-                yield MESSAGE.validate_json(line)
+                try:
+                    message = MESSAGE.validate_json(line)
+                except ValidationError as error:
+                    raise WorkerLost("it answered what no worker answers") from error
+                yield message
 
     def hang_up(self) -> None:
         """Break the connection from another thread: the worker takes that as a cancellation, and

@@ -144,13 +144,16 @@ class Worker:
     def _live_once(self) -> str:
         """Start the process and wait for its end; how it ended."""
         token = secrets.token_urlsafe(32)
-        spawned = processes.spawn(
-            "mysticanvas.workers",
-            self._launch.arguments,
-            environment=self._launch.environment,
-            log=self._launch.log,
-            secret=token.encode(),
-        )
+        try:
+            spawned = processes.spawn(
+                "mysticanvas.workers",
+                self._launch.arguments,
+                environment=self._launch.environment,
+                log=self._launch.log,
+                secret=token.encode(),
+            )
+        except OSError as error:
+            return f"could not be started: {error}"
         with self._changed:
             self._process = spawned.process
         self._set(WorkerState.STARTING, model=None)

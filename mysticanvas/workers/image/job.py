@@ -32,17 +32,11 @@ def run(task: GenerateTask, model: Model, folder: Path, report: Report) -> None:
 
     Raises:
         JobCancelled: between two steps.
-        InvalidRequest: the scheduler or the ids do not suit.
+        InvalidRequest: the scheduler, the ids or the index do not suit.
         StoreFull: no space for a file.
     """
+    _require_ids(task)
     params = task.recipe.params
-    if len(task.image_ids) != params.num_images:
-        raise InvalidRequest(
-            f"There are {len(task.image_ids)} image_ids for {params.num_images} pictures.",
-            parameter="image_ids",
-            value=str(len(task.image_ids)),
-            allowed=str(params.num_images),
-        )
     # On the CPU whatever the device, so that a seed means the same everywhere.
     generators = [
         torch.Generator("cpu").manual_seed(params.seed + k) for k in range(params.num_images)
@@ -59,6 +53,24 @@ def run(task: GenerateTask, model: Model, folder: Path, report: Report) -> None:
         for index, image in enumerate(images):
             if task.only_index in (None, index):
                 report.emit(_made(task, index, image, model.environment, folder))
+
+
+def _require_ids(task: GenerateTask) -> None:
+    count = task.recipe.params.num_images
+    if len(task.image_ids) != count:
+        raise InvalidRequest(
+            f"There are {len(task.image_ids)} image_ids for {count} pictures.",
+            parameter="image_ids",
+            value=str(len(task.image_ids)),
+            allowed=str(count),
+        )
+    if task.only_index is not None and not 0 <= task.only_index < count:
+        raise InvalidRequest(
+            f"There is no picture {task.only_index} in a batch of {count}.",
+            parameter="only_index",
+            value=str(task.only_index),
+            allowed=f"0 to {count - 1}",
+        )
 
 
 def _on_step(previewer: Previewer, report: Report, shown: int) -> OnStep:

@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from mysticanvas.contracts import picture
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.errors import StoreFull
 
@@ -25,10 +26,8 @@ _PNG_LEVEL = 3
 
 
 def pixels_sha256(image: Image.Image) -> str:
-    """SHA-256 over mode, size and raw pixels: equal pixels have equal text, whatever the file."""
-    digest = hashlib.sha256(f"{image.mode} {image.width}x{image.height}\n".encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()
+    """SHA-256 of a picture's pixels, as `picture.pixels_sha256` defines it."""
+    return picture.pixels_sha256(image.mode, *image.size, image.tobytes())
 
 
 def encode_png(image: Image.Image, text: Mapping[str, str]) -> bytes:

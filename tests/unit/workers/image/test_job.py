@@ -182,3 +182,8 @@ def test_a_cancelled_job_leaves_no_file(engine: ImageEngine, home: Path, tiny_sd
 def test_ids_and_pictures_must_match(run: Run, tiny_sd: Path) -> None:
     with pytest.raises(InvalidRequest, match="1 image_ids for 2 pictures"):
         run(make_task(tiny_sd, task={"image_ids": ["one"]}, num_images=2))
+
+
+def test_an_index_must_be_in_the_batch(run: Run, tiny_sd: Path) -> None:
+    with pytest.raises(InvalidRequest, match="no picture 2 in a batch of 2"):
+        run(make_task(tiny_sd, task={"only_index": 2}, num_images=2))

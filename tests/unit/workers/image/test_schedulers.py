@@ -34,8 +34,6 @@ def test_every_name_of_the_table_works_in_diffusers(name: str) -> None:
     resolved = table.resolve(name)
     assert resolved is not None
     kind, config = resolved
-    if kind == "LMSDiscreteScheduler":
-        pytest.importorskip("scipy", reason="diffusers integrates with it, and only there")
     original = FLOW if kind.startswith("FlowMatch") else SD
     made = schedulers.make(original, kind, config)
     schedulers.require_steps(made, 10)
