@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ class Part(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; the exit code is 1 if a bar is missed."""
     options = _parser().parse_args(argv)
+    # As an exception, so that whatever runs is stopped and tidied away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parts = []
     for name in options.parts or PARTS:
         print(f"measuring: {name} …", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ its pictures are recorded exactly once.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -35,15 +35,11 @@ class Jobs:
 
     Args:
         images: where the pictures of a job are read.
-        recorded: called when pictures have been committed.
     """
 
-    def __init__(
-        self, database: Database, images: images.Images, recorded: Callable[[], None]
-    ) -> None:
+    def __init__(self, database: Database, images: images.Images) -> None:
         self._database = database
         self._images = images
-        self._recorded = recorded
 
     def add(
         self,
@@ -154,7 +150,6 @@ class Jobs:
             recorded = images.insert(transaction, made) if ended else []
         if not ended:
             return None
-        self._recorded()
         return _stored(ended[0], recorded).record
 
     def cancel_queued(self, job_id: str) -> JobRecord | None:

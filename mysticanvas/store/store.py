@@ -35,7 +35,7 @@ class Store:
         self._high_water = HighWater(paths.high_water, self._measure)
         self._closed = False
         self.images = Images(self.database)
-        self.jobs = Jobs(self.database, self.images, self._high_water.update)
+        self.jobs = Jobs(self.database, self.images)
         self.presets = Presets(self.database)
         self.model_files = ModelFiles(self.database)
 
@@ -50,8 +50,13 @@ class Store:
             StoreLocked, StoreTooNew, StoreDamaged, StoreFull, StoreError: as `open_database`.
         """
         store = cls(paths, opener.open_database(paths, memory_limit_mib))
-        store._high_water.update()
+        store.raise_high_water()
         return store
+
+    def raise_high_water(self) -> None:
+        """Bring the high-water mark up to what is committed; what came since could be lost with
+        the write-ahead log and nobody would notice."""
+        self._high_water.update()
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database file, and raise the high-water mark.
@@ -60,7 +65,7 @@ class Store:
             StoreError: it could not be done; no row is lost by that.
         """
         self.database.checkpoint()
-        self._high_water.update()
+        self.raise_high_water()
 
     def close(self) -> None:
         """Checkpoint, and give the file and its lock back; harmless if it is closed."""

@@ -116,10 +116,13 @@ def test_events_are_numbered_and_can_be_replayed(
         assert hello["type"] == "hello"
         job = canvas.submit("x", preset=str(tiny_sd), num_inference_steps=2)
         seen = []
-        while not seen or seen[-1]["data"].get("status") != "succeeded":
+        ended = False
+        while not ended:
             event = json.loads(socket.recv(timeout=60))
             if event["seq"] is not None:
                 seen.append(event)
+            data = event["data"]
+            ended = data.get("id") == job.id and data.get("status") == "succeeded"
     seqs = [event["seq"] for event in seen]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
     mine = [e["data"]["status"] for e in seen if e["type"] == "job" and e["data"]["id"] == job.id]

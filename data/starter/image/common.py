@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,10 @@ import torch
 from torch import Tensor
 
 HERE = Path(__file__).parent
-TRAINING = HERE / ".training"
+TRAINING = Path(
+    os.environ.get("MYSTICANVAS_TRAINING", "~/.cache/mysticanvas/starter-training")
+).expanduser()
+"""Checkpoints and cached latents, outside the checkout: they outlive it."""
 MODEL = HERE / "model"
 
 TEXT_WIDTH = 128
@@ -55,10 +59,29 @@ def load_checkpoint(name: str) -> dict[str, Any] | None:
 
 
 def need_checkpoint(name: str) -> dict[str, Any]:
-    state = load_checkpoint(name)
+    """The newest state of a stage: its checkpoint, or else what was exported."""
+    state = load_checkpoint(name) or load_exported(name)
     if state is None:
         raise SystemExit(f"the {name} stage has not been run yet")
     return state
+
+
+def load_exported(name: str) -> dict[str, Any] | None:
+    """A stage's weights out of the exported model, without what an optimizer remembers."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    parts: dict[str, tuple[Any, str]] = {
+        "text": (CLIPTextModel, "text_encoder"),
+        "vae-white": (AutoencoderKL, "vae"),
+        "unet": (UNet2DConditionModel, "unet"),
+    }
+    if name not in parts:
+        return None
+    kind, folder = parts[name]
+    if not (MODEL / folder).is_dir():
+        return None
+    return {"model": kind.from_pretrained(MODEL / folder).float().state_dict()}
 
 
 def pictures_to_tensor(pictures: Any) -> Tensor:

@@ -1,20 +1,26 @@
-"""Train the starter image model from nothing: `python train.py --stage all --until 100`.
+"""Train the starter image model from nothing: `python train.py`, or one stage at a time.
 
-Every stage goes on from its last checkpoint, so it may be killed and started again at any time.
+Every stage goes on from its last checkpoint, so it may be killed and started again at any time. A
+stage whose forerunners left no checkpoint here goes on from the exported model.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib
 import os
+from collections.abc import Callable
 
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # threads that spin take the other processes' cores
+# Threads that spin take the other processes' cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from common import TRAINING
+
+SHARES = {"text": 0.10, "vae": 0.15, "decoder": 0.05, "latents": 0.15, "unet": 0.40, "cool": 0.15}
+"""What part of the time each stage gets if all of them are run."""
+SHARDS = 40
 
 
 def keep_memory() -> None:
@@ -27,59 +33,45 @@ def keep_memory() -> None:
     libc.mallopt(arena_max, 1)
 
 
+def stages(minutes: float, shards: int) -> dict[str, Callable[[], None]]:
+    """Name -> what to run. A stage's module is imported only when it runs."""
+
+    def of(module: str, function: str, *given: object, **named: object) -> Callable[[], None]:
+        return lambda: getattr(importlib.import_module(module), function)(*given, **named)
+
+    return {
+        "tokenizer": of("train_text", "train_tokenizer"),
+        "text": of("train_text", "train_text", minutes),
+        "vae": of("train_vae", "train_vae", minutes),
+        "decoder": of("train_vae", "train_decoder", minutes),
+        "latents": of("latents", "make_latents", shards, minutes),
+        "unet": of("train_unet", "train_unet", minutes),
+        "cool": of("train_unet", "train_unet", minutes, cool=True),
+        "export": of("export", "export"),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--stage",
-        choices=("tokenizer", "text", "vae", "decoder", "latents", "unet", "export"),
-        required=True,
-    )
+    parser.add_argument("--stage", choices=("all", *stages(0, 0)), default="all")
     parser.add_argument(
         "--until",
         type=float,
-        default=10.0,
+        default=300.0,
         metavar="MINUTES",
-        help="of processor time, for each thread",
+        help="of processor time, for each thread; of a stage, or of all together",
     )
-    parser.add_argument(
-        "--shards", type=int, default=40, help="latents: how many shards of 512 scenes"
-    )
-    parser.add_argument(
-        "--cool", action="store_true", help="unet: let the learning rate fall to nothing"
-    )
+    parser.add_argument("--shards", type=int, default=SHARDS, help="latents: shards of 512 scenes")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     keep_memory()
     torch.set_num_threads(given.threads)
     TRAINING.mkdir(parents=True, exist_ok=True)
-    if given.stage == "tokenizer":
-        from train_text import train_tokenizer
-
-        train_tokenizer()
-    elif given.stage == "text":
-        from train_text import train_text
-
-        train_text(given.until)
-    elif given.stage == "vae":
-        from train_vae import train_vae
-
-        train_vae(given.until)
-    elif given.stage == "decoder":
-        from train_vae import train_decoder
-
-        train_decoder(given.until)
-    elif given.stage == "latents":
-        from latents import make_latents
-
-        make_latents(given.shards, given.until)
-    elif given.stage == "unet":
-        from train_unet import train_unet
-
-        train_unet(given.until, cool=given.cool)
-    else:
-        from export import export
-
-        export()
+    if given.stage != "all":
+        stages(given.until, given.shards)[given.stage]()
+        return
+    for name in stages(0, 0):
+        stages(given.until * SHARES.get(name, 0.0), given.shards)[name]()
 
 
 if __name__ == "__main__":

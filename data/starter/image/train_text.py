@@ -13,7 +13,7 @@ import json
 from random import Random
 
 import torch
-from common import TEXT_LENGTH, TEXT_WIDTH, TRAINING, Clock, load_checkpoint, save_checkpoint
+from common import MODEL, TEXT_LENGTH, TEXT_WIDTH, TRAINING, Clock, load_checkpoint, save_checkpoint
 from phrases import NOISE, PARTS, Said, describe
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
@@ -58,7 +58,9 @@ def train_tokenizer(captions: int = 20_000) -> None:
 
 
 def load_tokenizer() -> CLIPTokenizer:
-    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(TRAINING / "tokenizer")
+    trained = TRAINING / "tokenizer"
+    folder = trained if trained.is_dir() else MODEL / "tokenizer"
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
     return tokenizer
 
 

@@ -11,6 +11,7 @@ from common import (
     TEXT_WIDTH,
     Clock,
     load_checkpoint,
+    load_exported,
     need_checkpoint,
     save_checkpoint,
 )
@@ -119,12 +120,13 @@ def train_unet(minutes: float, *, cool: bool = False, saved_every: int = 100) ->
     unet = build_unet().to(memory_format=torch.channels_last)
     average, step = copy.deepcopy(unet).requires_grad_(False), 0
     optimizer = Optimizer(unet)
-    state = load_checkpoint("unet")
+    state = load_checkpoint("unet") or load_exported("unet")
     if state:
         unet.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
+        average.load_state_dict(state.get("average", state["model"]))
+        step = state.get("step", 0)
+        if "optimizer" in state:
+            optimizer.load_state_dict(state["optimizer"])
     noising, data, clock = DDIMScheduler(**NOISE), Latents(), Clock(minutes)
     torch.manual_seed(step)
     running = 1.0

@@ -64,7 +64,7 @@ class Dispatcher:
         self._notified = False
         self._unload_asked: list[_Unload] = []
         self._attempt: _Attempt | None = None
-        self._queue = QueueStatus(queued=0, running=0)
+        self._queued = 0
         self._held: _Held | None = None
         self._last_used = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -72,10 +72,12 @@ class Dispatcher:
     @property
     def queue(self) -> QueueStatus:
         """How many jobs wait and run, from memory."""
-        return self._queue
+        with self._wake:
+            return QueueStatus(queued=self._queued, running=int(self._attempt is not None))
 
     def start(self) -> None:
         """Take up what an earlier orchestrator left running, then begin."""
+        self._queued = self._store.jobs.counts()[JobStatus.QUEUED]
         for job in self._store.jobs.interrupted():
             self._after_failure(
                 job, Failure.ORCHESTRATOR_LOST, "the orchestrator ended while it ran"
@@ -93,8 +95,8 @@ class Dispatcher:
 
     def notify(self) -> None:
         """Say that a job was queued."""
-        self._count()
         with self._wake:
+            self._queued += 1
             self._notified = True
             self._wake.notify_all()
 
@@ -102,7 +104,8 @@ class Dispatcher:
         """Cancel a job, waiting or running; harmless if it is over."""
         record = self._store.jobs.cancel_queued(job_id)
         if record is not None:
-            self._count()
+            with self._wake:
+                self._queued -= 1
             self._publish(record)
             return
         with self._wake:
@@ -136,7 +139,6 @@ class Dispatcher:
             # A store that fails once, for want of disk space say, must not end the queue.
             try:
                 job = self._store.jobs.claim()
-                self._count()
                 if job is not None:
                     self._attempt_job(job)
                     continue
@@ -189,6 +191,7 @@ class Dispatcher:
             attempt = _Attempt(job, self._bus)
             with self._wake:
                 self._attempt = attempt
+                self._queued -= 1
                 if self._stopping:
                     attempt.stop(Failure.ORCHESTRATOR_STOPPED)
             try:
@@ -214,7 +217,11 @@ class Dispatcher:
             self._settle(attempt)
             self._finish(job, JobStatus.FAILED, Problem.of(error, job.record.request_id))
         else:
-            self._settle(attempt)
+            # The last message comes when the engine is free, so there is nothing to wait for.
+            if attempt.finished is None:
+                self._settle(attempt)
+            else:
+                self._hold(attempt.task)
             self._conclude(attempt)
 
     def _after_loss(self, attempt: _Attempt, reason: str) -> None:
@@ -233,8 +240,11 @@ class Dispatcher:
         except WorkerLost:
             self._held = None
         else:
-            self._held = _Held(attempt.task.model.digest, attempt.task.recipe.preset)
-            self._worker.free(self._held.digest)
+            self._hold(attempt.task)
+
+    def _hold(self, task: GenerateTask) -> None:
+        self._held = _Held(task.model.digest, task.recipe.preset)
+        self._worker.free(self._held.digest)
 
     def _conclude(self, attempt: _Attempt) -> None:
         job = attempt.job
@@ -266,6 +276,8 @@ class Dispatcher:
         for image in record.images:
             self._bus.publish("image", image.model_dump(mode="json"))
         self._publish(record)
+        # Behind the news, which somebody waits for.
+        self._store.raise_high_water()
 
     def _after_failure(self, job: StoredJob, failure: Failure, reason: str) -> None:
         record = job.record
@@ -274,6 +286,8 @@ class Dispatcher:
             error = crash_error("image", reason)
             self._finish(job, JobStatus.FAILED, Problem.of(error, record.request_id))
         elif self._store.jobs.requeue(record.id, record.attempts, again.delay_s):
+            with self._wake:
+                self._queued += 1
             _log.warning("job_requeued", failure=failure, reason=reason, delay_s=again.delay_s)
             self._publish(self._store.jobs.get(record.id).record)
 
@@ -282,12 +296,6 @@ class Dispatcher:
         _log.info("job_ended", status=status, code=problem.code)
         if record is not None:
             self._publish(record)
-
-    def _count(self) -> None:
-        counts = self._store.jobs.counts()
-        self._queue = QueueStatus(
-            queued=counts[JobStatus.QUEUED], running=counts[JobStatus.RUNNING]
-        )
 
     def _publish(self, record: JobRecord) -> None:
         self._bus.publish("job", record.model_dump(mode="json"))

@@ -202,6 +202,6 @@ def _notices(prompt: str, model: models.Model, preset: ImagePreset) -> list[str]
         return []
     words = ", ".join(repr(word) for word in unknown[:3])
     return [
-        f"The {preset.name!r} model does not know {words}: {model.world.draws} "
+        f"The {preset.name!r} model does not know {words}. It draws: {model.world.draws} "
         'For anything else, give a real model: preset="/path/to/a/diffusers/folder".'
     ]

@@ -14,4 +14,5 @@ maker = Maker()
 store = Store.open(HomePaths.of(Path(sys.argv[1])))
 for _ in range(5):
     maker.recorded(store)
+    store.raise_high_water()
 os.kill(os.getpid(), signal.SIGKILL)
