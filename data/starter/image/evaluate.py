@@ -78,11 +78,16 @@ def _share(hits: list[bool]) -> float:
     return round(float(np.mean(hits)), 4)
 
 
+def _readings(pictures: NDArray[np.uint8], scenes: list[Scene]) -> list[judging.Reading]:
+    """Each picture read as one of the style that was asked for."""
+    return [judging.judge(p, scene.style) for p, scene in zip(pictures, scenes, strict=True)]
+
+
 def _figure(readings: list[judging.Reading], scenes: list[Scene]) -> dict[str, Any]:
     truths = [judging.read_scene(scene) for scene in scenes]
     parts = {
         name: _share([r[name] == t[name] for r, t in zip(readings, truths, strict=True)])
-        for name in judging.HEADS
+        for name in judging.PARTS
     }
     everything = [r == t for r, t in zip(readings, truths, strict=True)]
     by_style = {
@@ -96,7 +101,7 @@ def _figure(readings: list[judging.Reading], scenes: list[Scene]) -> dict[str, A
 
 def evaluate(count: int, folder: Path = MODEL) -> dict[str, Any]:
     pipeline, params, rng = load(folder), defaults(folder), Random(31)
-    judge, thresholds = judging.load_judge(), styles.fit()
+    thresholds = styles.fit()
     one = _kept_back(rng, count, 0.0, COLOURED_STYLES)
     two = _kept_back(rng, count, 1.0, COLOURED_STYLES)
     grey = _kept_back(rng, count // 5, 0.0, ("noir",))
@@ -113,12 +118,12 @@ def evaluate(count: int, folder: Path = MODEL) -> dict[str, Any]:
         for scenes, name in ((one, "one"), (grey, "grey"), (two, "two"))
         for scene, picture in zip(scenes, drawn[name], strict=True)
     ]
-    readings = judging.judge(judge, drawn["grey"])
+    greys = _readings(drawn["grey"], grey)
     return {
-        "one": _figure(judging.judge(judge, drawn["one"]), one),
-        "two": _figure(judging.judge(judge, drawn["two"]), two),
+        "one": _figure(_readings(drawn["one"], one), one),
+        "two": _figure(_readings(drawn["two"], two), two),
         "noir_shape": _share(
-            [r["shape1"] == s.first.shape for r, s in zip(readings, grey, strict=True)]
+            [r["shape1"] == s.first.shape for r, s in zip(greys, grey, strict=True)]
         ),
         "style": {
             "right": _share([asked == seen for asked, seen in told]),
@@ -128,7 +133,7 @@ def evaluate(count: int, folder: Path = MODEL) -> dict[str, Any]:
                 for style in STYLES
             },
         },
-        "judge_on_drawn": judging.accuracy(judge),
+        "judge_on_drawn": judging.accuracy(),
         "styles_on_drawn": styles.accuracy(thresholds),
         "style_thresholds": thresholds,
         "combinations": {

@@ -69,22 +69,11 @@ def of(pipeline: Any) -> Stages:
     return WholePipeline(pipeline)
 
 
-class StableDiffusion:
-    """Stable Diffusion 1.x and 2.x."""
+class _LatentStages:
+    """What the Stable Diffusion family shares: a pipeline that stops at its latents when told."""
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
-
-    def encode(self, params: ResolvedParams) -> dict[str, Any]:
-        _note_truncation(self.pipeline.tokenizer, params.prompt)
-        prompt, negative = self.pipeline.encode_prompt(
-            params.prompt,
-            self.pipeline.device,
-            1,
-            _is_guided(self.pipeline, params),
-            params.negative_prompt,
-        )
-        return {"prompt_embeds": prompt, "negative_prompt_embeds": negative}
 
     def denoise(
         self,
@@ -97,6 +86,21 @@ class StableDiffusion:
             **encoded, **_call(params, generators, on_step), output_type="latent"
         )
         return Sampled(result.images, generators)
+
+
+class StableDiffusion(_LatentStages):
+    """Stable Diffusion 1.x and 2.x."""
+
+    def encode(self, params: ResolvedParams) -> dict[str, Any]:
+        _note_truncation(self.pipeline.tokenizer, params.prompt)
+        prompt, negative = self.pipeline.encode_prompt(
+            params.prompt,
+            self.pipeline.device,
+            1,
+            _is_guided(self.pipeline, params),
+            params.negative_prompt,
+        )
+        return {"prompt_embeds": prompt, "negative_prompt_embeds": negative}
 
     def decode(self, sampled: Sampled) -> list[Image.Image]:
         pipeline = self.pipeline
@@ -119,11 +123,8 @@ class StableDiffusion:
         return pixels
 
 
-class StableDiffusionXL:
+class StableDiffusionXL(_LatentStages):
     """Stable Diffusion XL: two text encoders, and a VAE that overflows in float16."""
-
-    def __init__(self, pipeline: Any) -> None:
-        self.pipeline = pipeline
 
     def encode(self, params: ResolvedParams) -> dict[str, Any]:
         _note_truncation(self.pipeline.tokenizer_2, params.prompt)
@@ -140,18 +141,6 @@ class StableDiffusionXL:
             negative_prompt=params.negative_prompt,
         )
         return dict(zip(names, tensors, strict=True))
-
-    def denoise(
-        self,
-        encoded: dict[str, Any],
-        params: ResolvedParams,
-        generators: Sequence[torch.Generator],
-        on_step: OnStep,
-    ) -> Sampled:
-        result = self.pipeline(
-            **encoded, **_call(params, generators, on_step), output_type="latent"
-        )
-        return Sampled(result.images, generators)
 
     def decode(self, sampled: Sampled) -> list[Image.Image]:
         pixels = self.decode_latents(sampled.latents)
