@@ -248,14 +248,16 @@ def join_parent(parent_pid: int) -> bytes:
 
     The kernel's signal comes when the *thread* that started us ends, so a parent must start
     children from a long-lived one. The watch on standard input serves where there is no signal;
-    it reads the same pipe, which is why it starts only after the secret was read.
+    it reads the same pipe, which is why it starts only after the secret was read, and not at all
+    when there was none: the pipe is at its end already, and the caller has to be able to say so.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
     secret = sys.stdin.buffer.readline(4096).strip()
-    threading.Thread(target=_exit_at_end_of_input, name="death-watch", daemon=True).start()
+    if secret:
+        threading.Thread(target=_exit_at_end_of_input, name="death-watch", daemon=True).start()
     return secret
 
 
