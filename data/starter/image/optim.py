@@ -14,26 +14,23 @@ MOMENTUM = 0.95
 A, B, C = 3.4445, -4.7750, 2.0315
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About U·Vᵀ of the matrix's singular value decomposition, by the quintic Newton-Schulz
-    iteration.
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """About U·Vᵀ of each matrix's singular value decomposition, by the quintic Newton-Schulz
+    iteration; count × height × width, of which the height is the smaller one.
 
     Every step multiplies by a polynomial of x·xᵀ, and those commute: a wide matrix is multiplied
     twice in all, and the steps work on the small square one.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
-    gram = x @ x.T
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    gram = x @ x.mT
     turn: Tensor | None = None
     for _ in range(steps):
-        factor = torch.addmm(gram, gram, gram, beta=B, alpha=C)
-        factor.diagonal().add_(A)
+        factor = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
+        factor.diagonal(dim1=1, dim2=2).add_(A)
         turn = factor if turn is None else factor @ turn
         gram = factor @ (gram @ factor)
     assert turn is not None
-    result: Tensor = turn @ x
-    return result.T if tall else result
+    return turn @ x
 
 
 class Optimizer:
@@ -61,15 +58,22 @@ class Optimizer:
             group["lr"] = rate
         self.adam.step()
         self.adam.zero_grad()
+        # All matrices of a shape at once: most are small, and a call for each costs more than they.
+        alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
         for weight, momentum in zip(self.matrices, self.momenta, strict=True):
             if weight.grad is None:
                 continue
             momentum.lerp_(weight.grad, 1 - MOMENTUM)
-            ahead = weight.grad.lerp(momentum, MOMENTUM)
-            update = orthogonal(ahead.flatten(1)).reshape(weight.shape)
-            size = 0.2 * max(ahead.flatten(1).shape) ** 0.5
-            weight.mul_(1 - rate * 0.02).add_(update, alpha=-rate * size)
+            ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)
+            ahead = ahead.T if ahead.shape[0] > ahead.shape[1] else ahead
+            alike.setdefault(tuple(ahead.shape), []).append((weight, ahead))
             weight.grad = None
+        for (_, longer), group in alike.items():
+            updates = orthogonal(torch.stack([ahead for _, ahead in group]))
+            for (weight, _), update in zip(group, updates, strict=True):
+                turned = update if weight.shape[0] == update.shape[0] else update.T
+                size = 0.2 * longer**0.5
+                weight.mul_(1 - rate * 0.02).add_(turned.reshape(weight.shape), alpha=-rate * size)
 
     def state_dict(self) -> dict[str, Any]:
         return {"adam": self.adam.state_dict(), "momenta": self.momenta}
