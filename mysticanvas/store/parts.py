@@ -17,6 +17,18 @@ def full_id(text: str) -> str | None:
         return None
 
 
+def whole_id(parameter: str, text: str) -> str:
+    """The id in its usual form.
+
+    Raises:
+        InvalidRequest: it is not a whole one.
+    """
+    full = full_id(text)
+    if full is None:
+        raise refused(parameter, text, "the whole id, of 36 characters")
+    return full
+
+
 def searchable(noun: str, text: str) -> str:
     """The part to look for.
 

@@ -32,7 +32,12 @@ CREATE TABLE jobs (
     not_before      TIMESTAMP,
     created_at      TIMESTAMP NOT NULL,
     started_at      TIMESTAMP,
-    finished_at     TIMESTAMP
+    finished_at     TIMESTAMP,
+    internal        BOOLEAN,
+    result          JSON,
+    runner          VARCHAR,
+    heartbeat_at    TIMESTAMP,
+    after_crash     VARCHAR
 );
 
 CREATE TABLE images (
@@ -72,18 +77,16 @@ CREATE TABLE images (
 );
 
 CREATE TABLE generation_files (
-    image_id   UUID NOT NULL,
-    -- The image's seq: a join on it reads a block or two, one on the id reads them all.
     image_seq  BIGINT NOT NULL,
+    image_id   UUID NOT NULL,
     kind       VARCHAR NOT NULL,
-    -- Relative to the home directory, with forward slashes.
+    position   INTEGER NOT NULL,
     path       VARCHAR NOT NULL,
     sha256     VARCHAR NOT NULL,
     bytes      BIGINT NOT NULL,
     width      INTEGER NOT NULL,
     height     INTEGER NOT NULL,
-    created_at TIMESTAMP NOT NULL,
-    PRIMARY KEY (image_id, kind)
+    created_at TIMESTAMP NOT NULL
 );
 
 CREATE TABLE presets (
@@ -105,4 +108,47 @@ CREATE TABLE model_files (
     inode     UBIGINT NOT NULL,
     sha256    VARCHAR NOT NULL,
     hashed_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE tags (
+    id              INTEGER PRIMARY KEY,
+    name            VARCHAR NOT NULL,
+    normalized_name VARCHAR NOT NULL UNIQUE,
+    created_at      TIMESTAMP NOT NULL
+);
+
+CREATE TABLE tag_aliases (
+    normalized_alias VARCHAR PRIMARY KEY,
+    alias            VARCHAR NOT NULL,
+    target           VARCHAR NOT NULL,
+    source           VARCHAR NOT NULL,
+    created_at       TIMESTAMP NOT NULL
+);
+
+CREATE TABLE image_tags (
+    image_seq  BIGINT NOT NULL,
+    tag_id     INTEGER NOT NULL,
+    source     VARCHAR NOT NULL,
+    confidence FLOAT,
+    job_id     UUID,
+    created_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE facts (
+    name       VARCHAR PRIMARY KEY,
+    value      JSON NOT NULL,
+    updated_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE search_segments (
+    id         INTEGER PRIMARY KEY,
+    first_seq  BIGINT NOT NULL,
+    last_seq   BIGINT NOT NULL,
+    images     BIGINT NOT NULL,
+    stemmer    VARCHAR NOT NULL,
+    created_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE search_stale (
+    image_seq BIGINT PRIMARY KEY
 );

@@ -81,9 +81,9 @@ SELECT
 
 -- name: insert_files
 INSERT INTO generation_files (
-    image_id, image_seq, kind, path, sha256, bytes, width, height, created_at
+    image_id, image_seq, kind, position, path, sha256, bytes, width, height, created_at
 )
 SELECT
-    unnest($image_id::UUID[]), unnest($image_seq::BIGINT[]), unnest($kind::VARCHAR[]),
+    unnest($image_id::UUID[]), unnest($image_seq::BIGINT[]), unnest($kind::VARCHAR[]), 0,
     unnest($path::VARCHAR[]), unnest($sha256::VARCHAR[]), unnest($bytes::BIGINT[]),
     unnest($width::INTEGER[]), unnest($height::INTEGER[]), unnest($created_at::TIMESTAMP[])

@@ -1,0 +1,21 @@
+"""Pictures whose words have changed since they were indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mysticanvas.store.connection import Transaction
+
+_MARK = """
+INSERT INTO search_stale (image_seq) SELECT unnest($seqs::BIGINT[]) ON CONFLICT DO NOTHING
+"""
+
+
+def touch(transaction: Transaction, image_seqs: Sequence[int]) -> None:
+    """Have these pictures searched as they are from now on, in the transaction that changes them.
+
+    Args:
+        image_seqs: pictures whose tags or caption change, or that are deleted.
+    """
+    if image_seqs:
+        transaction.run(_MARK, seqs=list(dict.fromkeys(image_seqs)))
