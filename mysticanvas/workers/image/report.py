@@ -13,6 +13,9 @@ from mysticanvas.workers.engine import Control, Emit
 
 _STARTS = {"load": 0.0, "encode": 0.02, "denoise": 0.05, "decode": 0.9, "save": 0.97}
 """Share of a job that is done when a stage begins; denoising is most of it on every machine."""
+STEPS_APART_S = 0.1
+"""Seconds between two steps that are told: a message takes time from the sampling in three
+processes, and nobody sees more than ten a second."""
 
 
 def fraction(stage: str, step: int = 0, steps: int = 0) -> float:
@@ -23,13 +26,28 @@ def fraction(stage: str, step: int = 0, steps: int = 0) -> float:
 
 
 class Report:
-    """The progress of one job, and its seconds per stage."""
+    """The progress of one job, and its seconds per stage.
 
-    def __init__(self, emit: Emit, control: Control, synchronize: Callable[[], None]) -> None:
+    Args:
+        emit: where messages go.
+        control: the caller's reins.
+        synchronize: waits until the device has done what it was given.
+        clock: seconds, from any moment on.
+    """
+
+    def __init__(
+        self,
+        emit: Emit,
+        control: Control,
+        synchronize: Callable[[], None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.emit = emit
         self.seconds = dict.fromkeys(_STARTS, 0.0)
         self._control = control
         self._synchronize = synchronize
+        self._clock = clock
+        self._told = -STEPS_APART_S
 
     @property
     def wants_previews(self) -> bool:
@@ -44,19 +62,24 @@ class Report:
             JobCancelled: the job was cancelled before.
         """
         self.step(name)
-        start = time.perf_counter()
+        start = self._clock()
         yield
         self._synchronize()
-        self.seconds[name] = time.perf_counter() - start
+        self.seconds[name] = self._clock() - start
 
     def step(self, stage: str, step: int = 0, steps: int = 0) -> None:
-        """Tell of a step that is done.
+        """Tell of a step that is done, or of a stage that begins (step 0), which is never left
+        out.
 
         Raises:
             JobCancelled: the job was cancelled.
         """
         if self._control.cancelled:
             raise JobCancelled("The job was cancelled while it ran.")
+        now = self._clock()
+        if step and now - self._told < STEPS_APART_S:
+            return
+        self._told = now
         progress = Progress(
             stage=stage, step=step, steps=steps, fraction=fraction(stage, step, steps)
         )
