@@ -22,6 +22,7 @@ from pydantic import (
 from mysticanvas import settings
 from mysticanvas.contracts import schedulers
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.refusal import refused as refused
 from mysticanvas.errors import InvalidRequest
 
 Priority = Literal["interactive", "background"]
@@ -135,19 +136,6 @@ def unknown_parameter(name: str) -> InvalidRequest:
         hint=f"Did you mean {nearest!r}?" if nearest else f"There are: {', '.join(ALLOWED)}.",
         parameter=name,
         allowed=nearest or ", ".join(ALLOWED),
-    )
-
-
-def refused(parameter: str, value: Any, allowed: str, hint: str = "") -> InvalidRequest:
-    """The error for a value that is not allowed."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else f"{shown[:60]}… ({type(value).__name__})"
-    return InvalidRequest(
-        f"{parameter}={shown} is not allowed; allowed is {allowed}.",
-        hint=hint,
-        parameter=parameter,
-        value=shown,
-        allowed=allowed,
     )
 
 

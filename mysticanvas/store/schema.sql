@@ -120,7 +120,7 @@ CREATE TABLE tags (
 CREATE TABLE tag_aliases (
     normalized_alias VARCHAR PRIMARY KEY,
     alias            VARCHAR NOT NULL,
-    target           VARCHAR NOT NULL,
+    target           VARCHAR,
     source           VARCHAR NOT NULL,
     created_at       TIMESTAMP NOT NULL
 );

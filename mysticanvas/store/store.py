@@ -16,13 +16,14 @@ from mysticanvas.store.images import Images
 from mysticanvas.store.jobs import Jobs
 from mysticanvas.store.model_files import ModelFiles
 from mysticanvas.store.presets import Presets
+from mysticanvas.store.tags import Tags
 
 _log = logs.get(__name__)
 _SQL = queries.load("opening")
 
 
 class Store:
-    """Jobs, images, presets and model files of one home; for use from any thread.
+    """Jobs, images, tags, presets and model files of one home; for use from any thread.
 
     `Store.open` is how to get one.
     """
@@ -35,6 +36,7 @@ class Store:
         self._high_water = HighWater(paths.high_water, self._measure)
         self._closed = False
         self.images = Images(self.database)
+        self.tags = Tags(self.database)
         self.jobs = Jobs(self.database, self.images)
         self.presets = Presets(self.database)
         self.model_files = ModelFiles(self.database)

@@ -12,8 +12,10 @@ CREATE TABLE tags (
 CREATE TABLE tag_aliases (
     normalized_alias VARCHAR PRIMARY KEY,
     alias            VARCHAR NOT NULL,
-    -- The normalized name of a tag, or another alias.
-    target           VARCHAR NOT NULL,
+    -- The normalized name of a tag, or another alias. NULL where the user wants none: it is kept, so
+    -- that an alias that ships with the package does not come back.
+    target           VARCHAR,
+    -- 'user' or 'starter', for those that ship.
     source           VARCHAR NOT NULL,
     created_at       TIMESTAMP NOT NULL
 );

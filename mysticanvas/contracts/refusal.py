@@ -1,0 +1,20 @@
+"""The error for an argument that is not allowed, in the same words everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mysticanvas.errors import InvalidRequest
+
+
+def refused(parameter: str, value: Any, allowed: str, hint: str = "") -> InvalidRequest:
+    """The error for a value that is not allowed."""
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else f"{shown[:60]}… ({type(value).__name__})"
+    return InvalidRequest(
+        f"{parameter}={shown} is not allowed; allowed is {allowed}.",
+        hint=hint,
+        parameter=parameter,
+        value=shown,
+        allowed=allowed,
+    )
