@@ -14,9 +14,21 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.tags import (
+    AliasRequest,
+    BulkTagNames,
+    MergeRequest,
+    RenameRequest,
+    TagAlias,
+    TagOnImage,
+    TagPage,
+    TagRecord,
+)
 
 _WORKERS = TypeAdapter(list[WorkerStatus])
 _PRESETS = TypeAdapter(list[ImagePreset])
+_TAGS = TypeAdapter(list[TagOnImage])
+_ALIASES = TypeAdapter(list[TagAlias])
 _JOBS = TypeAdapter(list[JobRecord])
 
 
@@ -74,6 +86,51 @@ class Api:
     def image(self, image_id: str, project: str | None = None) -> ImageRecord:
         answer = self._http.request("GET", f"/v1/images/{image_id}", query={"project": project})
         return ImageRecord.model_validate(answer)
+
+    def tags_of(self, image_id: str) -> list[TagOnImage]:
+        return _TAGS.validate_python(self._http.request("GET", f"/v1/images/{image_id}/tags"))
+
+    def tags(
+        self,
+        prefix: str = "",
+        project: str | None = None,
+        *,
+        name: str | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
+        most_used: bool = False,
+        unused: bool = False,
+    ) -> TagPage:
+        query = {
+            "q": prefix,
+            "project": project,
+            "name": name,
+            "limit": limit,
+            "cursor": cursor,
+            "most_used": most_used,
+            "unused": unused,
+        }
+        return TagPage.model_validate(self._http.request("GET", "/v1/tags", query=query))
+
+    def add_tags(self, ids: list[str], names: list[str]) -> None:
+        self._http.request("POST", "/v1/tags/add", body=BulkTagNames(ids=ids, names=names))
+
+    def remove_tags(self, ids: list[str], names: list[str]) -> None:
+        self._http.request("POST", "/v1/tags/remove", body=BulkTagNames(ids=ids, names=names))
+
+    def aliases(self) -> list[TagAlias]:
+        return _ALIASES.validate_python(self._http.request("GET", "/v1/tags/aliases"))
+
+    def alias(self, request: AliasRequest) -> None:
+        self._http.request("POST", "/v1/tags/aliases", body=request)
+
+    def rename_tag(self, request: RenameRequest) -> TagRecord:
+        answer = self._http.request("POST", "/v1/tags/rename", body=request, answer_s=LONG_ANSWER_S)
+        return TagRecord.model_validate(answer)
+
+    def merge_tags(self, request: MergeRequest) -> TagRecord:
+        answer = self._http.request("POST", "/v1/tags/merge", body=request, answer_s=LONG_ANSWER_S)
+        return TagRecord.model_validate(answer)
 
     def presets(self) -> list[ImagePreset]:
         return _PRESETS.validate_python(self._http.request("GET", "/v1/presets"))

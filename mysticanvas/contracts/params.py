@@ -10,6 +10,7 @@ import typing
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -20,7 +21,7 @@ from pydantic import (
 )
 
 from mysticanvas import settings
-from mysticanvas.contracts import schedulers
+from mysticanvas.contracts import schedulers, tags
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.refusal import refused as refused
 from mysticanvas.errors import InvalidRequest
@@ -39,6 +40,7 @@ ALLOWED = {
     "scheduler_config": "a dict of the scheduler's own configuration names",
     "num_images": f"a whole number from 1 to {settings.MAX_IMAGES_PER_JOB}",
     "preset": "the name of a preset, or the path of a diffusers folder",
+    "tags": f"a name, or a list of at most {tags.MAX_NAMES}, each {tags.ALLOWED}",
     "priority": '"interactive" or "background"',
     "reuse": "True or False",
 }
@@ -69,11 +71,22 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _several(value: Any) -> Any:
+    """A text stands for the list of it."""
+    return [value] if isinstance(value, str) else value
+
+
 # Strict, so that True is not 1 and "7" is not 7.
 _Int = Annotated[int, BeforeValidator(_plain), Strict()]
 _Float = Annotated[float, BeforeValidator(_plain), Strict()]
 _Text = Annotated[str, Strict()]
 _Prompt = Annotated[_Text, Field(max_length=settings.MAX_PROMPT_CHARS)]
+_Tags = Annotated[
+    list[tags.TagName],
+    Field(max_length=tags.MAX_NAMES),
+    BeforeValidator(_several),
+    AfterValidator(tags.distinct),
+]
 _Side = Annotated[_Int, Field(ge=8, le=settings.MAX_SIDE_PX, multiple_of=8)]
 
 
@@ -93,6 +106,8 @@ class GenerateParams(Contract):
     scheduler_config: dict[str, JsonValue] | None = None
     num_images: Annotated[_Int, Field(ge=1, le=settings.MAX_IMAGES_PER_JOB)] = 1
     preset: Annotated[_Text, Field(min_length=1, max_length=4096)] | None = None
+    tags: _Tags = []
+    """What the pictures are filed under; no part of the request's hash."""
     priority: Priority = "interactive"
     reuse: Annotated[bool, Strict()] = False
 

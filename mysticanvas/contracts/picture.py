@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mysticanvas.contracts.base import Contract, canonical_json
 from mysticanvas.contracts.images import Source
 from mysticanvas.contracts.recipe import Recipe
+from mysticanvas.contracts.tags import TagName
 
 CHUNK = "mysticanvas"
 A1111_CHUNK = "parameters"
@@ -34,6 +35,8 @@ class PictureText(Contract):
     source: Source = "generate"
     created_at: datetime
     pixels_sha256: str
+    tags: list[TagName] = []
+    """Those that it was asked for with."""
     recipe: Recipe
 
 

@@ -16,6 +16,7 @@ from mysticanvas.contracts.images import FileRecord, Source
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.recipe import Recipe
+from mysticanvas.contracts.tags import TagName
 
 
 class ModelRef(Contract):
@@ -57,6 +58,7 @@ class GenerateTask(Contract):
     project: str
     parent: str | None = None
     source: Source = "generate"
+    tags: list[TagName] = []
     created_at: datetime
     only_index: int | None = None
     unless_pixels: str | None = None

@@ -17,14 +17,14 @@ from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator.activity import Activity
-from mysticanvas.orchestrator.api import events, images, jobs, system
+from mysticanvas.orchestrator.api import events, images, jobs, system, tags
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
 from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
 from mysticanvas.settings import HomePaths, Settings
-from mysticanvas.store import Store
+from mysticanvas.store import Store, starter_aliases
 from mysticanvas.store.rebuild import rebuild
 
 _log = logs.get(__name__)
@@ -119,6 +119,7 @@ class Orchestrator:
         intake = Intake(self.store, self.paths.root, self.settings.min_free_mib)
         app.include_router(jobs.routes(self.store, self.bus, intake, self.dispatcher))
         app.include_router(images.routes(self.store))
+        app.include_router(tags.routes(self.store, self.bus))
         app.include_router(events.routes(self.bus))
         app.include_router(
             system.routes(
@@ -161,6 +162,7 @@ def _open_store(paths: HomePaths) -> Store:
     starter = settings_module.data_folder() / _STARTER_FOLDER
     # At every start, since an upgrade may have moved the package.
     store.presets.save(ImagePreset(name=STARTER, model=str(starter)))
+    store.tags.load_starter(starter_aliases.read(settings_module.data_folder()))
     return store
 
 

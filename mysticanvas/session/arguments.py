@@ -7,6 +7,7 @@ where it is used.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -36,6 +37,7 @@ class Keywords(TypedDict, total=False):
     scheduler: str | None
     scheduler_config: dict[str, Any] | None
     preset: str | Path | None
+    tags: str | Sequence[str] | None
     priority: Literal["interactive", "background"] | None
     reuse: bool | None
 
@@ -67,6 +69,8 @@ def request(
     values = {name: value for name, value in given.items() if value is not None}
     if "preset" in values:
         values["preset"] = _preset(values["preset"])
+    if "tags" in values and not isinstance(values["tags"], str):
+        values["tags"] = _listed(values["tags"])
     params = parse(prompt=prompt, **values, **unknown)
     return GenerateRequest(params=params, project=project or DEFAULT_PROJECT)
 
@@ -158,6 +162,11 @@ def identifier(noun: str, value: object) -> str:
             hint="An id has the digits 0-9 and a-f, and its last 4 to 8 are enough.",
         )
     return value.lower()
+
+
+def _listed(value: object) -> object:
+    """A tuple, a set or whatever else can be walked through, as the list that is sent."""
+    return list(value) if isinstance(value, Iterable) else value
 
 
 def _preset(preset: object) -> object:

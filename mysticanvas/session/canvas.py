@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mysticanvas.session.image import Image, Images
     from mysticanvas.session.job import Job
     from mysticanvas.session.page import Page
+    from mysticanvas.session.tags import Tags
 
 # Modules that only a request needs are imported by the methods: attaching has to be quick.
 
@@ -131,6 +132,13 @@ class Canvas(Generating):
         record = self._connection.call(lambda api: api.job(part))
         tracker = self._connection.follow(record)
         return Job(self._connection, tracker, calls.one_or_several(self._connection))
+
+    @property
+    def tags(self) -> Tags:
+        """The tags of the project's pictures: by name, with their number of pictures."""
+        from mysticanvas.session.tags import Tags
+
+        return Tags(self._connection, self._project)
 
     @property
     def schedulers(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
@@ -54,6 +55,7 @@ class Generating:
         scheduler_config: dict[str, Any] | None = None,
         num_images: int | None = None,
         preset: str | Path | None = None,
+        tags: str | Sequence[str] | None = None,
         priority: Literal["interactive", "background"] | None = None,
         reuse: bool | None = None,
         **unknown: Any,
@@ -77,6 +79,8 @@ class Generating:
             num_images: pictures in one batch, 1 to 64.
             preset: the name of a preset, or the path of a diffusers folder; the starter model by
                 default.
+            tags: what to file the pictures under: a name, or several. They are no part of the
+                recipe.
             priority: `interactive` goes before `background`.
             reuse: whether a picture of the same request that is there already will do. Without a
                 seed, the seed then follows from the request. The canvas's own by default.
@@ -107,6 +111,7 @@ class Generating:
             scheduler_config=scheduler_config,
             num_images=num_images,
             preset=preset,
+            tags=tags,
             priority=priority,
             reuse=reuse,
         )
@@ -136,6 +141,7 @@ class Generating:
         scheduler_config: dict[str, Any] | None = None,
         num_images: int | None = None,
         preset: str | Path | None = None,
+        tags: str | Sequence[str] | None = None,
         priority: Literal["interactive", "background"] | None = None,
         reuse: bool | None = None,
         **unknown: Any,
@@ -167,6 +173,7 @@ class Generating:
             scheduler_config=scheduler_config,
             num_images=num_images,
             preset=preset,
+            tags=tags,
             priority=priority,
             reuse=reuse,
         )

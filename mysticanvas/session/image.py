@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mysticanvas.contracts.ids import short
 from mysticanvas.errors import NotFound
-from mysticanvas.session import grid, saving
+from mysticanvas.session import grid, saving, tags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,6 +106,28 @@ class Image:
     def reused(self) -> bool:
         """Whether `reuse` found it, instead of making it."""
         return self._reused
+
+    @property
+    def tags(self) -> list[str]:
+        """The names of its tags, in order; the store is asked each time."""
+        return tags.of(self)
+
+    def add_tags(self, *names: str) -> None:
+        """File it under these tags, which are made if they are new. An alias gives its tag.
+
+        Raises:
+            InvalidRequest: a name is empty, longer than 200 characters or has control characters.
+            NotFound: it is no longer in the store.
+        """
+        tags.add(self._connection, [self], names)
+
+    def remove_tags(self, *names: str) -> None:
+        """Take these tags away, whoever gave them; one that it does not have is left out.
+
+        Raises:
+            InvalidRequest, NotFound: as for `add_tags`.
+        """
+        tags.remove(self._connection, [self], names)
 
     def pil(self) -> Pillow.Image:
         """The picture as a Pillow image, which the caller may change.

@@ -10,7 +10,7 @@ from mysticanvas.contracts.base import canonical_json, sha256_of
 from mysticanvas.contracts.images import FileRecord, ImagePage, ImageRecord, Source
 from mysticanvas.contracts.params import refused
 from mysticanvas.contracts.recipe import Recipe
-from mysticanvas.store import cursors, parts, queries, times
+from mysticanvas.store import cursors, parts, queries, tags, times
 from mysticanvas.store.connection import Database, Row, Transaction
 
 MAX_PAGE = 1000
@@ -33,6 +33,8 @@ class NewImage:
     created_at: datetime
     parent: str | None = None
     source: Source = "generate"
+    tags: tuple[str, ...] = ()
+    """Names that the user gives it."""
 
 
 class Images:
@@ -149,6 +151,8 @@ def insert(transaction: Transaction, images: Sequence[NewImage]) -> list[ImageRe
     files = [_file_row(image, row["seq"]) for image, row in zip(images, rows, strict=True)]
     transaction.run(_SQL["insert"], **_columns(rows))
     transaction.run(_SQL["insert_files"], **_columns(files))
+    tagged = [(row["seq"], image.tags) for row, image in zip(rows, images, strict=True)]
+    tags.attach(transaction, tagged, "user")
     return [
         _record(row | {f"file_{name}": value for name, value in file.items()})
         for row, file in zip(rows, files, strict=True)

@@ -153,6 +153,7 @@ def _new_image(path: Path, home: Path) -> NewImage:
         recipe=text.recipe,
         mode=header.mode,
         pixels_sha256=text.pixels_sha256,
+        tags=tuple(text.tags),
         file=FileRecord(
             path=path.relative_to(home).as_posix(),
             sha256=digest,

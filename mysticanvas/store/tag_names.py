@@ -33,7 +33,7 @@ def ends(run: Callable[..., list[Row]], names: Iterable[str]) -> dict[str, End]:
     while asked:
         rows = run(_SQL["resolve"], names=sorted(asked))
         tag_ids |= {row["name"]: row["id"] for row in rows}
-        links |= {row["name"]: Link(row["target"], "") for row in rows if row["target"]}
+        links |= {row["name"]: Link(row["target"], row["source"]) for row in rows if row["target"]}
         asked = {link.target for link in links.values() if link.target} - tag_ids.keys()
     reached = {name: tag_aliases.path(links, name)[-1] for name in known}
     return {name: End(end, tag_ids[end]) for name, end in reached.items()}

@@ -121,12 +121,12 @@ class Tags:
             InvalidRequest: it is no name of a tag.
         """
         [tag_id] = self.ids([name])
-        found = [] if tag_id is None else self._page(tag_id=tag_id, project=project)
+        found = [] if tag_id is None else self._read(tag_id=tag_id, project=project)
         if not found:
             raise tag_names.not_found(name)
         return _record(found[0])
 
-    def list(
+    def page(
         self,
         prefix: str = "",
         project: str | None = None,
@@ -153,7 +153,7 @@ class Tags:
             raise refused("limit", limit, f"1 to {MAX_PAGE:,}")
         if most_used and cursor is not None:
             raise refused("cursor", cursor, "none, since the most used tags are one page")
-        found = self._page(
+        found = self._read(
             prefix=names_of.prefix(prefix),
             project=project,
             limit=limit + 1,
@@ -228,7 +228,7 @@ class Tags:
         """
         tag_names.load_starter(self._database, starter)
 
-    def _page(self, **given: object) -> list[Row]:
+    def _read(self, **given: object) -> list[Row]:
         everything: dict[str, object] = {
             "prefix": "", "project": None, "tag_id": None, "limit": 1, "after": "",
             "most_used": False, "unused": None,

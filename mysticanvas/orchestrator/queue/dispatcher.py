@@ -373,6 +373,7 @@ def _new_image(task: GenerateTask, made: Made) -> NewImage:
         mode=made.mode,
         recipe=made.recipe,
         pixels_sha256=made.pixels_sha256,
+        tags=tuple(task.tags),
         file=made.file,
         created_at=task.created_at,
     )

@@ -67,11 +67,12 @@ class Intake:
         if params.reuse:
             found = self._store.images.by_request(recipe.request_hash, request.project)
             if found and all((self._home / image.file.path).is_file() for image in found):
+                self._tag(found, params.tags)
                 return Accepted(_reused(found, params.priority), created=False)
         self._check_room()
         record = _queued("generate", request.project, params.priority, recipe, request_id)
         record = record.model_copy(update={"notices": _notices(params.prompt, model, preset)})
-        task = _task(record, recipe, preset, model)
+        task = _task(record, recipe, preset, model).model_copy(update={"tags": params.tags})
         return self._add(record, request.model_dump_json(), task, key)
 
     def reproduce(self, request: ReproduceRequest, key: str, request_id: str) -> Accepted:
@@ -103,6 +104,11 @@ class Intake:
         stored, created = self._store.jobs.add(record, request, task, key)
         _log.info("job_queued" if created else "job_known", job_id=stored.record.id)
         return Accepted(stored.record, created)
+
+    def _tag(self, images: list[ImageRecord], names: list[str]) -> None:
+        """Give pictures that were there before what they were asked for with."""
+        if names:
+            self._store.tags.add([image.seq for image in images], names, "user")
 
     def _preset(self, wanted: str | None) -> ImagePreset:
         """The preset of that name, or one made for the folder of that path."""

@@ -1,6 +1,6 @@
 -- name: resolve
 -- One step of an alias, and the tag; a name that leads somewhere is no tag's.
-SELECT given.name, alias.target, tag.id
+SELECT given.name, alias.target, alias.source, tag.id
 FROM (SELECT unnest($names::VARCHAR[]) AS name) AS given
 LEFT JOIN tag_aliases AS alias ON alias.normalized_alias = given.name
 LEFT JOIN tags AS tag ON tag.normalized_name = given.name

@@ -111,5 +111,6 @@ def _text(task: GenerateTask, index: int, recipe: Recipe, pixels: str) -> pictur
         source=task.source,
         created_at=task.created_at,
         pixels_sha256=pixels,
+        tags=task.tags,
         recipe=recipe,
     )

@@ -1,0 +1,211 @@
+"""The tags of a canvas, and those of a picture."""
+
+from __future__ import annotations
+
+import builtins
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mysticanvas.contracts.tags import (
+    MAX_IDS,
+    AliasRequest,
+    MergeRequest,
+    RenameRequest,
+    TagAlias,
+    TagRecord,
+    distinct,
+    spelled,
+)
+from mysticanvas.errors import NotFound
+from mysticanvas.session import arguments
+
+if TYPE_CHECKING:
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.image import Image
+
+_SHOWN = 30
+
+
+class Tags:
+    """Tags that pictures have, by name; a notebook shows the most used ones.
+
+    Two spellings that differ in case, width, or in spaces and underscores are one tag, and so are a
+    tag and its aliases. Each has `.name`, `.count` (pictures, deleted ones left out) and
+    `.sources`, the same by who says so: `user`, `assistant`, `vision` or `import`.
+
+    Args:
+        connection: where requests go.
+        project: only its pictures count; None for all.
+    """
+
+    def __init__(self, connection: Connection, project: str | None) -> None:
+        self._connection = connection
+        self._project = project
+
+    def __iter__(self) -> Iterator[TagRecord]:
+        return self._walk("", unused=False)
+
+    def __len__(self) -> int:
+        return self._connection.call(lambda api: api.tags(project=self._project, limit=1)).total
+
+    def __getitem__(self, name: str) -> TagRecord:
+        """The tag of that name or alias.
+
+        Raises:
+            NotFound: there is none.
+        """
+        wanted = spelled(name)
+        page = self._connection.call(lambda api: api.tags(name=wanted, project=self._project))
+        return page.items[0]
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and bool(self[name])
+        except NotFound:
+            return False
+
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        limit: int | None = None,
+        most_used: bool = False,
+        unused: bool = False,
+    ) -> builtins.list[TagRecord]:
+        """Tags by name.
+
+        Args:
+            prefix: how their names start.
+            limit: at most so many; None for all, or for 1,000 of the most used.
+            most_used: the most used ones first.
+            unused: tags that no picture has, instead; such are left of what was removed.
+
+        Raises:
+            InvalidRequest: an argument is not allowed.
+        """
+        if limit is not None:
+            arguments.page_size(limit)
+        if limit is None and not most_used:
+            return [*self._walk(prefix, unused)]
+        page = self._connection.call(
+            lambda api: api.tags(
+                prefix, self._project, limit=limit or 1000, most_used=most_used, unused=unused
+            )
+        )
+        return page.items
+
+    def add(self, images: Iterable[Image | str], *names: str) -> None:
+        """File pictures under tags, which are made if they are new.
+
+        Args:
+            images: pictures or their whole ids.
+
+        Raises:
+            InvalidRequest: a name is not allowed.
+            NotFound: a picture is no longer in the store; those 500 and more before it are done.
+        """
+        add(self._connection, images, names)
+
+    def remove(self, images: Iterable[Image | str], *names: str) -> None:
+        """Take tags from pictures, whoever gave them.
+
+        Args, Raises: as for `add`.
+        """
+        remove(self._connection, images, names)
+
+    def alias(self, alias: str, tag: str | None) -> None:
+        """Have a name stand for a tag from now on: in filters, and where pictures are tagged.
+
+        If the name is a tag of its own, the two are merged: its pictures get the other tag.
+
+        Args:
+            tag: a tag, which is made if it is new, or an alias; None removes the alias.
+
+        Raises:
+            InvalidRequest: a name is not allowed, or the alias would lead back to itself.
+            NotFound: there is no such alias to remove.
+        """
+        request = AliasRequest(alias=spelled(alias), tag=None if tag is None else spelled(tag))
+        self._connection.call(lambda api: api.alias(request))
+
+    def aliases(self) -> builtins.list[TagAlias]:
+        """All aliases, by name: the user's, and those that ship (`.source` is `starter`)."""
+        return self._connection.call(lambda api: api.aliases())
+
+    def rename(self, old: str, new: str) -> TagRecord:
+        """Give a tag another name; pictures keep it, and the old name becomes an alias.
+
+        Raises:
+            NotFound: there is no such tag.
+            InvalidRequest: the new name is that of another tag, or is not allowed.
+        """
+        request = RenameRequest(old=spelled(old), new=spelled(new))
+        return self._connection.call(lambda api: api.rename_tag(request))
+
+    def merge(self, tag: str, into: str) -> TagRecord:
+        """Make two tags one; the name of the first becomes an alias of the second.
+
+        Pictures that had both from one source keep the higher confidence.
+
+        Raises:
+            NotFound: there is no such tag.
+            InvalidRequest: a name is not allowed.
+        """
+        request = MergeRequest(tag=spelled(tag), into=spelled(into))
+        return self._connection.call(lambda api: api.merge_tags(request))
+
+    def _walk(self, prefix: str, unused: bool) -> Iterator[TagRecord]:
+        cursor: str | None = None
+        while True:
+            after = cursor
+            page = self._connection.call(
+                lambda api, after=after: api.tags(
+                    prefix, self._project, cursor=after, unused=unused
+                )
+            )
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def _repr_html_(self) -> str:
+        page = self._connection.call(
+            lambda api: api.tags(project=self._project, limit=_SHOWN, most_used=True)
+        )
+        rows = "".join(
+            f"<tr><td>{html.escape(tag.name)}</td><td>{tag.count:,}</td></tr>" for tag in page.items
+        )
+        more = page.total - len(page.items)
+        rest = f"<caption>and {more:,} more</caption>" if more > 0 else ""
+        head = "<thead><tr><th>tag</th><th>pictures</th></tr></thead>"
+        return f"<table>{rest}{head}<tbody>{rows}</tbody></table>"
+
+    def __repr__(self) -> str:
+        return f"<Tags {len(self)}>"
+
+
+def of(image: Image) -> list[str]:
+    """The names of a picture's tags, in order."""
+    found = image._connection.call(lambda api: api.tags_of(image.id))
+    return list(dict.fromkeys(tag.name for tag in found))
+
+
+def add(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
+    """See `Tags.add`."""
+    wanted = distinct(names)
+    for ids in _batches(images) if wanted else ():
+        connection.call(lambda api, ids=ids: api.add_tags(ids, wanted))
+
+
+def remove(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
+    """See `Tags.remove`."""
+    wanted = distinct(names)
+    for ids in _batches(images) if wanted else ():
+        connection.call(lambda api, ids=ids: api.remove_tags(ids, wanted))
+
+
+def _batches(images: Iterable[Image | str]) -> Iterator[list[str]]:
+    ids = [image if isinstance(image, str) else image.id for image in images]
+    for start in range(0, len(ids), MAX_IDS):
+        yield ids[start : start + MAX_IDS]
