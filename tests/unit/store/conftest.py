@@ -133,6 +133,7 @@ class Maker:
             source=image.source,
             created_at=image.created_at,
             pixels_sha256=image.pixels_sha256,
+            tags=list(image.tags),
             recipe=image.recipe,
         )
         info = PngInfo()
