@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import html
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.tags import (
@@ -13,6 +13,7 @@ from mysticanvas.contracts.tags import (
     MergeRequest,
     RenameRequest,
     TagAlias,
+    TagPage,
     TagRecord,
     distinct,
     spelled,
@@ -156,18 +157,16 @@ class Tags:
         return self._connection.call(lambda api: api.merge_tags(request))
 
     def _walk(self, prefix: str, unused: bool) -> Iterator[TagRecord]:
-        cursor: str | None = None
-        while True:
-            after = cursor
-            page = self._connection.call(
-                lambda api, after=after: api.tags(
-                    prefix, self._project, cursor=after, unused=unused
-                )
-            )
+        page = self._page(prefix, unused, None)
+        yield from page.items
+        while page.next_cursor is not None:
+            page = self._page(prefix, unused, page.next_cursor)
             yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+
+    def _page(self, prefix: str, unused: bool, cursor: str | None) -> TagPage:
+        return self._connection.call(
+            lambda api: api.tags(prefix, self._project, cursor=cursor, unused=unused)
+        )
 
     def _repr_html_(self) -> str:
         page = self._connection.call(
@@ -194,18 +193,24 @@ def of(image: Image) -> list[str]:
 def add(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
     """See `Tags.add`."""
     wanted = distinct(names)
-    for ids in _batches(images) if wanted else ():
-        connection.call(lambda api, ids=ids: api.add_tags(ids, wanted))
+
+    def send(ids: list[str]) -> None:
+        connection.call(lambda api: api.add_tags(ids, wanted))
+
+    _in_batches(images if wanted else (), send)
 
 
 def remove(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
     """See `Tags.remove`."""
     wanted = distinct(names)
-    for ids in _batches(images) if wanted else ():
-        connection.call(lambda api, ids=ids: api.remove_tags(ids, wanted))
+
+    def send(ids: list[str]) -> None:
+        connection.call(lambda api: api.remove_tags(ids, wanted))
+
+    _in_batches(images if wanted else (), send)
 
 
-def _batches(images: Iterable[Image | str]) -> Iterator[list[str]]:
+def _in_batches(images: Iterable[Image | str], send: Callable[[list[str]], None]) -> None:
     ids = [image if isinstance(image, str) else image.id for image in images]
     for start in range(0, len(ids), MAX_IDS):
-        yield ids[start : start + MAX_IDS]
+        send(ids[start : start + MAX_IDS])

