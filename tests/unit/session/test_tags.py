@@ -1,0 +1,79 @@
+"""The tags of a canvas, without an orchestrator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mysticanvas import InvalidRequest
+from mysticanvas.contracts.tags import TagPage, TagRecord
+from mysticanvas.session import arguments
+from mysticanvas.session.tags import Tags
+
+
+class Answers:
+    """Stands for connection and interface: notes what is asked, answers with pages of two."""
+
+    NAMES = ("a", "b & c", "d", "e", "f")
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    def call(self, ask: Any) -> Any:
+        return ask(self)
+
+    def tags(self, prefix: str = "", project: str | None = None, **query: Any) -> TagPage:
+        self.asked.append((prefix, project))
+        start = int(query.get("cursor") or 0)
+        items = [TagRecord(name=name, count=3) for name in self.NAMES[start : start + 2]]
+        more = start + 2 < len(self.NAMES)
+        return TagPage(items=items, next_cursor=str(start + 2) if more else None, total=5)
+
+    def add_tags(self, ids: list[str], names: list[str]) -> None:
+        self.asked.append(("add", (len(ids), names)))
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture
+def tags(answers: Any) -> Tags:
+    return Tags(answers, "castle")
+
+
+def test_walking_goes_across_pages(tags: Tags, answers: Answers) -> None:
+    assert [tag.name for tag in tags] == list(Answers.NAMES)
+    assert len(tags.list("x")) == len(tags) == 5
+    assert answers.asked[0] == ("", "castle")
+    assert answers.asked[3] == ("x", "castle")
+
+
+def test_the_display_is_html_with_names_escaped_and_says_what_is_left(tags: Tags) -> None:
+    shown = tags._repr_html_()
+    assert "<td>b &amp; c</td><td>3</td>" in shown
+    assert "and 3 more" in shown
+
+
+def test_many_pictures_are_tagged_in_batches(tags: Tags, answers: Answers) -> None:
+    tags.add((f"id {k}" for k in range(501)), "Ink", "ink")
+    assert answers.asked == [("add", (500, ["Ink"])), ("add", (1, ["Ink"]))]
+    tags.add(["id"])
+    assert len(answers.asked) == 2
+
+
+def test_a_bad_name_is_refused_before_anything_is_sent(tags: Tags, answers: Answers) -> None:
+    for bad in ("", "a\x00", ["a"]):
+        with pytest.raises(InvalidRequest):
+            tags.add(["id"], bad)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest):
+        tags.list(limit=0)
+    assert not answers.asked
+
+
+@pytest.mark.parametrize("given", [["a", "b"], ("a", "b"), iter("ab")])
+def test_tags_of_a_request_come_from_anything_that_can_be_walked_through(given: Any) -> None:
+    request = arguments.request("x", {"tags": given}, {}, None)
+    assert request.params.tags == ["a", "b"]
