@@ -1,0 +1,90 @@
+"""Made-up collections that are kept between runs, since a million pictures take minutes to make.
+
+What is kept is never measured itself: each run works on a copy, which it may change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import platformdirs
+
+import mysticanvas
+from benchmarks import collection, filling, sqlite
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+
+_CODE = ("store/migrations", "store/search", "store/queries/search.sql")
+"""What decides, beside the generator, how a collection looks in the store; below the package."""
+
+
+class Library(NamedTuple):
+    """One collection, in a home of ours and in SQLite."""
+
+    home: Path
+    sqlite: Path
+
+    @classmethod
+    def within(cls, folder: Path) -> Library:
+        return cls(folder / "home", folder / "sqlite.db")
+
+    @property
+    def paths(self) -> HomePaths:
+        return HomePaths.of(self.home)
+
+
+@contextmanager
+def borrowed(images: int) -> Iterator[Library]:
+    """A copy of the collection with that many pictures, which is made if there is none."""
+    kept = _kept(images)
+    if not kept.exists():
+        _make(kept, images)
+    with tempfile.TemporaryDirectory(prefix="copy-", dir=kept.parent) as folder:
+        copy = Path(folder) / kept.name
+        shutil.copytree(kept, copy)
+        yield Library.within(copy)
+
+
+@contextmanager
+def both(images: int) -> Iterator[tuple[Store, sqlite.Peer]]:
+    """The open store of such a copy, and the same rows in SQLite."""
+    with (
+        borrowed(images) as library,
+        Store.open(library.paths) as store,
+        sqlite.opened(library.sqlite) as peer,
+    ):
+        yield store, peer
+
+
+def _kept(images: int) -> Path:
+    cache = Path(platformdirs.user_cache_dir("mysticanvas", appauthor=False)) / "benchmarks"
+    return cache / f"{images}-{_checksum()}"
+
+
+def _checksum() -> str:
+    digest = hashlib.sha256(f"{collection.VERSION}".encode())
+    package = Path(mysticanvas.__file__).parent
+    for place in _CODE:
+        path = package / place
+        files = [path] if path.is_file() else sorted(path.rglob("*.[ps][yq]*"))
+        for file in files:
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _make(kept: Path, images: int) -> None:
+    print(f"making {images:,} pictures, once, in {kept} …", file=sys.stderr, flush=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="new-", dir=kept.parent) as folder:
+        made = Library.within(Path(folder) / kept.name)
+        made.home.mkdir(parents=True)
+        filling.fill(made.home, images)
+        sqlite.create(made.sqlite, images)
+        made.home.parent.rename(kept)

@@ -1,0 +1,94 @@
+"""What the figures ask of the store, a function a question.
+
+A part of the store that is not there raises `Absent`, and its figures are left out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.figure import Absent
+from mysticanvas.contracts.filters import ImageFilters
+from mysticanvas.contracts.images import ImagePage
+from mysticanvas.store import Store
+
+PAGE = 50
+_LONGEST_PAGE = 1_000
+MAINTAIN_S = 0.05
+"""Budget of one step of the index's maintenance, as the orchestrator gives it."""
+
+
+def page(
+    store: Store, cursor: str | None = None, limit: int = PAGE, tag: str | None = None
+) -> ImagePage:
+    """A page of all pictures, or of those with a tag."""
+    turn: Any = store.images.page
+    if tag is None:
+        return turn(limit, cursor)
+    if "filters" not in inspect.signature(turn).parameters:
+        raise Absent("the store's pages have no filters")
+    return turn(limit, cursor, filters=ImageFilters(tags=[tag]))
+
+
+def cursors(
+    store: Store, skip: int, pages: int, limit: int = PAGE, tag: str | None = None
+) -> Iterator[str | None]:
+    """The cursors of some full pages in a row, the first of which comes after `skip` pictures.
+
+    Raises:
+        ValueError: there are not that many pictures.
+    """
+    cursor = None
+    while skip:
+        step = min(skip, _LONGEST_PAGE)
+        cursor = page(store, cursor, step, tag).next_cursor
+        skip -= step
+    for _ in range(pages):
+        found = page(store, cursor, limit, tag)
+        if len(found.items) < limit:
+            raise ValueError(f"There is no full page of {limit} pictures.")
+        yield cursor
+        cursor = found.next_cursor
+
+
+def search(store: Store, text: str, limit: int = PAGE) -> list[Any]:
+    """The best pictures for some words, any of them."""
+    found = _part(store, "search").search(text, limit=limit)
+    return list(found.items)
+
+
+def maintain(store: Store, budget_s: float = MAINTAIN_S) -> bool:
+    """One step of the index's maintenance; whether there is more to do."""
+    return bool(_part(store, "search").maintain(budget_s))
+
+
+def index(store: Store) -> None:
+    """Maintain the index until there is nothing left to do."""
+    while maintain(store, budget_s=1.0):
+        pass
+
+
+def tag(store: Store, image_seqs: list[int], names: list[str]) -> None:
+    """Give each picture the tag beside it."""
+    from mysticanvas.store import tags  # type: ignore[attr-defined]
+
+    with store.database.write() as transaction:
+        tags.attach(transaction, list(zip(image_seqs, names, strict=True)), source="import")
+
+
+def has_tags() -> bool:
+    """Whether `tag` can be used."""
+    try:
+        from mysticanvas.store import tags  # type: ignore[attr-defined]
+    except ImportError:
+        return False
+    return tags is not None
+
+
+def _part(store: Store, name: str) -> Any:
+    found = getattr(store, name, None)
+    if found is None:
+        raise Absent(f"the store has no {name}")
+    return found

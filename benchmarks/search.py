@@ -1,0 +1,79 @@
+"""The 50 best pictures for some words, beside SQLite's FTS5 over the same fields."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from benchmarks import collection, library, memory
+from benchmarks.figure import Figure, Finding, attempt, duration, ratio
+from benchmarks.sqlite import Peer
+from benchmarks.statistics import summarize
+from benchmarks.turns import alternate, each_of
+from mysticanvas.store import Store
+
+ROUNDS = 60
+WORDS = 5
+"""Different words of each kind, so that no search repeats the one before it."""
+RARE_MS, MID_MS = 6.0, 8.0
+TIMES = 4.0
+
+_RARE, _MID, _COMMON = (
+    collection.WORDS.near(share, WORDS)
+    for share in (collection.RARE, collection.MID, collection.COMMON)
+)
+_QUERIES: dict[str, tuple[str, list[tuple[str, ...]], float | None, float | None]] = {
+    "rare": ("a rare word", [(word,) for word in _RARE], RARE_MS, None),
+    "mid": ("a middling word", [(word,) for word in _MID], MID_MS, None),
+    "common": ("a common word", [(word,) for word in _COMMON], None, TIMES),
+    "three": ("three words", list(zip(_RARE, _MID, _COMMON, strict=True)), None, TIMES),
+}
+"""Kind -> its words for people, its queries, and the bars: milliseconds, times faster."""
+
+
+def measure(images: int) -> list[Finding]:
+    """Times of both sides, and how many times faster ours is."""
+    with library.both(images) as (store, peer):
+        findings: list[Finding] = []
+        for kind, (what, queries, bar_ms, bar) in _QUERIES.items():
+            compare = functools.partial(_compare, store, peer, kind, what, queries, bar_ms, bar)
+            findings += attempt(f"search, {what}", compare)
+    return findings
+
+
+def _compare(
+    store: Store,
+    peer: Peer,
+    kind: str,
+    what: str,
+    queries: Sequence[tuple[str, ...]],
+    bar_ms: float | None,
+    bar: float | None,
+) -> list[Figure]:
+    for words in queries:
+        _check(store, peer, words)
+    taken = alternate(
+        {
+            "ours": each_of(
+                functools.partial(memory.search, store, " ".join(words)) for words in queries
+            ),
+            "sqlite": each_of(functools.partial(peer.search, words) for words in queries),
+        },
+        ROUNDS,
+    )
+    ours, theirs = summarize(taken["ours"]), summarize(taken["sqlite"])
+    times = [slow / quick for slow, quick in zip(taken["sqlite"], taken["ours"], strict=True)]
+    return [
+        duration(f"search.{kind}", f"search, {what}", ours, bar_ms),
+        duration(f"search.{kind}.sqlite", "SQLite FTS5", theirs),
+        ratio(f"search.{kind}.times", "faster than FTS5", summarize(times), bar),
+    ]
+
+
+def _check(store: Store, peer: Peer, words: tuple[str, ...]) -> None:
+    """Both sides have to find the same number of pictures, each with one of the words."""
+    found = memory.search(store, " ".join(words))
+    theirs = peer.search(words)
+    stray = [item for item in found if not set(words) & set(item.prompt.split())]
+    if len(found) != len(theirs) or stray:
+        raise RuntimeError(f"{words}: {len(found)} pictures, SQLite finds {len(theirs)}.")
