@@ -11,16 +11,52 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import generate, imports, machine, restart, start
-from benchmarks.figure import Figure
+from benchmarks import (
+    generate,
+    imports,
+    machine,
+    opening,
+    pages,
+    recording,
+    restart,
+    search,
+    start,
+)
+from benchmarks.figure import Finding
 from benchmarks.subject import STARTER
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
-PARTS: dict[str, Callable[[Path], list[Figure]]] = {
-    "import": imports.measure,
-    "start": start.measure,
-    "generate": generate.measure,
-    "restart": restart.measure,
+IMAGES, FEWEST_IMAGES = 1_000_000, 10_000
+
+
+class Subjects(NamedTuple):
+    """What is measured with."""
+
+    model: Path
+    images: int
+    """Pictures in the collection."""
+
+
+Measure = Callable[[Subjects], Sequence[Finding]]
+
+
+def _of_model(measure: Callable[[Path], Sequence[Finding]]) -> Measure:
+    return lambda subjects: measure(subjects.model)
+
+
+def _of_images(measure: Callable[[int], Sequence[Finding]]) -> Measure:
+    return lambda subjects: measure(subjects.images)
+
+
+PARTS: dict[str, Measure] = {
+    "import": _of_model(imports.measure),
+    "start": _of_model(start.measure),
+    "generate": _of_model(generate.measure),
+    "restart": _of_model(restart.measure),
+    "pages": _of_images(pages.measure),
+    "search": _of_images(search.measure),
+    "recording": _of_images(recording.measure),
+    "opening": _of_images(opening.measure),
 }
 
 
@@ -30,14 +66,14 @@ class Part(NamedTuple):
     name: str
     before: machine.Load
     after: machine.Load
-    figures: list[Figure]
+    findings: Sequence[Finding]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "load_before": self.before._asdict(),
             "load_after": self.after._asdict(),
             "idle": self.before.idle and self.after.idle,
-            "figures": [figure.to_json() for figure in self.figures],
+            "figures": [finding.to_json() for finding in self.findings],
         }
 
 
@@ -46,14 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     # As an exception, so that whatever runs is stopped and tidied away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    subjects = Subjects(options.model.absolute(), options.images)
     parts = []
     for name in options.parts or PARTS:
         print(f"measuring: {name} …", file=sys.stderr, flush=True)
-        parts.append(_measure(name, options.model.absolute()))
+        parts.append(_measure(name, subjects))
         print("\n".join(_rows(parts[-1])), flush=True)
     if not options.parts:
-        _write(parts, options.model)
-    return int(any(figure.met is False for part in parts for figure in part.figures))
+        _write(parts, subjects)
+    return int(any(finding.met is False for part in parts for finding in part.findings))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,17 +105,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", type=Path, default=STARTER, help="a diffusers folder (default: the starter)"
     )
+    parser.add_argument(
+        "--images",
+        type=_count,
+        default=IMAGES,
+        help="pictures in the collection that the store is measured with (default: %(default)s); "
+        "the first run makes them, which takes minutes for a million",
+    )
     return parser
 
 
-def _measure(name: str, model: Path) -> Part:
+def _count(text: str) -> int:
+    if (count := int(text)) < FEWEST_IMAGES:
+        raise argparse.ArgumentTypeError(f"at least {FEWEST_IMAGES:,}")
+    return count
+
+
+def _measure(name: str, subjects: Subjects) -> Part:
     before = machine.load()
-    figures = PARTS[name](model)
-    return Part(name, before, machine.load(), figures)
+    findings = PARTS[name](subjects)
+    return Part(name, before, machine.load(), findings)
 
 
 def _rows(part: Part) -> list[str]:
-    rows = [_row(figure) for figure in part.figures]
+    rows = [f"  {finding}" for finding in part.findings]
     if not (part.before.idle and part.after.idle):
         rows.append(
             f"  ! not an idle machine: {part.before.busy_percent:.0f} % busy before and "
@@ -88,26 +138,12 @@ def _rows(part: Part) -> list[str]:
     return rows
 
 
-def _row(figure: Figure) -> str:
-    spread = f"{_value(figure.low, figure.unit)} … {_value(figure.high, figure.unit)}"
-    bar = ""
-    if figure.bar is not None:
-        sign = "≥" if figure.unit == "times" else "≤"
-        verdict = "met" if figure.met else "MISSED"
-        bar = f"{sign} {_value(figure.bar, figure.unit)}  {verdict}"
-    value = _value(figure.value, figure.unit)
-    return f"  {figure.what:36}{value:>10}  ({spread}, n = {figure.n})".ljust(80) + bar
-
-
-def _value(value: float, unit: str) -> str:
-    return f"{value:.1f} ×" if unit == "times" else f"{value:.0f} ms"
-
-
-def _write(parts: Sequence[Part], model: Path) -> None:
+def _write(parts: Sequence[Part], subjects: Subjects) -> None:
     document = {
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
-        "model": "starter" if model == STARTER else model.name,
+        "model": "starter" if subjects.model == STARTER else subjects.model.name,
+        "images": subjects.images,
         "parts": {part.name: part.to_json() for part in parts},
     }
     RESULTS.parent.mkdir(exist_ok=True)

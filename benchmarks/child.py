@@ -40,6 +40,11 @@ class Child:
         answer: Answer = json.loads(line)
         return answer
 
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash or an empty battery does."""
+        self._process.kill()
+        self._process.wait()
+
 
 @contextmanager
 def start(

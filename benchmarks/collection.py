@@ -36,9 +36,7 @@ WORDS = Vocabulary(
     draws=[PROMPT_WORDS],
 )
 # With this exponent the rarest tag of a million pictures is on about a hundred of them.
-TAGS = Vocabulary(
-    invented(2_000, syllables=3, seed=3), exponent=1.1, draws=range(MOST_TAGS + 1)
-)
+TAGS = Vocabulary(invented(2_000, syllables=3, seed=3), exponent=1.1, draws=range(MOST_TAGS + 1))
 RARE, MID, COMMON = 100 / 1e6, 2_000 / 1e6, 120_000 / 1e6
 """Shares of the pictures: what the figures mean by a rare, a middling and a common word or tag."""
 

@@ -9,7 +9,12 @@ from benchmarks.statistics import Summary, percentile, summarize
 
 Unit = Literal["ms", "s", "MB", "times"]
 
-_TEXT: dict[Unit, str] = {"ms": "{:.0f} ms", "s": "{:.1f} s", "MB": "{:.0f} MB", "times": "{:.1f} ×"}
+_TEXT: dict[Unit, str] = {
+    "ms": "{:.0f} ms",
+    "s": "{:.1f} s",
+    "MB": "{:.0f} MB",
+    "times": "{:.1f} ×",
+}
 _FINE: dict[Unit, str] = {"ms": "{:.1f} ms", "s": "{:.2f} s", "times": "{:.2f} ×"}
 _FINE_BELOW = {"ms": 20.0, "s": 2.0, "times": 2.0}
 """Values below that are told with another digit, since their bars have one."""

@@ -5,10 +5,12 @@ A part of the store that is not there raises `Absent`, and its figures are left 
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.collection import Entry
 from benchmarks.figure import Absent
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.images import ImagePage
@@ -70,21 +72,19 @@ def index(store: Store) -> None:
         pass
 
 
-def tag(store: Store, image_seqs: list[int], names: list[str]) -> None:
-    """Give each picture the tag beside it."""
-    from mysticanvas.store import tags  # type: ignore[attr-defined]
-
+def tag(store: Store, entries: Sequence[Entry]) -> None:
+    """Give pictures their tags; each has to be recorded under its `seq`."""
+    attach = _module("mysticanvas.store.tags").attach
+    pairs = [(entry.seq, name) for entry in entries for name in entry.tags]
     with store.database.write() as transaction:
-        tags.attach(transaction, list(zip(image_seqs, names, strict=True)), source="import")
+        attach(transaction, pairs, source="import")
 
 
-def has_tags() -> bool:
-    """Whether `tag` can be used."""
+def _module(name: str) -> Any:
     try:
-        from mysticanvas.store import tags  # type: ignore[attr-defined]
-    except ImportError:
-        return False
-    return tags is not None
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise Absent(f"there is no {name}") from None
 
 
 def _part(store: Store, name: str) -> Any:

@@ -6,7 +6,7 @@ Deep is 99 % of the way down. Both sides go on from page to page, as somebody do
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from benchmarks import collection, library, memory
@@ -88,17 +88,17 @@ def _tagged(store: Store, peer: Peer, name: str, share: float) -> list[Figure]:
     size = min(memory.PAGE, *(len(found) // 2 for found in seqs.values()))
     last = {tag: len(found) - size for tag, found in seqs.items()}
 
-    def turning(place: Callable[[str], int]) -> Turn:
+    def turning(skips: Mapping[str, int]) -> Turn:
         return each_of(
             functools.partial(memory.page, store, cursor, size, tag)
-            for tag in tags
-            for cursor in memory.cursors(store, place(tag), 1, size, tag)
+            for tag, skip in skips.items()
+            for cursor in memory.cursors(store, skip, 1, size, tag)
         )
 
     taken = alternate(
         {
-            "top": turning(lambda tag: 0),
-            "deep": turning(last.__getitem__),
+            "top": turning(dict.fromkeys(tags, 0)),
+            "deep": turning(last),
             "sqlite_top": each_of(functools.partial(peer.tagged, tag) for tag in tags),
             "sqlite_deep": each_of(
                 functools.partial(peer.tagged, tag, seqs[tag][last[tag] - 1]) for tag in tags
@@ -111,7 +111,9 @@ def _tagged(store: Store, peer: Peer, name: str, share: float) -> list[Figure]:
     return [
         duration(f"page.{name}.top", f"{what}, newest", top, TAGGED_MS),
         duration(f"page.{name}.deep", f"{what}, last", summarize(taken["deep"]), TAGGED_MS),
-        _deeper(f"page.{name}.deeper", "last to newest", taken["deep"], taken["top"], TAGGED_DEEPER),
+        _deeper(
+            f"page.{name}.deeper", "last to newest", taken["deep"], taken["top"], TAGGED_DEEPER
+        ),
         duration(f"page.sqlite.{name}.top", "SQLite, newest", summarize(taken["sqlite_top"])),
         duration(f"page.sqlite.{name}.deep", "SQLite, last", summarize(taken["sqlite_deep"])),
     ]
@@ -155,7 +157,7 @@ def _place(name: str, what: str, taken: Sequence[float]) -> list[Figure]:
 def _deeper(
     name: str, what: str, deep: Sequence[float], top: Sequence[float], bar: float
 ) -> Figure:
-    """The ratio of the medians; its spread is that of the deep pages to the median of the others."""
+    """The ratio of the medians; its spread is that of the deep pages alone."""
     typical = summarize(top).median
     return growth(name, what, summarize([taken / typical for taken in deep]), bar)
 

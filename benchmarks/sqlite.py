@@ -1,4 +1,4 @@
-"""The same collection in SQLite, as one who knows it well would keep it: what ours is compared with.
+"""The same collection in SQLite, kept as one would who knows it well: what ours is compared with.
 
 Its rows come back as they are; ours are checked records with their recipes.
 """

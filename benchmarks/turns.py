@@ -12,7 +12,9 @@ Turn = Callable[[], object]
 WARM_UP = 3
 
 
-def alternate(turns: Mapping[str, Turn], rounds: int, warm_up: int = WARM_UP) -> dict[str, list[float]]:
+def alternate(
+    turns: Mapping[str, Turn], rounds: int, warm_up: int = WARM_UP
+) -> dict[str, list[float]]:
     """Seconds of each turn by name, in a fresh order each round; the rounds of the warm-up do not
     count."""
     order = random.Random(0)

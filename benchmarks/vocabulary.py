@@ -38,7 +38,7 @@ class Vocabulary:
         return np.minimum(ranks, len(self.names) - 1)
 
     def near(self, share: float, count: int) -> list[str]:
-        """The names whose share of the documents is expected to be nearest to that, nearest first."""
+        """The names that are expected in about that share of the documents, nearest first."""
         nearest = np.argsort(np.abs(self.shares - share), kind="stable")[:count]
         return [self.names[rank] for rank in nearest]
 

@@ -1,0 +1,60 @@
+"""A process that holds a store as the orchestrator does, for `benchmarks.opening` to look at.
+
+It says how long opening took, then carries out orders; at their end it stops cleanly.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import psutil
+
+import mysticanvas.orchestrator.app  # noqa: F401  # all that the orchestrator has in memory
+from benchmarks import child, collection, memory
+from benchmarks.figure import Absent
+from benchmarks.turns import seconds
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+
+# As in the orchestrator: DuckDB would import it.
+sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
+
+
+def use(store: Store, images: int, salt: int) -> child.Answer:
+    """Record some pictures, then ask a question of each kind; the memory that is taken then."""
+    for entry in collection.entries(images, salt=salt):
+        store.images.add([entry.new_image()])
+    memory.page(store)
+    left_out = []
+    for question in (_tagged, _searched):
+        try:
+            question(store)
+        except Absent as missing:
+            left_out.append(str(missing))
+    gc.collect()
+    return {"bytes": psutil.Process().memory_info().rss, "left_out": left_out}
+
+
+def _tagged(store: Store) -> None:
+    memory.page(store, tag=collection.TAGS.near(collection.MID, 1)[0])
+
+
+def _searched(store: Store) -> None:
+    for share in (collection.RARE, collection.MID, collection.COMMON):
+        memory.search(store, collection.WORDS.near(share, 1)[0])
+
+
+def main(home: str) -> None:
+    """Open, then serve."""
+    paths = HomePaths.of(Path(home))
+    opened = []
+    took = seconds(lambda: opened.append(Store.open(paths)))
+    child.answer(seconds=took)
+    with opened[0] as store:
+        child.serve(lambda order: use(store, **order))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
