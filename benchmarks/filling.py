@@ -134,10 +134,10 @@ def _utc(entry: Entry) -> datetime:
 
 def _check(store: Store, images: int) -> None:
     """Look whether the store takes the rows for its own: it counts and reads them."""
-    newest = memory.page(store)
-    if newest.total != images:
-        raise RuntimeError(f"The store counts {newest.total} of {images} pictures.")
-    for image in newest.items:
+    if (counted := memory.count(store)) != images:
+        raise RuntimeError(f"The store counts {counted} of {images} pictures.")
+    for listed in memory.page(store).items:
+        image = store.images.get(listed.id)
         made = (image.recipe.params.prompt, image.recipe.seed, image.recipe.preset)
         if made != (image.prompt, image.seed, image.preset):
             raise RuntimeError(f"Picture {image.seq} is not what its recipe says.")

@@ -55,10 +55,15 @@ def cursors(
         cursor = found.next_cursor
 
 
-def search(store: Store, text: str, limit: int = PAGE) -> list[Any]:
-    """The best pictures for some words, any of them."""
-    found = _part(store, "search").search(text, limit=limit)
-    return list(found.items)
+def count(store: Store) -> int:
+    """How many pictures there are."""
+    images: Any = store.images
+    return int(images.count() if hasattr(images, "count") else images.page(1).total)
+
+
+def search(store: Store, text: str, limit: int = PAGE) -> list[int]:
+    """`seq` of the best pictures for some words, any of them."""
+    return list(_part(store, "search").search(text, limit).seqs)
 
 
 def maintain(store: Store, budget_s: float = MAINTAIN_S) -> bool:
@@ -75,9 +80,8 @@ def index(store: Store) -> None:
 def tag(store: Store, entries: Sequence[Entry]) -> None:
     """Give pictures their tags; each has to be recorded under its `seq`."""
     attach = _module("mysticanvas.store.tags").attach
-    pairs = [(entry.seq, name) for entry in entries for name in entry.tags]
     with store.database.write() as transaction:
-        attach(transaction, pairs, source="import")
+        attach(transaction, [(entry.seq, entry.tags) for entry in entries], source="import")
 
 
 def _module(name: str) -> Any:

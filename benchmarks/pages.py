@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from benchmarks import collection, library, memory
-from benchmarks.figure import Figure, Finding, attempt, duration, growth, slowest
+from benchmarks.figure import Absent, Figure, Finding, attempt, duration, growth, slowest
 from benchmarks.sqlite import Peer
 from benchmarks.statistics import summarize
 from benchmarks.turns import Turn, alternate, each_of, seconds
@@ -23,7 +23,8 @@ HTTP_ROUNDS = 200
 DEPTH = 0.99
 PAGES = 10
 """That many pages in a row are turned at each place, then they come again."""
-TAGS = 5
+TAGS, FEWEST = 5, 4
+"""Different tags, with that many pictures at least."""
 
 PAGE_MS, PAGE_P99_MS, DEEPER = 3.0, 10.0, 1.3
 TAGGED_MS, TAGGED_DEEPER = 20.0, 1.5
@@ -40,7 +41,7 @@ ORDER BY image.seq DESC LIMIT 50 OFFSET $skip
 def measure(images: int) -> list[Finding]:
     """Pages in the store and over HTTP."""
     with library.both(images) as (store, peer):
-        findings = [*_all(store, peer, images), *_offset(store, peer, images)]
+        findings = [*_all(store, peer, images), *_offset(store, peer, images), _count(store)]
         for name, share in (("tag", collection.MID), ("rare_tag", collection.RARE)):
             tagged = functools.partial(_tagged, store, peer, name, share)
             findings += attempt(f"pages with a tag, {share:.2%}", tagged)
@@ -82,9 +83,16 @@ def _offset(store: Store, peer: Peer, images: int) -> list[Figure]:
     ]
 
 
+def _count(store: Store) -> Figure:
+    taken = [seconds(lambda: memory.count(store)) for _ in range(OFFSET_ROUNDS)]
+    return duration("page.count", "how many pictures there are", summarize(taken))
+
+
 def _tagged(store: Store, peer: Peer, name: str, share: float) -> list[Figure]:
     tags = collection.TAGS.near(share, TAGS)
-    seqs = {tag: peer.tagged_seqs(tag) for tag in tags}
+    seqs = {tag: found for tag in tags if len(found := peer.tagged_seqs(tag)) >= FEWEST}
+    if not seqs:
+        raise Absent(f"there are fewer than {FEWEST} matches in so small a collection")
     size = min(memory.PAGE, *(len(found) // 2 for found in seqs.values()))
     last = {tag: len(found) - size for tag, found in seqs.items()}
 
@@ -97,16 +105,17 @@ def _tagged(store: Store, peer: Peer, name: str, share: float) -> list[Figure]:
 
     taken = alternate(
         {
-            "top": turning(dict.fromkeys(tags, 0)),
+            "top": turning(dict.fromkeys(seqs, 0)),
             "deep": turning(last),
-            "sqlite_top": each_of(functools.partial(peer.tagged, tag) for tag in tags),
+            "sqlite_top": each_of(functools.partial(peer.tagged, tag) for tag in seqs),
             "sqlite_deep": each_of(
-                functools.partial(peer.tagged, tag, seqs[tag][last[tag] - 1]) for tag in tags
+                functools.partial(peer.tagged, tag, found[last[tag] - 1])
+                for tag, found in seqs.items()
             ),
         },
         ROUNDS,
     )
-    what = f"page of {size}, {len(seqs[tags[0]]):,} matches"
+    what = f"page of {size}, {max(map(len, seqs.values())):,} matches"
     top = summarize(taken["top"])
     return [
         duration(f"page.{name}.top", f"{what}, newest", top, TAGGED_MS),

@@ -70,13 +70,16 @@ def _until_found(store: Store, number: int, entry: Entry) -> float:
     word = "".join("bdfgklmnpr"[int(digit)] + "u" for digit in f"{number:04}")
     image = _with_word(entry, word)
 
+    found: list[int] = []
+
     def record_and_find() -> None:
         store.images.add([image])
-        found = [item.id for item in memory.search(store, word)]
-        if found != [image.id]:
-            raise RuntimeError(f"{word!r} finds {found} right after {image.id} was recorded.")
+        found.extend(memory.search(store, word))
 
-    return seconds(record_and_find)
+    took = seconds(record_and_find)
+    if found != [store.images.get(image.id).seq]:
+        raise RuntimeError(f"{word!r} finds {found} right after {image.id} was recorded.")
+    return took
 
 
 def _with_word(entry: Entry, word: str) -> NewImage:

@@ -72,8 +72,9 @@ def _compare(
 
 def _check(store: Store, peer: Peer, words: tuple[str, ...]) -> None:
     """Both sides have to find the same number of pictures, each with one of the words."""
-    found = memory.search(store, " ".join(words))
-    theirs = peer.search(words)
-    stray = [item for item in found if not set(words) & set(item.prompt.split())]
-    if len(found) != len(theirs) or stray:
-        raise RuntimeError(f"{words}: {len(found)} pictures, SQLite finds {len(theirs)}.")
+    ours, theirs = memory.search(store, " ".join(words)), peer.search(words)
+    stray = [seq for seq in ours if not set(words) & set(peer.prompt(seq).split())]
+    if len(ours) != len(theirs) or stray:
+        raise RuntimeError(
+            f"{words}: {len(ours)} pictures, {len(stray)} without; SQLite finds {len(theirs)}."
+        )

@@ -1,6 +1,6 @@
 """The same collection in SQLite, kept as one would who knows it well: what ours is compared with.
 
-Its rows come back as they are; ours are checked records with their recipes.
+Its rows come back as they are, with the columns of our cards; ours are checked objects.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ CREATE VIRTUAL TABLE words USING fts5 (
 """
 _COLUMNS = """
     images.seq, images.id, images.job_id, images.project, images.prompt, images.seed, images.width,
-    images.height, images.preset, images.recipe, images.created_at,
-    files.path, files.sha256, files.bytes
+    images.height, images.preset, images.style, images.starred, images.rating, images.created_at,
+    files.path
 """
 _PAGE = f"""
 SELECT {_COLUMNS} FROM images JOIN files ON files.image_seq = images.seq
@@ -59,12 +59,9 @@ JOIN images ON images.seq = image_tags.image_seq JOIN files ON files.image_seq =
 WHERE image_tags.tag_id = (SELECT id FROM tags WHERE name = ?) AND image_tags.image_seq < ?
 ORDER BY image_tags.image_seq DESC LIMIT {PAGE}
 """
-_SEARCH = f"""
-SELECT {_COLUMNS}
-FROM (SELECT rowid AS seq, rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT {PAGE}) AS found
-JOIN images ON images.seq = found.seq JOIN files ON files.image_seq = found.seq
-ORDER BY found.rank
-"""
+_SEARCH = f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT {PAGE}"
+_RANK = "bm25(1.0, 0.25, 0.5, 2.0)"
+"""The weights that our fields have, in the order of the columns of `words`."""
 _TOP = 2**62
 
 
@@ -94,9 +91,14 @@ class Peer:
         """
         return [seq for (seq,) in self._rows(sql, tag)]
 
-    def search(self, words: Iterable[str]) -> list[Row]:
-        """The best pictures for some words, any of them."""
-        return self._rows(_SEARCH, " OR ".join(words))
+    def search(self, words: Iterable[str]) -> list[int]:
+        """`seq` of the best pictures for some words, any of them."""
+        return [seq for (seq,) in self._rows(_SEARCH, " OR ".join(words))]
+
+    def prompt(self, seq: int) -> str:
+        """The prompt of a picture."""
+        ((prompt,),) = self._rows("SELECT prompt FROM images WHERE seq = ?", seq)
+        return str(prompt)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Record pictures with their words and tags, in one transaction."""
@@ -130,6 +132,7 @@ def create(path: Path, images: int) -> None:
             peer.add(batch)
         with connection:
             connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+            connection.execute(f"INSERT INTO words (words, rank) VALUES ('rank', '{_RANK}')")
         connection.execute("ANALYZE")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
