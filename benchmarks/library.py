@@ -18,6 +18,7 @@ import platformdirs
 
 import mysticanvas
 from benchmarks import collection, filling, sqlite
+from mysticanvas import Canvas
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
@@ -61,6 +62,16 @@ def both(images: int) -> Iterator[tuple[Store, sqlite.Peer]]:
         sqlite.opened(library.sqlite) as peer,
     ):
         yield store, peer
+
+
+@contextmanager
+def canvas(images: int) -> Iterator[Canvas]:
+    """A canvas on the home of such a copy; its orchestrator is stopped at the end."""
+    with borrowed(images) as library, Canvas(home=library.home) as attached:
+        try:
+            yield attached
+        finally:
+            attached.shutdown(force=True)
 
 
 def _kept(images: int) -> Path:

@@ -5,6 +5,7 @@ A part of the store that is not there raises `Absent`, and its figures are left 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 
 from benchmarks.collection import Entry
 from benchmarks.figure import Absent
+from benchmarks.turns import Turn
+from mysticanvas import Canvas
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.images import ImagePage
 from mysticanvas.store import Store
@@ -64,6 +67,13 @@ def count(store: Store) -> int:
 def search(store: Store, text: str, limit: int = PAGE) -> list[int]:
     """`seq` of the best pictures for some words, any of them."""
     return list(_part(store, "search").search(text, limit).seqs)
+
+
+def searching(canvas: Canvas, text: str) -> Turn:
+    """The same from the kernel, to be asked."""
+    if not hasattr(canvas, "search"):
+        raise Absent("the canvas has no search")
+    return functools.partial(canvas.search, text, limit=PAGE)
 
 
 def maintain(store: Store, budget_s: float = MAINTAIN_S) -> bool:

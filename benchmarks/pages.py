@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 from benchmarks import collection, library, memory
 from benchmarks.figure import Absent, Figure, Finding, attempt, duration, growth, slowest
@@ -129,21 +128,12 @@ def _tagged(store: Store, peer: Peer, name: str, share: float) -> list[Figure]:
 
 
 def _http(images: int) -> list[Figure]:
-    with library.borrowed(images) as copy, _canvas(copy) as canvas:
+    with library.canvas(images) as canvas:
         taken = [seconds(turn) for turn in _scrolled(canvas, HTTP_ROUNDS)]
     return [
         duration("page.http", "canvas.images(limit=50)", summarize(taken), HTTP_MS),
         slowest("page.http.p99", "the same, 99th percentile", taken),
     ]
-
-
-@contextmanager
-def _canvas(copy: library.Library) -> Iterator[Canvas]:
-    with Canvas(home=copy.home) as canvas:
-        try:
-            yield canvas
-        finally:
-            canvas.shutdown(force=True)
 
 
 def _scrolled(canvas: Canvas, rounds: int) -> Iterator[Turn]:

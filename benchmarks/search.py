@@ -38,7 +38,7 @@ def measure(images: int) -> list[Finding]:
         for kind, (what, queries, bar_ms, bar) in _QUERIES.items():
             compare = functools.partial(_compare, store, peer, kind, what, queries, bar_ms, bar)
             findings += attempt(f"search, {what}", compare)
-    return findings
+    return findings + attempt("canvas.search", functools.partial(_http, images))
 
 
 def _compare(
@@ -67,6 +67,20 @@ def _compare(
         duration(f"search.{kind}", f"search, {what}", ours, bar_ms),
         duration(f"search.{kind}.sqlite", "SQLite FTS5", theirs),
         ratio(f"search.{kind}.times", "faster than FTS5", summarize(times), bar),
+    ]
+
+
+def _http(images: int) -> list[Figure]:
+    """The whole way: from the kernel, with all that is shown of each picture."""
+    with library.canvas(images) as canvas:
+        turns = {
+            kind: each_of(memory.searching(canvas, " ".join(words)) for words in queries)
+            for kind, (_, queries, *_) in _QUERIES.items()
+        }
+        taken = alternate(turns, ROUNDS)
+    return [
+        duration(f"search.{kind}.http", f"canvas.search, {what}", summarize(taken[kind]))
+        for kind, (what, *_) in _QUERIES.items()
     ]
 
 
