@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from benchmarks.collection import Entry
@@ -29,7 +29,7 @@ def page(
     store: Store, cursor: str | None = None, limit: int = PAGE, tag: str | None = None
 ) -> ImagePage:
     """A page of all pictures, or of those with a tag."""
-    turn: Any = store.images.page
+    turn: Callable[..., ImagePage] = store.images.page
     if tag is None:
         return turn(limit, cursor)
     if "filters" not in inspect.signature(turn).parameters:

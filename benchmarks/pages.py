@@ -40,14 +40,15 @@ ORDER BY image.seq DESC LIMIT 50 OFFSET $skip
 def measure(images: int) -> list[Finding]:
     """Pages in the store and over HTTP."""
     with library.both(images) as (store, peer):
-        findings = [*_all(store, peer, images), *_offset(store, peer, images), _count(store)]
+        findings: list[Finding] = _all(store, peer, images)
+        findings += [*_offset(store, peer, images), _count(store)]
         for name, share in (("tag", collection.MID), ("rare_tag", collection.RARE)):
             tagged = functools.partial(_tagged, store, peer, name, share)
             findings += attempt(f"pages with a tag, {share:.2%}", tagged)
     return [*findings, *_http(images)]
 
 
-def _all(store: Store, peer: Peer, images: int) -> list[Figure]:
+def _all(store: Store, peer: Peer, images: int) -> list[Finding]:
     skip = _deep(images)
     taken = alternate(
         {
@@ -138,7 +139,7 @@ def _http(images: int) -> list[Figure]:
 
 def _scrolled(canvas: Canvas, rounds: int) -> Iterator[Turn]:
     """Turns that ask for one page after the other, after a few that do not count."""
-    cursors = [None]
+    cursors: list[str | None] = [None]
     for _ in range(PAGES):
         cursors.append(canvas.images(limit=memory.PAGE, cursor=cursors[-1]).next_cursor)
     for number in range(rounds):

@@ -33,7 +33,7 @@ _INSERTS, _FOUND, _BACKLOG, _CONCURRENT, _IMPORT = range(1, 6)
 def measure(images: int) -> list[Finding]:
     """Inserts, their waiting, and an import."""
     with library.both(images) as (store, peer):
-        findings = [*_inserts(store, peer, images)]
+        findings: list[Finding] = [*_inserts(store, peer, images)]
         findings += attempt("recorded, then searched", functools.partial(_found, store))
         busy = functools.partial(_concurrent, store, min(BACKLOG, images // 10))
         findings += attempt("while the index is maintained", busy)
@@ -101,7 +101,7 @@ def _concurrent(store: Store, backlog: int) -> list[Figure]:
         maintenance = pool.submit(_maintained, store)
         while not maintenance.done():
             image = next(entries).new_image()
-            inserts.append(seconds(lambda image=image: store.images.add([image])))
+            inserts.append(seconds(functools.partial(store.images.add, [image])))
             pages.append(seconds(functools.partial(memory.page, store)))
         steps = maintenance.result()
     took = time.perf_counter() - began
