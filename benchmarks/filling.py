@@ -7,6 +7,7 @@ them, counts them, reads them back and indexes them.
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def fill(home: Path, images: int) -> None:
         try:
             memory.index(store)
         except Absent as missing:
-            print(f"no index: {missing}")
+            print(f"without an index: {missing}", file=sys.stderr)
 
 
 def _insert(database: Path, images: int) -> None:

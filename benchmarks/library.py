@@ -98,4 +98,6 @@ def _make(kept: Path, images: int) -> None:
         made.home.mkdir(parents=True)
         filling.fill(made.home, images)
         sqlite.create(made.sqlite, images)
+        for outdated in kept.parent.glob(f"{images}-*"):
+            shutil.rmtree(outdated)
         made.home.parent.rename(kept)

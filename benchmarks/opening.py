@@ -7,7 +7,7 @@ from benchmarks.figure import Finding, LeftOut, long_duration, memory
 from benchmarks.statistics import summarize
 
 ROUNDS = 5
-UNSAVED = 200
+UNSAVED = 1_000
 """Pictures that only the write-ahead log holds when the process is killed."""
 OPEN_S, REST_MB = 1.5, 400.0
 

@@ -74,9 +74,10 @@ def test_a_copy_may_be_changed_and_the_kept_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for _ in range(2):
+    for version in (1, 1, 2):
+        monkeypatch.setattr(collection, "VERSION", version)
         with library.both(60) as (store, _):
             assert memory.count(store) == 60
             store.images.add([next(collection.entries(1, salt=1)).new_image()])
     kept = list((tmp_path / "mysticanvas" / "benchmarks").iterdir())
-    assert len(kept) == 1, "copies are removed"
+    assert len(kept) == 1, "copies are removed, and what an older version made"
