@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import structlog
 
 from benchmarks import (
     generate,
@@ -82,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     # As an exception, so that whatever runs is stopped and tidied away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # What the store says while it is made does not belong among the figures.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     subjects = Subjects(options.model.absolute(), options.images)
     parts = []
     for name in options.parts or PARTS:

@@ -5,6 +5,7 @@ Its rows come back as they are, with the columns of our cards; ours are checked 
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -104,17 +105,20 @@ class Peer:
         """Record pictures with their words and tags, in one transaction."""
         batch = list(entries)
         with self._connection as transaction:
-            ids = dict(transaction.execute("SELECT name, id FROM tags"))
             run = transaction.executemany
             run(f"INSERT INTO images VALUES ({_places(15)})", map(_image_row, batch))
             run("INSERT INTO files VALUES (?, ?, ?, ?)", map(_file_row, batch))
-            tagged = ((ids[tag], entry.seq) for entry in batch for tag in entry.tags)
+            tagged = ((self._tag_ids[tag], entry.seq) for entry in batch for tag in entry.tags)
             run("INSERT INTO image_tags VALUES (?, ?)", tagged)
             run(
                 "INSERT INTO words (rowid, prompt, negative_prompt, style, tags) "
                 "VALUES (?, ?, ?, ?, ?)",
                 map(_words, batch),
             )
+
+    @functools.cached_property
+    def _tag_ids(self) -> dict[str, int]:
+        return dict(self._connection.execute("SELECT name, id FROM tags").fetchall())
 
     def _rows(self, sql: str, *values: object) -> list[Row]:
         return self._connection.execute(sql, values).fetchall()
