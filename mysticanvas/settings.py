@@ -57,6 +57,8 @@ class Settings(BaseModel):
     """Seconds that a worker has to end after it was asked to, before it is killed."""
     min_free_mib: int = Field(default=256, ge=0)
     """MiB that must be free on the home's disk for a job to be accepted."""
+    keep_internal_jobs_days: float = Field(default=7, gt=0)
+    """Days for which an internal job that has ended is remembered; a user's are for ever."""
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """CPU threads of a worker. They change pixels slightly, so a recipe records them."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"

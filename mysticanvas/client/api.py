@@ -5,11 +5,13 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 
 from mysticanvas.client.http import LONG_ANSWER_S, HttpClient
-from mysticanvas.contracts.health import Health, WorkerStatus
+from mysticanvas.contracts.health import Health, QueueStatus, WorkerStatus
 from mysticanvas.contracts.images import ImagePage, ImageRecord
 from mysticanvas.contracts.jobs import (
     IDEMPOTENCY_HEADER,
     GenerateRequest,
+    HostRequest,
+    JobPage,
     JobRecord,
     ReproduceRequest,
 )
@@ -29,7 +31,6 @@ _WORKERS = TypeAdapter(list[WorkerStatus])
 _PRESETS = TypeAdapter(list[ImagePreset])
 _TAGS = TypeAdapter(list[TagOnImage])
 _ALIASES = TypeAdapter(list[TagAlias])
-_JOBS = TypeAdapter(list[JobRecord])
 
 
 class Api:
@@ -42,7 +43,9 @@ class Api:
     def health(self) -> Health:
         return Health.model_validate(self._http.request("GET", "/internal/health"))
 
-    def submit(self, request: GenerateRequest | ReproduceRequest, key: str) -> JobRecord:
+    def submit(
+        self, request: GenerateRequest | ReproduceRequest | HostRequest, key: str
+    ) -> JobRecord:
         """Queue a job; the same key again gives the same job."""
         answer = self._http.request(
             "POST",
@@ -58,10 +61,29 @@ class Api:
         return JobRecord.model_validate(self._http.request("GET", f"/v1/jobs/{job_id}"))
 
     def jobs(
-        self, limit: int, status: str | None = None, project: str | None = None
-    ) -> list[JobRecord]:
-        query = {"limit": limit, "status": status, "project": project}
-        return _JOBS.validate_python(self._http.request("GET", "/v1/jobs", query=query))
+        self,
+        limit: int,
+        cursor: str | None = None,
+        status: str | None = None,
+        kind: str | None = None,
+        project: str | None = None,
+        internal: bool = False,
+    ) -> JobPage:
+        query = {
+            "limit": limit,
+            "cursor": cursor,
+            "status": status,
+            "kind": kind,
+            "project": project,
+            "internal": internal,
+        }
+        return JobPage.model_validate(self._http.request("GET", "/v1/jobs", query=query))
+
+    def pause(self) -> QueueStatus:
+        return QueueStatus.model_validate(self._http.request("POST", "/v1/queue/pause"))
+
+    def resume(self) -> QueueStatus:
+        return QueueStatus.model_validate(self._http.request("POST", "/v1/queue/resume"))
 
     def cancel(self, job_id: str) -> JobRecord:
         return JobRecord.model_validate(self._http.request("POST", f"/v1/jobs/{job_id}/cancel"))

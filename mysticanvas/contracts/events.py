@@ -11,13 +11,15 @@ from typing import Any, Literal
 
 from mysticanvas.contracts.base import Contract
 
-EventType = Literal["hello", "resync", "job", "image", "worker", "alert", "progress", "preview"]
+EventType = Literal[
+    "hello", "resync", "job", "image", "worker", "queue", "alert", "progress", "preview"
+]
 
 
 class Event(Contract):
     """`data` is a `JobRecord` (job), an `ImageRecord` (image), a `WorkerStatus` (worker),
-    `{"message", …}` (alert), or `{"job_id", …}` with the members of `Progress` or of a preview
-    (`step`, `webp`)."""
+    a `QueueStatus` (queue, when it is paused or resumed), `{"message", …}` (alert), or
+    `{"job_id", …}` with the members of `Progress` or of a preview (`step`, `webp`)."""
 
     epoch: str
     """Changes with every start of the orchestrator."""

@@ -35,6 +35,8 @@ class WorkerStatus(Contract):
 class QueueStatus(Contract):
     queued: int
     running: int
+    paused: bool = False
+    """Whether no job is begun until somebody resumes the queue."""
 
 
 class Health(Contract):

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import JsonValue
+
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.params import GenerateParams, Priority
@@ -14,7 +16,16 @@ from mysticanvas.contracts.recipe import Recipe
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
-JobKind = Literal["generate", "reproduce"]
+WorkerKind = Literal["generate", "reproduce"]
+"""What a worker carries out."""
+HostKind = Literal["thumbnails", "autotag", "index", "import", "export", "backup"]
+"""What the orchestrator's own process carries out."""
+JobKind = WorkerKind | HostKind
+
+WORKER_KINDS: frozenset[str] = frozenset({"generate", "reproduce"})
+
+AfterCrash = Literal["requeue", "cancel"]
+"""What becomes of a job whose orchestrator ended without warning."""
 
 
 class JobStatus(StrEnum):
@@ -37,6 +48,7 @@ class GenerateRequest(Contract):
     kind: Literal["generate"] = "generate"
     project: str = "default"
     params: GenerateParams
+    after_crash: AfterCrash = "requeue"
 
 
 class ReproduceRequest(Contract):
@@ -53,8 +65,22 @@ class ReproduceRequest(Contract):
     pixels_sha256: str | None = None
 
 
+class HostRequest(Contract):
+    """Body of `POST /v1/jobs`: work of the orchestrator's own process.
+
+    `params` are the kind's own; `priority` decides among jobs that wait for that process.
+    """
+
+    kind: HostKind
+    project: str = "default"
+    params: dict[str, JsonValue] = {}
+    priority: Priority = "background"
+    after_crash: AfterCrash = "requeue"
+
+
 class Progress(Contract):
-    """How far a running job is: `stage` is `load`, `encode`, `denoise`, `decode` or `save`."""
+    """How far a running job is. `stage` is `load`, `encode`, `denoise`, `decode` or `save` on a
+    worker, and the kind's own word elsewhere."""
 
     stage: str
     step: int = 0
@@ -71,9 +97,18 @@ class JobRecord(Contract):
     project: str
     priority: Priority
     request_hash: str
+    internal: bool = False
+    """Whether the orchestrator gave it to itself."""
+    after_crash: AfterCrash = "requeue"
     attempts: int = 0
+    failures: list[str] = []
+    """Why each attempt that counts against the job ended, oldest first."""
     position: int | None = None
     """Jobs that come before this one, while it waits."""
+    eta_s: float | None = None
+    """Seconds until it is likely to be done, where that can be told."""
+    paused: bool = False
+    """Whether it waits because the queue is paused."""
     progress: Progress | None = None
     request_id: str = ""
     created_at: datetime
@@ -84,7 +119,17 @@ class JobRecord(Contract):
     """What the user should know, a sentence each."""
     images: list[ImageRecord] = []
     """The result, in batch order, once the job succeeded."""
+    result: dict[str, JsonValue] | None = None
+    """What came of a job that makes no pictures."""
     matched: bool | None = None
     """Of a `reproduce` job: whether the pixels were the same, in which case `images` is empty."""
     reused: bool = False
     """Whether the result was there before, and nothing was run."""
+
+
+class JobPage(Contract):
+    """One page of jobs, newest first."""
+
+    items: list[JobRecord]
+    next_cursor: str | None = None
+    total: int

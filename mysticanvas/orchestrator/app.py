@@ -17,10 +17,14 @@ from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator.activity import Activity
-from mysticanvas.orchestrator.api import events, images, jobs, system, tags
+from mysticanvas.orchestrator.api import events, images, jobs, queue, system, tags
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
+from mysticanvas.orchestrator.queue.kinds import Kinds
+from mysticanvas.orchestrator.queue.runner import Runner
+from mysticanvas.orchestrator.queue.transitions import Transitions
+from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
 from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
 from mysticanvas.settings import HomePaths, Settings
@@ -49,7 +53,14 @@ class Orchestrator:
         self.worker = Worker(
             _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
         )
-        self.dispatcher = Dispatcher(self.store, self.bus, self.worker, settings.keep_alive_s)
+        me = processes.Identity.of(os.getpid())
+        self.transitions = Transitions(self.store, self.bus, me)
+        self.kinds = self._kinds()
+        self.dispatcher = Dispatcher(
+            self.transitions, self.store, self.bus, self.worker, settings.keep_alive_s
+        )
+        self.runner = Runner(self.transitions, self.bus, self.kinds)
+        self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.activity = Activity(settings.idle_timeout_s, self._in_use, self._idle)
         self.start_lock = processes.FileLock(self.paths.start_lock)
         self.app = self._application()
@@ -59,7 +70,10 @@ class Orchestrator:
     def start(self) -> Runtime:
         """Start worker, queue and idle watch, and write the runtime file."""
         self.worker.start()
+        self.transitions.rescue()
         self.dispatcher.start()
+        self.runner.start()
+        self.upkeep.start()
         self.activity.start()
         me = processes.Identity.of(os.getpid())
         host, port = self.listener.getsockname()
@@ -94,13 +108,15 @@ class Orchestrator:
         # A kernel that attaches from here on waits until this process has let go of the store.
         self.start_lock.acquire(_START_LOCK_S)
         remove_runtime(self.paths.runtime_file, os.getpid())
+        self.upkeep.stop()
+        self.runner.stop()
         self.dispatcher.stop()
         self.worker.stop()
         self.store.close()
         self.start_lock.release()
 
     def health(self) -> Health:
-        queue = self.dispatcher.queue
+        queue = self.transitions.status
         status = self.worker.status
         return Health(
             process="orchestrator",
@@ -114,10 +130,17 @@ class Orchestrator:
             workers=[status],
         )
 
+    def _kinds(self) -> Kinds:
+        """What this process carries out itself."""
+        return {}
+
     def _application(self) -> FastAPI:
         app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
-        intake = Intake(self.store, self.paths.root, self.settings.min_free_mib)
-        app.include_router(jobs.routes(self.store, self.bus, intake, self.dispatcher))
+        intake = Intake(
+            self.store, self.transitions, self.kinds, self.paths.root, self.settings.min_free_mib
+        )
+        app.include_router(jobs.routes(self.store, intake, self.transitions))
+        app.include_router(queue.routes(self.transitions))
         app.include_router(images.routes(self.store))
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(events.routes(self.bus))
@@ -132,8 +155,10 @@ class Orchestrator:
         self.bus.publish("worker", status.model_dump(mode="json"))
 
     def _in_use(self) -> bool:
-        queue = self.dispatcher.queue
-        return bool(self.bus.clients or queue.queued or queue.running)
+        queue = self.transitions.status
+        # What waits in a paused queue waits as well without us.
+        goes_on = queue.running or (queue.queued and not queue.paused)
+        return bool(self.bus.clients or goes_on)
 
     def _idle(self) -> bool:
         """Stop, unless a kernel is about to attach: it holds the start lock while it does."""

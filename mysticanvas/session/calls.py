@@ -6,12 +6,13 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
+from pydantic import JsonValue
 
 from mysticanvas.contracts.ids import new_id, short
-from mysticanvas.contracts.jobs import GenerateRequest, JobRecord, ReproduceRequest
+from mysticanvas.contracts.jobs import GenerateRequest, HostRequest, JobRecord, ReproduceRequest
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, Stopped
 from mysticanvas.processes import Identity
 from mysticanvas.session import original, progress
@@ -27,27 +28,22 @@ if TYPE_CHECKING:
     from mysticanvas.session.tracker import JobTracker
 
 T = TypeVar("T")
+Request = GenerateRequest | ReproduceRequest | HostRequest
 Finish = Callable[[JobRecord], T]
 """Makes the result of a job out of its record, once it succeeded."""
 
 
-def submit(
-    connection: Connection, request: GenerateRequest | ReproduceRequest, finish: Finish[T]
-) -> Job[T]:
+def submit(connection: Connection, request: Request, finish: Finish[T]) -> Job[T]:
     """Queue a job."""
     return Job(connection, _queue(connection, request, new_id()), finish)
 
 
-def _queue(
-    connection: Connection, request: GenerateRequest | ReproduceRequest, key: str
-) -> JobTracker:
+def _queue(connection: Connection, request: Request, key: str) -> JobTracker:
     """Queue a job; with the same key again, it is the same job."""
     return connection.follow(connection.call(lambda api: api.submit(request, key)))
 
 
-def run(
-    connection: Connection, request: GenerateRequest | ReproduceRequest, finish: Finish[T]
-) -> T:
+def run(connection: Connection, request: Request, finish: Finish[T]) -> T:
     """Queue a job and wait for its result, with a progress line.
 
     Raises:
@@ -112,11 +108,21 @@ def several(connection: Connection) -> Finish[Images]:
     )
 
 
-def one_or_several(connection: Connection) -> Finish[Image | Images]:
-    """The result of a job of which we do not know how it was asked for."""
-    return lambda record: (
-        one(connection)(record) if len(record.images) == 1 else several(connection)(record)
-    )
+def whatever(connection: Connection) -> Finish[Any]:
+    """The result of a job of which we do not know how it was asked for: an image if it made one,
+    else a list; a dict if its kind makes no pictures."""
+
+    def finish(record: JobRecord) -> Image | Images | dict[str, JsonValue]:
+        if record.result is not None:
+            return record.result
+        return one(connection)(record) if len(record.images) == 1 else several(connection)(record)
+
+    return finish
+
+
+def held(connection: Connection, record: JobRecord) -> Job[Any]:
+    """A handle for a job that is known by its record alone."""
+    return Job(connection, connection.follow(record), whatever(connection))
 
 
 def shutdown(connection: Connection, force: bool) -> None:

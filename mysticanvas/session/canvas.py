@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mysticanvas.session import arguments
 from mysticanvas.session.connection import Connection
@@ -12,8 +12,9 @@ from mysticanvas.session.generating import Generating
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.health import Health, WorkerStatus
-    from mysticanvas.session.image import Image, Images
+    from mysticanvas.session.image import Image
     from mysticanvas.session.job import Job
+    from mysticanvas.session.jobs import Jobs
     from mysticanvas.session.page import Page
     from mysticanvas.session.tags import Tags
 
@@ -117,21 +118,22 @@ class Canvas(Generating):
         part = arguments.identifier("image", id)
         return Image(self._connection.call(lambda api: api.image(part)), self._connection)
 
-    def job(self, id: str) -> Job[Image | Images]:
+    def job(self, id: str) -> Job[Any]:
         """A job by its id, or by 4 or more characters of its end; also one of another kernel.
 
-        Its result is an image if it made one, else a list.
+        Its result is an image if it made one, else a list; a dict if it makes no pictures.
 
         Raises:
             NotFound: there is none, or more than one.
         """
-        from mysticanvas.session import calls
-        from mysticanvas.session.job import Job
+        return self.jobs[id]
 
-        part = arguments.identifier("job", id)
-        record = self._connection.call(lambda api: api.job(part))
-        tracker = self._connection.follow(record)
-        return Job(self._connection, tracker, calls.one_or_several(self._connection))
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs of the project, newest first; the way to pause the queue, too."""
+        from mysticanvas.session.jobs import Jobs
+
+        return Jobs(self._connection, self._project)
 
     @property
     def tags(self) -> Tags:

@@ -57,6 +57,9 @@ class Following:
             self._refresh(lambda _job: True)
         elif event.type == "job":
             self._take_record(event)
+        elif event.type == "queue":
+            # Paused or resumed, which is in the record of every job that waits.
+            self._refresh(lambda job: job.record.status == "queued")
         elif event.type in ("progress", "preview"):
             with self._lock:
                 tracker = self._trackers.get(str(event.data.get("job_id")))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
+PAUSED = "The queue is paused: canvas.jobs.resume() has it go on."
+
 
 class Job(Generic[T_co]):
     """Work that was asked for; its attributes are always up to date.
@@ -44,7 +46,7 @@ class Job(Generic[T_co]):
 
     @property
     def kind(self) -> str:
-        """`generate` or `reproduce`."""
+        """What it does: `generate`, `reproduce`, `export`, `backup`, …"""
         return self._tracker.record.kind
 
     @property
@@ -74,6 +76,17 @@ class Job(Generic[T_co]):
         return self._fetch().position
 
     @property
+    def eta_s(self) -> float | None:
+        """Seconds until it is likely to be done; None where that cannot be told."""
+        record = self._live()
+        return None if record.status.final else self._fetch().eta_s
+
+    @property
+    def failures(self) -> list[str]:
+        """Why each attempt that counts against it ended."""
+        return list(self._live().failures)
+
+    @property
     def error(self) -> MystiCanvasError | None:
         """Why it failed; None if it did not."""
         record = self._live()
@@ -82,7 +95,8 @@ class Job(Generic[T_co]):
     @property
     def notices(self) -> list[str]:
         """What the user should know, a sentence each."""
-        return list(self._live().notices)
+        record = self._live()
+        return [*record.notices, *([PAUSED] if record.paused else [])]
 
     @property
     def created_at(self) -> datetime:

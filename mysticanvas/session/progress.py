@@ -155,6 +155,8 @@ def summary(record: JobRecord, seconds: float) -> str:
 def headline(snapshot: Snapshot) -> str:
     """What a job is doing, such as `drawing 12/20`."""
     record, progress = snapshot.record, snapshot.progress
+    if record.status is JobStatus.QUEUED and record.paused:
+        return "waiting: the queue is paused, canvas.jobs.resume() has it go on"
     if record.status is JobStatus.QUEUED:
         return f"waiting, {record.position} before it" if record.position else "waiting"
     stage = _STAGES.get(progress.stage, progress.stage)

@@ -1,7 +1,7 @@
 """The store: everything that lasts, in one DuckDB file. Nothing else opens that file."""
 
 from mysticanvas.store.images import NewImage
-from mysticanvas.store.jobs import StoredJob
+from mysticanvas.store.job_rows import StoredJob
 from mysticanvas.store.store import Store
 
 __all__ = ["NewImage", "Store", "StoredJob"]

@@ -3,31 +3,37 @@
 `attempts` is a fencing token: whoever ends or requeues a run names the attempt that it speaks for,
 and is refused when the job has gone on without it. So a job reaches exactly one final state, and
 its pictures are recorded exactly once.
+
+Jobs that wait or run are known in memory too, so that the way of a job through the table is four
+narrow statements. The table decides: memory follows what was committed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 
+from pydantic import JsonValue
+
+from mysticanvas.contracts.base import canonical_json
 from mysticanvas.contracts.images import ImageRecord
-from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.contracts.jobs import WORKER_KINDS, JobPage, JobRecord, JobStatus
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.refusal import refused
 from mysticanvas.contracts.worker import GenerateTask
-from mysticanvas.store import images, parts, queries, times
-from mysticanvas.store.connection import Database, Row, Transaction
+from mysticanvas.store import cursors, images, job_rows, parts, queries, times
+from mysticanvas.store.connection import Database, Row
+from mysticanvas.store.job_rows import StoredJob
+from mysticanvas.store.waiting import Entry, Waiting
 
+MAX_PAGE = 1000
 _SQL = queries.load("jobs")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredJob:
-    """A job, and what a worker is told to do for it; the record has pictures once it succeeded."""
-
-    record: JobRecord
-    task: GenerateTask | None
+_TOP = 2**63 - 1
+_KNOWN = 256
+"""Waiting jobs that are kept in memory as a whole; of others, their place."""
 
 
 class Jobs:
@@ -40,6 +46,13 @@ class Jobs:
     def __init__(self, database: Database, images: images.Images) -> None:
         self._database = database
         self._images = images
+        # Never held while the database works.
+        self._lock = threading.Lock()
+        self._known: dict[str, StoredJob] = {}
+        self._waiting = Waiting()
+        for row in database.read(_SQL["waiting"]):
+            self._waiting.put(Entry(**row))
+        self._last_seq: int = database.read(_SQL["last_seq"])[0]["seq"]
 
     def add(
         self,
@@ -48,6 +61,7 @@ class Jobs:
         task: GenerateTask | None,
         idempotency_key: str | None = None,
         result_of: str | None = None,
+        params: dict[str, JsonValue] | None = None,
     ) -> tuple[StoredJob, bool]:
         """Store a new job.
 
@@ -57,15 +71,28 @@ class Jobs:
             task: what a worker is to do.
             idempotency_key: a job with this key is returned instead, if there is one.
             result_of: the job whose pictures are the result.
+            params: of a job that no worker runs: what is to be done.
 
         Returns:
             The job, and whether it is new.
         """
-        row = _new_row(record, request_json, task, idempotency_key, result_of)
         with self._database.write() as transaction:
-            known = transaction.run(_SQL["by_key"], key=idempotency_key)
-            added = [] if known else transaction.run(_SQL["insert"], **row)
-        return self._stored(known or added)[0], not known
+            known = (
+                transaction.run(_SQL["id_by_key"], key=idempotency_key) if idempotency_key else []
+            )
+            if not known:
+                # Alone here, since there is one writer. A transaction that fails leaves a gap.
+                self._last_seq += 1
+                job = StoredJob(record, task, params or {}, seq=self._last_seq)
+                row = job_rows.to_row(job, request_json, idempotency_key, result_of)
+                transaction.run(_SQL["insert"], **row)
+        if known:
+            return self.get(known[0]["id"]), False
+        if result_of is not None:
+            return self.get(record.id), True
+        if record.status is JobStatus.QUEUED:
+            self._queued(job)
+        return job, True
 
     def get(self, job_id: str) -> StoredJob:
         """The job with that id.
@@ -74,10 +101,10 @@ class Jobs:
             NotFound: there is none.
         """
         full = parts.full_id(job_id)
-        found = self._stored(self._database.read(_SQL["by_id"], id=full)) if full else []
+        found = self._database.read(_SQL["by_id"], id=full) if full else []
         if not found:
             raise parts.not_found("job", job_id)
-        return found[0]
+        return job_rows.to_job(found[0], self._made(found)[0])
 
     def find(self, part: str) -> StoredJob:
         """The job with that id, or with that head or tail (4 characters or more) of an id.
@@ -91,30 +118,103 @@ class Jobs:
         found = self._database.read(_SQL["by_part"], part=parts.searchable("job", part))
         return self.get(parts.only("job", part, [row["id"] for row in found]))
 
-    def list(
-        self, limit: int = 50, status: JobStatus | None = None, project: str | None = None
-    ) -> Sequence[StoredJob]:
-        """The newest jobs first, at most `limit` of them."""
-        return self._stored(
-            self._database.read(_SQL["newest"], limit=limit, status=status, project=project)
+    def page(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        status: JobStatus | None = None,
+        kind: str | None = None,
+        project: str | None = None,
+        internal: bool = False,
+    ) -> JobPage:
+        """A page of jobs, newest first. Those queued meanwhile do not shift what follows.
+
+        Args:
+            limit: 1 to 1000 jobs.
+            cursor: `next_cursor` of the page before, of the same filters.
+            status, kind, project: only jobs that have it.
+            internal: whether those that the orchestrator gave itself are there too.
+
+        Raises:
+            InvalidRequest: an argument is not allowed.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise refused("limit", limit, f"1 to {MAX_PAGE}")
+        filters = {"status": status and status.value, "kind": kind, "project": project}
+        bound = {**filters, "internal": "all" if internal else None}
+        before = _TOP if cursor is None else cursors.decode(cursor, bound)
+        where = {**filters, "internal": internal}
+        total = self._database.read(_SQL["total"], **where)[0]["total"]
+        rows = self._database.read(_SQL["page"], before=before, limit=limit + 1, **where)
+        shown = rows[:limit]
+        more = len(rows) > limit
+        return JobPage(
+            items=[
+                job_rows.to_record(row, made)
+                for row, made in zip(shown, self._made(shown), strict=True)
+            ],
+            next_cursor=cursors.encode(shown[-1]["seq"], bound) if more else None,
+            total=total,
         )
 
-    def claim(self) -> StoredJob | None:
-        """Take the next job whose time has come: it runs from now on, as a new attempt."""
-        claimed = self._change("claim", now=times.now())
-        return claimed[0] if claimed else None
+    def claim(
+        self, kinds: Collection[str] | None = None, runner: str | None = None
+    ) -> StoredJob | None:
+        """Take the next job whose time has come: it runs from now on, as a new attempt.
 
-    def requeue(self, job_id: str, attempt: int, delay_s: float = 0) -> bool:
+        Args:
+            kinds: only a job of one of these kinds.
+            runner: who runs it.
+        """
+        while True:
+            now = times.now()
+            with self._lock:
+                entry = self._waiting.next(kinds, now)
+                if entry is None:
+                    return None
+                self._waiting.remove(entry.id)
+            try:
+                with self._database.write() as transaction:
+                    claimed = transaction.change(_SQL["claim"], id=entry.id, runner=runner, now=now)
+                if claimed:
+                    return self._running(entry.id, runner, now)
+            except BaseException:
+                with self._lock:
+                    self._waiting.put(entry)
+                raise
+
+    def heartbeat(self, job_id: str) -> None:
+        """Note that a job that runs is being worked on."""
+        with self._database.write() as transaction:
+            transaction.change(_SQL["heartbeat"], id=job_id, now=times.now())
+
+    def requeue(
+        self, job_id: str, attempt: int, delay_s: float = 0, failures: Sequence[str] = ()
+    ) -> bool:
         """Put a running job back in its place, not to be claimed for `delay_s` seconds.
+
+        Args:
+            failures: why attempts ended that count against the job, those before included.
 
         Returns:
             Whether it was done; not so if this attempt does not run any more.
         """
         not_before = times.now() + timedelta(seconds=delay_s) if delay_s > 0 else None
         with self._database.write() as transaction:
-            return bool(
-                transaction.run(_SQL["requeue"], id=job_id, attempt=attempt, not_before=not_before)
+            done = transaction.change(
+                _SQL["requeue"],
+                id=job_id,
+                attempt=attempt,
+                not_before=not_before,
+                failures=json.dumps(list(failures)),
             )
+        if done:
+            job = self._forget(job_id)
+            record = job.record.model_copy(
+                update={"status": JobStatus.QUEUED, "failures": list(failures)}
+            )
+            self._queued(dataclasses.replace(job, record=record, runner=None), not_before)
+        return bool(done)
 
     def finish(
         self,
@@ -122,16 +222,26 @@ class Jobs:
         attempt: int,
         status: JobStatus,
         error: Problem | None = None,
-        matched: bool | None = None,
+        failures: Sequence[str] = (),
     ) -> JobRecord | None:
-        """End a running job without pictures.
+        """End a running job without a result.
 
         Returns:
             The job, or None if this attempt does not run any more.
         """
+        now = times.now()
         with self._database.write() as transaction:
-            ended = _finish(transaction, job_id, attempt, status, error, matched)
-        return self._stored(ended)[0].record if ended else None
+            ended = transaction.change(
+                _SQL["finish"],
+                id=job_id,
+                attempt=attempt,
+                status=status,
+                error=job_rows.problem_json(error),
+                failures=json.dumps(list(failures)),
+                now=now,
+            )
+        update = {"status": status, "error": error, "failures": list(failures)}
+        return self._ended(job_id, now, update) if ended else None
 
     def succeed(
         self,
@@ -139,37 +249,76 @@ class Jobs:
         attempt: int,
         made: Sequence[images.NewImage],
         matched: bool | None = None,
+        result: dict[str, JsonValue] | None = None,
     ) -> JobRecord | None:
-        """Record a running job's pictures and its success, together or not at all.
+        """Record a running job's result and its success, together or not at all.
+
+        Args:
+            made: its pictures.
+            matched: of a `reproduce` job, whether the pixels were the same.
+            result: what came of a job that makes no pictures.
 
         Returns:
-            The job with its pictures, or None if this attempt does not run any more.
+            The job with its result, or None if this attempt does not run any more.
         """
+        now = times.now()
         with self._database.write() as transaction:
-            ended = _finish(transaction, job_id, attempt, JobStatus.SUCCEEDED, None, matched)
+            ended = transaction.change(
+                _SQL["succeed"],
+                id=job_id,
+                attempt=attempt,
+                matched=matched,
+                result=None if result is None else canonical_json(result),
+                now=now,
+            )
             recorded = images.insert(transaction, made) if ended else []
-        if not ended:
-            return None
-        return _stored(ended[0], recorded).record
+        update = {
+            "status": JobStatus.SUCCEEDED,
+            "matched": matched,
+            "images": recorded,
+            "result": result,
+        }
+        return self._ended(job_id, now, update) if ended else None
 
-    def cancel_queued(self, job_id: str) -> JobRecord | None:
+    def cancel_queued(self, job_id: str, error: Problem | None = None) -> JobRecord | None:
         """Cancel a job that waits; None if it does not."""
-        cancelled = self._change("cancel_queued", id=parts.full_id(job_id), now=times.now())
-        return cancelled[0].record if cancelled else None
+        full, now = parts.full_id(job_id), times.now()
+        if full is None:
+            return None
+        with self._database.write() as transaction:
+            cancelled = transaction.change(
+                _SQL["cancel_queued"], id=full, error=job_rows.problem_json(error), now=now
+            )
+        if not cancelled:
+            return None
+        with self._lock:
+            self._waiting.remove(full)
+        return self._ended(full, now, {"status": JobStatus.CANCELLED, "error": error})
 
     def interrupted(self) -> Sequence[StoredJob]:
         """Jobs that run, oldest first: at the start, what an earlier orchestrator left behind."""
-        return self._stored(self._database.read(_SQL["running"]))
+        return [job_rows.to_job(row, []) for row in self._database.read(_SQL["running"])]
+
+    def waiting(self) -> int:
+        """How many jobs wait; from memory."""
+        return len(self._waiting)
+
+    def next_up(self, kinds: Collection[str] | None = None) -> Entry | None:
+        """The job of these kinds that `claim` would take now; from memory."""
+        with self._lock:
+            return self._waiting.next(kinds, times.now())
 
     def position(self, job_id: str) -> int | None:
-        """How many waiting jobs come before this one; None if it does not wait."""
-        found = self._database.read(_SQL["position"], id=parts.full_id(job_id))
-        return found[0]["position"] if found else None
+        """How many waiting jobs come before this one on what runs it; None if it does not wait."""
+        with self._lock:
+            return self._waiting.ahead(job_id)
 
-    def next_due_s(self) -> float | None:
-        """Seconds until a job can be claimed, 0 if one can be now; None if no job waits."""
+    def next_due_s(self, kinds: Collection[str] | None = None) -> float | None:
+        """Seconds until a job of these kinds can be claimed, 0 if one can be now; None if none
+        waits. From memory."""
         now = times.now()
-        due = self._database.read(_SQL["next_due"], now=now)[0]["due"]
+        with self._lock:
+            due = self._waiting.next_due(kinds, now)
         return None if due is None else max(0.0, (due - now).total_seconds())
 
     def counts(self) -> dict[JobStatus, int]:
@@ -177,92 +326,59 @@ class Jobs:
         found = {row["status"]: row["jobs"] for row in self._database.read(_SQL["counts"])}
         return {status: found.get(status, 0) for status in JobStatus}
 
-    def _change(self, query: str, **parameters: object) -> Sequence[StoredJob]:
+    def prune(self, ended_before: datetime, limit: int) -> int:
+        """Delete internal jobs that ended before then, the oldest first; how many.
+
+        Jobs of users stay, and so do those that made pictures or whose result another job has.
+
+        Args:
+            limit: at most so many at once, so that nobody waits long for the writer.
+        """
+        before = times.to_db(ended_before)
         with self._database.write() as transaction:
-            changed = transaction.run(_SQL[query], **parameters)
-        return self._stored(changed)
+            return transaction.change(_SQL["prune"], before=before, limit=limit)
 
-    def _stored(self, rows: Sequence[Row]) -> Sequence[StoredJob]:
-        sources = {row["id"]: str(row["result_of"] or row["id"]) for row in rows}
-        succeeded = [sources[row["id"]] for row in rows if row["status"] == JobStatus.SUCCEEDED]
-        made = self._images.of_jobs(succeeded)
-        return [_stored(row, made.get(sources[row["id"]], [])) for row in rows]
+    def _queued(self, job: StoredJob, not_before: datetime | None = None) -> None:
+        record = job.record
+        background = record.priority != "interactive"
+        with self._lock:
+            if len(self._known) < _KNOWN:
+                self._known[record.id] = job
+            self._waiting.put(Entry(background, job.seq, record.id, record.kind, not_before))
 
-
-def _finish(
-    transaction: Transaction,
-    job_id: str,
-    attempt: int,
-    status: JobStatus,
-    error: Problem | None,
-    matched: bool | None,
-) -> list[Row]:
-    return transaction.run(
-        _SQL["finish"],
-        id=job_id,
-        attempt=attempt,
-        status=status,
-        error=None if error is None else error.model_dump_json(),
-        matched=matched,
-        now=times.now(),
-    )
-
-
-def _new_row(
-    record: JobRecord,
-    request_json: str,
-    task: GenerateTask | None,
-    idempotency_key: str | None,
-    result_of: str | None,
-) -> Row:
-    ended = (record.started_at, record.finished_at)
-    started_at, finished_at = (moment and times.to_db(moment) for moment in ended)
-    return {
-        **record.model_dump(
-            include={
-                "id",
-                "kind",
-                "project",
-                "priority",
-                "request_hash",
-                "request_id",
-                "attempts",
-                "matched",
-                "reused",
+    def _running(self, job_id: str, runner: str | None, now: datetime) -> StoredJob:
+        job = self._known.get(job_id)
+        if job is None:
+            job = self.get(job_id)
+        else:
+            started = {
+                "status": JobStatus.RUNNING,
+                "attempts": job.record.attempts + 1,
+                "started_at": times.from_db(now),
             }
-        ),
-        "status": record.status.value,
-        "request": request_json,
-        "task": None if task is None else task.model_dump_json(),
-        "idempotency_key": idempotency_key,
-        "notices": json.dumps(record.notices),
-        "error": None if record.error is None else record.error.model_dump_json(),
-        "result_of": result_of,
-        "created_at": times.to_db(record.created_at),
-        "started_at": started_at,
-        "finished_at": finished_at,
-    }
+            record = job.record.model_copy(update=started)
+            job = dataclasses.replace(job, record=record, runner=runner)
+        with self._lock:
+            self._known[job_id] = job
+        return job
 
+    def _ended(self, job_id: str, now: datetime, update: Mapping[str, object]) -> JobRecord:
+        ended = {**update, "finished_at": times.from_db(now)}
+        return self._forget(job_id).record.model_copy(update=ended)
 
-def _stored(row: Row, made: list[ImageRecord]) -> StoredJob:
-    started_at, finished_at = row["started_at"], row["finished_at"]
-    record = JobRecord(
-        id=str(row["id"]),
-        kind=row["kind"],
-        status=row["status"],
-        project=row["project"],
-        priority=row["priority"],
-        request_hash=row["request_hash"],
-        attempts=row["attempts"],
-        request_id=row["request_id"],
-        created_at=times.from_db(row["created_at"]),
-        started_at=started_at and times.from_db(started_at),
-        finished_at=finished_at and times.from_db(finished_at),
-        error=row["error"] and Problem.model_validate_json(row["error"]),
-        notices=json.loads(row["notices"]),
-        images=made,
-        matched=row["matched"],
-        reused=row["reused"],
-    )
-    task = row["task"]
-    return StoredJob(record, None if task is None else GenerateTask.model_validate_json(task))
+    def _forget(self, job_id: str) -> StoredJob:
+        """A job that leaves memory: as it was known there, or as the table has it."""
+        with self._lock:
+            job = self._known.pop(job_id, None)
+        return job or self.get(job_id)
+
+    def _made(self, rows: Sequence[Row]) -> list[list[ImageRecord]]:
+        """The pictures of each job."""
+        sources = [str(row["result_of"] or row["id"]) for row in rows]
+        succeeded = [
+            source
+            for row, source in zip(rows, sources, strict=True)
+            if row["status"] == JobStatus.SUCCEEDED and row["kind"] in WORKER_KINDS
+        ]
+        made = self._images.of_jobs(succeeded)
+        return [made.get(source, []) for source in sources]

@@ -37,7 +37,8 @@ CREATE TABLE jobs (
     result          JSON,
     runner          VARCHAR,
     heartbeat_at    TIMESTAMP,
-    after_crash     VARCHAR
+    after_crash     VARCHAR,
+    failures        JSON
 );
 
 CREATE TABLE images (

@@ -11,6 +11,7 @@ from mysticanvas.errors import StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import opener, queries
 from mysticanvas.store.connection import Database
+from mysticanvas.store.facts import Facts
 from mysticanvas.store.high_water import HighWater, Mark
 from mysticanvas.store.images import Images
 from mysticanvas.store.jobs import Jobs
@@ -23,7 +24,7 @@ _SQL = queries.load("opening")
 
 
 class Store:
-    """Jobs, images, tags, presets and model files of one home; for use from any thread.
+    """Jobs, images, tags, presets, facts and model files of one home; for use from any thread.
 
     `Store.open` is how to get one.
     """
@@ -38,6 +39,7 @@ class Store:
         self.images = Images(self.database)
         self.tags = Tags(self.database)
         self.jobs = Jobs(self.database, self.images)
+        self.facts = Facts(self.database)
         self.presets = Presets(self.database)
         self.model_files = ModelFiles(self.database)
 

@@ -112,19 +112,6 @@ def test_a_job_of_a_killed_worker_is_done_again_with_the_same_pixels(
     assert canvas.images().total == 3
 
 
-def test_a_job_that_kills_its_worker_twice_fails_and_the_next_one_works(
-    canvas: Canvas, tiny_sd: Path
-) -> None:
-    job = canvas.submit("x", **long_job(tiny_sd))
-    for attempt in (1, 2):
-        next(e for e in job.events() if e.type == "progress" and job.attempts == attempt)
-        os.kill(worker_pid(canvas), signal.SIGKILL)
-    with pytest.raises(errors.WorkerCrashed, match="tried twice"):
-        job.result(timeout=120)
-    assert job.status == "failed"
-    assert canvas.generate("next", preset=str(tiny_sd), num_inference_steps=2).width == 64
-
-
 def test_cancel_ends_a_running_job_and_frees_the_worker(canvas: Canvas, tiny_sd: Path) -> None:
     worker = worker_pid(canvas)
     job = canvas.submit("x", **long_job(tiny_sd))
@@ -139,15 +126,6 @@ def test_cancel_ends_a_running_job_and_frees_the_worker(canvas: Canvas, tiny_sd:
     assert canvas.generate("next", preset=str(tiny_sd), num_inference_steps=2).width == 64
     assert canvas.images().total == 1
     assert worker_pid(canvas) == worker
-
-
-def test_interactive_jobs_overtake_background_ones(canvas: Canvas, tiny_sd: Path) -> None:
-    first = canvas.submit("x", **long_job(tiny_sd))
-    later = canvas.submit("y", priority="background", preset=str(tiny_sd), num_inference_steps=2)
-    sooner = canvas.submit("z", preset=str(tiny_sd), num_inference_steps=2)
-    first.cancel()
-    assert later.result(timeout=120).created_at < sooner.result(timeout=120).created_at
-    assert later.started_at > sooner.started_at
 
 
 def test_nothing_is_left_after_shutdown(home: Path) -> None:

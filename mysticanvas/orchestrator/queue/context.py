@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
+
+from pydantic import JsonValue
 
 
 class JobContext(Protocol):
@@ -11,10 +14,19 @@ class JobContext(Protocol):
     @property
     def job_id(self) -> str: ...
 
+    @property
+    def project(self) -> str:
+        """The project that the job was asked for in."""
+
+    @property
+    def params(self) -> Mapping[str, JsonValue]:
+        """What the request gave, as the kind's own type allows it."""
+
     def check(self) -> None:
         """To be called every 100 ms or so, and between any two things that can be kept apart.
 
-        It waits while a job that somebody is waiting for needs the machine.
+        It waits while a job that somebody waits for needs the machine: at most 30 s, after which
+        it lets 1 s of work go by before it waits again.
 
         Raises:
             JobCancelled: the job is to end; what was done is kept.

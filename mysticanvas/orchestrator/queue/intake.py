@@ -7,11 +7,15 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
 from mysticanvas import logs
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import (
     GenerateRequest,
+    HostKind,
+    HostRequest,
     JobRecord,
     JobStatus,
     ReproduceRequest,
@@ -22,7 +26,10 @@ from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import NotFound, PresetError, StoreFull
 from mysticanvas.orchestrator import models
+from mysticanvas.orchestrator.queue import kinds
+from mysticanvas.orchestrator.queue.kinds import Kinds
 from mysticanvas.orchestrator.queue.resolve import resolve
+from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.store import Store
 
 _log = logs.get(__name__)
@@ -40,13 +47,19 @@ class Intake:
     """Turns requests into queued jobs.
 
     Args:
-        store: where they are queued.
+        store: what they are resolved with.
+        transitions: where they are queued.
+        table: what this process carries out itself.
         home: the folder whose disk must have room.
         min_free_mib: MiB of room that a job needs.
     """
 
-    def __init__(self, store: Store, home: Path, min_free_mib: int) -> None:
+    def __init__(
+        self, store: Store, transitions: Transitions, table: Kinds, home: Path, min_free_mib: int
+    ) -> None:
         self._store = store
+        self._transitions = transitions
+        self._kinds = table
         self._home = home
         self._min_free_mib = min_free_mib
 
@@ -71,7 +84,12 @@ class Intake:
                 return Accepted(_reused(found, params.priority), created=False)
         self._check_room()
         record = _queued("generate", request.project, params.priority, recipe, request_id)
-        record = record.model_copy(update={"notices": _notices(params.prompt, model, preset)})
+        record = record.model_copy(
+            update={
+                "notices": _notices(params.prompt, model, preset),
+                "after_crash": request.after_crash,
+            }
+        )
         task = _task(record, recipe, preset, model).model_copy(update={"tags": params.tags})
         return self._add(record, request.model_dump_json(), task, key)
 
@@ -100,10 +118,29 @@ class Intake:
         )
         return self._add(record, request.model_dump_json(), task, key)
 
+    def host(self, request: HostRequest, key: str, request_id: str) -> Accepted:
+        """Queue work of this process that a user asks for.
+
+        Raises:
+            InvalidRequest: nothing carries out that kind, or a parameter is not allowed.
+        """
+        params = kinds.checked(self._kinds, request.kind, request.params)
+        job, created = self._transitions.add(
+            _host_record(request, request_id), request.model_dump_json(), None, key, params
+        )
+        return Accepted(job, created)
+
+    def internal(self, kind: HostKind, params: dict[str, JsonValue] | None = None) -> None:
+        """Have work of this process done in the background, unless such work waits already."""
+        request = HostRequest(kind=kind, params=params or {})
+        checked = kinds.checked(self._kinds, kind, request.params)
+        record = _host_record(request, request_id="").model_copy(update={"internal": True})
+        self._transitions.add_unless_waiting(record, request.model_dump_json(), checked)
+
     def _add(self, record: JobRecord, request: str, task: GenerateTask, key: str) -> Accepted:
-        stored, created = self._store.jobs.add(record, request, task, key)
-        _log.info("job_queued" if created else "job_known", job_id=stored.record.id)
-        return Accepted(stored.record, created)
+        job, created = self._transitions.add(record, request, task, key)
+        _log.info("job_queued" if created else "job_known", job_id=job.id)
+        return Accepted(job, created)
 
     def _tag(self, images: list[ImageRecord], names: list[str]) -> None:
         """Give pictures that were there before what they were asked for with."""
@@ -164,6 +201,20 @@ def _queued(
             "request_id": request_id,
             "created_at": datetime.datetime.now(datetime.UTC),
         }
+    )
+
+
+def _host_record(request: HostRequest, request_id: str) -> JobRecord:
+    return JobRecord(
+        id=new_id(),
+        kind=request.kind,
+        status=JobStatus.QUEUED,
+        project=request.project,
+        priority=request.priority,
+        request_hash="",
+        request_id=request_id,
+        after_crash=request.after_crash,
+        created_at=datetime.datetime.now(datetime.UTC),
     )
 
 

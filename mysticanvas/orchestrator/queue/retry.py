@@ -1,12 +1,16 @@
-"""Whether a job that did not finish runs again: a pure decision."""
+"""Whether a job that did not finish runs again: pure decisions."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import NamedTuple
 
-MAX_ATTEMPTS = 2
-BACKOFF_S = 0.25
+MAX_FAILURES = 3
+"""Attempts that end badly before a job is taken to be the cause, and is parked as failed."""
+MAX_UNBEGUN = 5
+"""Attempts that never reached a worker before a job is told that there is none."""
+FIRST_S = 0.25
+LONGEST_S = 30.0
 
 
 class Failure(StrEnum):
@@ -14,12 +18,17 @@ class Failure(StrEnum):
 
     WORKER_LOST = "worker_lost"
     """The worker process ended while it had the job."""
+    WORKER_MISSING = "worker_missing"
+    """There was no worker to begin with, or it ended before it had the job."""
     ORCHESTRATOR_LOST = "orchestrator_lost"
     """The orchestrator ended while the job ran; found at the next start."""
     ORCHESTRATOR_STOPPED = "orchestrator_stopped"
     """The orchestrator was asked to stop."""
-    REFUSED = "refused"
-    """The worker said no: the same request would fail again."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may be the job's own doing."""
+        return self in (Failure.WORKER_LOST, Failure.ORCHESTRATOR_LOST)
 
 
 class Retry(NamedTuple):
@@ -28,14 +37,26 @@ class Retry(NamedTuple):
     delay_s: float
 
 
-def decide(failure: Failure, attempts: int) -> Retry | None:
-    """Whether a job with `attempts` attempts behind it is tried again; None means that it failed.
+def decide(failure: Failure, attempts: int, failures: int, jitter: float) -> Retry | None:
+    """Whether a job runs again; None means that it failed.
 
     A stop that somebody asked for says nothing about the job, so it always waits for the next
-    start. A crash may be the job's doing, so that is tried once more only.
+    start. What may be the job's doing is tried again until it has happened `MAX_FAILURES` times.
+
+    Args:
+        attempts: attempts behind it, this one included.
+        failures: those that count against it, this one included.
+        jitter: a random number from 0 to 1, so that several do not come back at one time.
     """
     if failure is Failure.ORCHESTRATOR_STOPPED:
         return Retry(0.0)
-    if failure is Failure.REFUSED or attempts >= MAX_ATTEMPTS:
-        return None
-    return Retry(BACKOFF_S if failure is Failure.WORKER_LOST else 0.0)
+    if failure.counts:
+        return Retry(delay_s(failures, jitter)) if failures < MAX_FAILURES else None
+    unbegun = attempts - failures
+    return Retry(delay_s(unbegun, jitter)) if unbegun < MAX_UNBEGUN else None
+
+
+def delay_s(failures: int, jitter: float) -> float:
+    """Seconds to wait after that many failures: doubling, up to half a minute, of which the later
+    half is left to chance."""
+    return float(min(LONGEST_S, FIRST_S * 2 ** (failures - 1))) * (0.5 + jitter / 2)

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.errors import WorkerCrashed
 from mysticanvas.orchestrator.supervisor import backoff
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 
@@ -88,6 +87,12 @@ class Worker:
                 assert self._client is not None
                 return self._client
         raise WorkerLost(f"the {self._launch.kind} worker does not start: {self._last_error}")
+
+    def ending(self, client: WorkerClient, timeout_s: float) -> str | None:
+        """How the process ended that this client talked to; None if it has not in time."""
+        with self._changed:
+            ended = self._changed.wait_for(lambda: self._client is not client, timeout_s)
+            return self._last_error if ended else None
 
     def busy(self, model: str | None) -> None:
         """Note that a job with this model runs on it."""
@@ -170,11 +175,14 @@ class Worker:
         processes.kill_group(spawned.process.pid, signal.SIGKILL)
         if spawned.process.stdin is not None:
             spawned.process.stdin.close()
+        reason = _how_it_ended(code)
         with self._changed:
             client, self._client, self._process = self._client, None, None
+            self._last_error = reason
+            self._changed.notify_all()
         if client is not None:
             client.close()
-        return _how_it_ended(code)
+        return reason
 
     def _kill(self, reason: str) -> None:
         with self._changed:
@@ -196,11 +204,3 @@ def _how_it_ended(code: int) -> str:
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
-
-
-def crash_error(kind: str, reason: str) -> WorkerCrashed:
-    """The error of a job whose worker was lost too often."""
-    return WorkerCrashed(
-        f"The {kind} worker crashed while it had the job ({reason}).",
-        hint="The job was tried twice. The logs folder of the home has the worker's last words.",
-    )

@@ -10,8 +10,10 @@ ALTER TABLE jobs ADD COLUMN runner VARCHAR;
 ALTER TABLE jobs ADD COLUMN heartbeat_at TIMESTAMP;
 -- What a crash of the orchestrator does to it: 'requeue' or 'cancel'.
 ALTER TABLE jobs ADD COLUMN after_crash VARCHAR;
+-- Why each attempt that counts against it ended, a JSON list of sentences.
+ALTER TABLE jobs ADD COLUMN failures JSON;
 
-UPDATE jobs SET internal = FALSE, after_crash = 'requeue';
+UPDATE jobs SET internal = FALSE, after_crash = 'requeue', failures = '[]';
 
 -- Small facts of the whole home, such as whether the queue is paused.
 CREATE TABLE facts (

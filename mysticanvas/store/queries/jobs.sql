@@ -1,76 +1,93 @@
 -- name: by_id
-SELECT * FROM jobs WHERE id = $id
+SELECT * EXCLUDE (request) FROM jobs WHERE id = $id
 
--- name: by_key
-SELECT * FROM jobs WHERE idempotency_key = $key
+-- name: id_by_key
+SELECT id::VARCHAR AS id FROM jobs WHERE idempotency_key = $key
 
 -- name: by_part
 SELECT id::VARCHAR AS id FROM jobs
 WHERE starts_with(id::VARCHAR, $part) OR ends_with(id::VARCHAR, $part)
 LIMIT 2
 
--- name: newest
-SELECT * FROM jobs
-WHERE ($status::VARCHAR IS NULL OR status = $status)
+-- name: page
+SELECT * EXCLUDE (request, task) FROM jobs
+WHERE seq < $before
+  AND ($status::VARCHAR IS NULL OR status = $status)
+  AND ($kind::VARCHAR IS NULL OR kind = $kind)
   AND ($project::VARCHAR IS NULL OR project = $project)
+  AND ($internal OR internal IS NOT TRUE)
 ORDER BY seq DESC
 LIMIT $limit
 
+-- name: total
+SELECT count(*) AS total FROM jobs
+WHERE ($status::VARCHAR IS NULL OR status = $status)
+  AND ($kind::VARCHAR IS NULL OR kind = $kind)
+  AND ($project::VARCHAR IS NULL OR project = $project)
+  AND ($internal OR internal IS NOT TRUE)
+
 -- name: running
-SELECT * FROM jobs WHERE status = 'running' ORDER BY seq
+SELECT * EXCLUDE (request) FROM jobs WHERE status = 'running' ORDER BY seq
+
+-- name: waiting
+SELECT id::VARCHAR AS id, seq, kind, priority <> 'interactive' AS background, not_before
+FROM jobs WHERE status = 'queued'
+
+-- name: last_seq
+SELECT coalesce(max(seq), 0) AS seq FROM jobs
 
 -- name: insert
 INSERT INTO jobs (
     id, seq, kind, status, project, priority, request, task, request_hash, request_id,
     idempotency_key, attempts, notices, error, matched, reused, result_of,
-    created_at, started_at, finished_at
+    created_at, started_at, finished_at, internal, after_crash, failures
 )
-SELECT
-    $id, (SELECT coalesce(max(seq), 0) + 1 FROM jobs), $kind, $status, $project, $priority,
-    $request, $task, $request_hash, $request_id, $idempotency_key, $attempts, $notices, $error,
-    $matched, $reused, $result_of, $created_at, $started_at, $finished_at
-RETURNING *
+VALUES (
+    $id, $seq, $kind, $status, $project, $priority, $request, $task, $request_hash, $request_id,
+    $idempotency_key, $attempts, $notices, $error, $matched, $reused, $result_of,
+    $created_at, $started_at, $finished_at, $internal, $after_crash, $failures
+)
 
 -- name: claim
--- Interactive jobs come first, then the older one.
 UPDATE jobs
-SET status = 'running', attempts = attempts + 1, started_at = $now, not_before = NULL
-WHERE id = (
-    SELECT id FROM jobs
-    WHERE status = 'queued' AND (not_before IS NULL OR not_before <= $now)
-    ORDER BY priority <> 'interactive', seq
-    LIMIT 1
-)
-RETURNING *
+SET status = 'running', attempts = attempts + 1, started_at = $now, not_before = NULL,
+    runner = $runner, heartbeat_at = $now
+WHERE id = $id AND status = 'queued'
+
+-- name: heartbeat
+UPDATE jobs SET heartbeat_at = $now WHERE id = $id AND status = 'running'
 
 -- name: requeue
 UPDATE jobs
-SET status = 'queued', not_before = $not_before
+SET status = 'queued', not_before = $not_before, failures = $failures, runner = NULL
 WHERE id = $id AND attempts = $attempt AND status = 'running'
-RETURNING id
 
 -- name: finish
 UPDATE jobs
-SET status = $status, error = $error, matched = $matched, finished_at = $now
+SET status = $status, error = $error, failures = $failures, finished_at = $now
 WHERE id = $id AND attempts = $attempt AND status = 'running'
-RETURNING *
+
+-- name: succeed
+UPDATE jobs
+SET status = 'succeeded', matched = $matched, result = $result, finished_at = $now
+WHERE id = $id AND attempts = $attempt AND status = 'running'
 
 -- name: cancel_queued
 UPDATE jobs
-SET status = 'cancelled', not_before = NULL, finished_at = $now
+SET status = 'cancelled', error = $error, not_before = NULL, finished_at = $now
 WHERE id = $id AND status = 'queued'
-RETURNING *
-
--- name: position
-SELECT count(*) FILTER (
-    (other.priority <> 'interactive', other.seq) < (job.priority <> 'interactive', job.seq)
-) AS position
-FROM jobs AS job, jobs AS other
-WHERE job.id = $id AND job.status = 'queued' AND other.status = 'queued'
-GROUP BY job.id
-
--- name: next_due
-SELECT min(coalesce(not_before, $now)) AS due FROM jobs WHERE status = 'queued'
 
 -- name: counts
 SELECT status, count(*) AS jobs FROM jobs GROUP BY status
+
+-- name: prune
+-- The last row stays, since the high-water mark holds its seq.
+DELETE FROM jobs
+WHERE id IN (
+    SELECT id FROM jobs AS old
+    WHERE internal AND finished_at < $before AND seq < (SELECT max(seq) FROM jobs)
+      AND NOT EXISTS (FROM images WHERE images.job_id = old.id)
+      AND NOT EXISTS (FROM jobs AS later WHERE later.result_of = old.id)
+    ORDER BY seq
+    LIMIT $limit
+)

@@ -1,19 +1,48 @@
+"""Whether a job runs again."""
+
+import random
+
 import pytest
 
-from mysticanvas.orchestrator.queue.retry import MAX_ATTEMPTS, Failure, decide
+from mysticanvas.orchestrator.queue.retry import (
+    FIRST_S,
+    LONGEST_S,
+    MAX_FAILURES,
+    MAX_UNBEGUN,
+    Failure,
+    decide,
+    delay_s,
+)
 
 
 @pytest.mark.parametrize("failure", [Failure.WORKER_LOST, Failure.ORCHESTRATOR_LOST])
-def test_a_crash_is_tried_once_more(failure: Failure) -> None:
-    assert decide(failure, 1) is not None
-    assert decide(failure, MAX_ATTEMPTS) is None
+def test_a_crash_is_tried_again_until_it_has_happened_often_enough(failure: Failure) -> None:
+    for failures in range(1, MAX_FAILURES):
+        assert decide(failure, attempts=9, failures=failures, jitter=0.5) is not None
+    assert decide(failure, attempts=9, failures=MAX_FAILURES, jitter=0.5) is None
 
 
-def test_what_the_worker_refused_is_not_tried_again() -> None:
-    assert decide(Failure.REFUSED, 1) is None
+def test_a_worker_that_was_not_there_is_not_held_against_the_job() -> None:
+    """But nobody waits for ever for one that never comes."""
+    missing = Failure.WORKER_MISSING
+    assert not missing.counts
+    for attempts in range(1, MAX_UNBEGUN):
+        assert decide(missing, attempts, failures=0, jitter=0.5) is not None
+    assert decide(missing, MAX_UNBEGUN, failures=0, jitter=0.5) is None
+    assert decide(missing, MAX_UNBEGUN, failures=2, jitter=0.5) is not None
 
 
 def test_a_stop_never_costs_a_job() -> None:
-    again = decide(Failure.ORCHESTRATOR_STOPPED, 99)
+    again = decide(Failure.ORCHESTRATOR_STOPPED, attempts=99, failures=2, jitter=0.5)
     assert again is not None
     assert again.delay_s == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_delays_double_up_to_a_limit_and_half_of_each_is_left_to_chance(seed: int) -> None:
+    chance = random.Random(seed)
+    delays = [delay_s(failures, chance.random()) for failures in range(1, 20)]
+    for failures, delay in enumerate(delays, 1):
+        whole = min(LONGEST_S, FIRST_S * 2 ** (failures - 1))
+        assert whole / 2 <= delay <= whole
+    assert len(set(delays)) == len(delays)

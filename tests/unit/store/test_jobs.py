@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from mysticanvas.contracts import ids
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import InvalidRequest, NotFound, StoreError, WorkerCrashed
+from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 DUPLICATE = r"(?i)duplicate key"
@@ -64,7 +66,7 @@ def test_an_id_cannot_be_used_twice(store: Store, maker: Any) -> None:
     store.jobs.add(record, "{}", None)
     with pytest.raises(StoreError, match=DUPLICATE):
         store.jobs.add(record, "{}", None)
-    assert len(store.jobs.list()) == 1
+    assert store.jobs.page().total == 1
 
 
 def test_claims_follow_priority_then_order(store: Store, maker: Any) -> None:
@@ -128,7 +130,7 @@ def test_success_records_pictures_and_status_together(store: Store, maker: Any) 
     assert record.finished_at is not None
     assert [image.id for image in record.images] == [image.id for image in made]
     assert store.jobs.get(job).record == record
-    assert store.jobs.list() == [store.jobs.get(job)]
+    assert store.jobs.page().items == [record]
 
 
 def test_what_cannot_be_recorded_leaves_the_job_running(store: Store, maker: Any) -> None:
@@ -237,12 +239,12 @@ def test_a_list_is_newest_first_and_filtered(store: Store, maker: Any) -> None:
     new = maker.added(store, project="castle").record.id
 
     def listed(**filters: Any) -> list[str]:
-        return [job.record.id for job in store.jobs.list(**filters)]
+        return [job.id for job in store.jobs.page(**filters).items]
 
     assert listed(status=JobStatus.QUEUED) == [new, old]
     assert len(listed(project="castle")) == 2
     assert listed(limit=1) == [new]
-    assert len(store.jobs.list(status=JobStatus.SUCCEEDED)[0].record.images) == 1
+    assert len(store.jobs.page(status=JobStatus.SUCCEEDED).items[0].images) == 1
     assert store.jobs.counts() == {
         JobStatus.QUEUED: 2,
         JobStatus.RUNNING: 0,
@@ -280,3 +282,70 @@ def test_a_part_that_no_job_has_is_not_found(store: Store, maker: Any, part: str
     maker.added(store)
     with pytest.raises(NotFound, match="There is no job"):
         store.jobs.find(part)
+
+
+def test_old_internal_jobs_are_forgotten_a_few_at_a_time(store: Store, maker: Any) -> None:
+    """Those of users stay, those that made a picture, and the newest, whose seq is on record."""
+    users = maker.recorded(store).id
+
+    def internal(pictures: int = 0) -> str:
+        job = maker.added(store, internal=True).record.id
+        store.jobs.claim()
+        store.jobs.succeed(job, 1, maker.batch(job, pictures))
+        return job
+
+    made = internal(pictures=1)
+    old = [internal() for _ in range(3)]
+    waiting, newest = maker.added(store, internal=True).record.id, internal()
+    later = datetime.now(UTC) + timedelta(days=1)
+
+    assert store.jobs.prune(datetime.now(UTC) - timedelta(days=1), 10) == 0
+    assert [store.jobs.prune(later, 2) for _ in range(3)] == [2, 1, 0]
+
+    left = {job.id for job in store.jobs.page(internal=True).items}
+    assert left == {users, made, waiting, newest}
+    assert not left & set(old)
+
+
+def test_pages_of_jobs_do_not_shift(store: Store, maker: Any) -> None:
+    added = [maker.added(store).record.id for _ in range(5)]
+    first = store.jobs.page(2)
+    maker.added(store)
+    second = store.jobs.page(2, first.next_cursor)
+    third = store.jobs.page(2, second.next_cursor)
+    assert [job.id for page in (first, second, third) for job in page.items] == added[::-1]
+    assert third.next_cursor is None
+    with pytest.raises(InvalidRequest, match="another query"):
+        store.jobs.page(2, first.next_cursor, project="castle")
+
+
+def test_what_waits_and_runs_is_known_again_after_a_restart(paths: HomePaths, maker: Any) -> None:
+    with Store.open(paths) as store:
+        running, waiting = (maker.added(store).record.id for _ in range(2))
+        late = maker.added(store, priority="background").record.id
+        store.jobs.claim(runner="me")
+    with Store.open(paths) as store:
+        assert store.jobs.waiting() == 2
+        assert [(job.record.id, job.runner) for job in store.jobs.interrupted()] == [
+            (running, "me")
+        ]
+        assert store.jobs.requeue(running, 1, failures=["attempt 1: killed"])
+        claimed = [store.jobs.claim() for _ in range(4)]
+        assert [job and job.record.id for job in claimed] == [running, waiting, late, None]
+        assert claimed[0] is not None
+        assert claimed[0] == store.jobs.get(running)
+        assert claimed[0].record.failures == ["attempt 1: killed"]
+        assert maker.added(store).seq == 4
+
+
+def test_a_claim_that_fails_leaves_the_job_waiting(
+    store: Store, maker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = maker.added(store).record.id
+    with monkeypatch.context() as broken:
+        broken.setattr(store.database, "write", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.jobs.claim()
+    claimed = store.jobs.claim()
+    assert claimed is not None
+    assert claimed.record.id == job

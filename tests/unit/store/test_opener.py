@@ -102,7 +102,7 @@ def test_a_second_opener_is_refused_by_name(store: Store, paths: HomePaths) -> N
     with pytest.raises(StoreLocked, match=f"in use by process {os.getpid()}") as caught:
         Store.open(paths)
     assert "mysticanvas stop" in caught.value.hint
-    assert store.jobs.list() == []
+    assert store.jobs.page().items == []
 
 
 def test_a_second_process_is_refused_and_the_lock_dies_with_its_holder(

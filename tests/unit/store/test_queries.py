@@ -16,7 +16,7 @@ NOUNS = sorted(
 
 
 def test_there_is_a_file_for_every_noun() -> None:
-    assert NOUNS == ["images", "jobs", "model_files", "opening", "presets", "tags"]
+    assert NOUNS == ["facts", "images", "jobs", "model_files", "opening", "presets", "tags"]
 
 
 @pytest.mark.parametrize("noun", NOUNS)

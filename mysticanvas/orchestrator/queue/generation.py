@@ -1,0 +1,95 @@
+"""One run of a job on a worker: the messages of its stream, and what came of it."""
+
+from __future__ import annotations
+
+from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.worker import (
+    Failed,
+    Finished,
+    GenerateTask,
+    Made,
+    Previewed,
+    Progressed,
+)
+from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue.run import Run
+from mysticanvas.orchestrator.supervisor.client import GenerateStream, WorkerClient
+from mysticanvas.store import NewImage, StoredJob
+
+
+class Generation(Run):
+    """An attempt that a worker carries out."""
+
+    def __init__(self, job: StoredJob, bus: Bus) -> None:
+        super().__init__(job, bus)
+        assert job.task is not None
+        self.task: GenerateTask = job.task.model_copy(
+            update={"attempt": job.record.attempts, "previews": bus.previews_wanted}
+        )
+        self.made: list[Made] = []
+        self.finished: Finished | None = None
+        self.problem: Problem | None = None
+        self.client: WorkerClient | None = None
+        """The worker that it was given to, once there is one."""
+        self._stream: GenerateStream | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the worker had the job."""
+        return self._stream is not None
+
+    @property
+    def images(self) -> list[NewImage]:
+        """The pictures to record."""
+        return [_new_image(self.task, made) for made in self.made if made.file]
+
+    @property
+    def matched(self) -> bool | None:
+        """Of a reproduction, whether the pixels were the same."""
+        if self.task.only_index is None:
+            return None
+        return any(made.file is None for made in self.made)
+
+    def interrupt(self) -> None:
+        if self._stream is not None:
+            self._stream.hang_up()
+
+    def follow(self, stream: GenerateStream) -> None:
+        """Take the messages in, to the end of the stream."""
+        with self.lock:
+            self._stream = stream
+            if self.stopped:
+                stream.hang_up()
+        previews = self.task.previews
+        for message in stream:
+            if isinstance(message, Progressed):
+                self.advance(message.progress)
+                if self.client is not None and self.bus.previews_wanted != previews:
+                    previews = not previews
+                    self.client.previews(previews)
+            elif isinstance(message, Previewed):
+                self.tell("preview", message.model_dump(exclude={"type"}))
+            elif isinstance(message, Made):
+                self.made.append(message)
+            elif isinstance(message, Failed):
+                self.problem = message.problem
+            elif self.end():
+                self.finished = message
+
+
+def _new_image(task: GenerateTask, made: Made) -> NewImage:
+    assert made.file is not None
+    return NewImage(
+        id=made.image_id,
+        job_id=task.job_id,
+        batch_index=made.index,
+        project=task.project,
+        parent=task.parent,
+        source=task.source,
+        mode=made.mode,
+        recipe=made.recipe,
+        pixels_sha256=made.pixels_sha256,
+        file=made.file,
+        created_at=task.created_at,
+        tags=tuple(task.tags),
+    )

@@ -1,0 +1,286 @@
+"""Every change of a job's state, one at a time: stored first, then published.
+
+One lock orders them. A run is known from the very moment in which its job is claimed, and an
+attempt that goes back to the queue is looked at for a cancellation in the same breath, so a
+cancellation never falls between two states; and listeners hear of states in the order in which
+they were reached.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from pydantic import JsonValue
+
+from mysticanvas import logs
+from mysticanvas.contracts.health import QueueStatus
+from mysticanvas.contracts.jobs import WORKER_KINDS, JobRecord, JobStatus
+from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.worker import GenerateTask
+from mysticanvas.errors import JobCancelled, MystiCanvasError, WorkerCrashed
+from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue import eta, rescue, retry
+from mysticanvas.orchestrator.queue.eta import Pace
+from mysticanvas.orchestrator.queue.rescue import Rescue
+from mysticanvas.orchestrator.queue.retry import Failure
+from mysticanvas.orchestrator.queue.run import Run
+from mysticanvas.processes import Identity
+from mysticanvas.store import NewImage, Store, StoredJob
+
+_log = logs.get(__name__)
+_PAUSED = "queue.paused"
+_ORCHESTRATOR_LOST = "the orchestrator ended while it ran"
+R = TypeVar("R", bound=Run)
+
+
+class Transitions:
+    """The states of all jobs, from any thread.
+
+    Args:
+        store, bus: where states are kept, and where they are told.
+        me: the process that runs what is claimed here.
+    """
+
+    def __init__(self, store: Store, bus: Bus, me: Identity) -> None:
+        self._store = store
+        self._bus = bus
+        self._me = me
+        self._runner = rescue.to_text(me)
+        self._runs: dict[str, Run] = {}
+        self._paces = {True: Pace(), False: Pace()}
+        """By whether a worker carries the jobs out."""
+        self._paused = store.facts.get(_PAUSED) is True
+        self.changed = threading.Condition(threading.RLock())
+        """Notified after every change."""
+
+    @property
+    def status(self) -> QueueStatus:
+        """How many jobs wait and run; from memory, without waiting for a change under way."""
+        return QueueStatus(
+            queued=self._store.jobs.waiting(), running=len(self._runs), paused=self._paused
+        )
+
+    def add(
+        self,
+        record: JobRecord,
+        request: str,
+        task: GenerateTask | None,
+        key: str | None,
+        params: dict[str, JsonValue] | None = None,
+    ) -> tuple[JobRecord, bool]:
+        """Queue a job, unless one with this key is known; the job, and whether it is new."""
+        with self.changed:
+            job, created = self._store.jobs.add(record, request, task, key, params=params)
+            if created:
+                self._tell(job.record)
+            return self.shown(job.record), created
+
+    def add_unless_waiting(
+        self, record: JobRecord, request: str, params: dict[str, JsonValue]
+    ) -> None:
+        """Queue a job, unless one of its kind waits already."""
+        with self.changed:
+            if self._store.jobs.next_due_s([record.kind]) is None:
+                self.add(record, request, None, None, params)
+
+    def claim(self, kinds: Collection[str], begin: Callable[[StoredJob], R]) -> R | None:
+        """Begin the next job of these kinds whose time has come, unless the queue is paused.
+
+        Args:
+            begin: makes its run; must not block.
+        """
+        with self.changed:
+            job = None if self._paused else self._store.jobs.claim(kinds, self._runner)
+            if job is None:
+                return None
+            run = begin(job)
+            self._runs[run.id] = run
+            self._tell(job.record)
+            return run
+
+    def due_s(self, kinds: Collection[str]) -> float | None:
+        """Seconds until `claim` has a job of these kinds; None if none is foreseen."""
+        return None if self._paused else self._store.jobs.next_due_s(kinds)
+
+    def succeed(
+        self,
+        run: Run,
+        made: Sequence[NewImage] = (),
+        matched: bool | None = None,
+        result: dict[str, JsonValue] | None = None,
+    ) -> bool:
+        """Record the result of a run; whether the run still counted."""
+        with self.changed:
+            record = self._store.jobs.succeed(run.id, run.attempt, made, matched, result)
+            if record is None:
+                _log.warning("late_result_refused")
+                return False
+            for image in record.images:
+                self._bus.publish("image", image.model_dump(mode="json"))
+            self._paces[run.on_worker].took(run.elapsed_s)
+            self._leave(run, record)
+            return True
+
+    def fail(self, run: Run, problem: Problem) -> None:
+        """End a run whose job cannot be done."""
+        self._finish(run, JobStatus.FAILED, problem, run.job.record.failures)
+
+    def stop(self, run: Run) -> None:
+        """End a run that was stopped: for good if a user did it, else until the next start."""
+        self.lose(run, run.stop_reason or Failure.ORCHESTRATOR_STOPPED, "it was stopped")
+
+    def lose(self, run: Run, failure: Failure, reason: str) -> None:
+        """End a run that did not get to its end: its job runs again, or has failed too often."""
+        with self.changed:
+            if run.cancelled:
+                self._finish(
+                    run, JobStatus.CANCELLED, _cancelled(run.job.record), run.job.record.failures
+                )
+                return
+            record = run.job.record
+            failures = list(record.failures)
+            if failure.counts:
+                failures.append(f"attempt {record.attempts}: {reason}")
+            again = retry.decide(failure, record.attempts, len(failures), random.random())
+            if again is None:
+                problem = Problem.of(_given_up(failure, failures, reason), record.request_id)
+                self._finish(run, JobStatus.FAILED, problem, failures)
+                return
+            done = self._store.jobs.requeue(run.id, run.attempt, again.delay_s, failures)
+            _log.warning("job_requeued", failure=failure, reason=reason, delay_s=again.delay_s)
+            self._leave(run, self._store.jobs.get(run.id).record if done else None)
+
+    def abandon(self, run: Run) -> None:
+        """Forget a run whose end could not be recorded; the job is rescued like one of a crash."""
+        with self.changed:
+            self._leave(run, None)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job, waiting or running; harmless if it is over."""
+        with self.changed:
+            run = self._runs.get(job_id)
+            if run is not None:
+                run.stop(None)
+                self.changed.notify_all()
+                return
+            cancelled = JobCancelled("The job was cancelled.")
+            record = self._store.jobs.cancel_queued(job_id, Problem.of(cancelled))
+            if record is not None:
+                self._tell(record)
+
+    def stop_all(self, kinds: Collection[str]) -> None:
+        """Have the runs of these kinds end; their jobs go on with the next start."""
+        with self.changed:
+            for run in self._runs.values():
+                if run.job.record.kind in kinds:
+                    run.stop(Failure.ORCHESTRATOR_STOPPED)
+            self.changed.notify_all()
+
+    def rescue(self) -> None:
+        """Take up the jobs that a process began which is no more."""
+        with self.changed:
+            for job in self._store.jobs.interrupted():
+                if job.record.id in self._runs:
+                    continue
+                what = rescue.decide(job.runner, job.record.after_crash, self._others)
+                if what is Rescue.LEAVE:
+                    continue
+                run = Run(job, self._bus)
+                if what is Rescue.CANCEL:
+                    run.stop(None)
+                # One of our own was abandoned: the disk was full, say.
+                mine = job.runner == self._runner
+                reason = "its end could not be recorded" if mine else _ORCHESTRATOR_LOST
+                self.lose(run, Failure.ORCHESTRATOR_LOST, reason)
+
+    def pause(self, paused: bool) -> QueueStatus:
+        """Begin no job any more, or begin them again; lasts over a restart."""
+        with self.changed:
+            self._store.facts.set(_PAUSED, paused)
+            self._paused = paused
+            self._bus.publish("queue", self.status.model_dump(mode="json"))
+            self.changed.notify_all()
+            return self.status
+
+    def somebody_waits(self) -> bool:
+        """Whether a job that somebody waits for runs on a worker, or is about to."""
+        runs = list(self._runs.values())
+        if any(_interactive(run.job.record) for run in runs):
+            return True
+        next_up = None if self._paused else self._store.jobs.next_up(WORKER_KINDS)
+        return next_up is not None and not next_up.background
+
+    def runs(self) -> list[Run]:
+        """What runs now."""
+        return list(self._runs.values())
+
+    def shown(self, record: JobRecord) -> JobRecord:
+        """The record with what only memory knows: progress, or the place in the queue."""
+        run = self._runs.get(record.id)
+        if record.status is JobStatus.RUNNING and run is not None:
+            update = {"progress": run.progress, "eta_s": self._eta_s(run)}
+            return record.model_copy(update=update)
+        if record.status is not JobStatus.QUEUED:
+            return record
+        position = self._store.jobs.position(record.id)
+        on_worker = record.kind in WORKER_KINDS
+        runs = [self._eta_s(run) for run in self.runs() if run.on_worker == on_worker]
+        eta_s = None
+        if position is not None and not self._paused:
+            eta_s = eta.waiting_s(position, runs, self._paces[on_worker].typical_s)
+        return record.model_copy(
+            update={"position": position, "eta_s": eta_s, "paused": self._paused}
+        )
+
+    def _eta_s(self, run: Run) -> float | None:
+        typical_s = self._paces[run.on_worker].typical_s
+        return eta.running_s(run.progress.fraction, run.elapsed_s, typical_s)
+
+    def _others(self, identity: Identity) -> bool:
+        return identity != self._me and identity.alive()
+
+    def _finish(
+        self, run: Run, status: JobStatus, problem: Problem, failures: Sequence[str]
+    ) -> None:
+        with self.changed:
+            record = self._store.jobs.finish(run.id, run.attempt, status, problem, failures)
+            _log.info("job_ended", status=status, code=problem.code)
+            self._leave(run, record)
+
+    def _leave(self, run: Run, record: JobRecord | None) -> None:
+        self._runs.pop(run.id, None)
+        if record is None:
+            self.changed.notify_all()
+        else:
+            self._tell(record)
+
+    def _tell(self, record: JobRecord) -> None:
+        if record.status is JobStatus.QUEUED and self._paused:
+            record = record.model_copy(update={"paused": True})
+        self._bus.publish("job", record.model_dump(mode="json"))
+        self.changed.notify_all()
+
+
+def _interactive(record: JobRecord) -> bool:
+    return record.priority == "interactive" and record.kind in WORKER_KINDS
+
+
+def _cancelled(record: JobRecord) -> Problem:
+    return Problem.of(JobCancelled("The job was cancelled."), record.request_id)
+
+
+def _given_up(failure: Failure, failures: Sequence[str], reason: str) -> MystiCanvasError:
+    if failure is Failure.WORKER_MISSING:
+        return WorkerCrashed(
+            f"The job was never begun: {reason}.",
+            hint="The logs folder of the home has the worker's last words.",
+        )
+    return WorkerCrashed(
+        f"The job was tried {len(failures)} times and ended badly each time: "
+        f"{'; '.join(failures)}.",
+        hint="It is not tried again. The logs folder of the home has the worker's last words.",
+        failures=list(failures),
+    )

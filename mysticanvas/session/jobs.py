@@ -1,0 +1,133 @@
+"""The collection of jobs."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mysticanvas.contracts.ids import short
+from mysticanvas.contracts.jobs import JobKind, JobPage, JobStatus
+from mysticanvas.contracts.refusal import refused
+from mysticanvas.session import arguments, calls
+
+if TYPE_CHECKING:
+    from mysticanvas.contracts.health import QueueStatus
+    from mysticanvas.contracts.jobs import JobRecord
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.job import Job
+
+_PAGE = 100
+_SHOWN = 20
+_COLUMNS = ("job", "kind", "status", "priority", "attempts")
+
+
+class Jobs:
+    """The jobs of a project, newest first; those that the orchestrator gave itself are left out.
+
+    Args:
+        connection: where they are asked for.
+        project: whose; None for all.
+    """
+
+    def __init__(self, connection: Connection, project: str | None) -> None:
+        self._connection = connection
+        self._project = project
+
+    def list(
+        self,
+        status: JobStatus | str | None = None,
+        kind: JobKind | None = None,
+        internal: bool = False,
+    ) -> list[Job[Any]]:
+        """Jobs, newest first.
+
+        Args:
+            status: only `queued`, `running`, `succeeded`, `failed` or `cancelled` ones.
+            kind: only those of this kind, such as `generate`.
+            internal: whether those that the orchestrator gave itself are there too.
+
+        Raises:
+            InvalidRequest: there is no such status or kind.
+        """
+        return [
+            calls.held(self._connection, record)
+            for page in self._pages(_status(status), kind, arguments.flag("internal", internal))
+            for record in page.items
+        ]
+
+    def pause(self) -> None:
+        """Have no job begun any more; what runs goes on. It lasts until `resume`, over restarts,
+        and for every client of the home."""
+        self._connection.call(lambda api: api.pause())
+
+    def resume(self) -> None:
+        """Have jobs begun again."""
+        self._connection.call(lambda api: api.resume())
+
+    @property
+    def paused(self) -> bool:
+        """Whether no job is begun now."""
+        queue: QueueStatus | None = self._connection.call(lambda api: api.health()).queue
+        return queue is not None and queue.paused
+
+    def __getitem__(self, id: str) -> Job[Any]:
+        part = arguments.identifier("job", id)
+        return calls.held(self._connection, self._connection.call(lambda api: api.job(part)))
+
+    def __iter__(self) -> Iterator[Job[Any]]:
+        for page in self._pages():
+            for record in page.items:
+                yield calls.held(self._connection, record)
+
+    def __len__(self) -> int:
+        return self._page(limit=1).total
+
+    def __repr__(self) -> str:
+        return f"<Jobs {len(self)}>"
+
+    def _repr_html_(self) -> str:
+        page = self._page(limit=_SHOWN)
+        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+        rows = "".join(_row(record) for record in page.items)
+        more = page.total - len(page.items)
+        tail = f"<p>and {more} older</p>" if more else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{tail}"
+
+    def _pages(
+        self,
+        status: JobStatus | None = None,
+        kind: JobKind | None = None,
+        internal: bool = False,
+    ) -> Iterator[JobPage]:
+        cursor = None
+        while True:
+            page = self._page(_PAGE, cursor, status, kind, internal)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def _page(
+        self,
+        limit: int,
+        cursor: str | None = None,
+        status: JobStatus | None = None,
+        kind: JobKind | None = None,
+        internal: bool = False,
+    ) -> JobPage:
+        return self._connection.call(
+            lambda api: api.jobs(limit, cursor, status, kind, self._project, internal)
+        )
+
+
+def _status(given: JobStatus | str | None) -> JobStatus | None:
+    try:
+        return None if given is None else JobStatus(given)
+    except ValueError:
+        raise refused("status", given, ", ".join(JobStatus)) from None
+
+
+def _row(record: JobRecord) -> str:
+    cells = (short(record.id), record.kind, record.status, record.priority, record.attempts)
+    return "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>"

@@ -1,0 +1,160 @@
+"""The queue on real processes: order, pauses, workers and orchestrators that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import long_job
+
+from mysticanvas import Canvas, Job, errors
+from mysticanvas.processes import Identity
+
+WAIT_S = 150
+
+
+def kill_worker(canvas: Canvas) -> None:
+    (worker,) = canvas.workers
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+
+
+def small(tiny_sd: Path, **more: Any) -> dict[str, Any]:
+    return {"preset": str(tiny_sd), "num_inference_steps": 2, **more}
+
+
+def reached(job: Job[Any], stage: str, attempt: int = 1) -> None:
+    """Wait until an attempt of the job is at that stage, or has just left it."""
+    for event in job.events():
+        if event.type == "progress" and job.attempts == attempt and event.data["stage"] == stage:
+            return
+    raise AssertionError(f"job {job.id} ended before attempt {attempt} came to {stage}")
+
+
+def test_interactive_jobs_overtake_background_ones(canvas: Canvas, tiny_sd: Path) -> None:
+    first = canvas.submit("x", **long_job(tiny_sd))
+    later = canvas.submit("y", priority="background", **small(tiny_sd))
+    sooner = canvas.submit("z", **small(tiny_sd))
+    assert (later.position, sooner.position) == (1, 0)
+    first.cancel()
+    assert later.result(WAIT_S).created_at < sooner.result(WAIT_S).created_at
+    assert later.started_at > sooner.started_at
+
+
+@pytest.mark.parametrize("stage", ["load", "encode", "denoise", "decode", "save"])
+def test_a_worker_that_dies_at_a_step_costs_nothing(
+    canvas: Canvas, tiny_sd: Path, stage: str
+) -> None:
+    settings = {**long_job(tiny_sd), "num_inference_steps": 100, "num_images": 2}
+    undisturbed = canvas.generate("x", **settings)
+    canvas.unload()
+    job = canvas.submit("x", **settings)
+    reached(job, stage)
+    kill_worker(canvas)
+    images = job.result(WAIT_S)
+    # Behind the last step, the picture may have been faster than the signal.
+    assert job.attempts == 2 or stage in ("decode", "save")
+    assert len(job.failures) == job.attempts - 1
+    assert [image.pixels_sha256 for image in images] == [
+        image.pixels_sha256 for image in undisturbed
+    ]
+    assert canvas.images().total == 4
+
+
+def test_a_poison_job_is_parked_and_the_queue_goes_on(canvas: Canvas, tiny_sd: Path) -> None:
+    job = canvas.submit("x", **long_job(tiny_sd))
+    behind = canvas.submit("next", **small(tiny_sd))
+    for attempt in (1, 2, 3):
+        reached(job, "denoise", attempt)
+        kill_worker(canvas)
+    with pytest.raises(errors.WorkerCrashed, match="tried 3 times"):
+        job.result(WAIT_S)
+    assert job.status == "failed"
+    assert [reason.partition(":")[0] for reason in job.failures] == [
+        f"attempt {k}" for k in (1, 2, 3)
+    ]
+    assert all("SIGKILL" in reason for reason in job.failures)
+    assert behind.result(WAIT_S).width == 64
+
+
+def test_a_worker_that_died_between_two_jobs_costs_neither(canvas: Canvas, tiny_sd: Path) -> None:
+    canvas.generate("one", **small(tiny_sd))
+    kill_worker(canvas)
+    job = canvas.submit("two", **small(tiny_sd))
+    job.result(WAIT_S)
+    assert job.failures == []
+
+
+def test_a_pause_lasts_over_a_restart_and_is_said(home: Path, tiny_sd: Path) -> None:
+    with Canvas(home=home) as canvas:
+        running = canvas.submit("x", **long_job(tiny_sd))
+        reached(running, "denoise")
+        canvas.jobs.pause()
+        assert canvas.jobs.paused
+        assert running.result(WAIT_S).width == 64
+        job = canvas.submit("later", **small(tiny_sd))
+        assert job.notices[-1].startswith("The queue is paused")
+        canvas.shutdown()
+    with Canvas(home=home) as canvas:
+        job = canvas.job(job.id)
+        assert canvas.health().queue.paused
+        assert job.status == "queued"
+        canvas.jobs.resume()
+        assert job.result(WAIT_S).width == 64
+        assert not any("paused" in notice for notice in job.notices)
+        canvas.shutdown()
+
+
+def test_no_job_is_lost_or_done_twice_when_the_orchestrator_is_killed(
+    home: Path, tiny_sd: Path
+) -> None:
+    with Canvas(home=home) as canvas:
+        jobs = [canvas.submit("first", **long_job(tiny_sd))]
+        jobs += [canvas.submit(f"number {k}", **small(tiny_sd)) for k in range(4)]
+        cancelled = canvas.submit("never", **small(tiny_sd))
+        cancelled.cancel()
+        reached(jobs[0], "denoise")
+        orchestrator = Identity.of(canvas.health().pid)
+        os.kill(orchestrator.pid, signal.SIGKILL)
+        assert orchestrator.wait_gone(WAIT_S)
+        made = [job.result(WAIT_S) for job in jobs]
+        assert [job.attempts for job in jobs] == [2, 1, 1, 1, 1]
+        assert {image.id for image in canvas.images()} == {image.id for image in made}
+        assert canvas.images().total == len(jobs)
+        assert canvas.job(cancelled.id).status == "cancelled"
+        assert [len(canvas.jobs.list(status)) for status in ("succeeded", "running", "queued")] == [
+            5,
+            0,
+            0,
+        ]
+        canvas.shutdown()
+
+
+def test_the_jobs_of_a_project_are_a_collection(canvas: Canvas, tiny_sd: Path) -> None:
+    made = [canvas.submit(f"{k}", **small(tiny_sd)) for k in range(3)]
+    for job in made:
+        job.result(WAIT_S)
+    jobs = canvas.jobs
+    assert len(jobs) == 3
+    assert [job.id for job in jobs] == [job.id for job in reversed(made)]
+    assert jobs[made[0].id[-8:]].result() == made[0].result()
+    assert [job.id for job in jobs.list(status="failed")] == []
+    assert len(jobs.list(kind="generate")) == 3
+    assert repr(jobs) == "<Jobs 3>"
+    assert jobs._repr_html_().count("<td>succeeded</td>") == 3
+    with pytest.raises(errors.InvalidRequest, match="queued, running"):
+        jobs.list(status="done")
+    with pytest.raises(errors.NotFound):
+        jobs["ffffffff"]
+
+
+def test_a_kind_that_nothing_carries_out_is_refused_by_name(canvas: Canvas) -> None:
+    from mysticanvas.contracts.jobs import HostRequest
+
+    request = HostRequest(kind="autotag")
+    with pytest.raises(errors.InvalidRequest, match="autotag"):
+        canvas._connection.call(lambda api: api.submit(request, "key-of-autotag"))
+    assert len(canvas.jobs) == 0

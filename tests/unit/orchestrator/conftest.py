@@ -1,0 +1,77 @@
+"""A queue on a real store, with jobs that need no worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue.transitions import Transitions
+from mysticanvas.processes import Identity
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+
+
+class RecordingBus(Bus):
+    """Keeps what was published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[tuple[str, dict[str, Any]]] = []
+
+    def publish(self, kind: Any, data: dict[str, Any]) -> None:
+        self.published.append((kind, data))
+        super().publish(kind, data)
+
+    def statuses(self, job_id: str) -> list[str]:
+        """The states of a job, as listeners hear of them."""
+        return [data["status"] for kind, data in self.published if data.get("id") == job_id]
+
+
+AddJob = Callable[..., str]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(HomePaths.of(tmp_path / "home")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def bus() -> RecordingBus:
+    return RecordingBus()
+
+
+@pytest.fixture
+def transitions(store: Store, bus: RecordingBus) -> Transitions:
+    return Transitions(store, bus, Identity.of(os.getpid()))
+
+
+@pytest.fixture
+def add(transitions: Transitions) -> AddJob:
+    """Queues a job and gives its id."""
+
+    def add(kind: str = "backup", **members: Any) -> str:
+        params = members.pop("params", None)
+        record = JobRecord.model_validate(
+            {
+                "id": new_id(),
+                "kind": kind,
+                "status": JobStatus.QUEUED,
+                "project": "default",
+                "priority": "background",
+                "request_hash": "",
+                "created_at": datetime.now(UTC),
+                **members,
+            }
+        )
+        return transitions.add(record, "{}", None, None, params)[0].id
+
+    return add

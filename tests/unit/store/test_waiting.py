@@ -1,0 +1,61 @@
+"""The order of jobs that wait."""
+
+from datetime import datetime, timedelta
+
+from mysticanvas.store.waiting import Entry, Waiting
+
+NOW = datetime(2026, 11, 22, 12)
+SOON = NOW + timedelta(seconds=5)
+
+
+def waiting(*entries: Entry) -> Waiting:
+    made = Waiting()
+    for entry in entries:
+        made.put(entry)
+    return made
+
+
+LATE = Entry(True, 1, "late", "generate")
+FIRST = Entry(False, 2, "first", "generate")
+DELAYED = Entry(False, 3, "delayed", "generate", SOON)
+BACKUP = Entry(True, 4, "backup", "backup")
+
+
+def test_interactive_jobs_come_first_and_then_the_older() -> None:
+    order = waiting(BACKUP, LATE, FIRST)
+    names = []
+    while (entry := order.next(None, NOW)) is not None:
+        names.append(entry.id)
+        order.remove(entry.id)
+    assert names == ["first", "late", "backup"]
+    assert len(order) == 0
+
+
+def test_a_job_whose_time_has_not_come_is_passed_over() -> None:
+    order = waiting(DELAYED, LATE)
+    assert order.next(None, NOW) == LATE
+    assert order.next(None, SOON) == DELAYED
+    order.remove("late")
+    assert order.next_due(None, NOW) == SOON
+    assert order.next_due(None, SOON + timedelta(1)) == SOON
+    assert order.next_due(["backup"], NOW) is None
+
+
+def test_kinds_are_told_apart() -> None:
+    order = waiting(LATE, BACKUP)
+    assert order.next(["backup"], NOW) == BACKUP
+    assert order.next(["index"], NOW) is None
+
+
+def test_a_job_stands_behind_those_of_its_own_lane() -> None:
+    order = waiting(LATE, FIRST, DELAYED, BACKUP)
+    places = [order.ahead(name) for name in ("first", "delayed", "late", "backup", "unknown")]
+    assert places == [0, 1, 2, 0, None]
+
+
+def test_to_forget_what_does_not_wait_is_harmless() -> None:
+    order = waiting(FIRST)
+    order.remove("unknown")
+    order.remove("first")
+    order.remove("first")
+    assert len(order) == 0
