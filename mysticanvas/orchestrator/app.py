@@ -118,7 +118,7 @@ class Orchestrator:
         app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
         intake = Intake(self.store, self.paths.root, self.settings.min_free_mib)
         app.include_router(jobs.routes(self.store, self.bus, intake, self.dispatcher))
-        app.include_router(images.routes(self.store))
+        app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(events.routes(self.bus))
         app.include_router(
