@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from pydantic import TypeAdapter
 
 from mysticanvas.client.http import LONG_ANSWER_S, HttpClient
+from mysticanvas.contracts.filters import ImageFilters, Sort
 from mysticanvas.contracts.health import Health, QueueStatus, WorkerStatus
-from mysticanvas.contracts.images import ImagePage, ImageRecord
+from mysticanvas.contracts.images import ImageChanges, ImageCount, ImagePage, ImageRecord
 from mysticanvas.contracts.jobs import (
     IDEMPOTENCY_HEADER,
     GenerateRequest,
@@ -31,6 +35,7 @@ _WORKERS = TypeAdapter(list[WorkerStatus])
 _PRESETS = TypeAdapter(list[ImagePreset])
 _TAGS = TypeAdapter(list[TagOnImage])
 _ALIASES = TypeAdapter(list[TagAlias])
+_IMAGES = TypeAdapter(list[ImageRecord])
 
 
 class Api:
@@ -89,21 +94,23 @@ class Api:
         return JobRecord.model_validate(self._http.request("POST", f"/v1/jobs/{job_id}/cancel"))
 
     def images(
-        self,
-        limit: int,
-        cursor: str | None = None,
-        project: str | None = None,
-        job: str | None = None,
-        recipe_hash: str | None = None,
+        self, filters: ImageFilters, limit: int, cursor: str | None = None, sort: Sort = "newest"
     ) -> ImagePage:
-        query = {
-            "limit": limit,
-            "cursor": cursor,
-            "project": project,
-            "job": job,
-            "recipe_hash": recipe_hash,
-        }
+        query = {**_query(filters), "limit": limit, "cursor": cursor, "sort": sort}
         return ImagePage.model_validate(self._http.request("GET", "/v1/images", query=query))
+
+    def image_count(self, filters: ImageFilters) -> int:
+        answer = self._http.request("GET", "/v1/images/count", query=_query(filters))
+        return ImageCount.model_validate(answer).total
+
+    def image_details(self, image_ids: Sequence[str]) -> list[ImageRecord]:
+        """Whole records, as far as there are; at most `MAX_IDS` at a time."""
+        query = {"ids": list(image_ids)}
+        return _IMAGES.validate_python(self._http.request("GET", "/v1/images/details", query=query))
+
+    def change_image(self, image_id: str, changes: ImageChanges) -> ImageRecord:
+        answer = self._http.request("PATCH", f"/v1/images/{image_id}", body=changes)
+        return ImageRecord.model_validate(answer)
 
     def image(self, image_id: str, project: str | None = None) -> ImageRecord:
         answer = self._http.request("GET", f"/v1/images/{image_id}", query={"project": project})
@@ -174,3 +181,8 @@ class Api:
 
     def close(self) -> None:
         self._http.close()
+
+
+def _query(filters: ImageFilters) -> dict[str, Any]:
+    """The filters as members of a query."""
+    return filters.model_dump(mode="json", exclude_defaults=True)

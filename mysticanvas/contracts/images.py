@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, Strict
 
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.recipe import Recipe
@@ -24,8 +26,8 @@ class FileRecord(Contract):
     height: int
 
 
-class ImageRecord(Contract):
-    """A picture as the store knows it."""
+class ImageHead(Contract):
+    """What cards and whole records have in common."""
 
     id: str
     seq: int
@@ -42,17 +44,52 @@ class ImageRecord(Contract):
     mode: str = "RGB"
     seed: int
     preset: str
+    style: str | None = None
+    starred: bool = False
+    rating: int | None = None
     request_hash: str
+    created_at: datetime
+
+
+class ImageCard(ImageHead):
+    """A picture as pages have it: what is shown of it, and what is cheap to read."""
+
+    path: str
+    """The original, relative to the home directory, with forward slashes."""
+
+
+class ImageRecord(ImageHead):
+    """A picture as the store knows it."""
+
+    caption: str | None = None
     recipe_hash: str
     pixels_sha256: str
     recipe: Recipe
     file: FileRecord
-    created_at: datetime
+
+    @property
+    def path(self) -> str:
+        """As a card has it."""
+        return self.file.path
 
 
 class ImagePage(Contract):
-    """One page of pictures, newest first."""
+    """One page of pictures."""
 
-    items: list[ImageRecord]
+    items: list[ImageCard]
     next_cursor: str | None = None
+
+
+class ImageCount(Contract):
+    """How many pictures meet the filters."""
+
     total: int
+
+
+class ImageChanges(Contract):
+    """Body of `PATCH /v1/images/{id}`: what is not given stays as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    starred: Annotated[bool, Strict()] | None = None
+    rating: Annotated[int, Strict(), Field(ge=0, le=5)] | None = None

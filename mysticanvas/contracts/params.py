@@ -64,7 +64,7 @@ SYNONYMS = {
 """Names from other tools -> ours."""
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A numpy scalar as the Python number it holds; anything else as it is."""
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
         return value.item()
@@ -77,8 +77,8 @@ def _several(value: Any) -> Any:
 
 
 # Strict, so that True is not 1 and "7" is not 7.
-_Int = Annotated[int, BeforeValidator(_plain), Strict()]
-_Float = Annotated[float, BeforeValidator(_plain), Strict()]
+_Int = Annotated[int, BeforeValidator(plain), Strict()]
+_Float = Annotated[float, BeforeValidator(plain), Strict()]
 _Text = Annotated[str, Strict()]
 _Prompt = Annotated[_Text, Field(max_length=settings.MAX_PROMPT_CHARS)]
 _Tags = Annotated[

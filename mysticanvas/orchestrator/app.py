@@ -141,7 +141,7 @@ class Orchestrator:
         )
         app.include_router(jobs.routes(self.store, intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
-        app.include_router(images.routes(self.store))
+        app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(events.routes(self.bus))
         app.include_router(

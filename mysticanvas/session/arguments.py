@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_PROJECT_CHARS = 200
 MAX_PAGE = 1000
+MAX_RATING = 5
 DEFAULT_PROJECT = "default"
 """Where pictures go of a canvas that has no project."""
 
@@ -143,6 +144,28 @@ def page_size(limit: object) -> int:
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_PAGE:
         raise refused("limit", limit, f"a whole number from 1 to {MAX_PAGE}")
     return limit
+
+
+def count(parameter: str, value: object) -> int:
+    """A number of things.
+
+    Raises:
+        InvalidRequest: it is not a whole number from 1.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise refused(parameter, value, "a whole number from 1")
+    return value
+
+
+def rating(value: object) -> int:
+    """A rating.
+
+    Raises:
+        InvalidRequest: it is not a whole number from 0 to 5.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_RATING:
+        raise refused("rating", value, f"a whole number from 0 to {MAX_RATING}")
+    return value
 
 
 def identifier(noun: str, value: object) -> str:

@@ -12,10 +12,10 @@ from mysticanvas.session.generating import Generating
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.health import Health, WorkerStatus
+    from mysticanvas.session.collections.images import ImageCollection
     from mysticanvas.session.image import Image
     from mysticanvas.session.job import Job
     from mysticanvas.session.jobs import Jobs
-    from mysticanvas.session.page import Page
     from mysticanvas.session.tags import Tags
 
 # Modules that only a request needs are imported by the methods: attaching has to be quick.
@@ -76,36 +76,13 @@ class Canvas(Generating):
         """The project; None for all of them."""
         return self._project
 
-    def images(
-        self,
-        limit: int = 50,
-        cursor: str | None = None,
-        *,
-        job: str | None = None,
-        project: str | None = None,
-    ) -> Page:
-        """A page of pictures, newest first.
+    @property
+    def images(self) -> ImageCollection:
+        """The pictures: `canvas.images(limit=50, tags="castle")` is a page of them, newest first,
+        `canvas.images[id]` one, and going through it gives them all."""
+        from mysticanvas.session.collections.images import ImageCollection
 
-        Args:
-            limit: pictures on a page, 1 to 1,000.
-            cursor: `next_cursor` of the page before, asked for in the same way.
-            job: only those of the job with this id.
-            project: only those of this project; by default the canvas's own.
-
-        Raises:
-            InvalidRequest: an argument is not allowed, or the cursor belongs to another query.
-        """
-        from mysticanvas.session.page import Page
-
-        size = arguments.page_size(limit)
-        where = arguments.project(project) or self._project
-        whose = None if job is None else arguments.identifier("job", job)
-        page = self._connection.call(lambda api: api.images(size, cursor, project=where, job=whose))
-        return Page(
-            page,
-            self._connection,
-            lambda next_cursor: self.images(size, next_cursor, job=whose, project=where),
-        )
+        return ImageCollection(self._connection, self._project)
 
     def image(self, id: str) -> Image:
         """A picture by its id, or by 4 or more characters of its end.

@@ -9,50 +9,61 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mysticanvas.contracts.ids import short
 from mysticanvas.errors import NotFound
-from mysticanvas.session import grid, saving, tags
+from mysticanvas.session import arguments, grid, saving, tags
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import DTypeLike
     from PIL import Image as Pillow
 
-    from mysticanvas.contracts.images import ImageRecord
+    from mysticanvas.contracts.images import ImageCard, ImageChanges, ImageRecord
     from mysticanvas.contracts.recipe import Recipe
     from mysticanvas.session.connection import Connection
+    from mysticanvas.session.details import Details
 
 
 class Image:
     """A picture with everything that is known of it; a notebook shows the picture.
 
     Attributes do not change by themselves: `.refresh()` asks the store again.
+
+    Args:
+        known: the picture as the store has it, whole or as a page's card.
+        details: where a card gets the rest when it is first needed.
     """
 
     def __init__(
-        self, record: ImageRecord, connection: Connection, *, reused: bool = False
+        self,
+        known: ImageCard | ImageRecord,
+        connection: Connection,
+        *,
+        reused: bool = False,
+        details: Details | None = None,
     ) -> None:
-        self._record = record
+        self._known = known
         self._connection = connection
         self._reused = reused
+        self._details = details
 
     @property
     def id(self) -> str:
         """Its id in the store; `canvas.image(id)` finds it again."""
-        return self._record.id
+        return self._known.id
 
     @property
     def path(self) -> Path:
         """The PNG in the home directory. Do not change it: `save` makes copies."""
-        return self._connection.paths.root / self._record.file.path
+        return self._connection.paths.root / self._known.path
 
     @property
     def width(self) -> int:
         """Pixels across."""
-        return self._record.width
+        return self._known.width
 
     @property
     def height(self) -> int:
         """Pixels down."""
-        return self._record.height
+        return self._known.height
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,21 +73,21 @@ class Image:
     @property
     def mode(self) -> str:
         """Pillow's name for the kind of pixel, such as `RGB`."""
-        return self._record.mode
+        return self._known.mode
 
     @property
     def created_at(self) -> datetime:
         """When it was asked for, in UTC."""
-        return self._record.created_at
+        return self._known.created_at
 
     @property
     def prompt(self) -> str:
-        return self._record.prompt
+        return self._known.prompt
 
     @property
     def seed(self) -> int:
         """The seed of this very picture."""
-        return self._record.seed
+        return self._known.seed
 
     @property
     def recipe(self) -> Recipe:
@@ -85,22 +96,62 @@ class Image:
 
     @property
     def project(self) -> str:
-        return self._record.project
+        return self._known.project
 
     @property
     def parent(self) -> str | None:
         """Id of the picture that it was made from; None if from none."""
-        return self._record.parent
+        return self._known.parent
 
     @property
     def job_id(self) -> str:
         """Id of the job that made it."""
-        return self._record.job_id
+        return self._known.job_id
 
     @property
     def pixels_sha256(self) -> str:
         """SHA-256 over mode, size and pixels: equal for equal pixels, whatever the file."""
         return self._record.pixels_sha256
+
+    @property
+    def style(self) -> str | None:
+        """Name of the style that it was made with; None if with none."""
+        return self._known.style
+
+    @property
+    def caption(self) -> str | None:
+        """What is in the picture, in words; None until somebody says so."""
+        return self._record.caption
+
+    @property
+    def starred(self) -> bool:
+        """Whether it is starred. Can be set, which is stored at once."""
+        return self._known.starred
+
+    @starred.setter
+    def starred(self, starred: bool) -> None:
+        from mysticanvas.contracts.images import ImageChanges
+
+        self._change(ImageChanges(starred=arguments.flag("starred", starred)))
+
+    @property
+    def rating(self) -> int | None:
+        """0 to 5; None until it is rated."""
+        return self._known.rating
+
+    def rate(self, rating: int) -> None:
+        """Rate it, which is stored at once.
+
+        Args:
+            rating: 0 to 5.
+
+        Raises:
+            InvalidRequest: it is not a whole number from 0 to 5.
+            NotFound: the picture is no longer in the store.
+        """
+        from mysticanvas.contracts.images import ImageChanges
+
+        self._change(ImageChanges(rating=arguments.rating(rating)))
 
     @property
     def reused(self) -> bool:
@@ -193,8 +244,23 @@ class Image:
         Raises:
             NotFound: it is no longer in the store.
         """
-        self._record = self._connection.call(lambda api: api.image(self.id))
+        self._known = self._connection.call(lambda api: api.image(self.id))
         return self
+
+    @property
+    def _record(self) -> ImageRecord:
+        """All that is known of it; a card asks for the rest, once."""
+        from mysticanvas.contracts.images import ImageRecord
+
+        if not isinstance(self._known, ImageRecord):
+            from mysticanvas.session.details import Details
+
+            details = self._details or Details([self.id], self._connection)
+            self._known = details.of(self.id)
+        return self._known
+
+    def _change(self, changes: ImageChanges) -> None:
+        self._known = self._connection.call(lambda api: api.change_image(self.id, changes))
 
     def _existing(self) -> Path:
         path = self.path
@@ -209,7 +275,7 @@ class Image:
         return self._existing().read_bytes()
 
     def __repr__(self) -> str:
-        request = self.recipe.request_hash[:8]
+        request = self._known.request_hash[:8]
         return f"<Image {self.width}×{self.height} seed={self.seed} request={request}>"
 
     def __eq__(self, other: object) -> bool:
@@ -266,7 +332,7 @@ class Images(Sequence[Image]):
 
 def _common(images: Sequence[Image]) -> str:
     """What can be said of all the pictures, the same on every machine."""
-    requests = {image.recipe.request_hash[:8] for image in images}
+    requests = {image._known.request_hash[:8] for image in images}
     return f" · seeds={seeds_text(images)} request={requests.pop()}" if len(requests) == 1 else ""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mysticanvas.contracts import picture
+from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.ids import is_part
 from mysticanvas.contracts.images import FileRecord, ImageRecord
 from mysticanvas.contracts.params import refused
@@ -63,7 +64,8 @@ def _of_image(image: Image) -> Original:
 
 
 def _of_recipe(recipe: Recipe, connection: Connection) -> Original:
-    page = connection.call(lambda api: api.images(1, recipe_hash=recipe.hash))
+    same = ImageFilters(recipe_hash=recipe.hash)
+    page = connection.call(lambda api: api.images(same, 1))
     if not page.items:
         return Original(recipe)
     return _of_image(Image(page.items[0], connection))

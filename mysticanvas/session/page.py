@@ -10,9 +10,6 @@ from mysticanvas.session.image import Image, Images
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mysticanvas.contracts.images import ImagePage
-    from mysticanvas.session.connection import Connection
-
 _COLUMNS = ("id", "created_at", "project", "prompt", "seed", "width", "height", "job_id", "path")
 _PARAMS = ("negative_prompt", "num_inference_steps", "guidance_scale", "scheduler")
 
@@ -21,15 +18,26 @@ class Page(Sequence[Image]):
     """Pictures in order, and the way to the next ones; a notebook shows them as thumbnails.
 
     Walking all pages: `while page: ...; page = page.next()`.
+
+    Args:
+        items: the pictures.
+        next_cursor: where the next page begins; None on the last.
+        turn: gets the page of a cursor.
+        count: counts the pictures on all pages together; asked once, when that is wanted.
     """
 
     def __init__(
-        self, page: ImagePage, connection: Connection, turn: Callable[[str], Page]
+        self,
+        items: Images,
+        next_cursor: str | None,
+        turn: Callable[[str], Page],
+        count: Callable[[], int],
     ) -> None:
-        self._page = page
-        self._connection = connection
+        self._items = items
+        self._next_cursor = next_cursor
         self._turn = turn
-        self._items = Images(Image(record, connection) for record in page.items)
+        self._count = count
+        self._total: int | None = None
 
     @property
     def items(self) -> Images:
@@ -39,18 +47,19 @@ class Page(Sequence[Image]):
     @property
     def next_cursor(self) -> str | None:
         """What to pass as `cursor` for the next page; None on the last."""
-        return self._page.next_cursor
+        return self._next_cursor
 
     @property
     def total(self) -> int:
-        """Pictures on all pages together."""
-        return self._page.total
+        """Pictures on all pages together, when this was first asked for."""
+        if self._total is None:
+            self._total = self._count()
+        return self._total
 
     def next(self) -> Page:
         """The page after this one; behind the last, an empty one."""
         if self.next_cursor is None:
-            empty = self._page.model_copy(update={"items": []})
-            return Page(empty, self._connection, self._turn)
+            return Page(Images(), None, self._turn, self._count)
         return self._turn(self.next_cursor)
 
     def to_pandas(self) -> pd.DataFrame:

@@ -7,45 +7,66 @@ import binascii
 import hashlib
 import struct
 from collections.abc import Mapping
+from typing import Any
 
-from mysticanvas.contracts.base import canonical_json
+from mysticanvas.contracts.base import Contract, canonical_json
 from mysticanvas.contracts.params import refused
 
-_VERSION = 1
-_BODY = struct.Struct(">B8sQ")
+_VERSION = 2
+_QUERY_BYTES = 8
 _CHECKSUM_BYTES = 10
 _ALLOWED = "`next_cursor` of a page of this very query"
 
-
-def encode(seq: int, filters: Mapping[str, str | None]) -> str:
-    """The cursor for the rows before `seq` of the query with these filters."""
-    body = _BODY.pack(_VERSION, _digest(_text(filters), 8), seq)
-    return base64.urlsafe_b64encode(body + _digest(body, _CHECKSUM_BYTES)).decode()
+Query = Contract | Mapping[str, object]
+"""What a cursor is bound to: filters, and what else decides which rows come in which order."""
 
 
-def decode(cursor: str, filters: Mapping[str, str | None]) -> int:
-    """The position that a cursor holds.
+class Cursors:
+    """Makes and reads the cursors of one kind of page.
 
-    Raises:
-        InvalidRequest: it is damaged, of another version, or of a query with other filters.
+    Args:
+        kind: such as `images`; a cursor of another kind is refused.
+        layout: of a position, as `struct` has it without a byte order, such as `q` for a seq or
+            `dq` for a score and a seq.
     """
-    try:
-        raw = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
-    except (binascii.Error, UnicodeError):
-        raw = b""
-    body, checksum = raw[: _BODY.size], raw[_BODY.size :]
-    whole = len(body) == _BODY.size and checksum == _digest(body, _CHECKSUM_BYTES)
-    # The decoder takes surplus padding; a cursor has one spelling.
-    if not whole or base64.urlsafe_b64encode(raw).decode() != cursor:
-        raise refused("cursor", cursor, _ALLOWED, "Start again without a cursor.")
-    version, query, seq = _BODY.unpack(body)
-    if version != _VERSION or query != _digest(_text(filters), 8):
-        raise refused("cursor", cursor, _ALLOWED, "It was made by another query.")
-    return int(seq)
 
+    def __init__(self, kind: str, layout: str) -> None:
+        self._kind = kind
+        self._position = struct.Struct(f">{layout}")
+        self._head = struct.Struct(f">B{_QUERY_BYTES}s")
 
-def _text(filters: Mapping[str, str | None]) -> bytes:
-    return canonical_json(dict(filters)).encode()
+    def encode(self, position: tuple[int | float, ...], query: Query) -> str:
+        """The cursor for what comes behind `position` in `query`."""
+        body = self._head.pack(_VERSION, self._bound(query)) + self._position.pack(*position)
+        return base64.urlsafe_b64encode(body + _digest(body, _CHECKSUM_BYTES)).decode()
+
+    def decode(self, cursor: str, query: Query) -> tuple[Any, ...]:
+        """The position that a cursor holds.
+
+        Raises:
+            InvalidRequest: it is damaged, of another version or kind, or of another query.
+        """
+        try:
+            raw = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
+        except (binascii.Error, UnicodeError):
+            raw = b""
+        body, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
+        # The decoder takes surplus padding; a cursor has one spelling.
+        one_spelling = base64.urlsafe_b64encode(raw).decode() == cursor
+        if not body or checksum != _digest(body, _CHECKSUM_BYTES) or not one_spelling:
+            raise refused("cursor", cursor, _ALLOWED, "Start again without a cursor.")
+        bound = self._head.pack(_VERSION, self._bound(query))
+        if not body.startswith(bound) or len(body) != len(bound) + self._position.size:
+            raise refused("cursor", cursor, _ALLOWED, "It was made by another query.")
+        return self._position.unpack(body[len(bound) :])
+
+    def _bound(self, query: Query) -> bytes:
+        plain = (
+            query.model_dump(mode="json", exclude_defaults=True)
+            if isinstance(query, Contract)
+            else dict(query)
+        )
+        return _digest(canonical_json([self._kind, plain]).encode(), _QUERY_BYTES)
 
 
 def _digest(data: bytes, size: int) -> bytes:

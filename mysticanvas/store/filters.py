@@ -19,51 +19,88 @@ class Clause(NamedTuple):
     parameters: dict[str, object]
 
 
-def where(filters: ImageFilters, tag_ids: TagIds) -> Clause:
+def where(filters: ImageFilters, tag_ids: TagIds, span: str = "") -> Clause:
     """The condition for rows of `images`, which the query calls `image`.
 
     Deleted pictures never meet it.
+
+    Args:
+        tag_ids: asked once, with all names; not at all without tags.
+        span: a condition on `{seq}` that holds for every row in question, such as
+            `{seq} >= $low`. The database cannot carry it over to the table of tags by itself, and
+            would read all of that.
+
+    Raises:
+        InvalidRequest: `job`, `parent` or one of `ids` is not a whole id.
     """
     terms = ["image.deleted_at IS NULL"]
     values: dict[str, object] = {}
-
-    def add(name: str, term: str, value: object) -> None:
+    if span:
+        terms.append(span.format(seq="image.seq"))
+    for name, term in _TERMS.items():
+        value = _value(filters, name)
         if value is not None:
-            values[f"f_{name}"] = value
             terms.append(term)
+            values[f"f_{name}"] = value
+    tagged = f"SELECT image_seq FROM image_tags WHERE {span.format(seq='image_seq') or 'TRUE'}"
+    for name, ids in _tags(filters, tag_ids).items():
+        if None in ids and name == "tags":
+            terms.append("FALSE")
+        found = list(dict.fromkeys(ids))
+        values[f"f_{name}"] = [tag_id for tag_id in found if tag_id is not None]
+        terms.append(_TAGGED[name].format(tagged=tagged, count=len(found)))
+    return Clause(" AND ".join(f"({term})" for term in terms), values)
 
-    for name in _EQUAL:
-        add(name, f"image.{name} = $f_{name}", getattr(filters, name))
-    for name, column in _IDS.items():
-        wanted = getattr(filters, name)
-        add(name, f"image.{column} = $f_{name}::UUID", wanted and parts.whole_id(name, wanted))
-    if filters.ids is not None:
-        whole = [parts.whole_id("ids", part) for part in filters.ids]
-        add("ids", "image.id = ANY($f_ids::UUID[])", whole)
-    add("min_rating", "image.rating >= $f_min_rating", filters.min_rating)
-    add("since", "image.created_at >= $f_since", filters.since and times.to_db(filters.since))
-    add("until", "image.created_at < $f_until", filters.until and times.to_db(filters.until))
-    for number, tag_id in enumerate(tag_ids(filters.tags)):
-        name = f"tag_{number}"
-        add(name, _TAGGED.format(f"tag_id = $f_{name}"), -1 if tag_id is None else tag_id)
-    for name, sign in (("any_tags", ""), ("not_tags", "NOT ")):
-        if getattr(filters, name):
-            found = [tag_id for tag_id in tag_ids(getattr(filters, name)) if tag_id is not None]
-            add(name, sign + _TAGGED.format(f"tag_id = ANY($f_{name}::INTEGER[])"), found)
-    return Clause(" AND ".join(terms), values)
+
+def _value(filters: ImageFilters, name: str) -> object:
+    """The parameter for a member; None if it is no condition."""
+    value = getattr(filters, name)
+    if value is None:
+        return None
+    if name in ("job", "parent"):
+        return parts.whole_id(name, value)
+    if name == "ids":
+        return [parts.whole_id("ids", each) for each in value]
+    if name in ("since", "until"):
+        return times.to_db(value)
+    return value
+
+
+def _tags(filters: ImageFilters, tag_ids: TagIds) -> dict[str, Sequence[int | None]]:
+    """The ids of the tags of every condition that there is."""
+    wanted = {name: getattr(filters, name) for name in _TAGGED if getattr(filters, name)}
+    ids = tag_ids([tag for names in wanted.values() for tag in names]) if wanted else []
+    found = {}
+    for name, names in wanted.items():
+        found[name], ids = ids[: len(names)], ids[len(names) :]
+    return found
 
 
 _EQUAL = (
+    "project",
     "preset",
     "style",
     "starred",
     "seed",
     "width",
     "height",
-    "project",
     "source",
     "request_hash",
     "recipe_hash",
 )
-_IDS = {"job": "job_id", "parent": "parent"}
-_TAGGED = "(image.seq IN (SELECT image_seq FROM image_tags WHERE {}))"
+_TERMS = {
+    "ids": "image.id = ANY($f_ids::UUID[])",
+    "job": "image.job_id = $f_job::UUID",
+    "parent": "image.parent = $f_parent::UUID",
+    **{name: f"image.{name} = $f_{name}" for name in _EQUAL},
+    "min_rating": "image.rating >= $f_min_rating",
+    "since": "image.created_at >= $f_since",
+    "until": "image.created_at < $f_until",
+}
+_TAGGED = {
+    # Several sources may have given a picture the same tag.
+    "tags": "image.seq IN ({tagged} AND tag_id = ANY($f_tags::INTEGER[])"
+    " GROUP BY image_seq HAVING count(DISTINCT tag_id) = {count})",
+    "any_tags": "image.seq IN ({tagged} AND tag_id = ANY($f_any_tags::INTEGER[]))",
+    "not_tags": "image.seq NOT IN ({tagged} AND tag_id = ANY($f_not_tags::INTEGER[]))",
+}

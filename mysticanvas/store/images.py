@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mysticanvas.contracts.base import canonical_json, sha256_of
-from mysticanvas.contracts.images import FileRecord, ImagePage, ImageRecord, Source
+from mysticanvas.contracts.filters import ImageFilters, Sort
+from mysticanvas.contracts.images import (
+    FileRecord,
+    ImageChanges,
+    ImagePage,
+    ImageRecord,
+    Source,
+)
 from mysticanvas.contracts.params import refused
 from mysticanvas.contracts.recipe import Recipe
-from mysticanvas.store import cursors, parts, queries, tags, times
+from mysticanvas.store import filters as conditions, pages, parts, queries, tags, times
 from mysticanvas.store.connection import Database, Row, Transaction
+from mysticanvas.store.cursors import Cursors
+from mysticanvas.store.filters import TagIds
 
 MAX_PAGE = 1000
 _SQL = queries.load("images")
-_TOP = 2**63 - 1
+_CURSORS = Cursors("images", "q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +47,15 @@ class NewImage:
 
 
 class Images:
-    """Pictures, newest first. Deleted ones are not there."""
+    """Pictures, newest first. Deleted ones are not there.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        tag_ids: finds the tags that filters name.
+    """
+
+    def __init__(self, database: Database, tag_ids: TagIds) -> None:
         self._database = database
+        self._tag_ids = tag_ids
 
     def add(self, images: Sequence[NewImage]) -> None:
         """Record pictures that no job is waiting for, in the given order.
@@ -59,10 +73,19 @@ class Images:
             NotFound: there is none.
         """
         full = parts.full_id(image_id)
-        found = self._pick("by_id", id=full) if full else []
+        found = self.details([full]) if full else []
         if not found:
             raise parts.not_found("image", image_id)
         return found[0]
+
+    def details(self, image_ids: Sequence[str]) -> list[ImageRecord]:
+        """The pictures with these ids, newest first, as far as they are there.
+
+        Raises:
+            InvalidRequest: one of them is not a whole id.
+        """
+        whole = [parts.whole_id("ids", image_id) for image_id in image_ids]
+        return self._records(self._seqs("id", whole))
 
     def find(self, part: str, project: str | None = None) -> ImageRecord:
         """The picture with that id, or with that head or tail of an id.
@@ -78,41 +101,63 @@ class Images:
         if parts.full_id(part):
             return self.get(part)
         wanted = parts.searchable("image", part)
-        found = self._database.read(_SQL["by_part"], part=wanted, project=project)
-        return self.get(parts.only("image", part, [row["id"] for row in found]))
+        first, last = parts.span(wanted)
+        found = []
+        if first is not None:
+            found = self._database.read(_SQL["by_head"], first=first, last=last, project=project)
+        if len(found) < 2:
+            found += self._database.read(_SQL["by_tail"], part=wanted, project=project)
+        return self.get(parts.only("image", part, sorted({row["id"] for row in found})))
 
     def page(
         self,
         limit: int = 50,
         cursor: str | None = None,
-        project: str | None = None,
-        job: str | None = None,
-        recipe_hash: str | None = None,
+        filters: ImageFilters = ImageFilters(),  # noqa: B008 - it is frozen
+        sort: Sort = "newest",
     ) -> ImagePage:
         """A page of pictures. Those recorded meanwhile do not shift the pages that follow.
 
         Args:
             limit: 1 to 1000 pictures.
-            cursor: `next_cursor` of the page before, of the same filters.
-            project, job, recipe_hash: only pictures that have it.
+            cursor: `next_cursor` of the page before, of the same filters and order.
+            sort: `newest` or `oldest` first.
 
         Raises:
             InvalidRequest: an argument is not allowed.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise refused("limit", limit, f"1 to {MAX_PAGE}")
-        if job is not None and not parts.full_id(job):
-            raise refused("job", job, "the whole id of a job")
-        filters = {"project": project, "job": job, "recipe_hash": recipe_hash}
-        before = _TOP if cursor is None else cursors.decode(cursor, filters)
-        total = self._database.read(_SQL["total"], **filters)[0]["total"]
-        items = self._pick("page", before=before, limit=limit + 1, **filters)
-        more = len(items) > limit
+        query = {"sort": sort, **filters.model_dump(mode="json", exclude_defaults=True)}
+        behind = None if cursor is None else _CURSORS.decode(cursor, query)[0]
+        found = pages.find(self._database, filters, self._tag_ids, sort, behind, limit)
         return ImagePage(
-            items=items[:limit],
-            next_cursor=cursors.encode(items[limit - 1].seq, filters) if more else None,
-            total=total,
+            items=found.cards,
+            next_cursor=None if found.behind is None else _CURSORS.encode((found.behind,), query),
         )
+
+    def count(self, filters: ImageFilters = ImageFilters()) -> int:  # noqa: B008 - it is frozen
+        """How many pictures meet the filters.
+
+        Raises:
+            InvalidRequest: a filter is not allowed.
+        """
+        clause = conditions.where(filters, self._tag_ids)
+        sql = _SQL["count"].format(condition=clause.sql)
+        return int(self._database.read(sql, **clause.parameters)[0]["total"])
+
+    def change(self, image_id: str, changes: ImageChanges) -> ImageRecord:
+        """Star or rate a picture.
+
+        Raises:
+            NotFound: there is none.
+        """
+        full = parts.full_id(image_id)
+        if full is None:
+            raise parts.not_found("image", image_id)
+        with self._database.write() as transaction:
+            transaction.run(_SQL["change"], id=full, **changes.model_dump())
+        return self.get(full)
 
     def of_job(self, job_id: str) -> list[ImageRecord]:
         """The pictures that a job made, in batch order."""
@@ -121,7 +166,8 @@ class Images:
     def of_jobs(self, job_ids: Sequence[str]) -> dict[str, list[ImageRecord]]:
         """The pictures of several jobs, each in batch order; jobs without any are left out."""
         found: dict[str, list[ImageRecord]] = {}
-        for image in self._pick("by_jobs", jobs=list(job_ids)) if job_ids else []:
+        whole = [full for job_id in job_ids if (full := parts.full_id(job_id))]
+        for image in self._records(self._seqs("job_id", whole)):
             found.setdefault(image.job_id, []).append(image)
         for batch in found.values():
             batch.sort(key=lambda image: image.batch_index)
@@ -129,7 +175,8 @@ class Images:
 
     def by_request(self, request_hash: str, project: str | None = None) -> list[ImageRecord]:
         """The newest complete batch that a request made, in batch order; empty if there is none."""
-        batch = self._pick("by_request", request_hash=request_hash, project=project)
+        rows = self._database.read(_SQL["by_request"], request_hash=request_hash, project=project)
+        batch = self._records(_newest_complete(rows))
         return sorted(batch, key=lambda image: image.batch_index)
 
     def known(self, image_ids: Sequence[str]) -> set[str]:
@@ -137,9 +184,34 @@ class Images:
         found = self._database.read(_SQL["known"], ids=list(image_ids))
         return {row["id"] for row in found}
 
-    def _pick(self, query: str, **parameters: object) -> list[ImageRecord]:
-        sql = _SQL["records"].format(picked=_SQL[query])
-        return [_record(row) for row in self._database.read(sql, **parameters)]
+    def _seqs(self, column: str, whole_ids: Sequence[str]) -> list[int]:
+        if not whole_ids:
+            return []
+        # Checked ids, written into the statement: a look-up in the key, not a scan.
+        listed = ", ".join(f"'{each}'::UUID" for each in whole_ids)
+        found = self._database.read(_SQL["seqs"].format(column=column, ids=listed))
+        return [row["seq"] for row in found]
+
+    def _records(self, seqs: Sequence[int]) -> list[ImageRecord]:
+        """The pictures of these rows, newest first."""
+        if not seqs:
+            return []
+        images, files = (pages.among(column, seqs) for column in ("image.seq", "file.image_seq"))
+        found = self._database.read(_SQL["records"].format(images=images, files=files))
+        return sorted(map(_record, found), key=lambda image: -image.seq)
+
+
+def _newest_complete(rows: Sequence[Row]) -> list[int]:
+    """The rows of the newest job that still has all its pictures."""
+    jobs: dict[str, list[Row]] = {}
+    for row in rows:
+        jobs.setdefault(str(row["job_id"]), []).append(row)
+    complete = [
+        [row["seq"] for row in batch]
+        for batch in jobs.values()
+        if len(batch) == max(row["batch_size"] for row in batch)
+    ]
+    return max(complete, key=max, default=[])
 
 
 def insert(transaction: Transaction, images: Sequence[NewImage]) -> list[ImageRecord]:
@@ -154,9 +226,13 @@ def insert(transaction: Transaction, images: Sequence[NewImage]) -> list[ImageRe
     tagged = [(row["seq"], image.tags) for row, image in zip(rows, images, strict=True)]
     tags.attach(transaction, tagged, "user")
     return [
-        _record(row | {f"file_{name}": value for name, value in file.items()})
+        _record(_UNTOUCHED | row | {f"file_{name}": value for name, value in file.items()})
         for row, file in zip(rows, files, strict=True)
     ]
+
+
+_UNTOUCHED = {"style": None, "caption": None, "starred": False, "rating": None}
+"""What a new picture has in the columns that come later."""
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, object]:
@@ -205,12 +281,12 @@ def _file_row(image: NewImage, seq: int) -> Row:
 
 def _record(row: Row) -> ImageRecord:
     return ImageRecord(
-        id=str(row["id"]),
+        id=row["id"],
         seq=row["seq"],
-        job_id=str(row["job_id"]),
+        job_id=row["job_id"],
         batch_index=row["batch_index"],
         project=row["project"],
-        parent=None if row["parent"] is None else str(row["parent"]),
+        parent=row["parent"],
         source=row["source"],
         prompt=row["prompt"],
         width=row["width"],
@@ -218,6 +294,10 @@ def _record(row: Row) -> ImageRecord:
         mode=row["mode"],
         seed=row["seed"],
         preset=row["preset"],
+        style=row["style"],
+        caption=row["caption"],
+        starred=row["starred"],
+        rating=row["rating"],
         request_hash=row["request_hash"],
         recipe_hash=row["recipe_hash"],
         pixels_sha256=row["pixels_sha256"],

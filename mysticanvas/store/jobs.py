@@ -24,12 +24,14 @@ from mysticanvas.contracts.jobs import WORKER_KINDS, JobPage, JobRecord, JobStat
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.contracts.worker import GenerateTask
-from mysticanvas.store import cursors, images, job_rows, parts, queries, times
+from mysticanvas.store import images, job_rows, parts, queries, times
 from mysticanvas.store.connection import Database, Row
+from mysticanvas.store.cursors import Cursors
 from mysticanvas.store.job_rows import StoredJob
 from mysticanvas.store.waiting import Entry, Waiting
 
 MAX_PAGE = 1000
+_CURSORS = Cursors("jobs", "q")
 _SQL = queries.load("jobs")
 _TOP = 2**63 - 1
 _KNOWN = 256
@@ -142,7 +144,7 @@ class Jobs:
             raise refused("limit", limit, f"1 to {MAX_PAGE}")
         filters = {"status": status and status.value, "kind": kind, "project": project}
         bound = {**filters, "internal": "all" if internal else None}
-        before = _TOP if cursor is None else cursors.decode(cursor, bound)
+        before = _TOP if cursor is None else _CURSORS.decode(cursor, bound)[0]
         where = {**filters, "internal": internal}
         total = self._database.read(_SQL["total"], **where)[0]["total"]
         rows = self._database.read(_SQL["page"], before=before, limit=limit + 1, **where)
@@ -153,7 +155,7 @@ class Jobs:
                 job_rows.to_record(row, made)
                 for row, made in zip(shown, self._made(shown), strict=True)
             ],
-            next_cursor=cursors.encode(shown[-1]["seq"], bound) if more else None,
+            next_cursor=_CURSORS.encode((shown[-1]["seq"],), bound) if more else None,
             total=total,
         )
 

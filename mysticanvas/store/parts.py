@@ -8,6 +8,9 @@ from mysticanvas.contracts import ids
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import InvalidRequest, NotFound
 
+_SMALLEST = str(uuid.UUID(int=0))
+_LARGEST = str(uuid.UUID(int=2**128 - 1))
+
 
 def full_id(text: str) -> str | None:
     """The id in its usual form, if `text` is a whole one."""
@@ -39,6 +42,12 @@ def searchable(noun: str, text: str) -> str:
     if not ids.is_part(part):
         raise not_found(noun, text)
     return part
+
+
+def span(part: str) -> tuple[str | None, str | None]:
+    """The smallest and the largest id with that head; None if no id can have it."""
+    first, last = (part + filler[len(part) :] for filler in (_SMALLEST, _LARGEST))
+    return (first, last) if full_id(first) == first else (None, None)
 
 
 def only(noun: str, text: str, found: list[str]) -> str:

@@ -36,8 +36,8 @@ class Store:
         self._lock = opened.lock
         self._high_water = HighWater(paths.high_water, self._measure)
         self._closed = False
-        self.images = Images(self.database)
         self.tags = Tags(self.database)
+        self.images = Images(self.database, self.tags.ids)
         self.jobs = Jobs(self.database, self.images)
         self.facts = Facts(self.database)
         self.presets = Presets(self.database)

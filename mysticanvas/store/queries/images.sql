@@ -1,57 +1,62 @@
 -- name: records
--- The rows that one of the queries below picks, with their original files. Rows are wide, so they
--- are fetched once they are picked, by `seq`, which a block's range tells apart.
+-- Whole rows with their original files. They are wide and may lie anywhere, so they are fetched
+-- by `seq`, once they are picked. The numbers are written into the statement, and each table has
+-- them of its own: only a list of constants lets DuckDB pass over the blocks that hold none.
 SELECT
-    image.id, image.seq, image.job_id, image.batch_index, image.project, image.parent,
-    image.source, image.prompt, image.width, image.height, image.mode, image.seed, image.preset,
-    image.request_hash, image.recipe_hash, image.pixels_sha256, image.recipe, image.created_at,
+    image.id::VARCHAR AS id, image.seq, image.job_id::VARCHAR AS job_id, image.batch_index,
+    image.project, image.parent::VARCHAR AS parent, image.source, image.prompt, image.width,
+    image.height, image.mode, image.seed, image.preset, image.style, image.starred, image.rating,
+    image.request_hash, image.created_at, image.caption, image.recipe_hash, image.pixels_sha256, image.recipe,
     file.path AS file_path, file.sha256 AS file_sha256, file.bytes AS file_bytes,
     file.width AS file_width, file.height AS file_height
-FROM ({picked}) AS picked
-JOIN images AS image ON image.seq = picked.seq
-JOIN generation_files AS file ON file.image_seq = picked.seq AND file.kind = 'original'
-ORDER BY image.seq DESC
+FROM images AS image
+JOIN generation_files AS file ON file.image_seq = image.seq AND file.kind = 'original'
+WHERE {images} AND {files}
 
--- name: by_id
-SELECT seq FROM images WHERE id = $id AND deleted_at IS NULL
+-- name: cards
+SELECT
+    image.id::VARCHAR AS id, image.seq, image.job_id::VARCHAR AS job_id, image.batch_index,
+    image.project, image.parent::VARCHAR AS parent, image.source, image.prompt, image.width,
+    image.height, image.mode, image.seed, image.preset, image.style, image.starred, image.rating,
+    image.request_hash, image.created_at
+FROM images AS image
+WHERE {condition}
 
--- name: by_jobs
-SELECT seq FROM images WHERE job_id = ANY($jobs::UUID[]) AND deleted_at IS NULL
+-- name: paths
+-- Apart from the cards: as a join the two take longer.
+SELECT image_seq, path FROM generation_files WHERE {condition} AND kind = 'original'
+
+-- name: pick
+SELECT image.seq FROM images AS image WHERE {condition} ORDER BY image.seq {order} LIMIT {limit}
+
+-- name: count
+SELECT count(*) AS total FROM images AS image WHERE {condition}
+
+-- name: seqs
+SELECT seq FROM images WHERE {column} IN ({ids}) AND deleted_at IS NULL
 
 -- name: by_request
--- The batch of the newest job of that request that still has all its pictures.
-SELECT seq FROM images
-WHERE deleted_at IS NULL AND job_id = (
-    SELECT job_id FROM images
-    WHERE request_hash = $request_hash AND deleted_at IS NULL
-      AND ($project::VARCHAR IS NULL OR project = $project)
-    GROUP BY job_id
-    HAVING count(*) = max(batch_size)
-    ORDER BY max(seq) DESC
-    LIMIT 1
-)
-
--- name: page
-SELECT seq FROM images
-WHERE seq < $before AND deleted_at IS NULL
+-- Every picture of that request; the newest complete batch of them is chosen outside.
+SELECT seq, job_id, batch_size FROM images
+WHERE request_hash = $request_hash AND deleted_at IS NULL
   AND ($project::VARCHAR IS NULL OR project = $project)
-  AND ($job::UUID IS NULL OR job_id = $job)
-  AND ($recipe_hash::VARCHAR IS NULL OR recipe_hash = $recipe_hash)
-ORDER BY seq DESC
-LIMIT $limit
 
--- name: total
-SELECT count(*) AS total FROM images
-WHERE deleted_at IS NULL
-  AND ($project::VARCHAR IS NULL OR project = $project)
-  AND ($job::UUID IS NULL OR job_id = $job)
-  AND ($recipe_hash::VARCHAR IS NULL OR recipe_hash = $recipe_hash)
-
--- name: by_part
+-- name: by_head
+-- Between the smallest and the largest id with that head, so that the key's order helps.
 SELECT id::VARCHAR AS id FROM images
-WHERE deleted_at IS NULL AND ($project::VARCHAR IS NULL OR project = $project)
-  AND (starts_with(id::VARCHAR, $part) OR ends_with(id::VARCHAR, $part))
+WHERE id >= $first::UUID AND id <= $last::UUID AND deleted_at IS NULL
+  AND ($project::VARCHAR IS NULL OR project = $project)
 LIMIT 2
+
+-- name: by_tail
+SELECT id::VARCHAR AS id FROM images
+WHERE ends_with(id::VARCHAR, $part) AND deleted_at IS NULL
+  AND ($project::VARCHAR IS NULL OR project = $project)
+LIMIT 2
+
+-- name: change
+UPDATE images SET starred = coalesce($starred, starred), rating = coalesce($rating, rating)
+WHERE id = $id::UUID AND deleted_at IS NULL
 
 -- name: known
 SELECT id::VARCHAR AS id FROM images WHERE id = ANY($ids::UUID[])

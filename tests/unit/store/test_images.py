@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mysticanvas.contracts import ids
-from mysticanvas.contracts.images import ImageRecord
+from mysticanvas.contracts.filters import ImageFilters
+from mysticanvas.contracts.images import ImageChanges, ImageRecord
 from mysticanvas.errors import InvalidRequest, NotFound, StoreError
 from mysticanvas.settings import MAX_SEED
 from mysticanvas.store import NewImage, Store
@@ -28,7 +29,7 @@ def walk(store: Store, limit: int, **filters: Any) -> list[str]:
     found: list[str] = []
     cursor = None
     while True:
-        page = store.images.page(limit, cursor, **filters)
+        page = store.images.page(limit, cursor, ImageFilters(**filters))
         found += [image.id for image in page.items]
         cursor = page.next_cursor
         if cursor is None:
@@ -81,7 +82,7 @@ def test_text_that_is_no_unicode_is_refused_whole(store: Store, maker: Any) -> N
     images = [maker.image(ids.new_id()), maker.image(ids.new_id(), project="\ud800")]
     with pytest.raises(StoreError):
         store.images.add(images)
-    assert store.images.page().total == 0
+    assert store.images.count() == 0
     store.images.add(images[:1])
 
 
@@ -111,7 +112,7 @@ def test_one_bad_picture_keeps_its_batch_out(store: Store, maker: Any) -> None:
     [known] = added(store, maker, 1)
     with pytest.raises(StoreError, match=DUPLICATE):
         store.images.add([maker.image(ids.new_id()), maker.image(ids.new_id(), id=known)])
-    assert store.images.page().total == 1
+    assert store.images.count() == 1
 
 
 @pytest.mark.parametrize("limit", [1, 3, 10, 11, 1000])
@@ -126,7 +127,7 @@ def test_pages_stay_as_they_are_while_pictures_arrive(store: Store, maker: Any) 
     added(store, maker, 3)
     second = store.images.page(2, first.next_cursor)
     assert [image.id for image in second.items] == [recorded[3], recorded[2]]
-    assert (first.total, second.total) == (6, 9)
+    assert store.images.count() == 9
 
 
 def test_filters_hold_on_every_page(store: Store, maker: Any) -> None:
@@ -140,22 +141,24 @@ def test_filters_hold_on_every_page(store: Store, maker: Any) -> None:
     assert walk(store, 3, project="castle") == newest_first
     assert walk(store, 3, job=job) == newest_first
     assert walk(store, 3, recipe_hash=castle[1].recipe.hash) == [castle[1].id]
-    assert store.images.page(1, project="castle").total == 4
-    assert store.images.page(project="nowhere").items == []
+    assert store.images.count(ImageFilters(project="castle")) == 4
+    assert store.images.page(filters=ImageFilters(project="nowhere")).items == []
 
 
 def test_a_cursor_belongs_to_its_query(store: Store, maker: Any) -> None:
     added(store, maker, 3)
     cursor = store.images.page(1).next_cursor
     with pytest.raises(InvalidRequest, match="another query"):
-        store.images.page(1, cursor, project="default")
+        store.images.page(1, cursor, ImageFilters(project="default"))
+    with pytest.raises(InvalidRequest, match="another query"):
+        store.images.page(1, cursor, sort="oldest")
 
 
-@pytest.mark.parametrize("arguments", [{"limit": 0}, {"limit": 1001}, {"job": "1f0a"}])
-def test_bad_arguments_are_refused(store: Store, arguments: dict[str, Any]) -> None:
+@pytest.mark.parametrize("limit", [0, -1, 1001])
+def test_a_page_has_1_to_1000_pictures(store: Store, limit: int) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        store.images.page(**arguments)
-    assert caught.value.parameter in arguments
+        store.images.page(limit)
+    assert caught.value.parameter == "limit"
 
 
 def test_deleted_pictures_are_gone(store: Store, maker: Any) -> None:
@@ -168,7 +171,7 @@ def test_deleted_pictures_are_gone(store: Store, maker: Any) -> None:
     with pytest.raises(NotFound):
         store.images.find(gone[-8:])
     assert walk(store, 10) == [kept]
-    assert store.images.page().total == 1
+    assert store.images.count() == 1
     assert [image.id for image in store.images.of_job(record.id)] == [kept]
     assert store.images.by_request(record.images[0].request_hash) == []
     assert store.images.known([gone, kept, ids.new_id()]) == {gone, kept}
@@ -213,7 +216,37 @@ def test_a_picture_is_found_by_a_part_of_its_id(store: Store, maker: Any) -> Non
         store.images.find(image.id[:9], project="nowhere")
 
 
+def test_stars_and_ratings_are_kept_and_change_nothing_else(store: Store, maker: Any) -> None:
+    image, other = added(store, maker, 2)
+    before = store.images.get(image)
+    assert (before.starred, before.rating) == (False, None)
+
+    starred = store.images.change(image, ImageChanges(starred=True))
+    rated = store.images.change(image, ImageChanges(rating=0))
+    assert starred == before.model_copy(update={"starred": True})
+    assert rated == before.model_copy(update={"starred": True, "rating": 0})
+    assert store.images.get(image) == rated
+    assert store.images.change(image, ImageChanges(starred=False)).rating == 0
+    assert store.images.get(other).rating is None
+
+
+@pytest.mark.parametrize("missing", [ids.new_id(), "1f0a9c2e", "", "x" * 36])
+def test_what_is_not_there_cannot_be_rated(store: Store, missing: str) -> None:
+    with pytest.raises(NotFound):
+        store.images.change(missing, ImageChanges(rating=3))
+
+
+def test_details_are_those_that_are_there(store: Store, maker: Any) -> None:
+    recorded = added(store, maker, 3)
+    delete(store, recorded[1])
+    found = store.images.details([recorded[0], recorded[1], ids.new_id(), recorded[2]])
+    assert [image.id for image in found] == [recorded[2], recorded[0]]
+    assert store.images.details([]) == []
+    with pytest.raises(InvalidRequest, match="whole id"):
+        store.images.details([recorded[0][-8:]])
+
+
 def test_nothing_to_record_is_nothing(store: Store) -> None:
     nothing: list[NewImage] = []
     store.images.add(nothing)
-    assert store.images.page().total == 0
+    assert store.images.count() == 0

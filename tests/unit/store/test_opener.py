@@ -233,7 +233,7 @@ def test_a_home_with_an_awkward_name(tmp_path: Path, maker: Any) -> None:
     with Store.open(paths) as store:
         maker.recorded(store)
     with Store.open(paths) as store:
-        assert store.images.page().total == 1
+        assert store.images.count() == 1
 
 
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from mysticanvas.store.rebuild import RebuildReport, rebuild
 
 def everything(store: Store) -> list[ImageRecord]:
     """All pictures, oldest first."""
-    return store.images.page(1000).items[::-1]
+    cards = store.images.page(1000).items
+    return store.images.details([card.id for card in cards])[::-1]
 
 
 def run(store: Store, paths: HomePaths) -> RebuildReport:

@@ -66,7 +66,7 @@ def test_the_log_of_a_crash_is_put_aside(killed: HomePaths) -> None:
     assert left
 
     with Store.open(killed) as store:
-        assert store.images.page().total == 5
+        assert store.images.count() == 5
         assert not store.created
 
     kept = sorted(killed.backups.glob("crash-*.wal"))
@@ -128,7 +128,7 @@ def test_without_its_database_a_store_begins_anew(paths: HomePaths, maker: Any) 
 
     with Store.open(paths) as store:
         assert store.created
-        assert store.images.page().total == 0
+        assert store.images.count() == 0
 
     [kept] = paths.backups.glob("crash-*.wal")
     assert kept.read_bytes() == b"the log of the database that is gone"

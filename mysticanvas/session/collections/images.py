@@ -1,0 +1,173 @@
+"""`canvas.images`: every picture of a project, and pages of those that are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from mysticanvas.errors import InvalidRequest
+from mysticanvas.session import arguments, filters as choosing
+from mysticanvas.session.details import Details
+from mysticanvas.session.image import Image, Images
+from mysticanvas.session.page import Page
+
+if TYPE_CHECKING:
+    from mysticanvas.contracts.filters import ImageFilters, Sort
+    from mysticanvas.contracts.images import ImageCard
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.filters import Filters
+
+_STEP = 200
+"""Pictures a request, where all are gone through."""
+
+
+class ImageCollection:
+    """All pictures of a canvas: call it for a page, go through it, or look one up by its id.
+
+        canvas.images(tags="castle", min_rating=4)
+        canvas.images["1f0a9c2e"]
+        for image in canvas.images: ...
+
+    A notebook shows the newest page.
+
+    Args:
+        project: only pictures of this project; None for all.
+    """
+
+    def __init__(self, connection: Connection, project: str | None) -> None:
+        self._connection = connection
+        self._project = project
+
+    @choosing.spelled_out
+    def __call__(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        *,
+        sort: Literal["newest", "oldest"] = "newest",
+        **filters: Unpack[Filters],
+    ) -> Page:
+        """A page of pictures; those made meanwhile do not shift the pages that follow.
+
+        Args:
+            limit: pictures on a page, 1 to 1,000.
+            cursor: `next_cursor` of the page before, asked for in the same way. A timedelta is
+                another moment in every call; `page.next()` keeps to the first.
+            sort: which come first.
+            tags: only those that have all these tags; a text is one tag.
+            any_tags: only those that have at least one of these tags.
+            not_tags: only those that have none of these tags.
+            preset, style: only those made with the preset or style of this name.
+            starred: only those that are starred, or that are not.
+            min_rating: only those rated so, 0 to 5, or better.
+            seed: only those of this very seed.
+            since, until: only those asked for then or later, and before then: a date or a
+                datetime (in UTC, where it names no zone), either as ISO text, or a timedelta:
+                that long ago.
+            width, height: only those of this many pixels across or down.
+            project: only those of this project; by default the canvas's own.
+            ids: only these, as pictures or whole ids, at most 500.
+            job: only those that this job made: a job or its whole id.
+            source: `generate` or `reproduce`: only those that such a call made.
+            parent: only those made from this picture, or from the one of this whole id.
+
+        Raises:
+            InvalidRequest: an argument is not allowed, or the cursor belongs to another query.
+        """
+        __tracebackhide__ = True
+        size = arguments.page_size(limit)
+        return self._page(choosing.parse(filters, self._project), _sort(sort), size, cursor)
+
+    @choosing.spelled_out
+    def list(
+        self,
+        limit: int | None = None,
+        *,
+        sort: Literal["newest", "oldest"] = "newest",
+        **filters: Unpack[Filters],
+    ) -> Images:
+        """The pictures of all pages together.
+
+        Args:
+            limit: how many at most; None for all there are.
+            sort, **filters: as for a page.
+
+        Raises:
+            InvalidRequest: an argument is not allowed.
+        """
+        __tracebackhide__ = True
+        if limit is not None:
+            limit = arguments.count("limit", limit)
+        chosen = choosing.parse(filters, self._project)
+        return Images(self._walk(chosen, _sort(sort), limit))
+
+    def __iter__(self) -> Iterator[Image]:
+        """Every picture, newest first; pages are asked for as they are reached."""
+        return self._walk(choosing.parse({}, self._project), "newest", None)
+
+    def __len__(self) -> int:
+        return self._count(choosing.parse({}, self._project))
+
+    def __getitem__(self, id: str) -> Image:
+        """A picture by its id, or by 4 or more characters of its end.
+
+        Raises:
+            NotFound: there is none.
+            InvalidRequest: there are several.
+        """
+        part = arguments.identifier("image", id)
+        record = self._connection.call(lambda api: api.image(part, self._project))
+        return Image(record, self._connection)
+
+    def __contains__(self, image: object) -> bool:
+        if not isinstance(image, Image | str):
+            return False
+        try:
+            chosen = choosing.parse({"ids": image}, self._project)
+        except InvalidRequest:
+            return False
+        return self._count(chosen) > 0
+
+    def _page(self, chosen: ImageFilters, sort: Sort, limit: int, cursor: str | None) -> Page:
+        page = self._connection.call(lambda api: api.images(chosen, limit, cursor, sort))
+        return Page(
+            from_cards(page.items, self._connection),
+            page.next_cursor,
+            turn=lambda following: self._page(chosen, sort, limit, following),
+            count=lambda: self._count(chosen),
+        )
+
+    def _walk(self, chosen: ImageFilters, sort: Sort, limit: int | None) -> Iterator[Image]:
+        left = limit
+        cursor = None
+        while True:
+            page = self._page(chosen, sort, _STEP if left is None else min(_STEP, left), cursor)
+            yield from page
+            cursor = page.next_cursor
+            if left is not None:
+                left -= len(page)
+            if cursor is None or left == 0:
+                return
+
+    def _count(self, chosen: ImageFilters) -> int:
+        return self._connection.call(lambda api: api.image_count(chosen))
+
+    def _repr_png_(self) -> bytes | None:
+        return self()._repr_png_()
+
+    def __repr__(self) -> str:
+        within = f" project={self._project!r}" if self._project is not None else ""
+        return f"<ImageCollection {len(self)}{within}>"
+
+
+def from_cards(cards: list[ImageCard], connection: Connection) -> Images:
+    """The pictures of a page, which fetch together what their cards do not have."""
+    details = Details([card.id for card in cards], connection)
+    return Images(Image(card, connection, details=details) for card in cards)
+
+
+def _sort(sort: Any) -> Sort:
+    if sort not in ("newest", "oldest"):
+        raise arguments.refused("sort", sort, "'newest' or 'oldest'")
+    chosen: Sort = sort
+    return chosen
