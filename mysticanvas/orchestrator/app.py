@@ -17,7 +17,7 @@ from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator.activity import Activity
-from mysticanvas.orchestrator.api import events, images, jobs, system, tags
+from mysticanvas.orchestrator.api import events, images, jobs, sql, system, tags
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
@@ -26,6 +26,7 @@ from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store, starter_aliases
 from mysticanvas.store.rebuild import rebuild
+from mysticanvas.store.sql import Sql
 
 _log = logs.get(__name__)
 _START_LOCK_S = 2.0
@@ -120,6 +121,7 @@ class Orchestrator:
         app.include_router(jobs.routes(self.store, self.bus, intake, self.dispatcher))
         app.include_router(images.routes(self.store))
         app.include_router(tags.routes(self.store, self.bus))
+        app.include_router(sql.routes(self._sql()))
         app.include_router(events.routes(self.bus))
         app.include_router(
             system.routes(
@@ -127,6 +129,10 @@ class Orchestrator:
             )
         )
         return app
+
+    def _sql(self) -> Sql:
+        limits = (self.settings.sql_timeout_s, self.settings.sql_max_rows)
+        return Sql(self.store.database, self.paths.run, *limits)
 
     def _worker_changed(self, status: WorkerStatus) -> None:
         self.bus.publish("worker", status.model_dump(mode="json"))

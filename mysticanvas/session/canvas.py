@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mysticanvas.session import arguments
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.generating import Generating
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mysticanvas.contracts.health import Health, WorkerStatus
     from mysticanvas.session.image import Image, Images
     from mysticanvas.session.job import Job
@@ -132,6 +135,33 @@ class Canvas(Generating):
         record = self._connection.call(lambda api: api.job(part))
         tracker = self._connection.follow(record)
         return Job(self._connection, tracker, calls.one_or_several(self._connection))
+
+    def sql(
+        self, query: str | None = None, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Ask the store in SQL; everything in it can be read, nothing can be changed.
+
+        It sees the pictures of all projects. Times are in UTC, ids and JSON are text, and a whole
+        number stays one beside NULL (pandas' `Int64`).
+
+        Args:
+            query: one SELECT over the documented views, in DuckDB's dialect. None describes the
+                views: a row a column, with its type and what it means.
+            params: values for `?` or `$1` as a sequence, or for `$name` as a mapping: numbers,
+                text, dates, ids, pictures, or lists of them.
+
+        Returns:
+            A data frame. A result that is larger than allowed is refused, never cut.
+
+        Raises:
+            InvalidRequest: it is no such SELECT, it is wrong (the message says where), it takes
+                longer than `MYSTICANVAS_SQL_TIMEOUT_S` (30 s), or gives more rows than
+                `MYSTICANVAS_SQL_MAX_ROWS` (1,000,000) or more than 1 GiB.
+        """
+        from mysticanvas.session import sql
+
+        request = sql.request(query, params)
+        return sql.frame(self._connection.call(lambda api: api.sql(request)))
 
     @property
     def tags(self) -> Tags:

@@ -58,6 +58,7 @@ class Database:
         self._writing = threading.Lock()
         self._readers = threading.Condition()
         self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._lent: set[duckdb.DuckDBPyConnection] = set()
         self._reads = 0
         self._refusal: StoreError | None = None
 
@@ -69,6 +70,30 @@ class Database:
         """
         with self._borrowed() as cursor, self._translated():
             return rows(cursor, sql, parameters)
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for reading what takes more than one statement; it is closed at the end.
+
+        Names have to be qualified on it: `CATALOG.main.images`. `close` interrupts what runs.
+
+        Raises:
+            StoreError: the store is closed, or is being closed.
+        """
+        with self._readers:
+            self._check()
+            cursor = self._root.cursor()
+            self._lent.add(cursor)
+            self._reads += 1
+        try:
+            with self._translated():
+                yield cursor
+        finally:
+            cursor.close()
+            with self._readers:
+                self._lent.remove(cursor)
+                self._reads -= 1
+                self._readers.notify_all()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -103,6 +128,8 @@ class Database:
         """Wait for what runs, then let go of the file. Later calls raise StoreError."""
         with self._writing, self._readers:
             self._refusal = StoreError("The store is closed.")
+            for cursor in self._lent:
+                cursor.interrupt()
             self._readers.wait_for(lambda: self._reads == 0)
             for connection in (*self._idle, self._writer, self._root):
                 connection.close()
