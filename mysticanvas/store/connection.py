@@ -22,6 +22,7 @@ CATALOG = "mysticanvas"
 """The name that the database is attached under."""
 
 Row = dict[str, Any]
+_INTERRUPT_EVERY_S = 0.1
 
 
 class Transaction:
@@ -128,9 +129,10 @@ class Database:
         """Wait for what runs, then let go of the file. Later calls raise StoreError."""
         with self._writing, self._readers:
             self._refusal = StoreError("The store is closed.")
-            for cursor in self._lent:
-                cursor.interrupt()
-            self._readers.wait_for(lambda: self._reads == 0)
+            while not self._readers.wait_for(lambda: self._reads == 0, _INTERRUPT_EVERY_S):
+                # Again, since one that comes between two statements is forgotten.
+                for cursor in self._lent:
+                    cursor.interrupt()
             for connection in (*self._idle, self._writer, self._root):
                 connection.close()
             self._idle.clear()

@@ -19,7 +19,7 @@ import duckdb
 
 from mysticanvas.contracts.params import refused
 from mysticanvas.contracts.sql import SqlRequest
-from mysticanvas.errors import InvalidRequest
+from mysticanvas.errors import InvalidRequest, StoreError
 from mysticanvas.store import failures, queries, select, views
 from mysticanvas.store.connection import Database
 
@@ -145,6 +145,8 @@ def _translated(error: Exception) -> Exception:
         return error
     if failures.is_full(text) or text.startswith(_NOT_OF_THE_QUERY):
         return failures.of(duckdb.Error(text))
+    if text.startswith("INTERRUPT"):
+        return StoreError("The store is being closed, so the query was ended.")
     if text.startswith("Out of Memory"):
         return InvalidRequest(
             "The query needs more memory than the store may take.",
