@@ -210,6 +210,4 @@ def _page(number: int, last: int, pictures: Iterable[Picture]) -> str:
 
 
 def _figure(picture: Picture) -> Figure:
-    return Figure(
-        picture.path or "", picture.prompt, picture.width, picture.height, picture.recipe
-    )
+    return Figure(picture.path or "", picture.prompt, picture.width, picture.height, picture.recipe)

@@ -148,9 +148,7 @@ def _complaints(statements: Any, known: frozenset[str]) -> list[str]:
     return found
 
 
-def _children(
-    node: dict[str, Any], tables: frozenset[bytes]
-) -> list[tuple[Any, frozenset[bytes]]]:
+def _children(node: dict[str, Any], tables: frozenset[bytes]) -> list[tuple[Any, frozenset[bytes]]]:
     """The parts of a node, each with the names of tables that are to be seen there.
 
     A CTE is seen by those that follow it and by the body. A recursive one sees itself: it is the
@@ -167,9 +165,7 @@ def _children(
     return [*found, *((part, tables) for part in rest.values()), (children, tables)]
 
 
-def _complaint(
-    node: dict[str, Any], tables: frozenset[bytes], known: frozenset[str]
-) -> list[str]:
+def _complaint(node: dict[str, Any], tables: frozenset[bytes], known: frozenset[str]) -> list[str]:
     """What is wrong with this node itself."""
     kind = node.get("type")
     if _is_table_function(node):

@@ -145,7 +145,10 @@ def test_a_zip_holds_the_same(run: Any, images: list[Any], tmp_path: Path) -> No
         files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
         names = {path.relative_to(tmp_path / "out").as_posix() for path in files}
         assert set(archive.namelist()) == names
-        assert archive.read(images[0].file.path) == (tmp_path / "out" / images[0].file.path).read_bytes()
+        assert (
+            archive.read(images[0].file.path)
+            == (tmp_path / "out" / images[0].file.path).read_bytes()
+        )
 
 
 def test_only_what_was_asked_for(run: Any, images: list[Any], tmp_path: Path) -> None:

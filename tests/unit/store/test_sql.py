@@ -94,7 +94,11 @@ def test_columns_of_the_same_name_are_both_there(ask: Ask) -> None:
         ("SELECT $1 AS a, $2 AS b", [1, "x"], (1, "x")),
         ("SELECT ? AS a, ? AS b", [None, True], (None, True)),
         ("SELECT $b AS a, $a AS b", {"a": 1.5, "b": [1, 2]}, ([1, 2], 1.5)),
-        ("SELECT 'b' = ANY($1) AS a, '; DROP VIEW images' = $2 AS b", [["a", "b"], "x"], (True, False)),
+        (
+            "SELECT 'b' = ANY($1) AS a, '; DROP VIEW images' = $2 AS b",
+            [["a", "b"], "x"],
+            (True, False),
+        ),
         ("SELECT $1 AS a, 1 AS b", [2**64], (Decimal(2**64), 1)),
     ],
 )
@@ -119,7 +123,10 @@ def test_parameters_have_to_fit_the_query(ask: Ask, query: str, params: Any) -> 
         ("SELECT error('boo')", "boo"),
         ("SELECT (SELECT unnest([1, 2]))", "More than one row"),
         ("SELECT sum('x' || range) FROM range(10)", "No function matches"),
-        ("SELECT CAST(CASE WHEN range = 900 THEN 'x' ELSE '1' END AS INT) FROM range(999)", "INT32"),
+        (
+            "SELECT CAST(CASE WHEN range = 900 THEN 'x' ELSE '1' END AS INT) FROM range(999)",
+            "INT32",
+        ),
     ],
 )
 def test_an_error_of_the_query_says_what_and_where(ask: Ask, query: str, said: str) -> None:
@@ -151,9 +158,7 @@ def test_a_result_that_is_too_large_is_refused_whole(
         "SELECT a.range + b.range FROM range(100000000) AS a, range(100000000) AS b",
     ],
 )
-def test_a_query_that_takes_too_long_is_ended(
-    store: Store, paths: HomePaths, query: str
-) -> None:
+def test_a_query_that_takes_too_long_is_ended(store: Store, paths: HomePaths, query: str) -> None:
     sql = Sql(store.database, paths.run, timeout_s=0.5, max_rows=10**18)
     with pytest.raises(InvalidRequest, match="longer than 0.5 s"):
         table(sql, query)

@@ -20,13 +20,23 @@ def test_every_view_and_column_says_what_it_is(store: Store, view: views.View) -
 
 
 def test_they_are_those_that_are_documented() -> None:
-    assert {"images", "image_tags", "tags", "tag_aliases", "files", "jobs", "presets"} == views.NAMES
+    assert {
+        "images",
+        "image_tags",
+        "tags",
+        "tag_aliases",
+        "files",
+        "jobs",
+        "presets",
+    } == views.NAMES
 
 
 def test_nobody_else_meets_them(store: Store) -> None:
     with store.database.cursor() as cursor:
         views.create(cursor)
-        [row] = store.database.read("SELECT count(*) AS views FROM duckdb_views() WHERE NOT internal")
+        [row] = store.database.read(
+            "SELECT count(*) AS views FROM duckdb_views() WHERE NOT internal"
+        )
     assert row["views"] == 0
 
 
