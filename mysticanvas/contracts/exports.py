@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,10 +12,9 @@ MAX_IDS = 20_000
 """Pictures that can be named one by one; the request has to fit its limit."""
 
 
-class ExportRequest(Contract):
-    """Body of `POST /v1/jobs`: an export to a new folder or a new `.zip`."""
+class ExportParams(Contract):
+    """What a job of the kind `export` does: all to a new folder, or to a new `.zip`."""
 
-    kind: Literal["export"] = "export"
     path: str
     """Absolute."""
     project: str | None = None

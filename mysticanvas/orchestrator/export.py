@@ -17,7 +17,7 @@ from typing import Protocol
 
 from mysticanvas import contact_sheet
 from mysticanvas.contact_sheet import Figure, Link
-from mysticanvas.contracts.exports import ExportReport, ExportRequest
+from mysticanvas.contracts.exports import ExportReport, ExportParams
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import StoreFull
@@ -62,9 +62,7 @@ def check(path: Path) -> None:
         raise refused("path", str(path), "a path in a folder that exists")
 
 
-def run(
-    store: Store, paths: HomePaths, request: ExportRequest, context: JobContext
-) -> ExportReport:
+def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContext) -> ExportReport:
     """Make the export.
 
     Raises:
@@ -72,7 +70,7 @@ def run(
         StoreFull: there is no room; says how much it takes.
         JobCancelled: the job is to end.
     """
-    target = Path(request.path)
+    target = Path(params.path)
     check(target)
     partial = target.with_name(f".{target.name}.partial-{short(context.job_id)}")
     staging = paths.backups / f"export-{context.job_id}"
@@ -80,7 +78,7 @@ def run(
         staging.mkdir()
         context.progress(0, "tables")
         snapshot = Snapshot(store.database, staging)
-        snapshot.write(request.project, request.ids)
+        snapshot.write(params.project, params.ids)
         _check_room(target.parent, snapshot.bytes + _RESERVE_BYTES)
         context.check()
         _write_texts(snapshot, staging, context)

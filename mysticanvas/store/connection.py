@@ -169,6 +169,8 @@ class Database:
             self._refusal = failures.fatal(error)
             raise self._refusal from error
         except duckdb.Error as error:
+            if isinstance(error, duckdb.InterruptException):
+                self._check()
             raise failures.of(error) from error
 
 

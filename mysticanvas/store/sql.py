@@ -19,7 +19,7 @@ import duckdb
 
 from mysticanvas.contracts.params import refused
 from mysticanvas.contracts.sql import SqlRequest
-from mysticanvas.errors import InvalidRequest, StoreError
+from mysticanvas.errors import InvalidRequest
 from mysticanvas.store import failures, queries, select, views
 from mysticanvas.store.connection import Database
 
@@ -146,7 +146,7 @@ def _translated(error: Exception) -> Exception:
     if failures.is_full(text) or text.startswith(_NOT_OF_THE_QUERY):
         return failures.of(duckdb.Error(text))
     if text.startswith("INTERRUPT"):
-        return StoreError("The store is being closed, so the query was ended.")
+        return duckdb.InterruptException(text)
     if text.startswith("Out of Memory"):
         return InvalidRequest(
             "The query needs more memory than the store may take.",

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from mysticanvas.contracts import ids
-from mysticanvas.contracts.exports import ExportReport, ExportRequest
+from mysticanvas.contracts.exports import ExportReport, ExportParams
 from mysticanvas.errors import InvalidRequest, JobCancelled, StoreFull
 from mysticanvas.orchestrator import export
 from mysticanvas.settings import HomePaths
@@ -85,8 +85,8 @@ def images(store: Store, paths: HomePaths, maker: Any) -> list[Any]:
 @pytest.fixture
 def run(store: Store, paths: HomePaths) -> Any:
     def run(path: Path, context: Context | None = None, **which: Any) -> ExportReport:
-        request = ExportRequest(path=str(path), **which)
-        return export.run(store, paths, request, context or Context())
+        params = ExportParams(path=str(path), **which)
+        return export.run(store, paths, params, context or Context())
 
     return run
 

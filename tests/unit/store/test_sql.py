@@ -191,7 +191,7 @@ def test_closing_the_store_ends_a_query(store: Store, paths: HomePaths) -> None:
     store.close()
     thread.join(120)
     assert not thread.is_alive()
-    assert "being closed" in str(outcome[0])
+    assert "is closed" in str(outcome[0])
 
 
 def test_no_file_of_a_result_is_left(ask: Ask, paths: HomePaths) -> None:
