@@ -17,7 +17,7 @@ from typing import Protocol
 
 from mysticanvas import contact_sheet
 from mysticanvas.contact_sheet import Figure, Link
-from mysticanvas.contracts.exports import ExportReport, ExportParams
+from mysticanvas.contracts.exports import ExportParams, ExportReport
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import StoreFull

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from mysticanvas.contracts import ids
-from mysticanvas.contracts.exports import ExportReport, ExportParams
+from mysticanvas.contracts.exports import ExportParams, ExportReport
 from mysticanvas.errors import InvalidRequest, JobCancelled, StoreFull
 from mysticanvas.orchestrator import export
 from mysticanvas.settings import HomePaths
