@@ -22,6 +22,7 @@ MAX_STEPS = 1_000
 MAX_IMAGES_PER_JOB = 64
 MAX_BODY_BYTES = 1 << 20
 MAX_SEED = 2**63 - 1
+MAX_SQL_CHARS = 20_000
 """Limits of a request. They are refused in the kernel and again in the orchestrator."""
 
 
@@ -63,6 +64,10 @@ class Settings(BaseModel):
     """CPU threads of a worker. They change pixels slightly, so a recipe records them."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """The device of the image worker."""
+    sql_timeout_s: float = Field(default=30, gt=0)
+    """Seconds that a query of `canvas.sql` may take."""
+    sql_max_rows: int = Field(default=1_000_000, ge=1)
+    """Rows that a query of `canvas.sql` may give."""
     progress: Literal["auto", "off"] = "auto"
     """Whether `generate` shows a progress line."""
 

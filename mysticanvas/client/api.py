@@ -20,6 +20,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.sql import SqlRequest
 from mysticanvas.contracts.tags import (
     AliasRequest,
     BulkTagNames,
@@ -166,6 +167,10 @@ class Api:
 
     def workers(self) -> list[WorkerStatus]:
         return _WORKERS.validate_python(self._http.request("GET", "/v1/workers"))
+
+    def sql(self, request: SqlRequest) -> bytes:
+        """The result of a query, as an Arrow IPC stream."""
+        return self._http.content("POST", "/v1/sql", body=request, answer_s=LONG_ANSWER_S)
 
     def unload(self, preset: str | None) -> None:
         """Returns when the memory is free, which is after the job that runs."""

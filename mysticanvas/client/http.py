@@ -63,6 +63,23 @@ class HttpClient:
             ConnectionLost, AnswerTimeout: no answer.
             MystiCanvasError: the problem that was answered, as the class its code names.
         """
+        return self._answer(method, path, query, body, headers, answer_s).json()
+
+    def content(
+        self, method: str, path: str, *, body: BaseModel | None = None, answer_s: float = ANSWER_S
+    ) -> bytes:
+        """One call and what it answers, as it is; raises as `request`."""
+        return self._answer(method, path, None, body, None, answer_s).content
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any] | None,
+        body: BaseModel | dict[str, Any] | None,
+        headers: dict[str, str] | None,
+        answer_s: float,
+    ) -> httpx.Response:
         sent = {REQUEST_ID_HEADER: new_id(), **(headers or {})}
         if isinstance(body, BaseModel):
             body = body.model_dump(mode="json", exclude_none=True)
@@ -85,7 +102,7 @@ class HttpClient:
                 raise
             raise ConnectionLost(f"{method} {path}: the client was closed") from error
         if response.is_success:
-            return response.json()
+            return response
         raise _error_of(response, sent[REQUEST_ID_HEADER])
 
     def close(self) -> None:

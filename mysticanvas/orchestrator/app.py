@@ -17,7 +17,7 @@ from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator.activity import Activity
-from mysticanvas.orchestrator.api import events, images, jobs, queue, system, tags
+from mysticanvas.orchestrator.api import events, images, jobs, queue, sql, system, tags
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
@@ -30,6 +30,7 @@ from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store, starter_aliases
 from mysticanvas.store.rebuild import rebuild
+from mysticanvas.store.sql import Sql
 
 _log = logs.get(__name__)
 _START_LOCK_S = 2.0
@@ -143,6 +144,7 @@ class Orchestrator:
         app.include_router(queue.routes(self.transitions))
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))
+        app.include_router(sql.routes(self._sql()))
         app.include_router(events.routes(self.bus))
         app.include_router(
             system.routes(
@@ -150,6 +152,10 @@ class Orchestrator:
             )
         )
         return app
+
+    def _sql(self) -> Sql:
+        limits = (self.settings.sql_timeout_s, self.settings.sql_max_rows)
+        return Sql(self.store.database, self.paths.run, *limits)
 
     def _worker_changed(self, status: WorkerStatus) -> None:
         self.bus.publish("worker", status.model_dump(mode="json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +12,8 @@ from mysticanvas.session.connection import Connection
 from mysticanvas.session.generating import Generating
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mysticanvas.contracts.health import Health, WorkerStatus
     from mysticanvas.session.collections.images import ImageCollection
     from mysticanvas.session.image import Image
@@ -111,6 +114,33 @@ class Canvas(Generating):
         from mysticanvas.session.jobs import Jobs
 
         return Jobs(self._connection, self._project)
+
+    def sql(
+        self, query: str | None = None, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Ask the store in SQL; everything in it can be read, nothing can be changed.
+
+        It sees the pictures of all projects. Times are in UTC, ids and JSON are text, and a whole
+        number stays one beside NULL (pandas' `Int64`).
+
+        Args:
+            query: one SELECT over the documented views, in DuckDB's dialect. None describes the
+                views: a row a column, with its type and what it means.
+            params: values for `?` or `$1` as a sequence, or for `$name` as a mapping: numbers,
+                text, dates, ids, pictures, or lists of them.
+
+        Returns:
+            A data frame. A result that is larger than allowed is refused, never cut.
+
+        Raises:
+            InvalidRequest: it is no such SELECT, it is wrong (the message says where), it takes
+                longer than `MYSTICANVAS_SQL_TIMEOUT_S` (30 s), or gives more rows than
+                `MYSTICANVAS_SQL_MAX_ROWS` (1,000,000) or more than 1 GiB.
+        """
+        from mysticanvas.session import sql
+
+        request = sql.request(query, params)
+        return sql.frame(self._connection.call(lambda api: api.sql(request)))
 
     @property
     def tags(self) -> Tags:

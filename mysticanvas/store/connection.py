@@ -22,6 +22,7 @@ CATALOG = "mysticanvas"
 """The name that the database is attached under."""
 
 Row = dict[str, Any]
+_INTERRUPT_EVERY_S = 0.1
 
 
 class Transaction:
@@ -63,6 +64,7 @@ class Database:
         self._writing = threading.Lock()
         self._readers = threading.Condition()
         self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._lent: set[duckdb.DuckDBPyConnection] = set()
         self._reads = 0
         self._refusal: StoreError | None = None
 
@@ -74,6 +76,30 @@ class Database:
         """
         with self._borrowed() as cursor, self._translated():
             return rows(cursor, sql, parameters)
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for reading what takes more than one statement; it is closed at the end.
+
+        Names have to be qualified on it: `CATALOG.main.images`. `close` interrupts what runs.
+
+        Raises:
+            StoreError: the store is closed, or is being closed.
+        """
+        with self._readers:
+            self._check()
+            cursor = self._root.cursor()
+            self._lent.add(cursor)
+            self._reads += 1
+        try:
+            with self._translated():
+                yield cursor
+        finally:
+            cursor.close()
+            with self._readers:
+                self._lent.remove(cursor)
+                self._reads -= 1
+                self._readers.notify_all()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -108,7 +134,10 @@ class Database:
         """Wait for what runs, then let go of the file. Later calls raise StoreError."""
         with self._writing, self._readers:
             self._refusal = StoreError("The store is closed.")
-            self._readers.wait_for(lambda: self._reads == 0)
+            while not self._readers.wait_for(lambda: self._reads == 0, _INTERRUPT_EVERY_S):
+                # Again, since one that comes between two statements is forgotten.
+                for cursor in self._lent:
+                    cursor.interrupt()
             for connection in (*self._idle, self._writer, self._root):
                 connection.close()
             self._idle.clear()
@@ -145,6 +174,8 @@ class Database:
             self._refusal = failures.fatal(error)
             raise self._refusal from error
         except duckdb.Error as error:
+            if isinstance(error, duckdb.InterruptException):
+                self._check()
             raise failures.of(error) from error
 
 

@@ -14,7 +14,7 @@ _RESTART = "Stop the orchestrator (`mysticanvas stop`) and start again; what was
 def of(error: duckdb.Error) -> StoreError:
     """The error of a statement."""
     text = _first_line(error)
-    if _is_full(text):
+    if is_full(text):
         return StoreFull("The disk is full, so nothing was recorded.", hint=_ROOM)
     return StoreError(f"The database refused: {text}")
 
@@ -22,7 +22,7 @@ def of(error: duckdb.Error) -> StoreError:
 def fatal(error: duckdb.FatalException) -> StoreError:
     """The error after which the database answers nothing until it is opened again."""
     text = _first_line(error)
-    if _is_full(text):
+    if is_full(text):
         return StoreFull(
             "The disk is full and the database has stopped.", hint=f"{_ROOM} {_RESTART}"
         )
@@ -32,7 +32,7 @@ def fatal(error: duckdb.FatalException) -> StoreError:
 def of_opening(error: duckdb.Error, database: object) -> StoreError:
     """The error of an attempt to open the file."""
     text = _first_line(error)
-    if _is_full(text):
+    if is_full(text):
         return full(database)
     if "Could not set lock" in text:
         return StoreLocked(
@@ -60,7 +60,8 @@ def damaged(database: object, what: str) -> StoreDamaged:
     )
 
 
-def _is_full(text: str) -> bool:
+def is_full(text: str) -> bool:
+    """Whether a message of the database or the system says that the disk is full."""
     return any(sign in text for sign in _FULL)
 
 

@@ -202,4 +202,6 @@ def _harden(connection: duckdb.DuckDBPyConnection, backups: Path) -> None:
     connection.execute("SET enable_external_access = false")
     # Else a name that is no table is looked for among the variables of the calling Python code.
     connection.execute("SET python_enable_replacements = false")
+    # Queries of users give and compare times; they are in UTC wherever the machine is.
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET lock_configuration = true")

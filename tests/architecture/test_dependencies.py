@@ -18,6 +18,7 @@ ALLOWED = {
     "websockets": ("client/events.py",),
     "IPython": ("session/",),
     "pandas": ("session/",),
+    "pyarrow": ("session/", "store/"),
     "fcntl": ("processes.py",),
     "ctypes": ("processes.py",),
 }

@@ -1,0 +1,211 @@
+"""An export: a new folder or zip that stands without us.
+
+Made beside its place under another name, and renamed when it is whole: what is there under the name
+that was asked for is complete, and a cancelled or failed export leaves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from mysticanvas import contact_sheet
+from mysticanvas.contact_sheet import Figure, Link
+from mysticanvas.contracts.exports import ExportParams, ExportReport
+from mysticanvas.contracts.ids import short
+from mysticanvas.contracts.params import refused
+from mysticanvas.errors import StoreFull
+from mysticanvas.orchestrator.queue.context import JobContext
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+from mysticanvas.store.export import Picture, Snapshot
+
+PER_PAGE = 200
+"""Pictures on a page of the gallery."""
+_RESERVE_BYTES = 64 << 20
+_MAX_MISSING = 100
+_README = """\
+{images} picture(s), exported by MystiCanvas.
+
+index.html          a gallery to open in any browser
+images/             the pictures, PNG, each with its recipe inside
+images.parquet      a row a picture; `path` is its file in this folder, `recipe` is JSON
+image_tags.parquet  which picture (`image` is an id) has which tag
+tags.parquet        the tags
+recipes.jsonl       a line a picture: its id, its path and everything that decides its pixels
+
+    import pandas
+    pandas.read_parquet("images.parquet")
+
+    import duckdb
+    duckdb.sql("SELECT prompt, path FROM 'images.parquet' WHERE starred")
+
+All times are UTC.
+"""
+
+
+def check(path: Path) -> None:
+    """Refuse a place where no export can be made.
+
+    Raises:
+        InvalidRequest: something is there, or its folder is not.
+    """
+    if path.exists() or path.is_symlink():
+        raise refused("path", str(path), "a path where nothing is yet")
+    if not path.is_absolute() or not path.parent.is_dir():
+        raise refused("path", str(path), "a path in a folder that exists")
+
+
+def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContext) -> ExportReport:
+    """Make the export.
+
+    Raises:
+        InvalidRequest: the path is taken, or what is given for an id is none.
+        StoreFull: there is no room; says how much it takes.
+        JobCancelled: the job is to end.
+    """
+    target = Path(params.path)
+    check(target)
+    partial = target.with_name(f".{target.name}.partial-{short(context.job_id)}")
+    staging = paths.backups / f"export-{context.job_id}"
+    with _removed(staging), _removed(partial):
+        staging.mkdir()
+        context.progress(0, "tables")
+        snapshot = Snapshot(store.database, staging)
+        snapshot.write(params.project, params.ids)
+        _check_room(target.parent, snapshot.bytes + _RESERVE_BYTES)
+        context.check()
+        _write_texts(snapshot, staging, context)
+        with _opened(partial, is_zip=target.suffix.lower() == ".zip") as export:
+            missing = _copy(snapshot, paths.root, export, context)
+            for file in sorted(staging.iterdir()):
+                export.add(file.name, file)
+        check(target)
+        partial.rename(target)
+    return ExportReport(
+        path=str(target),
+        images=snapshot.images,
+        bytes=snapshot.bytes,
+        missing=missing[:_MAX_MISSING],
+    )
+
+
+class _Export(Protocol):
+    def add(self, name: str, source: Path) -> None:
+        """Put a copy of a file into it, under a name with forward slashes."""
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, name: str, source: Path) -> None:
+        file = self._path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, file)
+
+
+class _Zip:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+
+    def add(self, name: str, source: Path) -> None:
+        # Pictures and Parquet are compressed already.
+        text = source.suffix in (".html", ".jsonl", ".txt")
+        self._archive.write(source, name, zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, is_zip: bool) -> Iterator[_Export]:
+    if is_zip:
+        with zipfile.ZipFile(path, "x", strict_timestamps=False) as archive:
+            yield _Zip(archive)
+    else:
+        path.mkdir()
+        yield _Folder(path)
+
+
+@contextlib.contextmanager
+def _removed(path: Path) -> Iterator[None]:
+    """What an earlier attempt left there is removed before, and what is left after."""
+    _remove(path)
+    try:
+        yield
+    finally:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StoreFull(
+            f"The export takes {needed >> 20:,} MiB, and {folder} has {free >> 20:,} MiB free.",
+            hint="Export fewer pictures, or to another disk.",
+        )
+
+
+def _copy(snapshot: Snapshot, home: Path, export: _Export, context: JobContext) -> list[str]:
+    """Put the pictures into the export; the paths of those that are gone."""
+    missing = []
+    for place, picture in enumerate(snapshot.pictures()):
+        context.check()
+        context.progress(place / max(1, snapshot.images), "images")
+        if picture.path is None:
+            continue
+        try:
+            export.add(picture.path, home / picture.path)
+        except FileNotFoundError:
+            missing.append(picture.path)
+    return missing
+
+
+def _write_texts(snapshot: Snapshot, folder: Path, context: JobContext) -> None:
+    (folder / "README.txt").write_text(_README.format(images=snapshot.images), encoding="utf-8")
+    pictures = snapshot.pictures()
+    with (folder / "recipes.jsonl").open("w", encoding="utf-8") as recipes:
+        for number in range(1, _pages(snapshot.images) + 1):
+            context.check()
+            shown = list(itertools.islice(pictures, PER_PAGE))
+            recipes.writelines(map(_line, shown))
+            page = _page(number, _pages(snapshot.images), shown)
+            (folder / _page_name(number)).write_text(page, encoding="utf-8")
+
+
+def _line(picture: Picture) -> str:
+    head = json.dumps({"id": picture.id, "path": picture.path}, ensure_ascii=False)
+    return f'{head[:-1]}, "recipe": {picture.recipe_json}}}\n'
+
+
+def _pages(images: int) -> int:
+    return max(1, -(-images // PER_PAGE))
+
+
+def _page_name(number: int) -> str:
+    return "index.html" if number == 1 else f"index-{number}.html"
+
+
+def _page(number: int, last: int, pictures: Iterable[Picture]) -> str:
+    links = [
+        Link(_page_name(other), words)
+        for other, words in ((number - 1, "← before"), (number + 1, "after →"))
+        if 1 <= other <= last
+    ]
+    title = "MystiCanvas" if last == 1 else f"MystiCanvas, page {number} of {last}"
+    return contact_sheet.page(title, map(_figure, pictures), links)
+
+
+def _figure(picture: Picture) -> Figure:
+    return Figure(picture.path or "", picture.prompt, picture.width, picture.height, picture.recipe)

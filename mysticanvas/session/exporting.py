@@ -1,0 +1,34 @@
+"""What `canvas.export` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mysticanvas.contracts.exports import MAX_IDS, ExportParams
+from mysticanvas.contracts.params import refused
+from mysticanvas.session.image import Image
+
+
+def params(path: object, images: object, project: str | None) -> ExportParams:
+    """What the arguments mean.
+
+    Args:
+        path: a new folder, or a new file that ends in `.zip`; made absolute here, since the
+            orchestrator has another working directory.
+        images: pictures or whole ids, such as a page; None for all of the project.
+
+    Raises:
+        InvalidRequest: an argument is not allowed.
+    """
+    if not isinstance(path, str | Path) or not str(path).strip():
+        raise refused("path", path, "a new folder, or a new file that ends in .zip")
+    place = str(Path(path).expanduser().absolute())
+    if images is None:
+        return ExportParams(path=place, project=project)
+    if isinstance(images, str) or not isinstance(images, Iterable):
+        raise refused("images", images, "pictures or ids, such as a page")
+    ids = [image.id if isinstance(image, Image) else image for image in images]
+    if len(ids) > MAX_IDS or not all(isinstance(part, str) for part in ids):
+        raise refused("images", images, f"at most {MAX_IDS:,} pictures or ids; None for all")
+    return ExportParams(path=place, ids=ids)

@@ -1,0 +1,213 @@
+"""An export stands without us: other programs read all of it, and a half one is never there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from mysticanvas.contracts import ids
+from mysticanvas.contracts.exports import ExportParams, ExportReport
+from mysticanvas.errors import InvalidRequest, JobCancelled, StoreFull
+from mysticanvas.orchestrator import export
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+
+NASTY = "<script>alert('x')</script> \"&\" замок"
+
+
+class Context:
+    """A job that is cancelled at the given check."""
+
+    def __init__(self, cancel_at: int | None = None) -> None:
+        self.job_id = ids.new_id()
+        self.checks = 0
+        self.told: list[tuple[float, str]] = []
+        self._cancel_at = cancel_at
+
+    def check(self) -> None:
+        self.checks += 1
+        if self.checks == self._cancel_at:
+            raise JobCancelled("enough")
+
+    def progress(self, fraction: float, stage: str) -> None:
+        self.told.append((fraction, stage))
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> HomePaths:
+    return HomePaths.of(tmp_path / "home")
+
+
+@pytest.fixture
+def store(paths: HomePaths) -> Iterator[Store]:
+    with Store.open(paths) as opened:
+        yield opened
+
+
+@pytest.fixture
+def maker() -> Any:
+    conftest = Path(__file__).parents[1] / "store" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("store_conftest", conftest)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Maker()
+
+
+@pytest.fixture
+def images(store: Store, paths: HomePaths, maker: Any) -> list[Any]:
+    """Five pictures with files; the last belongs to another project, the first two have a tag."""
+    projects = ["default"] * 4 + ["castle"]
+    made = [
+        maker.png(paths, maker.image(ids.new_id(), maker.recipe(prompt=NASTY), project=project))
+        for project in projects
+    ]
+    store.images.add(made)
+    with store.database.write() as transaction:
+        transaction.run("INSERT INTO tags VALUES (1, 'Noir', 'noir', now()), (2, 'x', 'x', now())")
+        transaction.run(
+            "INSERT INTO image_tags SELECT seq, 1, 'user', NULL, NULL, created_at "
+            "FROM images WHERE seq <= 2"
+        )
+    return made
+
+
+@pytest.fixture
+def run(store: Store, paths: HomePaths) -> Any:
+    def run(path: Path, context: Context | None = None, **which: Any) -> ExportReport:
+        params = ExportParams(path=str(path), **which)
+        return export.run(store, paths, params, context or Context())
+
+    return run
+
+
+def leftovers(paths: HomePaths, tmp_path: Path) -> list[str]:
+    found = [*paths.backups.iterdir(), *tmp_path.iterdir()]
+    return [path.name for path in found if path != paths.root]
+
+
+def test_pandas_and_duckdb_read_it(run: Any, images: list[Any], tmp_path: Path, paths: Any) -> None:
+    context = Context()
+    report = run(tmp_path / "out", context)
+    assert (report.images, report.missing) == (5, [])
+    assert report.bytes == sum(image.file.bytes for image in images)
+    assert context.told[-1][1] == "images"
+    out = tmp_path / "out"
+    frame = pd.read_parquet(out / "images.parquet")
+    assert list(frame["id"]) == [image.id for image in images]
+    assert list(frame["prompt"]) == [NASTY] * 5
+    assert str(frame["created_at"].dtype) == "datetime64[us, UTC]"
+    for image, path in zip(images, frame["path"], strict=True):
+        assert (out / path).read_bytes() == (paths.root / image.file.path).read_bytes()
+    tags = duckdb.read_parquet(str(out / "image_tags.parquet")).project("image, tag").fetchall()
+    assert sorted(tags) == sorted((image.id, "Noir") for image in images[:2])
+    assert duckdb.read_parquet(str(out / "tags.parquet")).project("name").fetchall() == [("Noir",)]
+    lines = [json.loads(line) for line in (out / "recipes.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == [image.id for image in images]
+    assert lines[0]["recipe"] == images[0].recipe.model_dump(mode="json")
+    assert "5 picture(s)" in (out / "README.txt").read_text()
+    assert leftovers(paths, tmp_path) == ["out"]
+
+
+def test_the_gallery_escapes_and_has_pages(
+    run: Any, images: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PER_PAGE", 2)
+    run(tmp_path / "out")
+    pages = sorted((tmp_path / "out").glob("*.html"))
+    assert [page.name for page in pages] == ["index-2.html", "index-3.html", "index.html"]
+    text = "".join(page.read_text() for page in pages)
+    assert "<script" not in text
+    assert "http://" not in text
+    assert "https://" not in text
+    assert text.count("<img ") == 5
+    for image in images:
+        assert f'src="{image.file.path}"' in text
+    assert 'href="index-2.html"' in pages[2].read_text()
+    assert 'href="index.html"' in pages[0].read_text()
+
+
+def test_a_zip_holds_the_same(run: Any, images: list[Any], tmp_path: Path) -> None:
+    run(tmp_path / "out")
+    run(tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert archive.testzip() is None
+        files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+        names = {path.relative_to(tmp_path / "out").as_posix() for path in files}
+        assert set(archive.namelist()) == names
+        assert (
+            archive.read(images[0].file.path)
+            == (tmp_path / "out" / images[0].file.path).read_bytes()
+        )
+
+
+def test_only_what_was_asked_for(run: Any, images: list[Any], tmp_path: Path) -> None:
+    assert run(tmp_path / "a", project="castle").images == 1
+    assert run(tmp_path / "b", project="default", ids=[images[4].id, images[3].id]).images == 1
+    assert run(tmp_path / "c", ids=[]).images == 0
+    assert list(pd.read_parquet(tmp_path / "b" / "images.parquet")["id"]) == [images[3].id]
+    assert (tmp_path / "c" / "index.html").is_file()
+    with pytest.raises(InvalidRequest, match="images"):
+        run(tmp_path / "d", ids=["nonsense"])
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("name", ["taken", "taken.zip"])
+def test_nothing_is_overwritten(run: Any, images: list[Any], tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InvalidRequest, match="nothing is yet"):
+        run(tmp_path / name)
+    assert (tmp_path / name).read_text() == "mine"
+    with pytest.raises(InvalidRequest, match="folder that exists"):
+        run(tmp_path / "nowhere" / name)
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_a_cancelled_export_leaves_nothing(
+    run: Any, images: list[Any], tmp_path: Path, paths: HomePaths, name: str
+) -> None:
+    whole = Context()
+    run(tmp_path / name, whole)
+    remaining = tmp_path / name
+    shutil.rmtree(remaining) if remaining.is_dir() else remaining.unlink()
+    for check in range(1, whole.checks + 1):
+        with pytest.raises(JobCancelled):
+            run(tmp_path / name, Context(cancel_at=check))
+        assert leftovers(paths, tmp_path) == []
+
+
+def test_a_later_attempt_clears_what_a_killed_one_left(
+    run: Any, images: list[Any], tmp_path: Path, paths: HomePaths
+) -> None:
+    context = Context()
+    (paths.backups / f"export-{context.job_id}").mkdir()
+    (tmp_path / f".out.partial-{ids.short(context.job_id)}").mkdir()
+    run(tmp_path / "out", context)
+    assert leftovers(paths, tmp_path) == ["out"]
+
+
+def test_a_disk_without_room_is_found_before(
+    run: Any, images: list[Any], tmp_path: Path, paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_RESERVE_BYTES", 1 << 60)
+    with pytest.raises(StoreFull, match="MiB free"):
+        run(tmp_path / "out")
+    assert leftovers(paths, tmp_path) == []
+
+
+def test_a_picture_whose_file_is_gone_is_named(
+    run: Any, images: list[Any], tmp_path: Path, paths: HomePaths
+) -> None:
+    (paths.root / images[1].file.path).unlink()
+    assert run(tmp_path / "out").missing == [images[1].file.path]
+    assert len(pd.read_parquet(tmp_path / "out" / "images.parquet")) == 5
