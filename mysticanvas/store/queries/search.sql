@@ -132,6 +132,12 @@ AND seq NOT IN (SELECT seq FROM search_texts WHERE contains(text, ${name}) {curr
 -- name: without_terms
 AND seq NOT IN (SELECT seq FROM ({hits}) WHERE shown)
 
+-- name: current
+AND seq NOT IN (SELECT unnest($hidden::BIGINT[]))
+
+-- name: without
+AND seq NOT IN (SELECT unnest($out::BIGINT[]))
+
 -- name: filtered
 AND seq IN (SELECT image.seq FROM images AS image WHERE {clause})
 

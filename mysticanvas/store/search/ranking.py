@@ -85,10 +85,11 @@ def ranked(
     asked = _asked(plan, tail, at)
     if not any(term.wanted for term in asked):
         return Found([], at)
+    statement = _ranked(plan, asked, tail, clause)
     rows = read(
-        _ranked_sql(plan, asked, tail, clause),
+        statement.sql,
+        **statement.parameters,
         **_columns(asked),
-        **_values(plan, tail, clause),
         images=tail.images,
         average=at.average,
         horizon=at.horizon,
@@ -114,14 +115,11 @@ def listed(
     """A page, newest first, for a query without anything to rank by; otherwise as `ranked`."""
     at = start or Position(tail.newest)
     out = [entry.seq for entry in tail.entries.values() if _excluded(entry, plan)]
-    sql = _SQL["listed"].format(
-        clause=clause.sql,
-        conditions=" ".join(
-            [*_conditions(plan, tail), "AND seq NOT IN (SELECT unnest($out::BIGINT[]))"]
-        ),
+    met = [*_conditions(plan, tail), Clause(_SQL["without"], {"out": out})]
+    statement = _statement("listed", met, clause=clause)
+    rows = read(
+        statement.sql, **statement.parameters, horizon=at.horizon, before=at.seq, limit=limit
     )
-    values = _values(plan, tail, clause) | {"out": out}
-    rows = read(sql, **values, horizon=at.horizon, before=at.seq, limit=limit)
     if rows[0]["generation"] != tail.generation:
         return None
     hits = [(0, row["seq"]) for row in rows if row["seq"] is not None]
@@ -170,50 +168,52 @@ def _columns(asked: Sequence[_Asked]) -> dict[str, object]:
     }
 
 
-def _ranked_sql(plan: Plan, asked: Sequence[_Asked], tail: Tail, clause: Clause | None) -> str:
+def _ranked(plan: Plan, asked: Sequence[_Asked], tail: Tail, clause: Clause | None) -> Clause:
+    """The statement of a ranked page, and the parameters of what is put together here."""
     conditions = _conditions(plan._replace(unwanted=frozenset()), tail)
     if clause is not None:
-        conditions.append(_SQL["filtered"].format(clause=clause.sql))
+        conditions.append(_statement("filtered", clause=clause))
+    # Most searches are for one word, and grouping would take most of their time.
     shape = "scored_one" if len(asked) == 1 else "scored_all"
     required = sum(term.bit for term in asked)
-    return _SQL["ranked"].format(
-        hits=_hits([term.number for term in asked], tail),
-        scored=_SQL[shape].format(summand=_SUMMAND, required=required),
-        conditions=" ".join(conditions),
-    )
+    scored = _SQL[shape].format(summand=_SUMMAND, required=required)
+    hits = _hits([term.number for term in asked], tail)
+    return _statement("ranked", conditions, hits=hits, scored=Clause(scored, {}))
 
 
-def _conditions(plan: Plan, tail: Tail) -> list[str]:
+def _conditions(plan: Plan, tail: Tail) -> list[Clause]:
     """What a picture of the index has to meet besides its terms."""
-    current = _current(tail)
-    terms = [number(term) for term in sorted(plan.unwanted)]
-    return [
-        *(_SQL["without_terms"].format(hits=_hits(terms, tail)) for _ in terms[:1]),
-        *(
-            _SQL["with_phrase"].format(name=f"phrase_{place}", current=current)
-            for place in range(len(plan.phrases))
-        ),
-        *(
-            _SQL["without_phrase"].format(name=f"unwanted_{place}", current=current)
-            for place in range(len(plan.unwanted_phrases))
-        ),
-    ]
+    found = []
+    if plan.unwanted:
+        numbers = [number(term) for term in sorted(plan.unwanted)]
+        found.append(_statement("without_terms", hits=_hits(numbers, tail)))
+    for block, phrases in (("with", plan.phrases), ("without", plan.unwanted_phrases)):
+        for place, phrase in enumerate(phrases):
+            name = f"{block}_phrase_{place}"
+            named = Clause(name, {name: f" {phrase} "})
+            found.append(_statement(f"{block}_phrase", name=named, current=_current(tail)))
+    return found
 
 
-def _hits(numbers: Sequence[int], tail: Tail) -> str:
-    return _SQL["hits"].format(terms=", ".join(map(str, numbers)), current=_current(tail))
+def _hits(numbers: Sequence[int], tail: Tail) -> Clause:
+    terms = Clause(", ".join(map(str, numbers)), {})
+    return _statement("hits", terms=terms, current=_current(tail))
 
 
-def _current(tail: Tail) -> str:
-    return "AND seq NOT IN (SELECT unnest($hidden::BIGINT[]))" if tail.hidden else ""
+def _current(tail: Tail) -> Clause:
+    """The condition that leaves out what the index has of pictures that have changed."""
+    return Clause(_SQL["current"], {"hidden": list(tail.hidden)}) if tail.hidden else Clause("", {})
 
 
-def _values(plan: Plan, tail: Tail, clause: Clause | None) -> dict[str, object]:
-    """The parameters of `_conditions`, `_current` and the clause."""
-    phrases = {f"phrase_{k}": f" {phrase} " for k, phrase in enumerate(plan.phrases)}
-    unwanted = {f"unwanted_{k}": f" {phrase} " for k, phrase in enumerate(plan.unwanted_phrases)}
-    hidden = {"hidden": list(tail.hidden)} if tail.hidden else {}
-    return phrases | unwanted | hidden | (clause.parameters if clause else {})
+def _statement(block: str, conditions: Sequence[Clause] = (), /, **parts: Clause) -> Clause:
+    """A block of SQL with these parts in their places, and the parameters of all of them."""
+    texts = {place: part.sql for place, part in parts.items()}
+    if conditions:
+        texts["conditions"] = " ".join(condition.sql for condition in conditions)
+    values: dict[str, object] = {}
+    for part in (*parts.values(), *conditions):
+        values |= part.parameters
+    return Clause(_SQL[block].format(**{"conditions": ""} | texts), values)
 
 
 def _wanted(entry: Entry, plan: Plan, horizon: int) -> bool:

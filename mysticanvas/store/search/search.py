@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -117,7 +118,8 @@ class Search:
         clause = conditions.where(query.filters, self._tag_ids)
         for _ in range(_TRIES):
             tail = self._newest_tail()
-            plan = ranking.plan(query, self._stems.of, lambda prefix: self._words(prefix, tail))
+            expand = functools.partial(self._words, tail)
+            plan = ranking.plan(query, self._stems.of, expand)
             if query.ranked:
                 restriction = None if empty else clause
                 found = ranking.ranked(self._database.read, plan, tail, restriction, start, limit)
@@ -148,7 +150,7 @@ class Search:
             "The search index is being made, and far from complete.", hint="Try again later."
         )
 
-    def _words(self, prefix: str, tail: Tail) -> Sequence[str]:
+    def _words(self, tail: Tail, prefix: str) -> Sequence[str]:
         """The words that start so, in the index and in the tail."""
         rows = self._database.read(_SQL["words"], prefix=prefix, limit=MAX_VARIANTS + 1)
         found = {row["word"] for row in rows}

@@ -1,0 +1,104 @@
+"""Pictures with words, and the ways to change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from mysticanvas.contracts import ids
+from mysticanvas.contracts.filters import ImageFilters
+from mysticanvas.store import Store, times
+from mysticanvas.store.search import stale
+
+
+class Shelf:
+    """Puts pictures into a store, and finds them again by their places in the order."""
+
+    def __init__(self, store: Store, maker: Any) -> None:
+        self.store = store
+        self._maker = maker
+
+    def add(self, *prompts: str, negative_prompt: str = "", **changes: Any) -> list[int]:
+        """Record pictures with these prompts; their places."""
+        job = ids.new_id()
+        made = [
+            self._maker.image(
+                job,
+                self._maker.recipe(index=k, prompt=prompt, negative_prompt=negative_prompt),
+                **changes,
+            )
+            for k, prompt in enumerate(prompts)
+        ]
+        self.store.images.add(made)
+        last = self.store.database.read("SELECT max(seq) AS seq FROM images")[0]["seq"]
+        return list(range(last - len(prompts) + 1, last + 1))
+
+    def tag(self, seq: int, *names: str) -> None:
+        with self.store.database.write() as transaction:
+            for name in names:
+                transaction.run(
+                    "INSERT INTO tags SELECT coalesce(max(id), 0) + 1, $name, $name, $now FROM tags"
+                    " HAVING count(*) FILTER (normalized_name = $name) = 0",
+                    name=name,
+                    now=times.now(),
+                )
+                transaction.run(
+                    "INSERT INTO image_tags (image_seq, tag_id, source, created_at)"
+                    " SELECT $seq, id, 'user', $now FROM tags WHERE name = $name",
+                    seq=seq,
+                    name=name,
+                    now=times.now(),
+                )
+            stale.touch(transaction, [seq])
+
+    def change(self, seq: int, **values: object) -> None:
+        """Change columns of a picture, and mark it."""
+        columns = ", ".join(f"{name} = ${name}" for name in values)
+        with self.store.database.write() as transaction:
+            transaction.run(f"UPDATE images SET {columns} WHERE seq = $seq", seq=seq, **values)
+            stale.touch(transaction, [seq])
+
+    def delete(self, seq: int) -> None:
+        self.change(seq, deleted_at=times.now())
+
+    def find(self, text: str, **filters: Any) -> list[int]:
+        """Everything that is found, in order, by pages of seven."""
+        found: list[int] = []
+        cursor = None
+        while True:
+            page = self.store.search.search(text, 7, cursor, ImageFilters(**filters))
+            found += page.seqs
+            if page.next_cursor is None:
+                assert page.total == len(found)
+                return found
+            cursor = page.next_cursor
+
+    def index(self) -> None:
+        """Take everything into the index."""
+        maintain_all(self.store)
+
+
+def maintain_all(store: Store) -> None:
+    while store.search.maintain(60):
+        pass
+
+
+@pytest.fixture
+def shelf(store: Store, maker: Any) -> Shelf:
+    return Shelf(store, maker)
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has maintenance work on small numbers, so that a few pictures make many segments."""
+
+    def set_sizes(
+        smallest: int = 1, largest: int = 5, levels: Iterable[int | None] = (10, 40, None)
+    ) -> None:
+        monkeypatch.setattr("mysticanvas.store.search.maintenance.MIN_BATCH", smallest)
+        monkeypatch.setattr("mysticanvas.store.search.maintenance.MAX_BATCH", largest)
+        monkeypatch.setattr("mysticanvas.store.search.maintenance.LEVELS", tuple(levels))
+
+    return set_sizes
