@@ -25,6 +25,15 @@ MAX_SEED = 2**63 - 1
 """Limits of a request. They are refused in the kernel and again in the orchestrator."""
 
 
+Stemmer = Literal[
+    "none", "porter", "arabic", "basque", "catalan", "danish", "dutch", "english", "finnish",
+    "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian",
+    "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian", "serbian", "spanish",
+    "swedish", "tamil", "turkish",
+]  # fmt: skip
+"""Those of DuckDB's full-text extension."""
+
+
 def default_home() -> Path:
     """The platform's user data directory for MystiCanvas."""
     # Late: most processes are told their home, and every kernel pays for this module.
@@ -61,6 +70,9 @@ class Settings(BaseModel):
     """CPU threads of a worker. They change pixels slightly, so a recipe records them."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """The device of the image worker."""
+    search_stemmer: Stemmer = "porter"
+    """What makes one word of its forms in the search: `porter` for English, a language for that,
+    `none` to take words as they are. Another one than before makes the index anew."""
     progress: Literal["auto", "off"] = "auto"
     """Whether `generate` shows a progress line."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 
 from mysticanvas.client.http import LONG_ANSWER_S, HttpClient
+from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.health import Health, WorkerStatus
 from mysticanvas.contracts.images import ImagePage, ImageRecord
 from mysticanvas.contracts.jobs import (
@@ -14,6 +15,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.search import SearchPage
 from mysticanvas.contracts.tags import (
     AliasRequest,
     BulkTagNames,
@@ -82,6 +84,13 @@ class Api:
             "recipe_hash": recipe_hash,
         }
         return ImagePage.model_validate(self._http.request("GET", "/v1/images", query=query))
+
+    def search(
+        self, text: str, filters: ImageFilters, limit: int, cursor: str | None = None
+    ) -> SearchPage:
+        query = filters.model_dump(mode="json", exclude_defaults=True)
+        query |= {"text": text, "limit": limit, "cursor": cursor}
+        return SearchPage.model_validate(self._http.request("GET", "/v1/search", query=query))
 
     def image(self, image_id: str, project: str | None = None) -> ImageRecord:
         answer = self._http.request("GET", f"/v1/images/{image_id}", query={"project": project})

@@ -17,8 +17,9 @@ from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator.activity import Activity
-from mysticanvas.orchestrator.api import events, images, jobs, system, tags
+from mysticanvas.orchestrator.api import events, images, jobs, search, system, tags
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.index_keeper import IndexKeeper
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
@@ -44,12 +45,13 @@ class Orchestrator:
         self.paths = HomePaths.of(settings.home)
         self.token = secrets.token_urlsafe(32)
         self.began = time.monotonic()
-        self.store = _open_store(self.paths)
+        self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
         self.worker = Worker(
             _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
         )
         self.dispatcher = Dispatcher(self.store, self.bus, self.worker, settings.keep_alive_s)
+        self.index_keeper = IndexKeeper(self.store)
         self.activity = Activity(settings.idle_timeout_s, self._in_use, self._idle)
         self.start_lock = processes.FileLock(self.paths.start_lock)
         self.app = self._application()
@@ -60,6 +62,7 @@ class Orchestrator:
         """Start worker, queue and idle watch, and write the runtime file."""
         self.worker.start()
         self.dispatcher.start()
+        self.index_keeper.start()
         self.activity.start()
         me = processes.Identity.of(os.getpid())
         host, port = self.listener.getsockname()
@@ -96,6 +99,7 @@ class Orchestrator:
         remove_runtime(self.paths.runtime_file, os.getpid())
         self.dispatcher.stop()
         self.worker.stop()
+        self.index_keeper.stop()
         self.store.close()
         self.start_lock.release()
 
@@ -120,6 +124,7 @@ class Orchestrator:
         app.include_router(jobs.routes(self.store, self.bus, intake, self.dispatcher))
         app.include_router(images.routes(self.store))
         app.include_router(tags.routes(self.store, self.bus))
+        app.include_router(search.routes(self.store))
         app.include_router(events.routes(self.bus))
         app.include_router(
             system.routes(
@@ -149,8 +154,8 @@ class Orchestrator:
         return True
 
 
-def _open_store(paths: HomePaths) -> Store:
-    store = Store.open(paths)
+def _open_store(paths: HomePaths, stemmer: str) -> Store:
+    store = Store.open(paths, stemmer=stemmer)
     # The marker outlives a kill in the middle, after which the store is not new any more.
     unfinished = paths.run / "rebuild.unfinished"
     if store.created and any(paths.images.iterdir()):

@@ -106,6 +106,40 @@ class Canvas(Generating):
             lambda next_cursor: self.images(size, next_cursor, job=whose, project=where),
         )
 
+    def search(
+        self, text: str, limit: int = 50, cursor: str | None = None, *, project: str | None = None
+    ) -> Page:
+        """A page of pictures by their words, best first; each has a `.score`.
+
+        Looked through are prompt, caption, tags, style and, for less, the negative prompt. New
+        pictures are found at once, and do not shift the pages of a search that has begun.
+
+        Args:
+            text: words, of which the more and the rarer count more (BM25). `"red circle"` has to
+                be there as it stands, `-blurry` and `-"red circle"` must not; `cast*` is every
+                word that starts so. `tag:noir`, `-tag:noir`, `preset:…`, `style:…`, `project:…`,
+                `seed:42`, `starred:true` and `rating:4` (or better) are conditions. Without any
+                words, the newest come first.
+            limit: pictures on a page, 1 to 1,000.
+            cursor: `next_cursor` of the page before, asked for in the same way.
+            project: only those of this project; by default the canvas's own.
+
+        Raises:
+            InvalidRequest: an argument is not allowed, or the cursor belongs to another search.
+        """
+        from mysticanvas.contracts.filters import ImageFilters
+        from mysticanvas.session.page import Page
+
+        query = arguments.text("text", text)
+        size = arguments.page_size(limit)
+        filters = ImageFilters(project=arguments.project(project) or self._project)
+        page = self._connection.call(lambda api: api.search(query, filters, size, cursor))
+        return Page(
+            page,
+            self._connection,
+            lambda next_cursor: self.search(query, size, next_cursor, project=filters.project),
+        )
+
     def image(self, id: str) -> Image:
         """A picture by its id, or by 4 or more characters of its end.
 

@@ -28,11 +28,17 @@ class Image:
     """
 
     def __init__(
-        self, record: ImageRecord, connection: Connection, *, reused: bool = False
+        self,
+        record: ImageRecord,
+        connection: Connection,
+        *,
+        reused: bool = False,
+        score: float | None = None,
     ) -> None:
         self._record = record
         self._connection = connection
         self._reused = reused
+        self._score = score
 
     @property
     def id(self) -> str:
@@ -128,6 +134,11 @@ class Image:
             InvalidRequest, NotFound: as for `add_tags`.
         """
         tags.remove(self._connection, [self], names)
+
+    @property
+    def score(self) -> float | None:
+        """How well it meets the search that found it (BM25); None if none ranked it."""
+        return self._score
 
     def pil(self) -> Pillow.Image:
         """The picture as a Pillow image, which the caller may change.

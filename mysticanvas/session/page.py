@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, overload
 
+from mysticanvas.contracts.search import SearchPage
 from mysticanvas.session.image import Image, Images
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ class Page(Sequence[Image]):
         self._page = page
         self._connection = connection
         self._turn = turn
-        self._items = Images(Image(record, connection) for record in page.items)
+        scores = page.scores if isinstance(page, SearchPage) else [None] * len(page.items)
+        self._items = Images(
+            Image(record, connection, score=score)
+            for record, score in zip(page.items, scores, strict=True)
+        )
 
     @property
     def items(self) -> Images:
@@ -49,7 +54,7 @@ class Page(Sequence[Image]):
     def next(self) -> Page:
         """The page after this one; behind the last, an empty one."""
         if self.next_cursor is None:
-            empty = self._page.model_copy(update={"items": []})
+            empty = self._page.model_copy(update={"items": [], "scores": []})
             return Page(empty, self._connection, self._turn)
         return self._turn(self.next_cursor)
 

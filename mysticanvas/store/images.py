@@ -127,6 +127,10 @@ class Images:
             batch.sort(key=lambda image: image.batch_index)
         return found
 
+    def of_seqs(self, seqs: Sequence[int]) -> list[ImageRecord]:
+        """The pictures at these places in the order of recording, as far as they are there."""
+        return self._pick("by_seqs", seqs=list(seqs)) if seqs else []
+
     def by_request(self, request_hash: str, project: str | None = None) -> list[ImageRecord]:
         """The newest complete batch that a request made, in batch order; empty if there is none."""
         batch = self._pick("by_request", request_hash=request_hash, project=project)

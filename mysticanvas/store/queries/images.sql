@@ -15,6 +15,9 @@ ORDER BY image.seq DESC
 -- name: by_id
 SELECT seq FROM images WHERE id = $id AND deleted_at IS NULL
 
+-- name: by_seqs
+SELECT seq FROM images WHERE seq IN (SELECT unnest($seqs::BIGINT[])) AND deleted_at IS NULL
+
 -- name: by_jobs
 SELECT seq FROM images WHERE job_id = ANY($jobs::UUID[]) AND deleted_at IS NULL
 

@@ -9,6 +9,7 @@ from mysticanvas.store.connection import Transaction
 
 _SQL = queries.load("search")
 
+
 def touch(transaction: Transaction, image_seqs: Sequence[int]) -> None:
     """Have these pictures searched as they are from now on, in the transaction that changes them.
 

@@ -170,6 +170,12 @@ def maker() -> Maker:
     return Maker()
 
 
+@pytest.fixture(scope="session")
+def new_maker() -> type[Maker]:
+    """For fixtures that outlive a test."""
+    return Maker
+
+
 @pytest.fixture
 def paths(tmp_path: Any) -> HomePaths:
     return HomePaths.of(tmp_path / "home")

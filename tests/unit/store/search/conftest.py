@@ -76,18 +76,20 @@ class Shelf:
             cursor = page.next_cursor
 
     def index(self) -> None:
-        """Take everything into the index."""
-        maintain_all(self.store)
+        """Take everything into the index, as far as it is due."""
+        while self.store.search.maintain(60):
+            pass
 
 
-def maintain_all(store: Store) -> None:
-    while store.search.maintain(60):
-        pass
+@pytest.fixture(scope="session")
+def shelf_of(new_maker: Any) -> Callable[[Store], Shelf]:
+    """Makes shelves, for stores of a test's own."""
+    return lambda store: Shelf(store, new_maker())
 
 
 @pytest.fixture
-def shelf(store: Store, maker: Any) -> Shelf:
-    return Shelf(store, maker)
+def shelf(store: Store, shelf_of: Callable[[Store], Shelf]) -> Shelf:
+    return shelf_of(store)
 
 
 @pytest.fixture
