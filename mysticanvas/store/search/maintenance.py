@@ -87,8 +87,10 @@ class Maintenance:
 
     def prepare(self) -> None:
         """See that the index is one of this library and stemmer, if need be by emptying it."""
-        with self._lock:
-            self._prepare()
+        # Without the lock first: a search does not wait for a step.
+        if not self._prepared:
+            with self._lock:
+                self._prepare()
 
     def _prepare(self) -> None:
         if self._prepared:

@@ -20,13 +20,17 @@ class Shelf:
         self.store = store
         self._maker = maker
 
-    def add(self, *prompts: str, negative_prompt: str = "", **changes: Any) -> list[int]:
+    def add(
+        self, *prompts: str, negative_prompt: str = "", seed: int = 7, **changes: Any
+    ) -> list[int]:
         """Record pictures with these prompts; their places."""
         job = ids.new_id()
         made = [
             self._maker.image(
                 job,
-                self._maker.recipe(index=k, prompt=prompt, negative_prompt=negative_prompt),
+                self._maker.recipe(
+                    index=k, prompt=prompt, negative_prompt=negative_prompt, seed=seed
+                ),
                 **changes,
             )
             for k, prompt in enumerate(prompts)

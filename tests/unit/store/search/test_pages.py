@@ -49,7 +49,7 @@ def test_pages_are_whole_beside_threads_that_add_and_maintain(
     page = search("red blue", 3)
     seqs = list(page.seqs)
     done = threading.Event()
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
     turned = threading.Semaphore(0)
 
     def busy(act: Callable[[], Any]) -> Callable[[], None]:
@@ -58,7 +58,7 @@ def test_pages_are_whole_beside_threads_that_add_and_maintain(
                 while not done.is_set():
                     act()
                     turned.release()
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001
                 failures.append(error)
                 turned.release()
 
