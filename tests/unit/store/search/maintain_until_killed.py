@@ -26,6 +26,11 @@ INSERT INTO images BY NAME
 SELECT * REPLACE (uuid() AS id, uuid() AS job_id, seq + 1 AS seq, $prompt AS prompt)
 FROM images ORDER BY seq DESC LIMIT 1
 """
+INSERT_FILE = """
+INSERT INTO generation_files BY NAME
+SELECT * REPLACE (image_seq + 1 AS image_seq, uuid() AS image_id)
+FROM generation_files ORDER BY image_seq DESC LIMIT 1
+"""
 
 
 def work(acknowledge: int, run: int) -> None:
@@ -34,6 +39,7 @@ def work(acknowledge: int, run: int) -> None:
         prompt = f"red run{run} count{count}"
         with store.database.write() as transaction:
             transaction.run(INSERT, prompt=prompt)
+            transaction.run(INSERT_FILE)
             transaction.run("UPDATE images SET caption = $text WHERE seq = $seq",
                             text=f"caption{count}", seq=count)  # fmt: skip
             stale.touch(transaction, [count])

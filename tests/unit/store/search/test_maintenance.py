@@ -153,8 +153,6 @@ def test_the_index_is_there_after_reopening(
     with Store.open(paths) as store:
         assert counts(store) == before
         assert len(shelf_of(store).find("castle")) == 9
-        with pytest.raises(StoreError):
-            store.database.read("LOAD fts")
 
 
 def test_after_kills_the_index_equals_a_scan(
