@@ -196,6 +196,9 @@ JOIN fts_main_search_batch.dict AS dict USING (termid)
 JOIN fts_main_search_batch.docs AS docs USING (docid)
 ORDER BY ALL
 
+-- name: drop_batch
+DROP SCHEMA fts_main_search_batch CASCADE; DROP TABLE search_batch; DROP TABLE search_weighed
+
 -- name: add_postings
 INSERT INTO search_postings_0 SELECT * FROM memory.main.search_weighed ORDER BY term, seq
 

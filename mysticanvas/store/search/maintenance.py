@@ -137,6 +137,8 @@ class Maintenance:
         if batch:
             self._index(batch)
             _add(transaction, batch)
+            with self._database.scratch() as scratch:
+                scratch.run(_SQL["drop_batch"])
         transaction.run(_SQL["remove_marks"], seqs=seqs, after=after, last_seq=last_seq)
         transaction.run(_SQL["advance"], last_seq=last_seq)
 

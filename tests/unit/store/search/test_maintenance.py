@@ -178,6 +178,7 @@ def test_after_kills_the_index_equals_a_scan(
                 assert set(shelf.find(word)) == scanned, word
             shelf.index()
         schemas = store.database.read(
-            "SELECT schema_name FROM duckdb_schemas() WHERE schema_name LIKE 'fts%'"
+            "SELECT database_name, schema_name FROM duckdb_schemas()"
+            " WHERE starts_with(schema_name, 'fts')"
         )
         assert schemas == []
