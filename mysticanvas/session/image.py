@@ -114,6 +114,11 @@ class Image:
         return self._reused
 
     @property
+    def score(self) -> float | None:
+        """How well it meets the search that found it (BM25); None if none ranked it."""
+        return self._score
+
+    @property
     def tags(self) -> list[str]:
         """The names of its tags, in order; the store is asked each time."""
         return tags.of(self)
@@ -134,11 +139,6 @@ class Image:
             InvalidRequest, NotFound: as for `add_tags`.
         """
         tags.remove(self._connection, [self], names)
-
-    @property
-    def score(self) -> float | None:
-        """How well it meets the search that found it (BM25); None if none ranked it."""
-        return self._score
 
     def pil(self) -> Pillow.Image:
         """The picture as a Pillow image, which the caller may change.

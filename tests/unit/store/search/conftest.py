@@ -40,22 +40,7 @@ class Shelf:
         return list(range(last - len(prompts) + 1, last + 1))
 
     def tag(self, seq: int, *names: str) -> None:
-        with self.store.database.write() as transaction:
-            for name in names:
-                transaction.run(
-                    "INSERT INTO tags SELECT coalesce(max(id), 0) + 1, $name, $name, $now FROM tags"
-                    " HAVING count(*) FILTER (normalized_name = $name) = 0",
-                    name=name,
-                    now=times.now(),
-                )
-                transaction.run(
-                    "INSERT INTO image_tags (image_seq, tag_id, source, created_at)"
-                    " SELECT $seq, id, 'user', $now FROM tags WHERE name = $name",
-                    seq=seq,
-                    name=name,
-                    now=times.now(),
-                )
-            stale.touch(transaction, [seq])
+        self.store.tags.add([seq], names, "user")
 
     def change(self, seq: int, **values: object) -> None:
         """Change columns of a picture, and mark it."""
