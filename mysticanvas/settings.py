@@ -26,6 +26,15 @@ MAX_SQL_CHARS = 20_000
 """Limits of a request. They are refused in the kernel and again in the orchestrator."""
 
 
+Stemmer = Literal[
+    "none", "porter", "arabic", "basque", "catalan", "danish", "dutch", "english", "finnish",
+    "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian",
+    "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian", "serbian", "spanish",
+    "swedish", "tamil", "turkish",
+]  # fmt: skip
+"""Those of DuckDB's full-text extension."""
+
+
 def default_home() -> Path:
     """The platform's user data directory for MystiCanvas."""
     # Late: most processes are told their home, and every kernel pays for this module.
@@ -68,6 +77,9 @@ class Settings(BaseModel):
     """Seconds that a query of `canvas.sql` may take."""
     sql_max_rows: int = Field(default=1_000_000, ge=1)
     """Rows that a query of `canvas.sql` may give."""
+    search_stemmer: Stemmer = "porter"
+    """What makes one word of its forms in the search: `porter` for English, a language for that,
+    `none` to take words as they are. Another one than before makes the index anew."""
     progress: Literal["auto", "off"] = "auto"
     """Whether `generate` shows a progress line."""
 

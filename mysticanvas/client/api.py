@@ -20,6 +20,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.search import SearchPage
 from mysticanvas.contracts.sql import SqlRequest
 from mysticanvas.contracts.tags import (
     AliasRequest,
@@ -112,6 +113,12 @@ class Api:
     def change_image(self, image_id: str, changes: ImageChanges) -> ImageRecord:
         answer = self._http.request("PATCH", f"/v1/images/{image_id}", body=changes)
         return ImageRecord.model_validate(answer)
+
+    def search(
+        self, text: str, filters: ImageFilters, limit: int, cursor: str | None = None
+    ) -> SearchPage:
+        query = {**_query(filters), "text": text, "limit": limit, "cursor": cursor}
+        return SearchPage.model_validate(self._http.request("GET", "/v1/search", query=query))
 
     def image(self, image_id: str, project: str | None = None) -> ImageRecord:
         answer = self._http.request("GET", f"/v1/images/{image_id}", query={"project": project})

@@ -13,15 +13,18 @@ from fastapi import FastAPI
 
 from mysticanvas import __version__, logs, processes, settings as settings_module, web
 from mysticanvas.contracts.base import PROTOCOL
+from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.orchestrator import export
 from mysticanvas.orchestrator.activity import Activity
-from mysticanvas.orchestrator.api import events, images, jobs, queue, sql, system, tags
+from mysticanvas.orchestrator.api import events, images, jobs, queue, search, sql, system, tags
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.index_keeper import IndexKeeper
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
-from mysticanvas.orchestrator.queue.kinds import Kinds
+from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
@@ -49,7 +52,7 @@ class Orchestrator:
         self.paths = HomePaths.of(settings.home)
         self.token = secrets.token_urlsafe(32)
         self.began = time.monotonic()
-        self.store = _open_store(self.paths)
+        self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
         self.worker = Worker(
             _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
@@ -61,6 +64,7 @@ class Orchestrator:
             self.transitions, self.store, self.bus, self.worker, settings.keep_alive_s
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
+        self.index_keeper = IndexKeeper(self.store)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.activity = Activity(settings.idle_timeout_s, self._in_use, self._idle)
         self.start_lock = processes.FileLock(self.paths.start_lock)
@@ -74,6 +78,7 @@ class Orchestrator:
         self.transitions.rescue()
         self.dispatcher.start()
         self.runner.start()
+        self.index_keeper.start()
         self.upkeep.start()
         self.activity.start()
         me = processes.Identity.of(os.getpid())
@@ -113,6 +118,7 @@ class Orchestrator:
         self.runner.stop()
         self.dispatcher.stop()
         self.worker.stop()
+        self.index_keeper.stop()
         self.store.close()
         self.start_lock.release()
 
@@ -133,7 +139,15 @@ class Orchestrator:
 
     def _kinds(self) -> Kinds:
         """What this process carries out itself."""
-        return {}
+        return {
+            "export": HostJob(
+                lambda context: export.run(
+                    self.store, self.paths, ExportParams.model_validate(context.params), context
+                ).model_dump(mode="json"),
+                ExportParams,
+                lambda params: export.check(Path(params.path)),
+            ),
+        }
 
     def _application(self) -> FastAPI:
         app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
@@ -145,6 +159,7 @@ class Orchestrator:
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(sql.routes(self._sql()))
+        app.include_router(search.routes(self.store))
         app.include_router(events.routes(self.bus))
         app.include_router(
             system.routes(
@@ -180,8 +195,8 @@ class Orchestrator:
         return True
 
 
-def _open_store(paths: HomePaths) -> Store:
-    store = Store.open(paths)
+def _open_store(paths: HomePaths, stemmer: str) -> Store:
+    store = Store.open(paths, stemmer=stemmer)
     # The marker outlives a kill in the middle, after which the store is not new any more.
     unfinished = paths.run / "rebuild.unfinished"
     if store.created and any(paths.images.iterdir()):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.settings import Settings
+from mysticanvas.settings import MAX_PROMPT_CHARS, Settings
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
@@ -122,6 +122,17 @@ def project(name: object) -> str | None:
         allowed = f"text of 1 to {MAX_PROJECT_CHARS} characters, or None for all projects"
         raise refused("project", name, allowed)
     return name
+
+
+def text(parameter: str, value: object) -> str:
+    """A text that can be sent.
+
+    Raises:
+        InvalidRequest: it is none, or longer than a prompt may be.
+    """
+    if not isinstance(value, str) or len(value) > MAX_PROMPT_CHARS:
+        raise refused(parameter, value, f"text of at most {MAX_PROMPT_CHARS:,} characters")
+    return value
 
 
 def flag(parameter: str, value: object) -> bool:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.generating import Generating
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mysticanvas.contracts.exports import ExportReport
     from mysticanvas.contracts.health import Health, WorkerStatus
     from mysticanvas.session.collections.images import ImageCollection
+    from mysticanvas.session.filters import Filters
     from mysticanvas.session.image import Image
     from mysticanvas.session.job import Job
     from mysticanvas.session.jobs import Jobs
+    from mysticanvas.session.page import Page
     from mysticanvas.session.tags import Tags
 
 # Modules that only a request needs are imported by the methods: attaching has to be quick.
@@ -87,6 +90,39 @@ class Canvas(Generating):
 
         return ImageCollection(self._connection, self._project)
 
+    @choosing.spelled_out
+    def search(
+        self, text: str, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]
+    ) -> Page:
+        """A page of pictures by their words, best first; each has a `.score`.
+
+        Looked through are prompt, caption, tags, style and, for less, the negative prompt. New
+        pictures are found at once, and do not shift the pages of a search that has begun.
+
+        Args:
+            text: words, of which the more and the rarer count more (BM25). `"red circle"` has to
+                be there as it stands, `-blurry` and `-"red circle"` must not; `cast*` is every
+                word that starts so. `tag:noir`, `-tag:noir`, `preset:…`, `style:…`, `project:…`,
+                `seed:42`, `starred:true` and `rating:4` (or better) are conditions. Without any
+                words, the newest come first.
+            limit: pictures on a page, 1 to 1,000.
+            cursor: `next_cursor` of the page before, asked for in the same way.
+            **filters: as for `canvas.images`.
+
+        Raises:
+            InvalidRequest: an argument is not allowed, or the cursor belongs to another search.
+        """
+        __tracebackhide__ = True
+        from mysticanvas.session import searching
+
+        return searching.search(
+            self._connection,
+            arguments.text("text", text),
+            choosing.parse(filters, self._project),
+            arguments.page_size(limit),
+            cursor,
+        )
+
     def image(self, id: str) -> Image:
         """A picture by its id, or by 4 or more characters of its end.
 
@@ -148,6 +184,26 @@ class Canvas(Generating):
         from mysticanvas.session.tags import Tags
 
         return Tags(self._connection, self._project)
+
+    def export(
+        self, path: str | Path, images: Iterable[Image | str] | None = None
+    ) -> Job[ExportReport]:
+        """Write pictures, their recipes and all that is known of them to a new folder.
+
+        PNG files, Parquet tables that pandas and DuckDB read, recipes as JSON lines, and a gallery
+        to look at in a browser. A job does it, so this returns at once: `.result()` waits.
+
+        Args:
+            path: a new folder, or a new file that ends in `.zip`; nothing is overwritten.
+            images: pictures or whole ids, such as a page; None for all of the project.
+
+        Raises:
+            InvalidRequest: an argument is not allowed, or there is something at the path.
+            StoreFull: the disk has too little room; raised by `.result()`.
+        """
+        from mysticanvas.session import exporting
+
+        return exporting.submit(self._connection, exporting.params(path, images, self._project))
 
     @property
     def schedulers(self) -> list[str]:

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mysticanvas.contracts.exports import MAX_IDS, ExportParams
-from mysticanvas.contracts.params import refused
+from mysticanvas.contracts.exports import MAX_IDS, ExportParams, ExportReport
+from mysticanvas.contracts.jobs import HostRequest
+from mysticanvas.contracts.refusal import refused
+from mysticanvas.session import calls
+from mysticanvas.session.arguments import DEFAULT_PROJECT
 from mysticanvas.session.image import Image
+
+if TYPE_CHECKING:
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.job import Job
+
+
+def submit(connection: Connection, asked: ExportParams) -> Job[ExportReport]:
+    """Queue the job that writes an export."""
+    request = HostRequest(
+        kind="export",
+        project=asked.project or DEFAULT_PROJECT,
+        params=asked.model_dump(mode="json"),
+        # Half an export is nothing, and its place may be taken by then.
+        after_crash="cancel",
+    )
+    return calls.submit(connection, request, lambda record: ExportReport.model_validate(record.result))
 
 
 def params(path: object, images: object, project: str | None) -> ExportParams:

@@ -39,11 +39,13 @@ class Image:
         *,
         reused: bool = False,
         details: Details | None = None,
+        score: float | None = None,
     ) -> None:
         self._known = known
         self._connection = connection
         self._reused = reused
         self._details = details
+        self._score = score
 
     @property
     def id(self) -> str:
@@ -157,6 +159,11 @@ class Image:
     def reused(self) -> bool:
         """Whether `reuse` found it, instead of making it."""
         return self._reused
+
+    @property
+    def score(self) -> float | None:
+        """How well it meets the search that found it (BM25); None if none ranked it."""
+        return self._score
 
     @property
     def tags(self) -> list[str]:

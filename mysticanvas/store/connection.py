@@ -67,6 +67,8 @@ class Database:
         self._lent: set[duckdb.DuckDBPyConnection] = set()
         self._reads = 0
         self._refusal: StoreError | None = None
+        self.commits = 0
+        """Counts the transactions that were kept. While it stays, what was read stays true."""
 
     def read(self, sql: str, /, **parameters: object) -> list[Row]:
         """Run one query on the newest committed state.
@@ -113,16 +115,48 @@ class Database:
         """
         with self._writing, self._translated():
             self._check()
-            self._writer.execute("BEGIN")
-            transaction = Transaction(self._writer)
-            try:
+            with _transaction(self._writer) as transaction:
                 yield transaction
-                transaction.commit()
-            except BaseException:
-                # A COMMIT that failed has rolled back already, and then there is no transaction.
-                with contextlib.suppress(duckdb.Error):
-                    self._writer.execute("ROLLBACK")
-                raise
+            self.commits += 1
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """Several reads of one and the same committed state.
+
+        Raises:
+            StoreError: the database could not answer, or the store is closed.
+        """
+        with self._borrowed() as cursor, self._translated(), _transaction(cursor) as transaction:
+            yield transaction
+
+    @contextlib.contextmanager
+    def background(self) -> Iterator[Transaction]:
+        """A long transaction beside the writer's, which it neither waits for nor holds up.
+
+        It may change only tables that nobody else does, and it has one thread at a time: two that
+        change a row lose one of the changes.
+
+        Raises:
+            StoreFull, StoreError: as `write`.
+        """
+        with self.snapshot() as transaction:
+            yield transaction
+        with self._readers:
+            self.commits += 1
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Transaction]:
+        """Statements outside the file, in memory, each kept at once; for what can be made again.
+
+        Raises:
+            StoreError: a statement failed.
+        """
+        with self._borrowed() as cursor, self._translated():
+            cursor.execute("USE memory")
+            try:
+                yield Transaction(cursor)
+            finally:
+                cursor.execute(f"USE {CATALOG}")
 
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the database file."""
@@ -177,6 +211,20 @@ class Database:
             if isinstance(error, duckdb.InterruptException):
                 self._check()
             raise failures.of(error) from error
+
+
+@contextlib.contextmanager
+def _transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[Transaction]:
+    cursor.execute("BEGIN")
+    transaction = Transaction(cursor)
+    try:
+        yield transaction
+        transaction.commit()
+    except BaseException:
+        # A COMMIT that failed has rolled back already, and then there is no transaction.
+        with contextlib.suppress(duckdb.Error):
+            cursor.execute("ROLLBACK")
+        raise
 
 
 def rows(

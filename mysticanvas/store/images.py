@@ -10,6 +10,7 @@ from mysticanvas.contracts.base import canonical_json, sha256_of
 from mysticanvas.contracts.filters import ImageFilters, Sort
 from mysticanvas.contracts.images import (
     FileRecord,
+    ImageCard,
     ImageChanges,
     ImagePage,
     ImageRecord,
@@ -172,6 +173,11 @@ class Images:
         for batch in found.values():
             batch.sort(key=lambda image: image.batch_index)
         return found
+
+    def cards(self, seqs: Sequence[int]) -> list[ImageCard]:
+        """The pictures at these places in the order of recording, in the given order, as far as
+        they are there."""
+        return pages.cards(self._database, seqs)
 
     def by_request(self, request_hash: str, project: str | None = None) -> list[ImageRecord]:
         """The newest complete batch that a request made, in batch order; empty if there is none."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import duckdb_extension_fts
 
 from mysticanvas import logs
 from mysticanvas.errors import StoreError, StoreLocked
@@ -147,7 +148,7 @@ def _put_log_aside(paths: HomePaths, is_new: bool) -> None:
 
 
 def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
+    connection = duckdb.connect(
         ":memory:",
         config={
             "autoinstall_known_extensions": False,
@@ -157,6 +158,15 @@ def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnecti
             "temp_directory": str(paths.run / "store.spill"),
         },
     )
+    # Before hardening, after which no file can be loaded any more.
+    connection.load_extension(str(_full_text_search()))
+    return connection
+
+
+def _full_text_search() -> Path:
+    """The file of DuckDB's extension for this release, as its package has it."""
+    package = Path(duckdb_extension_fts.__file__).parent
+    return package / "extensions" / f"v{duckdb.__version__}" / "fts.duckdb_extension"
 
 
 def _inspect(connection: duckdb.DuckDBPyConnection, paths: HomePaths) -> None:

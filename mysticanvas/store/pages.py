@@ -130,6 +130,13 @@ def find(
     return Found(_cards(database, rows, seqs), seqs[-1] if more else None)
 
 
+def cards(database: Database, seqs: Sequence[int]) -> list[ImageCard]:
+    """The cards of these rows, in the given order; deleted ones are left out."""
+    if not seqs:
+        return []
+    return _cards(database, _rows(database, *_by_number(seqs)), seqs)
+
+
 def _is_dense(filters: ImageFilters) -> bool:
     """Whether most pictures can be expected to meet the filters."""
     return filters.model_dump(exclude_defaults=True).keys() <= {"project"}
@@ -146,7 +153,11 @@ def _again(clause: Clause, picked: Sequence[int]) -> tuple[Clause, dict[str, int
     window = Window(min(picked), max(picked) + 1)
     if window.high - window.low <= FIRST_WINDOW:
         return clause, window._asdict()
-    return Clause(f"{among('image.seq', picked)} AND image.deleted_at IS NULL", {}), {}
+    return _by_number(picked)
+
+
+def _by_number(seqs: Sequence[int]) -> tuple[Clause, dict[str, int]]:
+    return Clause(f"{among('image.seq', seqs)} AND image.deleted_at IS NULL", {}), {}
 
 
 def _rows(database: Database, clause: Clause, window: dict[str, int]) -> dict[int, Row]:

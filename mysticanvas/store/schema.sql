@@ -141,15 +141,57 @@ CREATE TABLE facts (
     updated_at TIMESTAMP NOT NULL
 );
 
-CREATE TABLE search_segments (
-    id         INTEGER PRIMARY KEY,
-    first_seq  BIGINT NOT NULL,
+CREATE TABLE search_state (
+    generation BIGINT NOT NULL,
     last_seq   BIGINT NOT NULL,
     images     BIGINT NOT NULL,
+    words      DOUBLE NOT NULL,
     stemmer    VARCHAR NOT NULL,
-    created_at TIMESTAMP NOT NULL
+    format     INTEGER NOT NULL
 );
 
+CREATE TABLE search_segments (
+    level  INTEGER NOT NULL,
+    images BIGINT NOT NULL
+);
+
+CREATE TABLE search_postings_0 (
+    term   UBIGINT NOT NULL,
+    seq    BIGINT NOT NULL,
+    tf     FLOAT NOT NULL,
+    length FLOAT NOT NULL,
+    shown  BOOLEAN NOT NULL
+);
+
+CREATE TABLE search_postings_1 (
+    term   UBIGINT NOT NULL,
+    seq    BIGINT NOT NULL,
+    tf     FLOAT NOT NULL,
+    length FLOAT NOT NULL,
+    shown  BOOLEAN NOT NULL
+);
+
+CREATE TABLE search_postings_2 (
+    term   UBIGINT NOT NULL,
+    seq    BIGINT NOT NULL,
+    tf     FLOAT NOT NULL,
+    length FLOAT NOT NULL,
+    shown  BOOLEAN NOT NULL
+);
+
+CREATE TABLE search_texts (
+    seq    BIGINT NOT NULL,
+    length FLOAT NOT NULL,
+    text   VARCHAR NOT NULL
+);
+
+CREATE TABLE search_words (
+    word VARCHAR NOT NULL
+);
+
+CREATE SEQUENCE search_changes;
+
 CREATE TABLE search_stale (
-    image_seq BIGINT PRIMARY KEY
+    image_seq BIGINT NOT NULL,
+    change    BIGINT NOT NULL
 );

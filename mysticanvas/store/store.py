@@ -17,6 +17,7 @@ from mysticanvas.store.images import Images
 from mysticanvas.store.jobs import Jobs
 from mysticanvas.store.model_files import ModelFiles
 from mysticanvas.store.presets import Presets
+from mysticanvas.store.search import Search
 from mysticanvas.store.tags import Tags
 
 _log = logs.get(__name__)
@@ -29,7 +30,7 @@ class Store:
     `Store.open` is how to get one.
     """
 
-    def __init__(self, paths: HomePaths, opened: opener.Opened) -> None:
+    def __init__(self, paths: HomePaths, opened: opener.Opened, stemmer: str) -> None:
         self.created = opened.created
         """Whether there was no database before."""
         self.database = Database(opened.connection)
@@ -42,18 +43,25 @@ class Store:
         self.facts = Facts(self.database)
         self.presets = Presets(self.database)
         self.model_files = ModelFiles(self.database)
+        self.search = Search(self.database, self.tags.ids, stemmer)
 
     @classmethod
-    def open(cls, paths: HomePaths, memory_limit_mib: int = opener.MEMORY_LIMIT_MIB) -> Self:
+    def open(
+        cls,
+        paths: HomePaths,
+        memory_limit_mib: int = opener.MEMORY_LIMIT_MIB,
+        stemmer: str = "porter",
+    ) -> Self:
         """Open the store of a home, or create it.
 
         Args:
             memory_limit_mib: MiB that the database may take.
+            stemmer: of the full-text search, see there.
 
         Raises:
             StoreLocked, StoreTooNew, StoreDamaged, StoreFull, StoreError: as `open_database`.
         """
-        store = cls(paths, opener.open_database(paths, memory_limit_mib))
+        store = cls(paths, opener.open_database(paths, memory_limit_mib), stemmer)
         store.raise_high_water()
         return store
 

@@ -8,7 +8,7 @@ A kind is registered where everything is wired, in `app.py`:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, JsonValue, ValidationError
 
@@ -31,6 +31,8 @@ class HostJob(NamedTuple):
     """Does the work and gives the job's result. What it raises is the job's failure."""
     params: type[Contract] = NoParams
     """The type of the request's `params`; what does not fit is refused before there is a job."""
+    check: Callable[[Any], None] | None = None
+    """Refuses what the type lets through; it is given the parameters as that type."""
 
 
 Kinds = Mapping[str, HostJob]
@@ -47,7 +49,7 @@ def checked(kinds: Kinds, kind: str, params: Mapping[str, JsonValue]) -> dict[st
         known = ", ".join(sorted(kinds)) or "none"
         raise refused("kind", kind, f"one of those that this version carries out ({known})")
     try:
-        return job.params.model_validate(params).model_dump(mode="json")
+        given = job.params.model_validate(params)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "params"
@@ -57,3 +59,6 @@ def checked(kinds: Kinds, kind: str, params: Mapping[str, JsonValue]) -> dict[st
             value=repr(first.get("input"))[:80],
             allowed=str(first["msg"]),
         ) from error
+    if job.check is not None:
+        job.check(given)
+    return given.model_dump(mode="json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from mysticanvas.errors import InvalidRequest
@@ -160,10 +160,21 @@ class ImageCollection:
         return f"<ImageCollection {len(self)}{within}>"
 
 
-def from_cards(cards: list[ImageCard], connection: Connection) -> Images:
-    """The pictures of a page, which fetch together what their cards do not have."""
+def from_cards(
+    cards: Sequence[ImageCard],
+    connection: Connection,
+    scores: Sequence[float | None] | None = None,
+) -> Images:
+    """The pictures of a page, which fetch together what their cards do not have.
+
+    Args:
+        scores: how well each meets a search.
+    """
     details = Details([card.id for card in cards], connection)
-    return Images(Image(card, connection, details=details) for card in cards)
+    return Images(
+        Image(card, connection, details=details, score=score)
+        for card, score in zip(cards, scores or [None] * len(cards), strict=True)
+    )
 
 
 def _sort(sort: Any) -> Sort:

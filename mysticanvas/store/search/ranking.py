@@ -1,0 +1,255 @@
+"""One page of a search: the best of the index by one statement, and of the tail beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from mysticanvas.store import queries
+from mysticanvas.store.filters import Clause
+from mysticanvas.store.search import bm25
+from mysticanvas.store.search.documents import Read
+from mysticanvas.store.search.position import Position
+from mysticanvas.store.search.query import Query, Terms
+from mysticanvas.store.search.stems import number
+from mysticanvas.store.search.tail import Entry, Tail
+
+_SQL = queries.load("search")
+_SUMMAND = _SQL["summand"].format(k1=f"{bm25.K1}::DOUBLE", b=f"{bm25.B}::DOUBLE", unit=bm25.UNIT)
+_MAX_BITS = 62
+
+
+class Plan(NamedTuple):
+    """A query in the terms of the index."""
+
+    words: tuple[str, ...]
+    """What is ranked, each term once."""
+    variants: tuple[str, ...]
+    """What prefixes stand for, without what is among the words."""
+    required: frozenset[str]
+    """Words that are in a phrase."""
+    phrases: tuple[str, ...]
+    unwanted: frozenset[str]
+    unwanted_phrases: tuple[str, ...]
+
+
+class Found(NamedTuple):
+    """The pictures of a page and one more if there are any, best first; and what to go on with."""
+
+    hits: list[tuple[int, int]]
+    """Score and seq; a score of 0 where nothing is ranked."""
+    position: Position
+
+
+def plan(
+    query: Query,
+    stem: Callable[[Sequence[str]], Mapping[str, str]],
+    expand: Callable[[str], Sequence[str]],
+) -> Plan:
+    """What a query looks for.
+
+    Args:
+        stem: words -> their stems.
+        expand: a prefix -> the words that start so.
+    """
+    wanted, unwanted = query.wanted, query.unwanted
+    in_phrases = [word for phrase in wanted.phrases for word in phrase.split()]
+    variants, forbidden = (_expanded(terms, expand) for terms in (wanted, unwanted))
+    stems = stem([*wanted.words, *variants, *unwanted.words, *forbidden])
+    words = dict.fromkeys(stems[word] for word in wanted.words)
+    return Plan(
+        words=tuple(words),
+        variants=tuple(dict.fromkeys(stems[word] for word in variants if stems[word] not in words)),
+        required=frozenset(stems[word] for word in in_phrases),
+        phrases=wanted.phrases,
+        unwanted=frozenset(stems[word] for word in (*unwanted.words, *forbidden)),
+        unwanted_phrases=unwanted.phrases,
+    )
+
+
+def ranked(
+    read: Read, plan: Plan, tail: Tail, clause: Clause | None, start: Position | None, limit: int
+) -> Found | None:
+    """A page, best first.
+
+    Args:
+        read: runs a query.
+        clause: what the pictures have to meet besides; None for nothing.
+        start: the end of the page before; None for page one.
+        limit: pictures, at most.
+
+    Returns:
+        The page; None if the index has changed since the tail was read.
+    """
+    at = start or Position(tail.newest, average=tail.average)
+    asked = _asked(plan, tail, at)
+    if not any(term.wanted for term in asked):
+        return Found([], at)
+    statement = _ranked(plan, asked, tail, clause)
+    rows = read(
+        statement.sql,
+        **statement.parameters,
+        **_columns(asked),
+        images=tail.images,
+        average=at.average,
+        horizon=at.horizon,
+        score=at.score,
+        before=at.seq,
+        limit=limit,
+    )
+    if rows[0]["generation"] != tail.generation:
+        return None
+    idfs = {term.term: idf for term, idf in zip(asked, rows[0]["idfs"], strict=True) if term.wanted}
+    met = _meeting(read, tail, clause, lambda entry: _wanted(entry, plan, at.horizon))
+    found = [(_score(entry, idfs, at.average), entry.seq) for entry in met]
+    hits = [(row["score"], row["seq"]) for row in rows if row["seq"] is not None]
+    hits += [place for place in found if place < (at.score, at.seq)]
+    total = at.total if start else rows[0]["total"] + len(found)
+    kept = tuple(idfs[word] for word in plan.words)
+    return Found(sorted(hits, reverse=True)[:limit], at._replace(total=total, idfs=kept))
+
+
+def listed(
+    read: Read, plan: Plan, tail: Tail, clause: Clause, start: Position | None, limit: int
+) -> Found | None:
+    """A page, newest first, for a query without anything to rank by; otherwise as `ranked`."""
+    at = start or Position(tail.newest)
+    out = [entry.seq for entry in tail.entries.values() if _excluded(entry, plan)]
+    met = [*_conditions(plan, tail), Clause(_SQL["without"], {"out": out})]
+    statement = _statement("listed", met, clause=clause)
+    rows = read(
+        statement.sql, **statement.parameters, horizon=at.horizon, before=at.seq, limit=limit
+    )
+    if rows[0]["generation"] != tail.generation:
+        return None
+    hits = [(0, row["seq"]) for row in rows if row["seq"] is not None]
+    return Found(hits, at._replace(total=at.total if start else rows[0]["total"]))
+
+
+class _Asked(NamedTuple):
+    """A term of the statement."""
+
+    term: str
+    number: int
+    elsewhere: int
+    """In how many pictures of the tail it is."""
+    given: float | None
+    """Its idf, if it is not to be found out."""
+    wanted: bool
+    bit: int
+    """Tells required terms apart; 0 for the others."""
+
+
+def _asked(plan: Plan, tail: Tail, at: Position) -> list[_Asked]:
+    """The terms in the order of the query; those to be ranked by first."""
+    given = at.idfs or (None,) * len(plan.words)
+    required = sorted(plan.required)[:_MAX_BITS]
+    bits = {term: 1 << place for place, term in enumerate(required)}
+    entries = tail.entries.values()
+
+    def term(name: str, idf: float | None, wanted: bool) -> _Asked:
+        elsewhere = sum(name in entry.tf for entry in entries)
+        return _Asked(name, number(name), elsewhere, idf, wanted, bits.get(name, 0) * wanted)
+
+    return [
+        *(term(name, idf, True) for name, idf in zip(plan.words, given, strict=True)),
+        *(term(name, bm25.PREFIX_IDF, True) for name in plan.variants),
+        *(term(name, 0.0, False) for name in sorted(plan.unwanted)),
+    ]
+
+
+def _columns(asked: Sequence[_Asked]) -> dict[str, object]:
+    return {
+        "terms": [term.number for term in asked],
+        "elsewhere": [term.elsewhere for term in asked],
+        "given": [term.given for term in asked],
+        "wanted": [term.wanted for term in asked],
+        "bits": [term.bit for term in asked],
+    }
+
+
+def _ranked(plan: Plan, asked: Sequence[_Asked], tail: Tail, clause: Clause | None) -> Clause:
+    """The statement of a ranked page, and the parameters of what is put together here."""
+    conditions = _conditions(plan._replace(unwanted=frozenset()), tail)
+    if clause is not None:
+        conditions.append(_statement("filtered", clause=clause))
+    # Most searches are for one word, and grouping would take most of their time.
+    shape = "scored_one" if len(asked) == 1 else "scored_all"
+    required = sum(term.bit for term in asked)
+    scored = _SQL[shape].format(summand=_SUMMAND, required=required)
+    hits = _hits([term.number for term in asked], tail)
+    return _statement("ranked", conditions, hits=hits, scored=Clause(scored, {}))
+
+
+def _conditions(plan: Plan, tail: Tail) -> list[Clause]:
+    """What a picture of the index has to meet besides its terms."""
+    found = []
+    if plan.unwanted:
+        numbers = [number(term) for term in sorted(plan.unwanted)]
+        found.append(_statement("without_terms", hits=_hits(numbers, tail)))
+    for block, phrases in (("with", plan.phrases), ("without", plan.unwanted_phrases)):
+        for place, phrase in enumerate(phrases):
+            name = f"{block}_phrase_{place}"
+            named = Clause(name, {name: f" {phrase} "})
+            found.append(_statement(f"{block}_phrase", name=named, current=_current(tail)))
+    return found
+
+
+def _hits(numbers: Sequence[int], tail: Tail) -> Clause:
+    terms = Clause(", ".join(map(str, numbers)), {})
+    return _statement("hits", terms=terms, current=_current(tail))
+
+
+def _current(tail: Tail) -> Clause:
+    """The condition that leaves out what the index has of pictures that have changed."""
+    return Clause(_SQL["current"], {"hidden": list(tail.hidden)}) if tail.hidden else Clause("", {})
+
+
+def _statement(block: str, conditions: Sequence[Clause] = (), /, **parts: Clause) -> Clause:
+    """A block of SQL with these parts in their places, and the parameters of all of them."""
+    texts = {place: part.sql for place, part in parts.items()}
+    if conditions:
+        texts["conditions"] = " ".join(condition.sql for condition in conditions)
+    values: dict[str, object] = {}
+    for part in (*parts.values(), *conditions):
+        values |= part.parameters
+    return Clause(_SQL[block].format(**{"conditions": ""} | texts), values)
+
+
+def _wanted(entry: Entry, plan: Plan, horizon: int) -> bool:
+    """Whether a picture of the tail is what a ranked query looks for, filters apart."""
+    return (
+        entry.seq <= horizon
+        and any(term in entry.tf for term in (*plan.words, *plan.variants))
+        and all(f" {phrase} " in entry.text for phrase in plan.phrases)
+        and not _excluded(entry, plan)
+    )
+
+
+def _excluded(entry: Entry, plan: Plan) -> bool:
+    return not plan.unwanted.isdisjoint(entry.shown) or any(
+        f" {phrase} " in entry.text for phrase in plan.unwanted_phrases
+    )
+
+
+def _meeting(
+    read: Read, tail: Tail, clause: Clause | None, wanted: Callable[[Entry], bool]
+) -> list[Entry]:
+    """The pictures of the tail that are wanted and meet the clause."""
+    entries = {entry.seq: entry for entry in tail.entries.values() if wanted(entry)}
+    if clause is None or not entries:
+        return list(entries.values())
+    sql = _SQL["met"].format(clause=clause.sql)
+    return [entries[row["seq"]] for row in read(sql, seqs=list(entries), **clause.parameters)]
+
+
+def _score(entry: Entry, idfs: Mapping[str, float], average: float) -> int:
+    return sum(
+        bm25.score(idf, entry.tf[term], entry.length, average)
+        for term, idf in idfs.items()
+        if term in entry.tf
+    )
+
+
+def _expanded(terms: Terms, expand: Callable[[str], Sequence[str]]) -> list[str]:
+    return [word for prefix in terms.prefixes for word in expand(prefix)]

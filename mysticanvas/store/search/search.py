@@ -1,0 +1,176 @@
+"""Searching pictures, and keeping the index that makes it quick."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mysticanvas.contracts.filters import ImageFilters
+from mysticanvas.contracts.params import refused
+from mysticanvas.errors import StoreError
+from mysticanvas.store import filters as conditions, queries
+from mysticanvas.store.connection import Database
+from mysticanvas.store.filters import TagIds
+from mysticanvas.store.search import bm25, query as queried, ranking, tail as tails
+from mysticanvas.store.search.maintenance import FORMAT, Maintenance
+from mysticanvas.store.search.position import Position
+from mysticanvas.store.search.query import Query
+from mysticanvas.store.search.ranking import Found
+from mysticanvas.store.search.stems import Stems
+from mysticanvas.store.search.tail import Tail
+
+MAX_PAGE = 1000
+MAX_VARIANTS = 1000
+"""Words that a prefix may stand for."""
+_CATCH_UP_S = 5.0
+_TRIES = 20
+_SQL = queries.load("search")
+
+
+class RankedPage(NamedTuple):
+    """A page of a search."""
+
+    seqs: list[int]
+    scores: list[float | None]
+    """Of each of them; None where nothing was ranked, and the newest come first."""
+    next_cursor: str | None
+    total: int
+
+
+class Search:
+    """Pictures by their words; for use from any thread.
+
+    Args:
+        tag_ids: names of tags -> their ids.
+        stemmer: a name that DuckDB's extension knows, such as `porter`; `none` for none. Another
+            one than before makes the index anew.
+    """
+
+    def __init__(self, database: Database, tag_ids: TagIds, stemmer: str) -> None:
+        self._database = database
+        self._tag_ids = tag_ids
+        self._stems = Stems(database, stemmer)
+        self._maintenance = Maintenance(database, self._stems)
+        self._reading = threading.Lock()
+        self._tail: Tail | None = None
+
+    def search(
+        self,
+        text: str,
+        limit: int = 50,
+        cursor: str | None = None,
+        filters: ImageFilters | None = None,
+    ) -> RankedPage:
+        """A page of what a query finds, best first; newest first where it has nothing to rank by.
+
+        The pages of a search stay what they were on page one while pictures come and the index is
+        maintained; pictures that came meanwhile are on none.
+
+        Args:
+            text: see `mysticanvas.store.search.query` for what it may hold.
+            limit: 1 to 1000 pictures.
+            cursor: `next_cursor` of the page before, of the same text and filters.
+            filters: conditions that all pictures meet.
+
+        Raises:
+            InvalidRequest: an argument is not allowed.
+            StoreError: the index is far behind, and being made.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise refused("limit", limit, f"1 to {MAX_PAGE}")
+        query = queried.parse(text, filters or ImageFilters())
+        bound = self._bound(query)
+        start = None if cursor is None else Position.decode(cursor, bound)
+        found = self._found(query, start, limit + 1)
+        hits = found.hits[:limit]
+        following = None
+        if len(found.hits) > limit:
+            score, seq = hits[-1]
+            following = found.position._replace(score=score, seq=seq).encode(bound)
+        return RankedPage(
+            seqs=[seq for _, seq in hits],
+            scores=[score / bm25.UNIT if query.ranked else None for score, _ in hits],
+            next_cursor=following,
+            total=found.position.total,
+        )
+
+    def maintain(self, budget_s: float = 0.0) -> bool:
+        """Bring the index nearer to the pictures, a step at least if one is due.
+
+        It holds up neither searches nor the writer. Call it after pictures came or changed, and
+        until it says that nothing is left.
+
+        Args:
+            budget_s: seconds, after which no other step is begun.
+
+        Returns:
+            Whether there is more to do.
+
+        Raises:
+            StoreError: a step failed; the index is as it was before it.
+        """
+        return self._maintenance.run(budget_s)
+
+    def _found(self, query: Query, start: Position | None, limit: int) -> Found:
+        empty = query.filters == ImageFilters()
+        clause = conditions.where(query.filters, self._tag_ids)
+        for _ in range(_TRIES):
+            tail = self._newest_tail()
+            expand = functools.partial(self._words, tail)
+            plan = ranking.plan(query, self._stems.of, expand)
+            if query.ranked:
+                restriction = None if empty else clause
+                found = ranking.ranked(self._database.read, plan, tail, restriction, start, limit)
+            else:
+                found = ranking.listed(self._database.read, plan, tail, clause, start, limit)
+            if found is not None:
+                return found
+            self._tail = None
+        raise StoreError("The search index changes too quickly.", hint="Try again.")
+
+    def _newest_tail(self) -> Tail:
+        """The tail as of now, or later; what was committed before this call is in it."""
+        if self._tail is None:
+            self._maintenance.prepare()
+        with self._reading:
+            for _ in range(_TRIES):
+                commits = self._database.commits
+                if self._tail is not None and self._tail.commits == commits:
+                    return self._tail
+                try:
+                    with self._database.snapshot() as snapshot:
+                        self._tail = tails.read(snapshot.run, self._stems.of, commits, self._tail)
+                    return self._tail
+                except tails.TooLong:
+                    if self._maintenance.run(_CATCH_UP_S):
+                        continue
+        raise StoreError(
+            "The search index is being made, and far from complete.", hint="Try again later."
+        )
+
+    def _words(self, tail: Tail, prefix: str) -> Sequence[str]:
+        """The words that start so, in the index and in the tail."""
+        rows = self._database.read(_SQL["words"], prefix=prefix, limit=MAX_VARIANTS + 1)
+        found = {row["word"] for row in rows}
+        found |= {
+            word
+            for entry in tail.entries.values()
+            for word in entry.words
+            if word.startswith(prefix)
+        }
+        if len(found) > MAX_VARIANTS:
+            allowed = f"a prefix of at most {MAX_VARIANTS:,} words"
+            raise refused("text", f"{prefix}*", allowed, "Give more of its letters.")
+        return sorted(found)
+
+    def _bound(self, query: Query) -> dict[str, Any]:
+        """What a cursor is bound to: the query as it was read, and how words are indexed."""
+        return {
+            "wanted": query.wanted._asdict(),
+            "unwanted": query.unwanted._asdict(),
+            "filters": query.filters.model_dump(mode="json", exclude_defaults=True),
+            "stemmer": self._stems.stemmer,
+            "format": FORMAT,
+        }

@@ -1,0 +1,45 @@
+"""Text as words: the one reading of prompts, tags and queries alike.
+
+Letters, marks and digits of every script make words; all else parts them. Case is folded, and so
+are the accents of Latin, Greek and Cyrillic letters, full width and ligatures. Chinese characters
+and Japanese kana, which are written without spaces, are a word each: what stands together in a
+query is looked for as a phrase.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_PLAIN = {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe"}
+"""Letters that are accented to the eye and whole to Unicode."""
+_ACCENTS = dict.fromkeys(range(0x0300, 0x0370), "") | {ord(old): new for old, new in _PLAIN.items()}
+_UNSPACED = ("CJK UNIFIED", "CJK COMPATIBILITY", "HIRAGANA", "KATAKANA")
+
+
+def fold(text: str) -> str:
+    """The words of a text in order, folded, with one space between them."""
+    if text.isascii():
+        return " ".join(text.lower().translate(_WORDS).split())
+    # Casefolding may compose letters again, so they are decomposed once more.
+    spelled = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    composed = unicodedata.normalize("NFC", spelled.translate(_ACCENTS))
+    return " ".join(composed.translate(_WORDS).split())
+
+
+class _Words(dict[int, str]):
+    """Character -> itself, or what parts words; found out at its first use."""
+
+    def __missing__(self, code: int) -> str:
+        made = self[code] = _part(chr(code))
+        return made
+
+
+def _part(character: str) -> str:
+    if unicodedata.category(character)[0] not in "LMN":
+        return " "
+    if unicodedata.name(character, "").startswith(_UNSPACED):
+        return f" {character} "
+    return character
+
+
+_WORDS = _Words()

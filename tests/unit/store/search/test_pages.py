@@ -1,0 +1,120 @@
+"""Pages of a search are those of page one, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mysticanvas.errors import InvalidRequest
+from mysticanvas.store.search.position import Position
+
+PROMPTS = [f"red castle number{k % 3}" + " blue" * (k % 4) for k in range(30)]
+
+
+@pytest.mark.parametrize("text", ["red", "blue number1", "number*", "castle -number2", "", "-blue"])
+def test_new_pictures_and_maintenance_leave_the_pages_as_they_are(
+    shelf: Any, eager: Callable[..., None], text: str
+) -> None:
+    eager()
+    shelf.add(*PROMPTS)
+    shelf.index()
+    shelf.add(*PROMPTS[:9])
+    search = shelf.store.search.search
+    whole = search(text, 1000)
+    seqs, scores, cursor = [], [], None
+    while True:
+        page = search(text, 4, cursor)
+        assert page.total == whole.total
+        seqs += page.seqs
+        scores += page.scores
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        # Everything is rarer and longer than before: each score changes for a new search.
+        shelf.add("red red blue castle number1", "green")
+        shelf.index()
+    assert (seqs, scores) == (whole.seqs, whole.scores)
+
+
+def test_pages_are_whole_beside_threads_that_add_and_maintain(
+    shelf: Any, eager: Callable[..., None]
+) -> None:
+    eager()
+    shelf.add(*PROMPTS)
+    search = shelf.store.search.search
+    whole = search("red blue", 1000)
+    page = search("red blue", 3)
+    seqs = list(page.seqs)
+    done = threading.Event()
+    failures: list[Exception] = []
+    turned = threading.Semaphore(0)
+
+    def busy(act: Callable[[], Any]) -> Callable[[], None]:
+        def loop() -> None:
+            try:
+                while not done.is_set():
+                    act()
+                    turned.release()
+            except Exception as error:  # noqa: BLE001
+                failures.append(error)
+                turned.release()
+
+        return loop
+
+    acts = (lambda: shelf.add("red blue"), lambda: shelf.store.search.maintain(0))
+    threads = [threading.Thread(target=busy(act)) for act in acts]
+    for thread in threads:
+        thread.start()
+    try:
+        while page.next_cursor is not None:
+            assert turned.acquire(timeout=60)
+            page = search("red blue", 3, page.next_cursor)
+            seqs += page.seqs
+            latest = search("red blue", 1000)
+            assert len(latest.seqs) == len(set(latest.seqs)) >= len(PROMPTS)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+    assert seqs == whole.seqs
+
+
+def test_a_picture_that_is_deleted_leaves_the_others_where_they_are(
+    shelf: Any, eager: Callable[..., None]
+) -> None:
+    eager()
+    shelf.add(*PROMPTS)
+    shelf.index()
+    whole = shelf.store.search.search("red", 1000).seqs
+    page = shelf.store.search.search("red", 10)
+    shelf.delete(whole[12])
+    shelf.index()
+    rest = shelf.store.search.search("red", 1000, page.next_cursor)
+    assert page.seqs + rest.seqs == whole[:12] + whole[13:]
+
+
+@pytest.mark.parametrize("other", ["blue", "red tag:noir", '"red"', "-red", ""])
+def test_a_cursor_belongs_to_its_query(shelf: Any, other: str) -> None:
+    shelf.add(*PROMPTS)
+    page = shelf.store.search.search('red "red castle"', 5)
+    assert page.next_cursor
+    with pytest.raises(InvalidRequest, match="another query"):
+        shelf.store.search.search(other, 5, page.next_cursor)
+    assert shelf.store.search.search(' Red, "red castle" ', 5, page.next_cursor).seqs
+
+
+def test_a_cursor_of_something_else_is_refused(shelf: Any) -> None:
+    shelf.add(*PROMPTS)
+    cursor = shelf.store.search.search("red", 5).next_cursor
+    for broken in ("", "x", cursor[:-4], cursor[4:], cursor.swapcase()):
+        with pytest.raises(InvalidRequest):
+            shelf.store.search.search("red", 5, broken)
+
+
+def test_a_position_survives_its_cursor() -> None:
+    position = Position(9, 2**40, 7, 30, 5.25, (0.1, 2.5))
+    assert Position.decode(position.encode({"text": "red"}), {"text": "red"}) == position
