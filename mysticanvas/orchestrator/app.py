@@ -17,11 +17,14 @@ from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator.activity import Activity
-from mysticanvas.orchestrator.api import events, images, jobs, queue, sql, system, tags
+from mysticanvas.orchestrator.api import events, files, images, jobs, queue, sql, system, tags
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.files import upkeep
+from mysticanvas.orchestrator.files.pool import Pool
+from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
-from mysticanvas.orchestrator.queue.kinds import Kinds
+from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
@@ -54,6 +57,10 @@ class Orchestrator:
         self.worker = Worker(
             _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
         )
+        self.pool = Pool(
+            self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes
+        )
+        self.thumbnails = Thumbnails(self.store, self.paths.root, self.pool)
         me = processes.Identity.of(os.getpid())
         self.transitions = Transitions(self.store, self.bus, me)
         self.kinds = self._kinds()
@@ -113,6 +120,7 @@ class Orchestrator:
         self.runner.stop()
         self.dispatcher.stop()
         self.worker.stop()
+        self.pool.close()
         self.store.close()
         self.start_lock.release()
 
@@ -133,18 +141,27 @@ class Orchestrator:
 
     def _kinds(self) -> Kinds:
         """What this process carries out itself."""
-        return {}
+        return {
+            "thumbnails": HostJob(
+                lambda context: upkeep.run(
+                    self.store,
+                    self.paths,
+                    self.thumbnails,
+                    self.settings.deleted_grace_days,
+                    context,
+                )
+            )
+        }
 
     def _application(self) -> FastAPI:
         app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
-        intake = Intake(
-            self.store, self.transitions, self.kinds, self.paths.root, self.settings.min_free_mib
-        )
+        intake = Intake(self.store, self.transitions, self.kinds, self.paths.root, self.settings)
         app.include_router(jobs.routes(self.store, intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(sql.routes(self._sql()))
+        app.include_router(files.routes(self.store, self.paths, self.settings, self.thumbnails))
         app.include_router(events.routes(self.bus))
         app.include_router(
             system.routes(
