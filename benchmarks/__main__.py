@@ -24,6 +24,7 @@ from benchmarks import (
     restart,
     search,
     start,
+    thumbnails,
 )
 from benchmarks.figure import Finding
 from benchmarks.subject import STARTER
@@ -60,6 +61,7 @@ PARTS: dict[str, Measure] = {
     "search": _of_images(search.measure),
     "recording": _of_images(recording.measure),
     "opening": _of_images(opening.measure),
+    "thumbnails": _of_model(thumbnails.measure),
 }
 
 

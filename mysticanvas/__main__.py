@@ -1,4 +1,4 @@
-"""The command line: `mysticanvas demo`, `mysticanvas stop`."""
+"""The command line; `mysticanvas --help` lists the commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mysticanvas import __version__
+from mysticanvas import __version__, doctor, prune
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done, 1 an error that is explained on standard error, 2 wrong usage,
-        130 stopped by the user.
+        3 (of `doctor`) something is wrong, 130 stopped by the user.
     """
     options = _parser().parse_args(argv)
     # Late, so that `--help` and a typing mistake are answered at once.
@@ -47,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument("--home", type=Path, help="home directory (default: a user's own)")
     stop.add_argument("--force", action="store_true", help="even while others use them")
     stop.set_defaults(run=_stop)
+    doctor.add_to(commands)
+    prune.add_to(commands)
     return parser
 
 

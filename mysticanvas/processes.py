@@ -246,19 +246,27 @@ def join_parent(parent_pid: int) -> bytes:
     """Read, in a child, the secret that the parent wrote to our standard input; from then on end
     this process when the parent ends, however that happens.
 
-    The kernel's signal comes when the *thread* that started us ends, so a parent must start
-    children from a long-lived one. The watch on standard input serves where there is no signal;
-    it reads the same pipe, which is why it starts only after the secret was read, and not at all
-    when there was none: the pipe is at its end already, and the caller has to be able to say so.
+    The watch on standard input serves where there is no signal; it reads the same pipe, which is
+    why it starts only after the secret was read, and not at all when there was none: the pipe is
+    at its end already, and the caller has to be able to say so.
+    """
+    die_with_parent(parent_pid)
+    secret = sys.stdin.buffer.readline(4096).strip()
+    if secret:
+        threading.Thread(target=_exit_at_end_of_input, name="death-watch", daemon=True).start()
+    return secret
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Ask, in a child, for the kernel's signal at the parent's end, where there is one.
+
+    It comes when the *thread* that started us ends, so a parent must start children from a
+    long-lived one.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
-    secret = sys.stdin.buffer.readline(4096).strip()
-    if secret:
-        threading.Thread(target=_exit_at_end_of_input, name="death-watch", daemon=True).start()
-    return secret
 
 
 def _exit_at_end_of_input() -> None:

@@ -69,6 +69,14 @@ class Settings(BaseModel):
     """MiB that must be free on the home's disk for a job to be accepted."""
     keep_internal_jobs_days: float = Field(default=7, gt=0)
     """Days for which an internal job that has ended is remembered; a user's are for ever."""
+    disk_quota_mib: int | None = Field(default=None, ge=1)
+    """MiB that all files of pictures may take together; None for no limit but the disk's."""
+    deleted_grace_days: float = Field(default=7, ge=0)
+    """Days after which the files of a deleted picture are removed; until then it can come back."""
+    thumbnail_processes: int = Field(
+        default_factory=lambda: max(1, min(8, (os.cpu_count() or 1) // 2)), ge=1
+    )
+    """Processes that make thumbnails, at most; they are started when there is something to do."""
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """CPU threads of a worker. They change pixels slightly, so a recipe records them."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
@@ -106,7 +114,10 @@ class Settings(BaseModel):
 
     def to_environ(self) -> dict[str, str]:
         """The same settings as variables, for a child process."""
-        return {PREFIX + name.upper(): str(getattr(self, name)) for name in type(self).model_fields}
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
+        }
 
 
 class HomePaths(typing.NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mysticanvas.client.http import LONG_ANSWER_S, HttpClient
+from mysticanvas.contracts.doctor import Diagnosis
 from mysticanvas.contracts.filters import ImageFilters, Sort
 from mysticanvas.contracts.health import Health, QueueStatus, WorkerStatus
 from mysticanvas.contracts.images import ImageChanges, ImageCount, ImagePage, ImageRecord
@@ -20,6 +21,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.prune import PruneReport, PruneRequest
 from mysticanvas.contracts.search import SearchPage
 from mysticanvas.contracts.sql import SqlRequest
 from mysticanvas.contracts.tags import (
@@ -168,6 +170,30 @@ class Api:
     def merge_tags(self, request: MergeRequest) -> TagRecord:
         answer = self._http.request("POST", "/v1/tags/merge", body=request, answer_s=LONG_ANSWER_S)
         return TagRecord.model_validate(answer)
+
+    def thumbnail(self, image_id: str, size: int) -> bytes:
+        """A WebP file."""
+        return self._http.content("GET", f"/v1/images/{image_id}/thumbnail", query={"size": size})
+
+    def delete_image(self, image_id: str) -> None:
+        self._http.request("DELETE", f"/v1/images/{image_id}")
+
+    def restore_image(self, image_id: str) -> ImageRecord:
+        answer = self._http.request("POST", f"/v1/images/{image_id}/restore")
+        return ImageRecord.model_validate(answer)
+
+    def prune(self, request: PruneRequest) -> PruneReport:
+        """Returns when the files are gone."""
+        answer = self._http.request(
+            "POST", "/v1/images/prune", body=request, answer_s=LONG_ANSWER_S
+        )
+        return PruneReport.model_validate(answer)
+
+    def doctor(self, repair: bool) -> Diagnosis:
+        answer = self._http.request(
+            "POST", "/v1/doctor", body={"repair": repair}, answer_s=LONG_ANSWER_S
+        )
+        return Diagnosis.model_validate(answer)
 
     def presets(self) -> list[ImagePreset]:
         return _PRESETS.validate_python(self._http.request("GET", "/v1/presets"))

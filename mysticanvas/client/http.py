@@ -66,10 +66,16 @@ class HttpClient:
         return self._answer(method, path, query, body, headers, answer_s).json()
 
     def content(
-        self, method: str, path: str, *, body: BaseModel | None = None, answer_s: float = ANSWER_S
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: BaseModel | None = None,
+        answer_s: float = ANSWER_S,
     ) -> bytes:
         """One call and what it answers, as it is; raises as `request`."""
-        return self._answer(method, path, None, body, None, answer_s).content
+        return self._answer(method, path, query, body, None, answer_s).content
 
     def _answer(
         self,

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field, Strict
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.recipe import Recipe
 
-FileKind = Literal["original"]
+FileKind = Literal["original", "thumbnail_256", "thumbnail_512", "preview", "mask", "init"]
+"""`preview`: a picture of an early step that was kept; `mask` and `init`: what it was made from."""
 Source = Literal["generate", "reproduce"]
 """What kind of call made a picture."""
 

@@ -19,8 +19,21 @@ from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator import export
 from mysticanvas.orchestrator.activity import Activity
-from mysticanvas.orchestrator.api import events, images, jobs, queue, search, sql, system, tags
+from mysticanvas.orchestrator.api import (
+    events,
+    files,
+    images,
+    jobs,
+    queue,
+    search,
+    sql,
+    system,
+    tags,
+)
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.files import upkeep
+from mysticanvas.orchestrator.files.pool import Pool
+from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.index_keeper import IndexKeeper
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
@@ -57,6 +70,10 @@ class Orchestrator:
         self.worker = Worker(
             _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
         )
+        self.pool = Pool(
+            self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes
+        )
+        self.thumbnails = Thumbnails(self.store, self.paths.root, self.pool)
         me = processes.Identity.of(os.getpid())
         self.transitions = Transitions(self.store, self.bus, me)
         self.kinds = self._kinds()
@@ -119,6 +136,7 @@ class Orchestrator:
         self.dispatcher.stop()
         self.worker.stop()
         self.index_keeper.stop()
+        self.pool.close()
         self.store.close()
         self.start_lock.release()
 
@@ -147,19 +165,27 @@ class Orchestrator:
                 ExportParams,
                 lambda params: export.check(Path(params.path)),
             ),
+            "thumbnails": HostJob(
+                lambda context: upkeep.run(
+                    self.store,
+                    self.paths,
+                    self.thumbnails,
+                    self.settings.deleted_grace_days,
+                    context,
+                )
+            ),
         }
 
     def _application(self) -> FastAPI:
         app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
-        intake = Intake(
-            self.store, self.transitions, self.kinds, self.paths.root, self.settings.min_free_mib
-        )
+        intake = Intake(self.store, self.transitions, self.kinds, self.paths.root, self.settings)
         app.include_router(jobs.routes(self.store, intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(sql.routes(self._sql()))
         app.include_router(search.routes(self.store))
+        app.include_router(files.routes(self.store, self.paths, self.settings, self.thumbnails))
         app.include_router(events.routes(self.bus))
         app.include_router(
             system.routes(

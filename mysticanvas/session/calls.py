@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from mysticanvas.contracts.ids import new_id, short
 from mysticanvas.contracts.jobs import GenerateRequest, HostRequest, JobRecord, ReproduceRequest
-from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, Stopped
+from mysticanvas.errors import MystiCanvasError, NotFound, OrchestratorUnavailable, Stopped
 from mysticanvas.processes import Identity
 from mysticanvas.session import original, progress
 from mysticanvas.session.arguments import DEFAULT_PROJECT
@@ -98,7 +98,13 @@ def reproduce(
 
 def one(connection: Connection) -> Finish[Image]:
     """The result of a job for one picture."""
-    return lambda record: Image(record.images[0], connection, reused=record.reused)
+
+    def finish(record: JobRecord) -> Image:
+        if not record.images:
+            raise NotFound(f"The picture of job {short(record.id)} was deleted.")
+        return Image(record.images[0], connection, reused=record.reused)
+
+    return finish
 
 
 def several(connection: Connection) -> Finish[Images]:

@@ -27,7 +27,9 @@ def submit(connection: Connection, asked: ExportParams) -> Job[ExportReport]:
         # Half an export is nothing, and its place may be taken by then.
         after_crash="cancel",
     )
-    return calls.submit(connection, request, lambda record: ExportReport.model_validate(record.result))
+    return calls.submit(
+        connection, request, lambda record: ExportReport.model_validate(record.result)
+    )
 
 
 def params(path: object, images: object, project: str | None) -> ExportParams:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.ids import short
+from mysticanvas.contracts.params import refused
 from mysticanvas.errors import NotFound
 from mysticanvas.session import arguments, grid, saving, tags
 
@@ -199,6 +202,30 @@ class Image:
             picture.load()
         return picture
 
+    def thumbnail(self, size: int = 256) -> Pillow.Image:
+        """A small copy, from the home's thumbnails; made now if there is none yet.
+
+        Args:
+            size: 256 or 512, the longest side in px. A smaller picture keeps its size.
+
+        Raises:
+            InvalidRequest: there are no thumbnails of that size.
+            NotFound: the picture's file is gone.
+            Conflict: it takes long; ask again.
+        """
+        if size not in thumbnails.SIZES:
+            raise refused("size", size, " or ".join(map(str, thumbnails.SIZES)))
+        found = self._thumbnail_file(size)
+        if found is not None:
+            return found
+        try:
+            return _decoded(self._connection.call(lambda api: api.thumbnail(self.id, size)))
+        except NotFound:
+            # A picture of another home, or a deleted one: its file may be there all the same.
+            picture = self.pil()
+            picture.thumbnail((size, size))
+            return picture
+
     def numpy(self) -> np.ndarray[Any, Any]:
         """The pixels as an array of bytes: height × width × channels.
 
@@ -269,6 +296,36 @@ class Image:
     def _change(self, changes: ImageChanges) -> None:
         self._known = self._connection.call(lambda api: api.change_image(self.id, changes))
 
+    def delete(self) -> None:
+        """Delete it: no page and no search shows it any more.
+
+        Its files are removed some days later (`MYSTICANVAS_DELETED_GRACE_DAYS`, 7 by default);
+        until then `restore` brings it back. Deleting it once more changes nothing.
+        """
+        self._connection.call(lambda api: api.delete_image(self.id))
+
+    def restore(self) -> Image:
+        """Bring it back after `delete`; returns the image itself.
+
+        Raises:
+            NotFound: its files are gone.
+        """
+        self._known = self._connection.call(lambda api: api.restore_image(self.id))
+        return self
+
+    def _in_a_grid(self) -> Pillow.Image:
+        """What stands for it among others: if it is to be scaled down, its thumbnail will do."""
+        small = self._thumbnail_file(grid.CELL_PX) if max(self.size) > grid.CELL_PX else None
+        return self.pil() if small is None else small
+
+    def _thumbnail_file(self, size: int) -> Pillow.Image | None:
+        """The thumbnail that is there; None if there is none, or none that can be read."""
+        try:
+            path = self._connection.paths.root / thumbnails.path(self.id, size)
+            return _decoded(path.read_bytes())
+        except OSError:
+            return None
+
     def _existing(self) -> Path:
         path = self.path
         if not path.is_file():
@@ -328,13 +385,21 @@ class Images(Sequence[Image]):
 
     def pil(self) -> Pillow.Image:
         """The grid as a Pillow image: at most 64 pictures, each at most 256 px wide and high."""
-        return grid.compose([image.pil() for image in self._images[: grid.MAX_SHOWN]])
+        return grid.compose([image._in_a_grid() for image in self._images[: grid.MAX_SHOWN]])
 
     def _repr_png_(self) -> bytes | None:
         return grid.png(self.pil()) if self._images else None
 
     def __repr__(self) -> str:
         return f"<Images {len(self)}{_common(self._images)}>"
+
+
+def _decoded(content: bytes) -> Pillow.Image:
+    from PIL import Image as Pillow
+
+    with Pillow.open(io.BytesIO(content)) as picture:
+        picture.load()
+    return picture
 
 
 def _common(images: Sequence[Image]) -> str:

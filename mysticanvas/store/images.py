@@ -22,6 +22,7 @@ from mysticanvas.store import filters as conditions, pages, parts, queries, tags
 from mysticanvas.store.connection import Database, Row, Transaction
 from mysticanvas.store.cursors import Cursors
 from mysticanvas.store.filters import TagIds
+from mysticanvas.store.search import stale
 
 MAX_PAGE = 1000
 _SQL = queries.load("images")
@@ -189,6 +190,24 @@ class Images:
         """Which of these ids are taken, by deleted pictures too."""
         found = self._database.read(_SQL["known"], ids=list(image_ids))
         return {row["id"] for row in found}
+
+    def delete(self, image_ids: Sequence[str]) -> int:
+        """Mark pictures as deleted, which hides them everywhere; how many were not so before.
+
+        Their files stay until they are swept, and their rows for ever, so that no file of a
+        deleted picture is taken for a new one.
+        """
+        return self._mark("delete", ids=list(image_ids), now=times.now())
+
+    def restore(self, image_ids: Sequence[str]) -> int:
+        """Bring deleted pictures back whose files were not swept yet; how many came back."""
+        return self._mark("restore", ids=list(image_ids))
+
+    def _mark(self, query: str, **parameters: object) -> int:
+        with self._database.write() as transaction:
+            changed = [row["seq"] for row in transaction.run(_SQL[query], **parameters)]
+            stale.touch(transaction, changed)
+        return len(changed)
 
     def _seqs(self, column: str, whole_ids: Sequence[str]) -> list[int]:
         if not whole_ids:

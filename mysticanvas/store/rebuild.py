@@ -6,7 +6,7 @@ import hashlib
 import stat
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from mysticanvas.contracts import picture
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.picture import PictureText
 from mysticanvas.errors import StoreError, StoreFull
-from mysticanvas.store import parts, times
+from mysticanvas.store import parts, times, tombstones
 from mysticanvas.store.images import NewImage
 from mysticanvas.store.store import Store
 
@@ -70,7 +70,8 @@ class _Unfit(Exception):
 def rebuild(store: Store, images_folder: Path, home: Path) -> RebuildReport:
     """Record the pictures of a folder that the store does not know, oldest first.
 
-    No pixel is decoded. Pictures that are known stay as they are, so it can be run at any time.
+    No pixel is decoded. Pictures that are known, deleted ones among them, stay as they are, so it
+    can be run at any time.
 
     Args:
         images_folder: looked through with its subfolders; links are not followed.
@@ -79,7 +80,12 @@ def rebuild(store: Store, images_folder: Path, home: Path) -> RebuildReport:
     Raises:
         StoreError: the database failed; the batches before are kept.
     """
-    found, skipped = _survey(images_folder, home)
+    return record(store, images_folder.rglob("*.png"), images_folder, home)
+
+
+def record(store: Store, files: Iterable[Path], images_folder: Path, home: Path) -> RebuildReport:
+    """The same for some files of that folder."""
+    found, skipped = _survey(files, tombstones.read(images_folder), home)
     added = known = 0
     # Each file is read again when its batch comes: all recipes may be more than fits in memory.
     for start in range(0, len(found), BATCH):
@@ -94,12 +100,22 @@ def rebuild(store: Store, images_folder: Path, home: Path) -> RebuildReport:
     return RebuildReport(added, known, skipped)
 
 
-def _survey(folder: Path, home: Path) -> tuple[list[_Found], list[str]]:
+def picture_in(path: Path) -> PictureText | None:
+    """What a file says of the picture in it; None if it is none of ours."""
+    try:
+        return _read(path).text
+    except _Unfit:
+        return None
+
+
+def _survey(files: Iterable[Path], deleted: set[str], home: Path) -> tuple[list[_Found], list[str]]:
     """The pictures in the order of their making, and the files that are none."""
     found, skipped = [], []
-    for path in folder.rglob("*.png"):
+    for path in files:
         try:
             text = _read(path).text
+            if text.image_id in deleted:
+                raise _Unfit("the picture was deleted")
             created_at, index = times.to_db(text.created_at), text.recipe.batch_index
             found.append(_Found(created_at, text.job_id, index, text.image_id, path))
         except _Unfit as reason:

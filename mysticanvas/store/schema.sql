@@ -90,6 +90,16 @@ CREATE TABLE generation_files (
     created_at TIMESTAMP NOT NULL
 );
 
+CREATE TABLE thumbnail_failures (
+    image_seq BIGINT NOT NULL,
+    reason    VARCHAR NOT NULL,
+    failed_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE doomed_files (
+    path VARCHAR NOT NULL
+);
+
 CREATE TABLE presets (
     kind       VARCHAR NOT NULL,
     name       VARCHAR NOT NULL,

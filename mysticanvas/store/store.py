@@ -12,6 +12,7 @@ from mysticanvas.settings import HomePaths
 from mysticanvas.store import opener, queries
 from mysticanvas.store.connection import Database
 from mysticanvas.store.facts import Facts
+from mysticanvas.store.files import Files
 from mysticanvas.store.high_water import HighWater, Mark
 from mysticanvas.store.images import Images
 from mysticanvas.store.jobs import Jobs
@@ -39,6 +40,7 @@ class Store:
         self._closed = False
         self.tags = Tags(self.database)
         self.images = Images(self.database, self.tags.ids)
+        self.files = Files(self.database)
         self.jobs = Jobs(self.database, self.images)
         self.facts = Facts(self.database)
         self.presets = Presets(self.database)

@@ -8,19 +8,8 @@ from typing import Protocol
 from pydantic import JsonValue
 
 
-class JobContext(Protocol):
-    """Handed to whatever carries out a job of a kind that no worker runs."""
-
-    @property
-    def job_id(self) -> str: ...
-
-    @property
-    def project(self) -> str:
-        """The project that the job was asked for in."""
-
-    @property
-    def params(self) -> Mapping[str, JsonValue]:
-        """What the request gave, as the kind's own type allows it."""
+class Pace(Protocol):
+    """How fast work may go, and who follows it."""
 
     def check(self) -> None:
         """To be called every 100 ms or so, and between any two things that can be kept apart.
@@ -34,3 +23,18 @@ class JobContext(Protocol):
 
     def progress(self, fraction: float, stage: str) -> None:
         """Say how far it is, 0 to 1, and what it does, in a word."""
+
+
+class JobContext(Pace, Protocol):
+    """Handed to whatever carries out a job of a kind that no worker runs."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def project(self) -> str:
+        """The project that the job was asked for in."""
+
+    @property
+    def params(self) -> Mapping[str, JsonValue]:
+        """What the request gave, as the kind's own type allows it."""

@@ -22,14 +22,16 @@ from mysticanvas.contracts.jobs import (
 )
 from mysticanvas.contracts.params import Priority
 from mysticanvas.contracts.presets import STARTER, ImagePreset
-from mysticanvas.contracts.recipe import Recipe
+from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import NotFound, PresetError, StoreFull
 from mysticanvas.orchestrator import models
+from mysticanvas.orchestrator.files import quota
 from mysticanvas.orchestrator.queue import kinds
 from mysticanvas.orchestrator.queue.kinds import Kinds
 from mysticanvas.orchestrator.queue.resolve import resolve
 from mysticanvas.orchestrator.queue.transitions import Transitions
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
 _log = logs.get(__name__)
@@ -51,24 +53,25 @@ class Intake:
         transitions: where they are queued.
         table: what this process carries out itself.
         home: the folder whose disk must have room.
-        min_free_mib: MiB of room that a job needs.
+        settings: how much room a job needs, and how much all pictures may take.
     """
 
     def __init__(
-        self, store: Store, transitions: Transitions, table: Kinds, home: Path, min_free_mib: int
+        self, store: Store, transitions: Transitions, table: Kinds, home: Path, settings: Settings
     ) -> None:
         self._store = store
         self._transitions = transitions
         self._kinds = table
         self._home = home
-        self._min_free_mib = min_free_mib
+        self._min_free_mib = settings.min_free_mib
+        self._quota_mib = settings.disk_quota_mib
 
     def generate(self, request: GenerateRequest, key: str, request_id: str) -> Accepted:
         """Queue pictures from a prompt, or find them if `reuse` allows it.
 
         Raises:
             PresetError, ModelFileError: the model cannot be used.
-            StoreFull: the disk has too little room.
+            StoreFull: the disk has too little room, or the quota is used up.
         """
         params = request.params
         preset = self._preset(params.preset)
@@ -82,7 +85,7 @@ class Intake:
             if found and all((self._home / image.file.path).is_file() for image in found):
                 self._tag(found, params.tags)
                 return Accepted(_reused(found, params.priority), created=False)
-        self._check_room()
+        self._check_room(resolved)
         record = _queued("generate", request.project, params.priority, recipe, request_id)
         record = record.model_copy(
             update={
@@ -98,12 +101,12 @@ class Intake:
 
         Raises:
             PresetError: no preset here has the recipe's name.
-            StoreFull: the disk has too little room.
+            StoreFull: the disk has too little room, or the quota is used up.
         """
         recipe = request.recipe
         preset = self._preset(recipe.preset)
         model = models.describe(Path(preset.model), self._store.model_files.sha256)
-        self._check_room()
+        self._check_room(recipe.params)
         again = recipe.model_copy(
             update={"batch_index": 0, "environment": None, "model_files": model.files}
         )
@@ -177,7 +180,10 @@ class Intake:
             number += 1
         return name
 
-    def _check_room(self) -> None:
+    def _check_room(self, params: ResolvedParams) -> None:
+        if self._quota_mib is not None:
+            more = quota.expected(params.width, params.height, params.num_images)
+            quota.check(self._store.files.usage(), more, self._quota_mib)
         free = shutil.disk_usage(self._home).free // _MIB
         if free < self._min_free_mib:
             raise StoreFull(

@@ -26,3 +26,15 @@ ORDER BY image_seq;
 DROP TABLE generation_files;
 
 ALTER TABLE new_generation_files RENAME TO generation_files;
+
+-- Pictures that no thumbnail can be made of: not to be tried again and again.
+CREATE TABLE thumbnail_failures (
+    image_seq BIGINT NOT NULL,
+    reason    VARCHAR NOT NULL,
+    failed_at TIMESTAMP NOT NULL
+);
+
+-- Files that no row names any more and that are still to be removed.
+CREATE TABLE doomed_files (
+    path VARCHAR NOT NULL
+);

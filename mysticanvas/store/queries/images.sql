@@ -61,6 +61,17 @@ WHERE id = $id::UUID AND deleted_at IS NULL
 -- name: known
 SELECT id::VARCHAR AS id FROM images WHERE id = ANY($ids::UUID[])
 
+-- name: delete
+UPDATE images SET deleted_at = $now
+WHERE id IN (SELECT unnest($ids::UUID[])) AND deleted_at IS NULL
+RETURNING seq
+
+-- name: restore
+UPDATE images SET deleted_at = NULL
+WHERE id IN (SELECT unnest($ids::UUID[])) AND deleted_at IS NOT NULL
+  AND seq IN (SELECT image_seq FROM generation_files WHERE kind = 'original')
+RETURNING seq
+
 -- name: last_seq
 SELECT coalesce(max(seq), 0) AS seq FROM images
 

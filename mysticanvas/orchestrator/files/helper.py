@@ -1,0 +1,111 @@
+"""One process that makes thumbnails: started, talked to, ended. For one thread alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mysticanvas import processes
+from mysticanvas.contracts.thumbnails import ThumbnailAnswer, ThumbnailOrder
+
+_MODULE = "mysticanvas.workers.thumbnails"
+_ENDING_S = 2.0
+
+
+class HelperLost(Exception):
+    """The process ended, or is as good as ended."""
+
+
+class Helper:
+    """A running process.
+
+    It ends with the thread that makes this object, since the kernel's death signal hangs on it.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(self, home: Path, log: Path) -> None:
+        spawned = processes.spawn(
+            _MODULE,
+            ["--home", str(home), "--parent-pid", str(os.getpid())],
+            environment=processes.child_environment({"MALLOC_ARENA_MAX": "2"}),
+            log=log,
+            # No secret, but an input that stays open until we are gone.
+            secret=b"",
+        )
+        self._process: subprocess.Popen[bytes] = spawned.process
+        self._answers = spawned.ready
+        self._heard = b""
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._answers, selectors.EVENT_READ)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, order: ThumbnailOrder) -> None:
+        """Give an order.
+
+        Raises:
+            HelperLost: the process is gone.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(order.model_dump_json().encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise HelperLost(self._last_word()) from error
+
+    def receive(self, timeout_s: float) -> ThumbnailAnswer:
+        """Wait for the next answer, to whichever order.
+
+        Raises:
+            HelperLost: none came in time, or the process is gone.
+        """
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._heard:
+            if not self._selector.select(max(0.0, deadline - time.monotonic())):
+                raise HelperLost(f"it did not answer within {timeout_s:g} s")
+            # The descriptor itself: a buffered reader would hide from the selector what it holds.
+            heard = os.read(self._answers.fileno(), 1 << 16)
+            if not heard:
+                raise HelperLost(self._last_word())
+            self._heard += heard
+        line, _, self._heard = self._heard.partition(b"\n")
+        try:
+            return ThumbnailAnswer.model_validate_json(line)
+        except ValidationError as error:
+            raise HelperLost("it answered what no helper answers") from error
+
+    def kill(self) -> None:
+        """End it now; from any thread. What was ordered is lost."""
+        if self._process.poll() is None:
+            processes.kill_group(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it and wait until it is gone."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self._selector.close()
+        self._answers.close()
+
+    def _last_word(self) -> str:
+        try:
+            code = self._process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            return "it hung up"
+        return f"it ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with {code}"

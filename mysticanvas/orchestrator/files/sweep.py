@@ -1,0 +1,75 @@
+"""The files of deleted pictures: forgotten first, then removed.
+
+A crash between the two leaves a list of what is still to go, and never a row whose file is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from mysticanvas import logs
+from mysticanvas.orchestrator.queue.context import Pace
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store, tombstones
+from mysticanvas.store.high_water import sync_folder
+
+BATCH = 500
+_log = logs.get(__name__)
+
+
+def run(store: Store, paths: HomePaths, before: datetime, pace: Pace) -> int:
+    """Remove the files of pictures that were deleted at `before` or earlier; how many pictures.
+
+    Their rows stay, so that an id is never given to another picture.
+
+    Raises:
+        JobCancelled: it was to end; the next run goes on from there.
+        StoreError: the database failed.
+    """
+    finish(store, paths.root)
+    swept = 0
+    while batch := store.files.deleted(before, BATCH):
+        pace.check()
+        store.files.doom([original.seq for original in batch])
+        finish(store, paths.root)
+        swept += len(batch)
+        pace.progress(0.0, "sweep")
+    left = store.files.deleted(datetime.now(UTC))
+    tombstones.replace(paths.images, [original.id for original in left])
+    return swept
+
+
+def finish(store: Store, home: Path) -> None:
+    """Remove the files that are on the list of what is to go."""
+    while doomed := store.files.doomed(BATCH):
+        # A file can be of use to two pictures, such as one that both were made from.
+        kept = store.files.named(doomed)
+        gone = {path for path in set(doomed) - kept if _unlink(home, path)}
+        _sync({(home / path).parent for path in gone})
+        if not gone | kept:
+            return
+        store.files.forget_doomed(sorted(gone | kept))
+
+
+def _unlink(home: Path, path: str) -> bool:
+    """Remove a file; whether it is gone. One outside the home never is, and is said to be."""
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts:
+        _log.warning("foreign_path_left_alone", path=path)
+        return True
+    try:
+        (home / parts).unlink(missing_ok=True)
+    except NotADirectoryError:
+        return True
+    except OSError as error:
+        _log.warning("file_not_removed", path=path, error=str(error))
+        return False
+    return True
+
+
+def _sync(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir():
+            sync_folder(folder)

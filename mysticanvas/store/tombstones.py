@@ -1,0 +1,43 @@
+"""Which pictures were deleted although their files are still there, kept beside those files.
+
+The database knows it too. This list is for the day when the database is lost and the store is built
+again from the files alone: what was deleted must not come back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mysticanvas.store.high_water import replace_durably, sync_folder
+
+_NAME = "deleted.txt"
+
+
+def add(images_folder: Path, image_ids: Iterable[str]) -> None:
+    """Put ids on the list, so that they last."""
+    path = images_folder / _NAME
+    existed = path.exists()
+    with path.open("a", encoding="ascii") as file:
+        # Whatever a crash left of an earlier line must not swallow the first of these.
+        file.write("".join(f"\n{image_id}" for image_id in image_ids) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if not existed:
+        sync_folder(images_folder)
+
+
+def read(images_folder: Path) -> set[str]:
+    """The ids on the list."""
+    try:
+        return set((images_folder / _NAME).read_text("ascii", errors="replace").split())
+    except FileNotFoundError:
+        return set()
+
+
+def replace(images_folder: Path, image_ids: Iterable[str]) -> None:
+    """Have the list hold these ids and no others."""
+    ids = set(image_ids)
+    if ids != read(images_folder):
+        replace_durably(images_folder / _NAME, "".join(f"{each}\n" for each in ids).encode())
