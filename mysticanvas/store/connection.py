@@ -20,6 +20,8 @@ from mysticanvas.store import failures
 
 CATALOG = "mysticanvas"
 """The name that the database is attached under."""
+STORAGE_VERSION = "v1.4.0"
+"""Survives a kill in the middle of schema changes, and notices a log that is not the file's own."""
 
 Row = dict[str, Any]
 _INTERRUPT_EVERY_S = 0.1
@@ -123,6 +125,14 @@ class Database:
                 with contextlib.suppress(duckdb.Error):
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def check_open(self) -> None:
+        """For long work that is not one statement.
+
+        Raises:
+            StoreError: the store is closed, or is being closed.
+        """
+        self._check()
 
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the database file."""

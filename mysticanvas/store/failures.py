@@ -53,11 +53,7 @@ def full(database: object) -> StoreFull:
 
 def damaged(database: object, what: str) -> StoreDamaged:
     """The error for a file that is there and not right; it is left untouched."""
-    return StoreDamaged(
-        f"{database} is damaged, and is left as it is: {what}",
-        hint="Put a good copy in its place; or move it and its .wal file away and start again: "
-        "pictures and recipes are then read back from the image files.",
-    )
+    return StoreDamaged(f"{database} is damaged, and is left as it is: {what}")
 
 
 def is_full(text: str) -> bool:

@@ -10,6 +10,7 @@ from mysticanvas import logs
 from mysticanvas.errors import StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import opener, queries
+from mysticanvas.store.backups import Backups
 from mysticanvas.store.connection import Database
 from mysticanvas.store.facts import Facts
 from mysticanvas.store.high_water import HighWater, Mark
@@ -32,6 +33,8 @@ class Store:
     def __init__(self, paths: HomePaths, opened: opener.Opened) -> None:
         self.created = opened.created
         """Whether there was no database before."""
+        self.versions = opened.versions
+        """The schema version that the database had, 0 for none, and the one that it has."""
         self.database = Database(opened.connection)
         self._lock = opened.lock
         self._high_water = HighWater(paths.high_water, self._measure)
@@ -42,6 +45,7 @@ class Store:
         self.facts = Facts(self.database)
         self.presets = Presets(self.database)
         self.model_files = ModelFiles(self.database)
+        self.backups = Backups(self.database, paths)
 
     @classmethod
     def open(cls, paths: HomePaths, memory_limit_mib: int = opener.MEMORY_LIMIT_MIB) -> Self:
