@@ -121,9 +121,14 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _paths(options: argparse.Namespace) -> HomePaths:
+    from mysticanvas import logs
     from mysticanvas.settings import HomePaths, Settings
 
-    return HomePaths.of(Settings.load(home=options.home).home)
+    paths = HomePaths.of(Settings.load(home=options.home).home)
+    paths.create()
+    # What the store logs belongs with the other logs; standard output is for the outcome.
+    logs.configure(paths.logs / "commands.jsonl", "command")
+    return paths
 
 
 def _store(paths: HomePaths) -> Any:

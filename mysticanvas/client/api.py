@@ -42,7 +42,8 @@ _IMAGES = TypeAdapter(list[ImageRecord])
 
 class Api:
     """Every call may raise `ConnectionLost` or any `MystiCanvasError`, and may be repeated unless
-    it says otherwise: submitting carries an idempotency key, the others change nothing the second time."""
+    it says otherwise: submitting carries an idempotency key, the others change nothing the second
+    time."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http

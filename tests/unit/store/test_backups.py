@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from datetime import UTC, date, datetime, timedelta
@@ -160,10 +161,18 @@ def test_a_backup_that_is_cancelled_leaves_nothing(
 
 
 def test_closing_the_store_ends_a_backup(store: Store, paths: HomePaths, tmp_path: Path) -> None:
+    closing = threading.Thread(target=store.close)
+
+    def close() -> None:
+        closing.start()
+        with contextlib.suppress(StoreError):
+            while True:
+                store.presets.list()
+
     with pytest.raises(StoreError, match="closed"):
-        store.backups.save(
-            tmp_path / "b.duckdb", threading.Thread(target=store.close, daemon=True).start
-        )
+        store.backups.save(tmp_path / "b.duckdb", close)
+    closing.join(60)
+    assert not closing.is_alive()
     assert list(paths.backups.iterdir()) == []
 
 
