@@ -26,7 +26,7 @@ import duckdb
 
 from mysticanvas.contracts.backups import BackupRecord
 from mysticanvas.contracts.params import refused
-from mysticanvas.errors import InvalidRequest, StoreError, StoreFull
+from mysticanvas.errors import InvalidRequest, StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import failures, inspection
 from mysticanvas.store.connection import CATALOG, STORAGE_VERSION, Database
@@ -175,11 +175,7 @@ class Backups:
         needed = int(_ROOM * self._paths.database.stat().st_size)
         free = shutil.disk_usage(self._paths.backups).free
         if free < needed:
-            raise StoreFull(
-                f"A backup needs up to {needed >> 20:,} MiB in {self._paths.backups}; "
-                f"{free >> 20:,} MiB are free.",
-                hint="Free some space on that disk, then try again.",
-            )
+            raise failures.no_room(needed, free)
 
     def _export(self, folder: Path, check: Callable[[], None]) -> dict[str, int]:
         """Write every table to a file, all as of one moment; the rows of each."""

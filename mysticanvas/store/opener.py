@@ -163,6 +163,8 @@ def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnecti
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
+            # `Database` decides when: see there.
+            "checkpoint_threshold": "1TiB",
             "memory_limit": f"{memory_limit_mib}MiB",
             "temp_directory": str(paths.run / "store.spill"),
         },

@@ -35,7 +35,7 @@ class Store:
         """Whether there was no database before."""
         self.versions = opened.versions
         """The schema version that the database had, 0 for none, and the one that it has."""
-        self.database = Database(opened.connection)
+        self.database = Database(opened.connection, paths.database)
         self._lock = opened.lock
         self._high_water = HighWater(paths.high_water, self._measure)
         self._closed = False
