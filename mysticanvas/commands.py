@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mysticanvas.settings import HomePaths
     from mysticanvas.store.restore import Restored
 
+_FORCE = "even while others use what runs"
+
 
 def add(commands: Any, home: argparse.ArgumentParser) -> None:
     """Add the commands to the parser's subcommands; `home` is the parent with `--home`."""
@@ -31,12 +33,13 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--from-images", action="store_true", help="no backup: only what the image files hold"
     )
-    restore.add_argument("--force", action="store_true", help="even while others use the home")
+    restore.add_argument("--force", action="store_true", help=_FORCE)
     restore.set_defaults(run=_restore)
 
     migrate = commands.add_parser(
-        "migrate", parents=[home], help="bring the store to the schema of this version"
+        "migrate", parents=[home], help="stop what runs, and bring the store to the newest schema"
     )
+    migrate.add_argument("--force", action="store_true", help=_FORCE)
     migrate.set_defaults(run=_migrate)
 
 
@@ -52,10 +55,14 @@ def stop(home: Path | None, force: bool) -> bool:
     settings = Settings.load(home=home)
     if launch.find(HomePaths.of(settings.home)) is None:
         return False
-    from mysticanvas import Canvas
+    from mysticanvas import Canvas, Conflict
 
     with Canvas(home=settings.home) as canvas:
-        canvas.shutdown(force=force)
+        try:
+            canvas.shutdown(force=force)
+        except Conflict as error:
+            error.hint = "Close them first, or give --force."
+            raise
     return True
 
 
@@ -110,7 +117,7 @@ def _tell(paths: HomePaths, done: Restored) -> None:
 
 def _migrate(options: argparse.Namespace) -> int:
     paths = _paths(options)
-    stop(options.home, force=False)
+    stop(options.home, options.force)
     with _store(paths) as store:
         before, after = store.versions
     if before == after:
