@@ -80,8 +80,8 @@ def test_an_upgrade_keeps_every_row(version: int, tmp_path: Path) -> None:
 def test_an_upgraded_store_reads_and_works(version: int, tmp_path: Path) -> None:
     with Store.open(stored.unpack(version, tmp_path)) as store:
         assert store.images.page().total == 7
-        for job in store.jobs.list():
-            assert store.jobs.get(job.record.id) == job
+        for job in store.jobs.page().items:
+            assert store.jobs.get(job.id).record == job
         claimed = store.jobs.claim()
         assert claimed is not None
         assert claimed.record.priority == "background"

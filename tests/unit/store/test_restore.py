@@ -62,7 +62,7 @@ def test_pictures_recorded_after_the_backup_are_found_again(paths: HomePaths, ba
         assert [image.recipe for image in store.images.page().items] == [i.recipe for i in before]
         assert images(store) == [image.id for image in before]
         # Jobs are not in the image files: those after the backup are gone, as is documented.
-        assert len(store.jobs.list()) == 1
+        assert store.jobs.page().total == 1
     assert not list(paths.root.glob(".restore-*"))
 
 
@@ -81,7 +81,7 @@ def test_what_was_put_aside_can_be_brought_back(paths: HomePaths, backup: Path) 
     restore(paths, aside)
     with Store.open(paths) as store:
         assert len(images(store)) == 3
-        assert len(store.jobs.list()) == 4
+        assert store.jobs.page().total == 4
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", b"garbage" * 5000, None])
