@@ -79,7 +79,7 @@ def test_an_upgrade_keeps_every_row(version: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", stored.versions())
 def test_an_upgraded_store_reads_and_works(version: int, tmp_path: Path) -> None:
     with Store.open(stored.unpack(version, tmp_path)) as store:
-        assert store.images.page().total == 7
+        assert len(store.images.page(1000).items) == 7
         for job in store.jobs.page().items:
             assert store.jobs.get(job.id).record == job
         claimed = store.jobs.claim()
