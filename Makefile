@@ -4,10 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := .demo
+# How many faults of a kind `make faults` injects.
+FAULTS ?= 100
 PYTEST := $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test check unit integration notebooks browser bench format starter clean
+.PHONY: help setup demo lab test check unit faults integration notebooks browser bench format starter clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,8 +39,12 @@ check: $(READY)  ## format, lint, types and the direction of imports
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || (cat $(VENV)/imports.log; exit 1)
 
 unit: $(READY)
-	@echo "== test: units, migrations and contracts"
-	@$(PYTEST) tests/architecture tests/unit tests/migrations tests/contract
+	@echo "== test: units, migrations, contracts and a few faults of each kind"
+	@$(PYTEST) tests/architecture tests/unit tests/migrations tests/contract tests/faults
+
+faults: $(READY)  ## kills and damage in the store, FAULTS of each kind
+	@echo "== faults: $(FAULTS) of each kind"
+	@FAULTS=$(FAULTS) $(PYTEST) tests/faults
 
 integration: $(READY)
 	@echo "== test: all processes together"

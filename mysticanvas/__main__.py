@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mysticanvas import __version__, doctor, prune
+from mysticanvas import __version__, commands as store_commands, doctor, prune
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,20 +35,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mysticanvas", description="Pictures from local models.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    home = argparse.ArgumentParser(add_help=False)
+    home.add_argument("--home", type=Path, help="home directory (default: a user's own)")
 
-    demo = commands.add_parser("demo", help="the tour without a notebook")
-    demo.add_argument("--home", type=Path, help="home directory (default: a user's own)")
+    demo = commands.add_parser("demo", parents=[home], help="the tour without a notebook")
     demo.add_argument(
         "--output", type=Path, default=Path("mysticanvas-demo"), help="folder of the contact sheet"
     )
     demo.set_defaults(run=_demo)
 
-    stop = commands.add_parser("stop", help="stop orchestrator and workers of a home")
-    stop.add_argument("--home", type=Path, help="home directory (default: a user's own)")
+    stop = commands.add_parser(
+        "stop", parents=[home], help="stop orchestrator and workers of a home"
+    )
     stop.add_argument("--force", action="store_true", help="even while others use them")
     stop.set_defaults(run=_stop)
     doctor.add_to(commands)
     prune.add_to(commands)
+    store_commands.add(commands, home)
     return parser
 
 
@@ -61,18 +64,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _stop(options: argparse.Namespace) -> int:
-    from mysticanvas.session import launch
-    from mysticanvas.settings import HomePaths, Settings
+    from mysticanvas.settings import Settings
 
-    settings = Settings.load(home=options.home)
-    if launch.find(HomePaths.of(settings.home)) is None:
-        print(f"Nothing runs for {settings.home}.")
-        return 0
-    from mysticanvas import Canvas
-
-    with Canvas(home=settings.home) as canvas:
-        canvas.shutdown(force=options.force)
-    print(f"Stopped what ran for {settings.home}.")
+    home = Settings.load(home=options.home).home
+    if store_commands.stop(home, options.force):
+        print(f"Stopped what ran for {home}.")
+    else:
+        print(f"Nothing runs for {home}.")
     return 0
 
 

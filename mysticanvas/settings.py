@@ -125,6 +125,7 @@ class HomePaths(typing.NamedTuple):
 
     root: Path
     database: Path
+    write_ahead_log: Path
     images: Path
     thumbs: Path
     backups: Path
@@ -142,6 +143,7 @@ class HomePaths(typing.NamedTuple):
         return cls(
             root=home,
             database=home / "mysticanvas.duckdb",
+            write_ahead_log=home / "mysticanvas.duckdb.wal",
             images=home / "images",
             thumbs=home / "thumbs",
             backups=home / "backups",

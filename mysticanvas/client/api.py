@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mysticanvas.client.http import LONG_ANSWER_S, HttpClient
+from mysticanvas.contracts.backups import BackupRecord, BackupRequest
 from mysticanvas.contracts.doctor import Diagnosis
 from mysticanvas.contracts.filters import ImageFilters, Sort
 from mysticanvas.contracts.health import Health, QueueStatus, WorkerStatus
@@ -43,8 +44,9 @@ _IMAGES = TypeAdapter(list[ImageRecord])
 
 
 class Api:
-    """Every call may raise `ConnectionLost` or any `MystiCanvasError`, and may be repeated:
-    submitting carries an idempotency key, the others change nothing the second time."""
+    """Every call may raise `ConnectionLost` or any `MystiCanvasError`, and may be repeated unless
+    it says otherwise: submitting carries an idempotency key, the others change nothing the second
+    time."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
@@ -208,6 +210,12 @@ class Api:
     def unload(self, preset: str | None) -> None:
         """Returns when the memory is free, which is after the job that runs."""
         self._http.request("POST", "/v1/unload", body={"preset": preset}, answer_s=LONG_ANSWER_S)
+
+    def backup(self, path: str) -> BackupRecord:
+        """Copy the store into a new file; not to be repeated, since none is overwritten."""
+        body = BackupRequest(path=path)
+        answer = self._http.request("POST", "/v1/backups", body=body, answer_s=LONG_ANSWER_S)
+        return BackupRecord.model_validate(answer)
 
     def shutdown(self, force: bool, client: str) -> None:
         """Have it stop; returns at once.

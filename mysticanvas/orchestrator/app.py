@@ -20,6 +20,7 @@ from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator import export
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
+    backups,
     events,
     files,
     images,
@@ -30,6 +31,7 @@ from mysticanvas.orchestrator.api import (
     system,
     tags,
 )
+from mysticanvas.orchestrator.daily import DailyBackup
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.files import upkeep
 from mysticanvas.orchestrator.files.pool import Pool
@@ -44,8 +46,7 @@ from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
 from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
 from mysticanvas.settings import HomePaths, Settings
-from mysticanvas.store import Store, starter_aliases
-from mysticanvas.store.rebuild import rebuild
+from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
 
 _log = logs.get(__name__)
@@ -84,6 +85,7 @@ class Orchestrator:
         self.index_keeper = IndexKeeper(self.store)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.activity = Activity(settings.idle_timeout_s, self._in_use, self._idle)
+        self.daily_backup = DailyBackup(self.store)
         self.start_lock = processes.FileLock(self.paths.start_lock)
         self.app = self._application()
         self.server = web.Server(self.app)
@@ -98,6 +100,7 @@ class Orchestrator:
         self.index_keeper.start()
         self.upkeep.start()
         self.activity.start()
+        self.daily_backup.start()
         me = processes.Identity.of(os.getpid())
         host, port = self.listener.getsockname()
         runtime = Runtime(
@@ -128,6 +131,7 @@ class Orchestrator:
     def close(self) -> None:
         """End everything, workers first of all; the store is last, with its checkpoint."""
         self.activity.stop()
+        self.daily_backup.stop()
         # A kernel that attaches from here on waits until this process has let go of the store.
         self.start_lock.acquire(_START_LOCK_S)
         remove_runtime(self.paths.runtime_file, os.getpid())
@@ -186,6 +190,7 @@ class Orchestrator:
         app.include_router(sql.routes(self._sql()))
         app.include_router(search.routes(self.store))
         app.include_router(files.routes(self.store, self.paths, self.settings, self.thumbnails))
+        app.include_router(backups.routes(self.store))
         app.include_router(events.routes(self.bus))
         app.include_router(
             system.routes(
@@ -223,13 +228,10 @@ class Orchestrator:
 
 def _open_store(paths: HomePaths, stemmer: str) -> Store:
     store = Store.open(paths, stemmer=stemmer)
-    # The marker outlives a kill in the middle, after which the store is not new any more.
-    unfinished = paths.run / "rebuild.unfinished"
     if store.created and any(paths.images.iterdir()):
-        unfinished.touch()
-    if unfinished.exists():
-        report = rebuild(store, paths.images, paths.root)
-        unfinished.unlink()
+        rebuild.demand(paths)
+    report = rebuild.if_demanded(store, paths)
+    if report is not None:
         _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
     starter = settings_module.data_folder() / _STARTER_FOLDER
     # At every start, since an upgrade may have moved the package.

@@ -9,8 +9,10 @@ it rolls back, so a transaction with a failed statement is never committed.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,6 +22,11 @@ from mysticanvas.store import failures
 
 CATALOG = "mysticanvas"
 """The name that the database is attached under."""
+STORAGE_VERSION = "v1.4.0"
+"""Survives a kill in the middle of schema changes, and notices a log that is not the file's own."""
+
+CHECKPOINT_BYTES = 16 << 20
+"""Size of the write-ahead log from which on a commit moves it into the database file."""
 
 Row = dict[str, Any]
 _INTERRUPT_EVERY_S = 0.1
@@ -55,11 +62,16 @@ class Database:
     """The open database, for use from any thread.
 
     Args:
-        root: a connection that has the database attached as `CATALOG`; owned from here on.
+        root: a connection that has the database attached as `CATALOG`; owned from here on. DuckDB
+            must not CHECKPOINT by itself: a full disk in the middle of it would stop the database,
+            reads included.
+        file: the database's file, of which only the size is ever asked.
     """
 
-    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, root: duckdb.DuckDBPyConnection, file: Path) -> None:
         self._root = root
+        self._file = file
+        self._log = file.with_name(f"{file.name}.wal")
         self._writer = self._new_cursor()
         self._writing = threading.Lock()
         self._readers = threading.Condition()
@@ -118,6 +130,7 @@ class Database:
             with _transaction(self._writer) as transaction:
                 yield transaction
             self.commits += 1
+            self._relieve()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Transaction]:
@@ -158,11 +171,24 @@ class Database:
             finally:
                 cursor.execute(f"USE {CATALOG}")
 
+    def check_open(self) -> None:
+        """For long work that is not one statement.
+
+        Raises:
+            StoreError: the store is closed, or is being closed.
+        """
+        self._check()
+
     def checkpoint(self) -> None:
-        """Move what the write-ahead log holds into the database file."""
+        """Move what the write-ahead log holds into the database file.
+
+        Raises:
+            StoreFull: there is no room for it; nothing was begun, and reads and writes go on.
+            StoreError: it could not be done; no row is lost by that.
+        """
         with self._writing, self._translated():
             self._check()
-            self._writer.execute(f"CHECKPOINT {CATALOG}")
+            self._checkpoint()
 
     def close(self) -> None:
         """Wait for what runs, then let go of the file. Later calls raise StoreError."""
@@ -175,6 +201,26 @@ class Database:
             for connection in (*self._idle, self._writer, self._root):
                 connection.close()
             self._idle.clear()
+
+    def _checkpoint(self) -> None:
+        log, free = _size(self._log), shutil.disk_usage(self._file.parent).free
+        # What was added is written in another form, and part of what it is added to once more.
+        needed = 2 * log + _size(self._file) // 4
+        if log and free < needed:
+            raise failures.no_room(needed, free)
+        self._writer.execute(f"CHECKPOINT {CATALOG}")
+
+    def _relieve(self) -> None:
+        """Checkpoint once the log is long. What was committed stays so, whatever becomes of it."""
+        if _size(self._log) < CHECKPOINT_BYTES:
+            return
+        try:
+            self._checkpoint()
+        except duckdb.FatalException as error:
+            self._refusal = failures.fatal(error)
+        except (duckdb.Error, StoreError):
+            # A full disk, or a snapshot that a backup holds: the next commit tries again.
+            return
 
     def _new_cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._root.cursor()
@@ -225,6 +271,14 @@ def _transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[Transaction]:
         with contextlib.suppress(duckdb.Error):
             cursor.execute("ROLLBACK")
         raise
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, by `stat` alone; 0 if there is none."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def rows(

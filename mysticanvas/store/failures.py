@@ -51,13 +51,17 @@ def full(database: object) -> StoreFull:
     return StoreFull(f"The disk is full, so {database} cannot be opened.", hint=_ROOM)
 
 
+def no_room(needed: int, free: int) -> StoreFull:
+    """The error for work that is not begun, since it could fill the disk."""
+    return StoreFull(
+        f"The disk is too full: {needed >> 20:,} MiB may be needed, {free >> 20:,} MiB are free.",
+        hint=_ROOM,
+    )
+
+
 def damaged(database: object, what: str) -> StoreDamaged:
     """The error for a file that is there and not right; it is left untouched."""
-    return StoreDamaged(
-        f"{database} is damaged, and is left as it is: {what}",
-        hint="Put a good copy in its place; or move it and its .wal file away and start again: "
-        "pictures and recipes are then read back from the image files.",
-    )
+    return StoreDamaged(f"{database} is damaged, and is left as it is: {what}")
 
 
 def is_full(text: str) -> bool:

@@ -60,7 +60,7 @@ class HighWater:
         with self._lock:
             mark = self._measure()
             try:
-                replace_durably(self._path, json.dumps(mark._asdict()).encode())
+                write(self._path, mark)
             except OSError as error:
                 _log.warning("high_water_not_written", error=str(error))
 
@@ -75,6 +75,11 @@ def read(path: Path) -> Mark:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         _log.warning("high_water_unreadable", path=str(path), error=str(error))
         return Mark()
+
+
+def write(path: Path, mark: Mark) -> None:
+    """Have the file hold this mark, whatever it held."""
+    replace_durably(path, json.dumps(mark._asdict()).encode())
 
 
 def replace_durably(path: Path, content: bytes) -> None:

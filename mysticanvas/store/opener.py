@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -22,20 +21,16 @@ import duckdb
 import duckdb_extension_fts
 
 from mysticanvas import logs
-from mysticanvas.errors import StoreError, StoreLocked
+from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
 from mysticanvas.processes import FileLock
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import failures, high_water, migrate, queries
-from mysticanvas.store.connection import CATALOG, rows
-from mysticanvas.store.high_water import Mark
+from mysticanvas.store import backups, failures, high_water, inspection, migrate
+from mysticanvas.store.connection import CATALOG, STORAGE_VERSION
 
 MEMORY_LIMIT_MIB = 256
-STORAGE_VERSION = "v1.4.0"
-"""Survives a kill in the middle of schema changes, and notices a log that is not the file's own."""
 KEPT_LOGS = 3
 
 _log = logs.get(__name__)
-_SQL = queries.load("opening")
 
 
 class Opened(NamedTuple):
@@ -45,6 +40,8 @@ class Opened(NamedTuple):
     lock: FileLock
     created: bool
     """Whether there was none before, or none but an empty one."""
+    versions: tuple[int, int]
+    """The schema version that it had, 0 for none, and the one that it has."""
 
 
 def open_database(paths: HomePaths, memory_limit_mib: int = MEMORY_LIMIT_MIB) -> Opened:
@@ -63,40 +60,47 @@ def open_database(paths: HomePaths, memory_limit_mib: int = MEMORY_LIMIT_MIB) ->
     """
     try:
         paths.create()
-        lock = _lock(paths.store_lock)
+        taken = lock(paths)
         try:
-            return _open_locked(paths, lock, memory_limit_mib)
+            return _open_locked(paths, taken, memory_limit_mib)
         except BaseException:
-            lock.release()
+            taken.release()
             raise
     except duckdb.Error as error:
-        raise failures.of_opening(error, paths.database) from error
+        raise _advised(failures.of_opening(error, paths.database), paths) from error
+    except StoreDamaged as error:
+        raise _advised(error, paths) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise failures.full(paths.database) from error
         raise StoreError(f"{paths.database} cannot be opened: {error}.") from error
 
 
-def measure(connection: duckdb.DuckDBPyConnection) -> Mark:
-    """What the current database holds; an empty mark for one without tables."""
-    if not migrate.applied(connection):
-        return Mark()
-    return Mark(**rows(connection, _SQL["mark"])[0])
+def lock(paths: HomePaths) -> FileLock:
+    """Keep every other process out of a home's store until the lock is released.
 
-
-def _lock(path: Path) -> FileLock:
-    lock = FileLock(path)
-    if not lock.acquire():
-        holder = path.read_text(errors="replace").strip() or "unknown"
+    Raises:
+        StoreLocked: another process has it.
+    """
+    taken = FileLock(paths.store_lock)
+    if not taken.acquire():
+        holder = paths.store_lock.read_text(errors="replace").strip() or "unknown"
         raise StoreLocked(
-            f"The store of {path.parent.parent} is in use by process {holder}.",
+            f"The store of {paths.root} is in use by process {holder}.",
             hint="Stop that orchestrator (`mysticanvas stop`), or use another home directory.",
         )
-    lock.write(f"{os.getpid()}\n")
-    return lock
+    taken.write(f"{os.getpid()}\n")
+    return taken
 
 
-def _open_locked(paths: HomePaths, lock: FileLock, memory_limit_mib: int) -> Opened:
+def _advised(error: StoreError, paths: HomePaths) -> StoreError:
+    """The error, with what to do in this very home if the database is damaged."""
+    if isinstance(error, StoreDamaged):
+        error.hint = backups.advice(paths)
+    return error
+
+
+def _open_locked(paths: HomePaths, taken: FileLock, memory_limit_mib: int) -> Opened:
     is_new = _is_new(paths)
     _put_log_aside(paths, is_new)
     connection = _connect(paths, memory_limit_mib)
@@ -113,7 +117,13 @@ def _open_locked(paths: HomePaths, lock: FileLock, memory_limit_mib: int) -> Ope
     for migration in migrated:
         _log.info("migrated", version=migration.version, name=migration.name)
     # A creation that was killed leaves a database without tables: to callers, that is none.
-    return Opened(connection, lock, created=any(step.version == 1 for step in migrated))
+    after = len(migrate.available())
+    return Opened(
+        connection,
+        taken,
+        created=any(step.version == 1 for step in migrated),
+        versions=(after - len(migrated), after),
+    )
 
 
 def _is_new(paths: HomePaths) -> bool:
@@ -131,7 +141,7 @@ def _is_new(paths: HomePaths) -> bool:
 
 def _put_log_aside(paths: HomePaths, is_new: bool) -> None:
     """Keep a copy of the log that a crash left; without its database, keep the log itself."""
-    log = paths.database.with_name(paths.database.name + ".wal")
+    log = paths.write_ahead_log
     if not log.exists():
         return
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -154,6 +164,8 @@ def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnecti
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
+            # `Database` decides when: see there.
+            "checkpoint_threshold": "1TiB",
             "memory_limit": f"{memory_limit_mib}MiB",
             "temp_directory": str(paths.run / "store.spill"),
         },
@@ -173,25 +185,12 @@ def _inspect(connection: duckdb.DuckDBPyConnection, paths: HomePaths) -> None:
     """Refuse what must not be opened, without changing a byte of it."""
     _attach(connection, paths.database, "READ_ONLY")
     migrate.pending(migrate.applied(connection), migrate.available())
-    for complaint in _complaints(connection, paths):
+    mark = high_water.read(paths.high_water)
+    size = paths.database.stat().st_size
+    for complaint in inspection.complaints(connection, size, mark):
         raise failures.damaged(paths.database, complaint)
     connection.execute("USE memory")
     connection.execute(f"DETACH {CATALOG}")
-
-
-def _complaints(connection: duckdb.DuckDBPyConnection, paths: HomePaths) -> Iterator[str]:
-    """What is wrong with the current database, cheap questions first."""
-    size, used = paths.database.stat().st_size, rows(connection, _SQL["used_bytes"])[0]["bytes"]
-    if size < used:
-        yield f"the file has {size:,} bytes of {used:,}."
-    present = measure(connection)
-    missing = high_water.read(paths.high_water).missing_from(present)
-    if missing:
-        yield f"rows were lost ({'; '.join(missing)})."
-    if present.schema_version:
-        yield from (
-            f"it holds {row['rows']} {row['what']}." for row in rows(connection, _SQL["damage"])
-        )
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, database: Path, mode: str) -> None:
@@ -207,6 +206,9 @@ def _harden(connection: duckdb.DuckDBPyConnection, backups: Path) -> None:
 
     Never allow the home itself: reading the database's own file drops its lock.
     """
+    # From here on one thread a statement: on a small one, a second one only takes time from the
+    # sampling in another process. What came before, the integrity checks, had them all.
+    connection.execute("SET threads = 1")
     folder = str(backups).replace("'", "''")
     connection.execute(f"SET allowed_directories = ['{folder}/']")
     connection.execute("SET enable_external_access = false")

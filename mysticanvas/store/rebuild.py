@@ -17,6 +17,7 @@ from mysticanvas.contracts import picture
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.picture import PictureText
 from mysticanvas.errors import StoreError, StoreFull
+from mysticanvas.settings import HomePaths
 from mysticanvas.store import parts, times, tombstones
 from mysticanvas.store.images import NewImage
 from mysticanvas.store.store import Store
@@ -106,6 +107,29 @@ def picture_in(path: Path) -> PictureText | None:
         return _read(path).text
     except _Unfit:
         return None
+
+
+def demand(paths: HomePaths) -> None:
+    """Have the next `if_demanded` rebuild the store, in whichever process that will be."""
+    _marker(paths).touch()
+
+
+def if_demanded(store: Store, paths: HomePaths) -> RebuildReport | None:
+    """Rebuild the store of a home if that was demanded and is not done yet; None if not.
+
+    Raises:
+        StoreError: the database failed; the demand stays.
+    """
+    if not _marker(paths).exists():
+        return None
+    report = rebuild(store, paths.images, paths.root)
+    _marker(paths).unlink()
+    return report
+
+
+def _marker(paths: HomePaths) -> Path:
+    # A file, so that it outlives a kill in the middle, after which the store is not new any more.
+    return paths.run / "rebuild.unfinished"
 
 
 def _survey(files: Iterable[Path], deleted: set[str], home: Path) -> tuple[list[_Found], list[str]]:

@@ -10,6 +10,7 @@ from mysticanvas import logs
 from mysticanvas.errors import StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import opener, queries
+from mysticanvas.store.backups import Backups
 from mysticanvas.store.connection import Database
 from mysticanvas.store.facts import Facts
 from mysticanvas.store.files import Files
@@ -34,7 +35,9 @@ class Store:
     def __init__(self, paths: HomePaths, opened: opener.Opened, stemmer: str) -> None:
         self.created = opened.created
         """Whether there was no database before."""
-        self.database = Database(opened.connection)
+        self.versions = opened.versions
+        """The schema version that the database had, 0 for none, and the one that it has."""
+        self.database = Database(opened.connection, paths.database)
         self._lock = opened.lock
         self._high_water = HighWater(paths.high_water, self._measure)
         self._closed = False
@@ -46,6 +49,7 @@ class Store:
         self.presets = Presets(self.database)
         self.model_files = ModelFiles(self.database)
         self.search = Search(self.database, self.tags.ids, stemmer)
+        self.backups = Backups(self.database, paths)
 
     @classmethod
     def open(

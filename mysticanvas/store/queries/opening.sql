@@ -15,8 +15,23 @@ SELECT
     (SELECT coalesce(max(seq), 0) FROM images) AS images_seq,
     (SELECT coalesce(max(seq), 0) FROM jobs) AS jobs_seq
 
--- name: damage
--- A row for every rule that the data breaks.
+-- name: suspicion
+-- `repeated`: rows stand in the order of `seq`, as they were recorded. A log that is replayed twice
+-- appends its rows again, and steps back. `unmatched`: the pictures and the original files are as
+-- many and give the same checksum. Neither has to sort or to build a hash table.
+SELECT
+    EXISTS (
+        FROM (SELECT seq, lag(seq) OVER () AS before FROM images) WHERE seq <= before
+    ) OR EXISTS (
+        FROM (SELECT seq, lag(seq) OVER () AS before FROM jobs) WHERE seq <= before
+    ) AS repeated,
+    (SELECT (count(*), bit_xor(hash(seq))) FROM images WHERE deleted_at IS NULL)
+    IS DISTINCT FROM (
+        SELECT (count(*), bit_xor(hash(image_seq))) FROM generation_files WHERE kind = 'original'
+    ) AS unmatched
+
+-- name: repeated
+-- A row for every rule that repeated rows break.
 SELECT 'images that are recorded twice' AS what, count(*) - count(DISTINCT id) AS rows FROM images
 HAVING rows > 0
 UNION ALL
@@ -27,13 +42,15 @@ SELECT 'images with the same place in a batch', count(*) - count(DISTINCT (job_i
 FROM images
 HAVING count(*) > count(DISTINCT (job_id, batch_index))
 UNION ALL
--- The files of a deleted picture are removed some day, its row stays.
-SELECT 'images without a file', count(*) FROM (SELECT seq FROM images WHERE deleted_at IS NULL)
-ANTI JOIN (SELECT image_seq AS seq FROM generation_files WHERE kind = 'original') USING (seq)
-HAVING count(*) > 0
-UNION ALL
 SELECT 'jobs that are recorded twice', count(*) - count(DISTINCT id) FROM jobs
 HAVING count(*) > count(DISTINCT id)
+
+-- name: unmatched
+-- Deleted pictures may be without: their files are removed first.
+SELECT 'images without a file' AS what, count(*) AS rows
+FROM (SELECT seq FROM images WHERE deleted_at IS NULL)
+ANTI JOIN (SELECT image_seq AS seq FROM generation_files WHERE kind = 'original') USING (seq)
+HAVING count(*) > 0
 
 -- name: applied
 SELECT version, name, checksum FROM schema_version ORDER BY version

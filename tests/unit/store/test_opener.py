@@ -200,9 +200,9 @@ def test_a_newer_schema_is_refused_and_untouched(
     with Store.open(paths) as store:
         maker.recorded(store)
     with raw(paths) as connection:
-        connection.execute("INSERT INTO schema_version VALUES (2, 'later', 'x', '2030-01-01')")
+        connection.execute("INSERT INTO schema_version VALUES (99, 'later', 'x', '2030-01-01')")
     before = digests(paths)
-    with pytest.raises(StoreTooNew, match="schema version 2; this library knows up to 1"):
+    with pytest.raises(StoreTooNew, match="schema version 99; this library knows up to"):
         Store.open(paths)
     assert digests(paths) == before
 

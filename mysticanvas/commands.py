@@ -1,0 +1,144 @@
+"""The commands for the store: `backup`, `restore`, `migrate`.
+
+They are the only code that meets both sides: the orchestrator if one runs, else the store itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mysticanvas.settings import HomePaths
+    from mysticanvas.store.restore import Restored
+
+_FORCE = "even while others use what runs"
+
+
+def add(commands: Any, home: argparse.ArgumentParser) -> None:
+    """Add the commands to the parser's subcommands; `home` is the parent with `--home`."""
+    backup = commands.add_parser(
+        "backup", parents=[home], help="copy the store into a new file, while it runs"
+    )
+    backup.add_argument("file", type=Path, metavar="FILE", help="must not exist yet")
+    backup.set_defaults(run=_backup)
+
+    restore = commands.add_parser(
+        "restore", parents=[home], help="stop what runs, and bring a backup back"
+    )
+    source = restore.add_mutually_exclusive_group(required=True)
+    source.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a backup")
+    source.add_argument("--latest", action="store_true", help="the newest daily backup")
+    source.add_argument(
+        "--from-images", action="store_true", help="no backup: only what the image files hold"
+    )
+    restore.add_argument("--force", action="store_true", help=_FORCE)
+    restore.set_defaults(run=_restore)
+
+    migrate = commands.add_parser(
+        "migrate", parents=[home], help="stop what runs, and bring the store to the newest schema"
+    )
+    migrate.add_argument("--force", action="store_true", help=_FORCE)
+    migrate.set_defaults(run=_migrate)
+
+
+def stop(home: Path | None, force: bool) -> bool:
+    """Stop orchestrator and workers of a home; whether any ran.
+
+    Raises:
+        Conflict: other clients use them, and `force` is not set.
+    """
+    from mysticanvas.session import launch
+    from mysticanvas.settings import HomePaths, Settings
+
+    settings = Settings.load(home=home)
+    if launch.find(HomePaths.of(settings.home)) is None:
+        return False
+    from mysticanvas import Canvas, Conflict
+
+    with Canvas(home=settings.home) as canvas:
+        try:
+            canvas.shutdown(force=force)
+        except Conflict as error:
+            error.hint = "Close them first, or give --force."
+            raise
+    return True
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from mysticanvas.client.api import Api
+    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.errors import OrchestratorUnavailable
+    from mysticanvas.session import launch
+
+    paths, target = _paths(options), options.file.expanduser().absolute()
+    runtime = launch.find(paths)
+    if runtime is None:
+        with _store(paths) as store:
+            made = store.backups.save(target)
+    else:
+        api = Api(HttpClient(runtime.url, runtime.token))
+        try:
+            made = api.backup(str(target))
+        except ConnectionLost as lost:
+            raise OrchestratorUnavailable(
+                f"The orchestrator did not answer: {lost}.", hint=f"See whether {target} is there."
+            ) from lost
+        finally:
+            api.close()
+    print(f"{made.path}: {made.images:,} pictures, {made.bytes / 1e6:,.1f} MB")
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from mysticanvas.store import restore
+
+    paths = _paths(options)
+    stop(options.home, options.force)
+    if options.latest:
+        done = restore.restore_latest(paths)
+    elif options.from_images:
+        done = restore.restore_from_images(paths)
+    else:
+        done = restore.restore(paths, options.file.expanduser().absolute())
+    _tell(paths, done)
+    return 0
+
+
+def _tell(paths: HomePaths, done: Restored) -> None:
+    print(f"{paths.root}: {'a new store' if done.backup is None else f'restored {done.backup}'}")
+    if done.aside is not None:
+        print(f"What was there is kept as {done.aside}")
+    print(f"Read back from image files: {done.images.added:,} pictures")
+    for line in done.images.skipped:
+        print(f"  not read: {line}")
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    paths = _paths(options)
+    stop(options.home, options.force)
+    with _store(paths) as store:
+        before, after = store.versions
+    if before == after:
+        print(f"{paths.root} has schema version {after} already.")
+    else:
+        print(f"{paths.root}: from schema version {before} to {after}.")
+    return 0
+
+
+def _paths(options: argparse.Namespace) -> HomePaths:
+    from mysticanvas import logs
+    from mysticanvas.settings import HomePaths, Settings
+
+    paths = HomePaths.of(Settings.load(home=options.home).home)
+    paths.create()
+    # What the store logs belongs with the other logs; standard output is for the outcome.
+    logs.configure(paths.logs / "commands.jsonl", "command")
+    return paths
+
+
+def _store(paths: HomePaths) -> Any:
+    from mysticanvas.store import Store
+
+    return Store.open(paths)

@@ -1,0 +1,280 @@
+"""Backups of the open database, and which of them are kept.
+
+The rows leave the database as Parquet files, all as of one moment, and a second DuckDB makes the
+backup from them. So the transaction that reads is short, other reads and writes go on beside it,
+and a disk that fills up stops the second DuckDB and not the store's own. (`COPY FROM DATABASE`
+changes a setting, which the locked configuration refuses.)
+
+The search index is left out: it is large, and made again from the rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from mysticanvas.contracts.backups import BackupRecord
+from mysticanvas.contracts.params import refused
+from mysticanvas.errors import InvalidRequest, StoreError
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import failures, inspection
+from mysticanvas.store.connection import CATALOG, STORAGE_VERSION, Database
+from mysticanvas.store.high_water import Mark, sync_folder
+
+KEPT_DAYS = 3
+MEMORY_LIMIT_MIB = 256
+INDEX_TABLES = frozenset({"search_segments", "search_stale"})
+"""Tables that a backup has empty: they speak of the search index."""
+_ROOM = 2.5
+"""Times the size of the database that a backup takes on the disk while it is made, at most."""
+_DAILY = re.compile(r"daily-(\d{4}-\d{2}-\d{2})\.duckdb")
+_UNFINISHED = "unfinished-"
+
+
+class Rotation(NamedTuple):
+    """What is to be done today."""
+
+    make: bool
+    drop: list[date]
+    """Days whose backups go once today's is made."""
+
+
+def rotation(present: Sequence[date], today: date) -> Rotation:
+    """Which daily backups to make and to delete, so that the last `KEPT_DAYS` are kept.
+
+    Days to come, left by a clock that was wrong, never push out today's.
+    """
+    if today in present:
+        return Rotation(False, [])
+    return Rotation(True, sorted(present)[: -(KEPT_DAYS - 1)])
+
+
+def daily(folder: Path) -> dict[date, Path]:
+    """The daily backups in a folder, oldest first."""
+    found = ((_DAILY.fullmatch(path.name), path) for path in folder.glob("daily-*"))
+    dated = {}
+    for match, path in found:
+        with contextlib.suppress(ValueError):
+            if match:
+                dated[date.fromisoformat(match[1])] = path
+    return dict(sorted(dated.items()))
+
+
+def advice(paths: HomePaths) -> str:
+    """What the user can do about a damaged database of this home."""
+    home = shlex.quote(str(paths.root))
+    newest = list(daily(paths.backups).items())[-1:]
+    if newest:
+        [(day, path)] = newest
+        how = (
+            f"`mysticanvas restore --latest --home {home}` brings back the backup of {day} ({path})"
+        )
+    else:
+        how = (
+            f"`mysticanvas restore --from-images --home {home}` begins anew, as there is no backup"
+        )
+    return (
+        f"{how}. Newer pictures and recipes are then read back from the image files; the damaged "
+        "database is kept in the folder of backups."
+    )
+
+
+class Backups:
+    """Makes backups of the open database, one at a time; from any thread.
+
+    Args:
+        database: what is copied.
+        paths: its home; backups are made in `backups/`.
+    """
+
+    def __init__(self, database: Database, paths: HomePaths) -> None:
+        self._database = database
+        self._paths = paths
+
+    def save(self, target: Path, check: Callable[[], None] = lambda: None) -> BackupRecord:
+        """Make a backup; it is verified, and lasts, once this returns.
+
+        Args:
+            target: an absolute path, in a folder that exists, where there is no file yet.
+            check: called between the tables; what it raises ends the work and leaves nothing.
+
+        Raises:
+            InvalidRequest: there is such a file, or no such folder.
+            StoreFull: there is no room.
+            StoreError: it could not be made.
+        """
+        _check_target(target)
+        self._check_room()
+        try:
+            with self._workplace() as folder:
+                made = folder / "backup.duckdb"
+                counts = self._export(folder, check)
+                _build(made, folder, counts, check)
+                mark = _verified(made, counts)
+                _place(made, target)
+        except duckdb.Error as error:
+            raise failures.of(error) from error
+        except FileExistsError as error:
+            raise _exists(target) from error
+        except OSError as error:
+            raise StoreError(f"No backup could be written to {target}: {error}.") from error
+        return BackupRecord(
+            path=str(target),
+            bytes=target.stat().st_size,
+            images=mark.images,
+            schema_version=mark.schema_version,
+            created_at=datetime.now(UTC),
+        )
+
+    def if_due(self, now: datetime, check: Callable[[], None] = lambda: None) -> Path | None:
+        """Make the backup of the day if there is none, and delete those that are too old.
+
+        Args:
+            now: the time that says which day it is, in UTC.
+            check: as for `save`.
+
+        Returns:
+            The backup, or None if there was one.
+
+        Raises:
+            StoreError: as `save`; old backups stay.
+        """
+        present = daily(self._paths.backups)
+        todo = rotation(list(present), now.date())
+        if not todo.make:
+            return None
+        target = self._paths.backups / f"daily-{now.date().isoformat()}.duckdb"
+        self.save(target, check)
+        for day in todo.drop:
+            present[day].unlink(missing_ok=True)
+        return target
+
+    @contextlib.contextmanager
+    def _workplace(self) -> Iterator[Path]:
+        """An empty folder that goes with all that is left in it; those of killed processes too."""
+        for old in self._paths.backups.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(old, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._paths.backups))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _check_room(self) -> None:
+        needed = int(_ROOM * self._paths.database.stat().st_size)
+        free = shutil.disk_usage(self._paths.backups).free
+        if free < needed:
+            raise failures.no_room(needed, free)
+
+    def _export(self, folder: Path, check: Callable[[], None]) -> dict[str, int]:
+        """Write every table to a file, all as of one moment; the rows of each."""
+        counts = {}
+        with self._database.cursor() as cursor:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            for table in _tables():
+                check()
+                self._database.check_open()
+                # Tables are few and named by us; a path is not.
+                sql = f"COPY {CATALOG}.main.{table} TO '{_quoted(folder / table)}.parquet'"
+                copied = cursor.execute(f"{sql} (FORMAT parquet, COMPRESSION zstd)").fetchall()
+                counts[table] = copied[0][0]
+            cursor.execute("ROLLBACK")
+        return counts
+
+
+def _tables() -> list[str]:
+    """The tables whose rows a backup has, in the order of `schema.sql`."""
+    tables = re.findall(r"^CREATE TABLE (\w+)", _schema(), re.MULTILINE)
+    return [table for table in tables if table not in INDEX_TABLES]
+
+
+def _schema() -> str:
+    return (resources.files(__package__) / "schema.sql").read_text("utf-8")
+
+
+def _build(made: Path, folder: Path, counts: Mapping[str, int], check: Callable[[], None]) -> None:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{MEMORY_LIMIT_MIB}MiB",
+        "threads": 1,
+        "temp_directory": str(folder),
+    }
+    with duckdb.connect(":memory:", config=config) as connection:
+        connection.execute(
+            f"ATTACH '{_quoted(made)}' AS backup (STORAGE_VERSION '{STORAGE_VERSION}')"
+        )
+        connection.execute("USE backup")
+        connection.execute(_schema())
+        for table in counts:
+            check()
+            file = folder / f"{table}.parquet"
+            connection.execute(
+                f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet('{_quoted(file)}')"
+            )
+            file.unlink()
+        connection.execute("CHECKPOINT")
+
+
+def _verified(made: Path, counts: Mapping[str, int]) -> Mark:
+    """What the backup holds.
+
+    Raises:
+        StoreError: it does not hold what was written to it.
+    """
+    mark = inspection.examine(made)
+    with duckdb.connect(str(made), read_only=True) as connection:
+        for table, expected in counts.items():
+            [(found,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+            if found != expected:
+                raise StoreError(f"The backup has {found:,} rows of {expected:,} in {table}.")
+    return mark
+
+
+def _check_target(target: Path) -> None:
+    if not target.is_absolute():
+        raise refused("path", str(target), "an absolute path")
+    if not target.parent.is_dir():
+        raise refused("path", str(target), "a path in a folder that exists")
+    if target.exists() or target.is_symlink():
+        raise _exists(target)
+
+
+def _exists(target: Path) -> InvalidRequest:
+    return refused("path", str(target), "a path where there is no file: none is overwritten")
+
+
+def _place(made: Path, target: Path) -> None:
+    """Give a finished file its name, whole and lasting, and never that of another file."""
+    if made.stat().st_dev == target.parent.stat().st_dev:
+        _sync(made)
+        os.link(made, target)
+    else:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+        os.close(handle)
+        try:
+            shutil.copyfile(made, name)
+            _sync(Path(name))
+            os.link(name, target)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    target.chmod(0o600)
+    sync_folder(target.parent)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

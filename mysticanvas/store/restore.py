@@ -1,0 +1,153 @@
+"""A backup in the place of the database, and the newer pictures from their files.
+
+A kill at any moment leaves the present database, the restored one, or one that the high-water mark
+refuses, so that restoring is asked for again; never an empty one that nobody noticed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from mysticanvas import logs
+from mysticanvas.errors import NotFound, StoreError
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import backups, high_water, inspection, opener, rebuild
+from mysticanvas.store.high_water import Mark, sync_folder
+from mysticanvas.store.rebuild import RebuildReport
+from mysticanvas.store.store import Store
+
+_log = logs.get(__name__)
+
+
+class Restored(NamedTuple):
+    """What was done."""
+
+    backup: Path | None
+    """What is in place now; None for a new database."""
+    aside: Path | None
+    """The database that was there, with its log beside it; None if there was none."""
+    images: RebuildReport
+    """Pictures found again from their files."""
+
+
+def restore(paths: HomePaths, backup: Path) -> Restored:
+    """Put a backup in the place of the database; nobody must have that open.
+
+    The backup is copied, checked and only then put in place; the present database is kept in
+    `backups/`. Then pictures that the backup does not know are read back from the image files.
+
+    Raises:
+        NotFound: there is no such file.
+        StoreLocked: an orchestrator runs.
+        StoreDamaged, StoreTooNew: the backup cannot be used; the present database is untouched.
+        StoreError: it could not be done.
+    """
+    if not backup.is_file():
+        raise NotFound(f"There is no backup {backup}.")
+    paths.create()
+    with opener.lock(paths), _copy(backup, paths.root) as fresh:
+        mark = inspection.examine(fresh)
+        aside = _swap(paths, fresh, mark)
+    return Restored(backup, aside, _open_and_rebuild(paths))
+
+
+def restore_latest(paths: HomePaths) -> Restored:
+    """Put the newest daily backup that is good in the place of the database, as `restore` does.
+
+    Raises:
+        NotFound: there is none.
+        StoreError: as `restore`.
+    """
+    for backup in reversed(backups.daily(paths.backups).values()):
+        try:
+            inspection.examine(backup)
+        except StoreError as error:
+            _log.warning("backup_unusable", path=str(backup), reason=str(error))
+        else:
+            return restore(paths, backup)
+    raise NotFound(
+        f"There is no good daily backup in {paths.backups}.",
+        hint="`mysticanvas restore --from-images` reads the pictures back from their files.",
+    )
+
+
+def restore_from_images(paths: HomePaths) -> Restored:
+    """Begin with a new database, and read the pictures back from the image files.
+
+    Raises:
+        StoreLocked: an orchestrator runs.
+        StoreError: it could not be done.
+    """
+    paths.create()
+    with opener.lock(paths):
+        aside = _swap(paths, None, Mark())
+    return Restored(None, aside, _open_and_rebuild(paths))
+
+
+@contextmanager
+def _copy(backup: Path, folder: Path) -> Iterator[Path]:
+    """A lasting copy of the backup on the disk of the home, removed if it is left unused."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".restore-")
+    os.close(handle)
+    try:
+        shutil.copyfile(backup, name)
+        with Path(name).open("rb") as file:
+            os.fsync(file.fileno())
+        yield Path(name)
+    except OSError as error:
+        raise StoreError(f"The backup {backup} could not be put in place: {error}.") from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
+    """Put `fresh`, or nothing, in the place of the database; where that is kept now.
+
+    The order is the point. The present files get a second name first. Without its log, the present
+    database has less than the mark says, and so has the fresh one until the mark is its own.
+    """
+    rebuild.demand(paths)
+    aside = _keep(paths)
+    paths.write_ahead_log.unlink(missing_ok=True)
+    if fresh is None:
+        paths.database.unlink(missing_ok=True)
+    else:
+        fresh.replace(paths.database)
+    sync_folder(paths.root)
+    high_water.write(paths.high_water, mark)
+    return aside
+
+
+def _keep(paths: HomePaths) -> Path | None:
+    """Give the present database and its log a second, lasting name in `backups/`."""
+    if not paths.database.exists():
+        return None
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = paths.backups / f"aside-{stamp}.duckdb"
+    _second_name(paths.database, aside)
+    if paths.write_ahead_log.exists():
+        _second_name(paths.write_ahead_log, aside.with_name(f"{aside.name}.wal"))
+    sync_folder(paths.backups)
+    return aside
+
+
+def _second_name(path: Path, name: Path) -> None:
+    try:
+        os.link(path, name)
+    except OSError:
+        # A file system without hard links. Nobody has the database open, so it may be read.
+        shutil.copyfile(path, name)
+        with name.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _open_and_rebuild(paths: HomePaths) -> RebuildReport:
+    with Store.open(paths) as store:
+        return rebuild.if_demanded(store, paths) or RebuildReport(0, 0, [])

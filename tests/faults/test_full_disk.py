@@ -1,0 +1,47 @@
+"""A disk that is full at a commit, and at a CHECKPOINT."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+
+HERE = Path(__file__).parent
+MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
+"""A mount of one's own, which ends with its process, for whoever may make a user namespace."""
+
+
+def can_mount() -> bool:
+    try:
+        command = [*MOUNT, "mount -t tmpfs -o size=1m tmpfs /mnt"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not can_mount(), reason="no file system can be mounted here")
+def test_on_a_full_file_system_reads_go_on_and_nothing_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    run = 'mount -t tmpfs -o size=24m tmpfs "$0" && exec "$1" "$2" "$0"'
+    command = [*MOUNT, run, str(folder), sys.executable, str(HERE / "fill_tmpfs.py")]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    saved, status = map(int, said.split())
+    assert saved > 10
+    assert status == 507
+
+
+def test_a_checkpoint_that_fails_half_way_loses_nothing(tmp_path: Path) -> None:
+    """The limit of a process is not seen beforehand, so DuckDB itself meets it and stops."""
+    paths = HomePaths.of(tmp_path / "home")
+    command = [sys.executable, str(HERE / "fill_disk_at_checkpoint.py"), str(paths.root)]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    saved, code, listed = said.split()
+    assert (code, listed) == ("store_full", "-507")
+    with Store.open(paths) as store:
+        assert len(store.presets.list()) == int(saved) > 0

@@ -1,0 +1,74 @@
+"""Make the stored database of a schema version, for the tests of upgrades from it.
+
+Run it with the code of the commit that has that schema on main:
+
+    git worktree add /tmp/released COMMIT
+    PYTHONPATH=/tmp/released .venv/bin/python tests/migrations/make_database.py
+
+It writes `databases/v<N>.duckdb.xz`. What is in it: jobs of every status, pictures, their files,
+presets and digests of model files. When a schema gets new tables, rows for them are added here
+before the database of that version is stored; a stored one is never made again.
+"""
+
+import lzma
+import sys
+import tempfile
+from pathlib import Path
+
+import mysticanvas
+from mysticanvas.contracts.jobs import JobStatus
+from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.problem import Problem
+from mysticanvas.errors import WorkerCrashed
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+
+# The makers of rows belong to the same commit as the store that they fill.
+sys.path.insert(0, str(Path(mysticanvas.__file__).parents[1] / "tests" / "unit" / "store"))
+from conftest import Maker
+
+DATABASES = Path(__file__).with_name("databases")
+
+
+def fill(store: Store, folder: Path) -> None:
+    """Record something of everything."""
+    maker = Maker()
+    for size in (3, 1, 2):
+        maker.recorded(store, size=size)
+    maker.recorded(store, project="castle")
+    for status, error in (
+        (JobStatus.FAILED, Problem.of(WorkerCrashed("The worker died.", hint="Try again."))),
+        (JobStatus.CANCELLED, None),
+    ):
+        job = maker.added(store).record.id
+        claimed = store.jobs.claim()
+        assert claimed is not None
+        store.jobs.finish(job, claimed.record.attempts, status, error)
+    maker.added(store)
+    running = store.jobs.claim()
+    assert running is not None
+    record = maker.job(priority="background")
+    store.jobs.add(record, '{"prompt": "waits"}', maker.task(record), "a key")
+    for name in ("tiny", "тест"):
+        store.presets.save(ImagePreset(name=name, model=f"/models/{name}"))
+    for number in range(3):
+        file = folder / f"{number}.safetensors"
+        file.write_bytes(bytes([number]) * 100)
+        store.model_files.sha256(file)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        paths = HomePaths.of(Path(folder) / "home")
+        with Store.open(paths) as store:
+            fill(store, Path(folder))
+            [row] = store.database.read("SELECT max(version) AS version FROM schema_version")
+        packed = lzma.compress(paths.database.read_bytes(), preset=9)
+    target = DATABASES / f"v{row['version']}.duckdb.xz"
+    with target.open("xb") as file:
+        file.write(packed)
+    sys.stdout.write(f"{target}: {len(packed):,} bytes\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""A backup brought back: checked first, nothing overwritten, newer pictures found again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mysticanvas.errors import NotFound, StoreDamaged, StoreError, StoreLocked
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store, rebuild, restore as restoring
+from mysticanvas.store.restore import restore, restore_from_images, restore_latest
+
+Digests = Callable[[HomePaths], dict[str, str]]
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def record(store: Store, paths: HomePaths, maker: Any) -> str:
+    """Record a picture with its file, as a job does; its id."""
+    job = maker.added(store).record.id
+    claimed = store.jobs.claim()
+    assert claimed is not None
+    image = maker.png(paths, maker.image(job))
+    assert store.jobs.succeed(job, claimed.record.attempts, [image]) is not None
+    return str(image.id)
+
+
+def images(store: Store) -> list[str]:
+    return [image.id for image in store.images.page(1000).items]
+
+
+@pytest.fixture
+def backup(paths: HomePaths, maker: Any, tmp_path: Path) -> Path:
+    """A backup of a store with a picture; later the store got two more, and a job that waits."""
+    file = tmp_path / "backup.duckdb"
+    with Store.open(paths) as store:
+        record(store, paths, maker)
+        store.backups.save(file)
+        record(store, paths, maker)
+        record(store, paths, maker)
+        maker.added(store)
+    return file
+
+
+def test_pictures_recorded_after_the_backup_are_found_again(paths: HomePaths, backup: Path) -> None:
+    with Store.open(paths) as store:
+        before = store.images.page(1000).items
+    present = paths.database.read_bytes()
+
+    done = restore(paths, backup)
+
+    assert (done.images.added, done.images.known, done.images.skipped) == (2, 1, [])
+    assert done.aside is not None
+    assert done.aside.read_bytes() == present
+    assert backup.exists()
+    with Store.open(paths) as store:
+        assert [image.recipe for image in store.images.page().items] == [i.recipe for i in before]
+        assert images(store) == [image.id for image in before]
+        # Jobs are not in the image files: those after the backup are gone, as is documented.
+        assert store.jobs.page().total == 1
+    assert not list(paths.root.glob(".restore-*"))
+
+
+def test_a_log_goes_aside_with_its_database(paths: HomePaths, backup: Path) -> None:
+    paths.write_ahead_log.write_bytes(b"the log of a crash")
+    done = restore(paths, backup)
+    assert done.aside is not None
+    log = done.aside.with_name(f"{done.aside.name}.wal")
+    assert log.read_bytes() == b"the log of a crash"
+    Store.open(paths).close()
+
+
+def test_what_was_put_aside_can_be_brought_back(paths: HomePaths, backup: Path) -> None:
+    aside = restore(paths, backup).aside
+    assert aside is not None
+    restore(paths, aside)
+    with Store.open(paths) as store:
+        assert len(images(store)) == 3
+        assert store.jobs.page().total == 4
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"garbage" * 5000, None])
+def test_a_bad_backup_is_refused_and_nothing_is_touched(
+    paths: HomePaths, backup: Path, digests: Digests, damage: bytes | None
+) -> None:
+    if damage is None:
+        os.truncate(backup, backup.stat().st_size // 2)
+    else:
+        backup.write_bytes(damage)
+    before, names = digests(paths), sorted(paths.root.rglob("*"))
+    with pytest.raises(StoreError):
+        restore(paths, backup)
+    assert digests(paths) == before
+    assert sorted(paths.root.rglob("*")) == names
+    Store.open(paths).close()
+
+
+def test_no_backup_and_a_store_in_use(paths: HomePaths, backup: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="There is no backup"):
+        restore(paths, tmp_path / "nothing")
+    with Store.open(paths) as store:
+        with pytest.raises(StoreLocked):
+            restore(paths, backup)
+        with pytest.raises(StoreLocked):
+            restore_from_images(paths)
+        assert len(images(store)) == 3
+
+
+def test_the_newest_good_daily_backup_is_taken(paths: HomePaths, maker: Any) -> None:
+    with Store.open(paths) as store:
+        for day in range(3):
+            record(store, paths, maker)
+            store.backups.if_due(NOON + timedelta(days=day))
+    newest = paths.backups / "daily-2026-11-24.duckdb"
+    newest.write_bytes(newest.read_bytes()[:5000])
+    paths.database.write_bytes(b"garbage" * 5000)
+    with pytest.raises(StoreDamaged) as caught:
+        Store.open(paths)
+    assert f"`mysticanvas restore --latest --home '{paths.root}'`".replace("'", "") in (
+        caught.value.hint.replace("'", "")
+    )
+    assert "2026-11-24" in caught.value.hint
+
+    done = restore_latest(paths)
+
+    assert done.backup == paths.backups / "daily-2026-11-23.duckdb"
+    assert (done.images.known, done.images.added) == (2, 1)
+    with Store.open(paths) as store:
+        assert len(images(store)) == 3
+
+
+def test_without_a_backup_the_images_remain(paths: HomePaths, maker: Any) -> None:
+    with Store.open(paths) as store:
+        first = record(store, paths, maker)
+    paths.database.write_bytes(b"garbage" * 5000)
+    with pytest.raises(StoreDamaged, match="--from-images"):
+        Store.open(paths)
+    with pytest.raises(NotFound, match="no good daily backup"):
+        restore_latest(paths)
+
+    done = restore_from_images(paths)
+
+    assert done.aside is not None
+    assert done.aside.read_bytes() == b"garbage" * 5000
+    with Store.open(paths) as store:
+        assert images(store) == [first]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of ours catches it."""
+
+
+@pytest.mark.parametrize("fatal", range(1, 9))
+def test_a_kill_in_the_middle_is_noticed_and_mended(
+    paths: HomePaths,
+    backup: Path,
+    maker: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    fatal: int,
+) -> None:
+    """The files are changed a call at a time; after a kill before any of them, the store opens
+    with everything it had, or is refused until restoring is asked for again."""
+    paths.write_ahead_log.touch()
+    calls = 0
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == fatal:
+                raise Killed
+            return call(*arguments, **named)
+
+        return wrapper
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rebuild, "demand", counted(rebuild.demand))
+        patch.setattr(restoring, "_second_name", counted(restoring._second_name))
+        patch.setattr(restoring, "sync_folder", counted(restoring.sync_folder))
+        patch.setattr(Path, "replace", counted(Path.replace))
+        patch.setattr(restoring.high_water, "write", counted(restoring.high_water.write))
+        patch.setattr(restoring, "_open_and_rebuild", counted(restoring._open_and_rebuild))
+        try:
+            restore(paths, backup)
+        except Killed:
+            assert calls == fatal
+    try:
+        with Store.open(paths) as store:
+            rebuild.if_demanded(store, paths)
+            assert len(images(store)) == 3
+    except StoreDamaged:
+        restore(paths, backup)
+        with Store.open(paths) as store:
+            assert len(images(store)) == 3
+
+
+def test_a_backup_on_another_disk_or_a_home_without_hard_links(
+    paths: HomePaths, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    aside = restore(paths, Path(shutil.copy(backup, backup.with_name("copy")))).aside
+    assert aside is not None
+    assert aside.stat().st_size > 0
