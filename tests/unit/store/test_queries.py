@@ -14,18 +14,31 @@ NOUNS = sorted(
     path.stem for path in (Path(mysticanvas.store.__file__).parent / "queries").glob("*.sql")
 )
 
+BLANKS = {
+    **dict.fromkeys(("where", "condition", "images", "files"), "TRUE"),
+    "order": "DESC",
+    "limit": "1",
+    "column": "id",
+    "ids": "NULL",
+}
+
 
 def test_there_is_a_file_for_every_noun() -> None:
-    assert NOUNS == [
-        "facts",
-        "files",
-        "images",
-        "jobs",
-        "model_files",
-        "opening",
-        "presets",
-        "tags",
-    ]
+    assert NOUNS == (
+        [
+            "export",
+            "facts",
+            "files",
+            "images",
+            "jobs",
+            "model_files",
+            "opening",
+            "presets",
+            "select",
+            "tags",
+            "views",
+        ]
+    )
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -33,7 +46,8 @@ def test_every_query_is_one_valid_statement(store: Store, noun: str) -> None:
     loaded = queries.load(noun)
     assert loaded
     for name, sql in loaded.items():
-        sql = sql.format(picked="SELECT seq FROM images", where="TRUE") if "{" in sql else sql
+        for blank, filled in BLANKS.items():
+            sql = sql.replace(f"{{{blank}}}", filled)
         [statement] = duckdb.extract_statements(sql)
         unknown = dict.fromkeys(statement.named_parameters)
         plan = store.database.read(f"EXPLAIN {sql}", **unknown)

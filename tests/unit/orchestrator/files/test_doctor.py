@@ -88,7 +88,7 @@ def test_a_picture_whose_file_is_gone_is_marked_as_deleted(home: Home, add: Add)
     kept, lost = add(), add()
     (home.paths.root / lost.file.path).unlink()
     assert found(home)["pictures without a file"].examples == [lost.id]
-    assert home.store.images.page().total == 2
+    assert home.store.images.count() == 2
     assert found(home, repair=True)["pictures without a file"].state == "repaired"
     assert [image.id for image in home.store.images.page().items] == [kept.id]
     assert found(home).keys() <= {"backups"}
@@ -102,7 +102,7 @@ def test_when_most_files_are_gone_nothing_is_touched(home: Home, add: Add) -> No
     after = found(home, repair=True)["pictures without a file"]
     assert after.state == "problem"
     assert "mounted" in after.hint
-    assert home.store.images.page().total == 12
+    assert home.store.images.count() == 12
 
 
 def test_a_picture_without_a_row_is_recorded_again(home: Home, add: Add) -> None:
@@ -111,7 +111,7 @@ def test_a_picture_without_a_row_is_recorded_again(home: Home, add: Add) -> None
         transaction.run("DELETE FROM generation_files")
         transaction.run("DELETE FROM images")
     assert found(home)["image files without a row"].examples == [image.file.path]
-    assert home.store.images.page().total == 0
+    assert home.store.images.count() == 0
     found(home, repair=True)
     assert home.store.images.get(image.id).file == image.file
     assert found(home).keys() <= {"backups"}
@@ -126,7 +126,7 @@ def test_a_file_that_is_just_being_made_belongs_to_its_job(home: Home, add: Add)
     temporary.touch()
     assert found(home._replace(running=True), repair=True) == {}
     assert temporary.exists()
-    assert home.store.images.page().total == 0
+    assert home.store.images.count() == 0
 
 
 def test_files_of_deleted_pictures_and_second_files_are_removed(
@@ -147,7 +147,7 @@ def test_files_of_deleted_pictures_and_second_files_are_removed(
     assert not path.exists()
     assert not second.exists()
     assert (home.paths.root / kept.file.path).exists()
-    assert home.store.images.page().total == 1
+    assert home.store.images.count() == 1
 
 
 def test_foreign_and_damaged_files_are_left_alone(home: Home, add: Add) -> None:
