@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from mysticanvas.contracts.exports import ExportReport
     from mysticanvas.contracts.health import Health, WorkerStatus
     from mysticanvas.session.collections.images import ImageCollection
+    from mysticanvas.session.collections.jobs import Jobs
+    from mysticanvas.session.collections.tags import Tags
     from mysticanvas.session.filters import Filters
     from mysticanvas.session.image import Image
     from mysticanvas.session.job import Job
-    from mysticanvas.session.jobs import Jobs
     from mysticanvas.session.page import Page
-    from mysticanvas.session.tags import Tags
 
 # Modules that only a request needs are imported by the methods: attaching has to be quick.
 
@@ -147,7 +147,7 @@ class Canvas(Generating):
     @property
     def jobs(self) -> Jobs:
         """The jobs of the project, newest first; the way to pause the queue, too."""
-        from mysticanvas.session.jobs import Jobs
+        from mysticanvas.session.collections.jobs import Jobs
 
         return Jobs(self._connection, self._project)
 
@@ -181,7 +181,7 @@ class Canvas(Generating):
     @property
     def tags(self) -> Tags:
         """The tags of the project's pictures: by name, with their number of pictures."""
-        from mysticanvas.session.tags import Tags
+        from mysticanvas.session.collections.tags import Tags
 
         return Tags(self._connection, self._project)
 

@@ -12,7 +12,7 @@ from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import NotFound
-from mysticanvas.session import arguments, grid, saving, tags
+from mysticanvas.session import arguments, grid, saving, tagging
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,7 +171,7 @@ class Image:
     @property
     def tags(self) -> list[str]:
         """The names of its tags, in order; the store is asked each time."""
-        return tags.of(self)
+        return tagging.of(self)
 
     def add_tags(self, *names: str) -> None:
         """File it under these tags, which are made if they are new. An alias gives its tag.
@@ -180,7 +180,7 @@ class Image:
             InvalidRequest: a name is empty, longer than 200 characters or has control characters.
             NotFound: it is no longer in the store.
         """
-        tags.add(self._connection, [self], names)
+        tagging.add(self._connection, [self], names)
 
     def remove_tags(self, *names: str) -> None:
         """Take these tags away, whoever gave them; one that it does not have is left out.
@@ -188,7 +188,7 @@ class Image:
         Raises:
             InvalidRequest, NotFound: as for `add_tags`.
         """
-        tags.remove(self._connection, [self], names)
+        tagging.remove(self._connection, [self], names)
 
     def pil(self) -> Pillow.Image:
         """The picture as a Pillow image, which the caller may change.

@@ -9,7 +9,7 @@ import pytest
 from mysticanvas import InvalidRequest
 from mysticanvas.contracts.tags import TagPage, TagRecord
 from mysticanvas.session import arguments
-from mysticanvas.session.tags import Tags
+from mysticanvas.session.collections.tags import Tags
 
 
 class Answers:

@@ -1,25 +1,23 @@
-"""The tags of a canvas, and those of a picture."""
+"""`canvas.tags`: the tags that pictures have, and their other names."""
 
 from __future__ import annotations
 
 import builtins
 import html
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.tags import (
-    MAX_IDS,
     AliasRequest,
     MergeRequest,
     RenameRequest,
     TagAlias,
     TagPage,
     TagRecord,
-    distinct,
     spelled,
 )
 from mysticanvas.errors import NotFound
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, tagging
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
@@ -106,14 +104,14 @@ class Tags:
             InvalidRequest: a name is not allowed.
             NotFound: a picture is no longer in the store; those 500 and more before it are done.
         """
-        add(self._connection, images, names)
+        tagging.add(self._connection, images, names)
 
     def remove(self, images: Iterable[Image | str], *names: str) -> None:
         """Take tags from pictures, whoever gave them.
 
         Args, Raises: as for `add`.
         """
-        remove(self._connection, images, names)
+        tagging.remove(self._connection, images, names)
 
     def alias(self, alias: str, tag: str | None) -> None:
         """Have a name stand for a tag from now on: in filters, and where pictures are tagged.
@@ -182,35 +180,3 @@ class Tags:
 
     def __repr__(self) -> str:
         return f"<Tags {len(self)}>"
-
-
-def of(image: Image) -> list[str]:
-    """The names of a picture's tags, in order."""
-    found = image._connection.call(lambda api: api.tags_of(image.id))
-    return list(dict.fromkeys(tag.name for tag in found))
-
-
-def add(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
-    """See `Tags.add`."""
-    wanted = distinct(names)
-
-    def send(ids: list[str]) -> None:
-        connection.call(lambda api: api.add_tags(ids, wanted))
-
-    _in_batches(images if wanted else (), send)
-
-
-def remove(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
-    """See `Tags.remove`."""
-    wanted = distinct(names)
-
-    def send(ids: list[str]) -> None:
-        connection.call(lambda api: api.remove_tags(ids, wanted))
-
-    _in_batches(images if wanted else (), send)
-
-
-def _in_batches(images: Iterable[Image | str], send: Callable[[list[str]], None]) -> None:
-    ids = [image if isinstance(image, str) else image.id for image in images]
-    for start in range(0, len(ids), MAX_IDS):
-        send(ids[start : start + MAX_IDS])

@@ -1,0 +1,44 @@
+"""Giving pictures tags and taking them away, as many pictures at a time as a request holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mysticanvas.contracts.tags import MAX_IDS, distinct
+
+if TYPE_CHECKING:
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.image import Image
+
+
+def of(image: Image) -> list[str]:
+    """The names of a picture's tags, in order."""
+    found = image._connection.call(lambda api: api.tags_of(image.id))
+    return list(dict.fromkeys(tag.name for tag in found))
+
+
+def add(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
+    """File pictures, or what has these ids, under tags; see `Tags.add`."""
+    wanted = distinct(names)
+
+    def send(ids: list[str]) -> None:
+        connection.call(lambda api: api.add_tags(ids, wanted))
+
+    _in_batches(images if wanted else (), send)
+
+
+def remove(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
+    """Take tags from pictures; see `Tags.remove`."""
+    wanted = distinct(names)
+
+    def send(ids: list[str]) -> None:
+        connection.call(lambda api: api.remove_tags(ids, wanted))
+
+    _in_batches(images if wanted else (), send)
+
+
+def _in_batches(images: Iterable[Image | str], send: Callable[[list[str]], None]) -> None:
+    ids = [image if isinstance(image, str) else image.id for image in images]
+    for start in range(0, len(ids), MAX_IDS):
+        send(ids[start : start + MAX_IDS])
