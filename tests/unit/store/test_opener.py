@@ -249,7 +249,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         "COPY images TO '{outside}.parquet'",
         "ATTACH '{outside}.duckdb'",
         "INSTALL fts",
-        "LOAD icu",
+        "LOAD httpfs",
         "SET enable_external_access = true",
         "SET memory_limit = '1TB'",
     ],
