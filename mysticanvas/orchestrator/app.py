@@ -17,7 +17,7 @@ from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.orchestrator import export
+from mysticanvas.orchestrator import chores, export
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
     backups,
@@ -31,12 +31,11 @@ from mysticanvas.orchestrator.api import (
     system,
     tags,
 )
-from mysticanvas.orchestrator.daily import DailyBackup
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.files import upkeep
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.orchestrator.index_keeper import IndexKeeper
+from mysticanvas.orchestrator.housekeeping import Housekeeping
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
@@ -82,10 +81,10 @@ class Orchestrator:
             self.transitions, self.store, self.bus, self.worker, settings.keep_alive_s
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
-        self.index_keeper = IndexKeeper(self.store)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.activity = Activity(settings.idle_timeout_s, self._in_use, self._idle)
-        self.daily_backup = DailyBackup(self.store)
+        self.intake = Intake(self.store, self.transitions, self.kinds, self.paths.root, settings)
+        self.housekeeping = Housekeeping(self.store, self.intake.internal)
         self.start_lock = processes.FileLock(self.paths.start_lock)
         self.app = self._application()
         self.server = web.Server(self.app)
@@ -97,10 +96,9 @@ class Orchestrator:
         self.transitions.rescue()
         self.dispatcher.start()
         self.runner.start()
-        self.index_keeper.start()
         self.upkeep.start()
         self.activity.start()
-        self.daily_backup.start()
+        self.housekeeping.start()
         me = processes.Identity.of(os.getpid())
         host, port = self.listener.getsockname()
         runtime = Runtime(
@@ -131,7 +129,7 @@ class Orchestrator:
     def close(self) -> None:
         """End everything, workers first of all; the store is last, with its checkpoint."""
         self.activity.stop()
-        self.daily_backup.stop()
+        self.housekeeping.stop()
         # A kernel that attaches from here on waits until this process has let go of the store.
         self.start_lock.acquire(_START_LOCK_S)
         remove_runtime(self.paths.runtime_file, os.getpid())
@@ -139,7 +137,6 @@ class Orchestrator:
         self.runner.stop()
         self.dispatcher.stop()
         self.worker.stop()
-        self.index_keeper.stop()
         self.pool.close()
         self.store.close()
         self.start_lock.release()
@@ -178,12 +175,13 @@ class Orchestrator:
                     context,
                 )
             ),
+            "index": HostJob(lambda context: chores.index(self.store, context)),
+            "backup": HostJob(lambda context: chores.backup(self.store, context)),
         }
 
     def _application(self) -> FastAPI:
         app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
-        intake = Intake(self.store, self.transitions, self.kinds, self.paths.root, self.settings)
-        app.include_router(jobs.routes(self.store, intake, self.transitions))
+        app.include_router(jobs.routes(self.store, self.intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))

@@ -34,8 +34,8 @@ from mysticanvas.store.high_water import Mark, sync_folder
 
 KEPT_DAYS = 3
 MEMORY_LIMIT_MIB = 256
-INDEX_TABLES = frozenset({"search_segments", "search_stale"})
-"""Tables that a backup has empty: they speak of the search index."""
+INDEX_PREFIX = "search_"
+"""How tables are named that a backup has empty: they are the search index."""
 _ROOM = 2.5
 """Times the size of the database that a backup takes on the disk while it is made, at most."""
 _DAILY = re.compile(r"daily-(\d{4}-\d{2}-\d{2})\.duckdb")
@@ -160,6 +160,10 @@ class Backups:
             present[day].unlink(missing_ok=True)
         return target
 
+    def has(self, day: date) -> bool:
+        """Whether there is the backup of that day."""
+        return day in daily(self._paths.backups)
+
     @contextlib.contextmanager
     def _workplace(self) -> Iterator[Path]:
         """An empty folder that goes with all that is left in it; those of killed processes too."""
@@ -196,7 +200,7 @@ class Backups:
 def _tables() -> list[str]:
     """The tables whose rows a backup has, in the order of `schema.sql`."""
     tables = re.findall(r"^CREATE TABLE (\w+)", _schema(), re.MULTILINE)
-    return [table for table in tables if table not in INDEX_TABLES]
+    return [table for table in tables if not table.startswith(INDEX_PREFIX)]
 
 
 def _schema() -> str:

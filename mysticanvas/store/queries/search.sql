@@ -258,6 +258,5 @@ DELETE FROM {table}
 DELETE FROM search_segments WHERE level = $level
 
 -- name: begin_again
-UPDATE search_state SET
-    generation = generation + 1, last_seq = 0, images = 0, words = 0,
-    stemmer = $stemmer, format = $format
+INSERT INTO search_state (generation, last_seq, images, words, stemmer, format)
+VALUES ($generation, 0, 0, 0, $stemmer, $format)

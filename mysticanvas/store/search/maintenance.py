@@ -92,17 +92,30 @@ class Maintenance:
             with self._lock:
                 self._prepare()
 
+    def behind(self) -> bool:
+        """Whether a step is due."""
+        self.prepare()
+        return self._due() != Due()
+
     def _prepare(self) -> None:
         if self._prepared:
             return
-        state = self._database.read(_SQL["state"])[0]
-        if (state["stemmer"], state["format"]) != (self._stems.stemmer, FORMAT):
+        # A store that came back from a backup has no state, and no index.
+        states = self._database.read(_SQL["state"])
+        known = [(state["stemmer"], state["format"]) for state in states]
+        if known != [(self._stems.stemmer, FORMAT)]:
+            generation = max((state["generation"] for state in states), default=0) + 1
             with self._database.background() as transaction:
                 for level in range(len(LEVELS)):
                     transaction.run(_SQL["empty_postings"].format(level=level))
-                for table in ("search_segments", "search_texts", "search_words"):
+                for table in ("search_segments", "search_texts", "search_words", "search_state"):
                     transaction.run(_SQL["forget"].format(table=table))
-                transaction.run(_SQL["begin_again"], stemmer=self._stems.stemmer, format=FORMAT)
+                transaction.run(
+                    _SQL["begin_again"],
+                    generation=generation,
+                    stemmer=self._stems.stemmer,
+                    format=FORMAT,
+                )
         self._prepared = True
 
     def _due(self) -> Due:

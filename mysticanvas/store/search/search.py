@@ -96,6 +96,14 @@ class Search:
             total=found.position.total,
         )
 
+    def behind(self) -> bool:
+        """Whether `maintain` has something to do.
+
+        Raises:
+            StoreError: the database could not answer.
+        """
+        return self._maintenance.behind()
+
     def maintain(self, budget_s: float = 0.0) -> bool:
         """Bring the index nearer to the pictures, a step at least if one is due.
 

@@ -1,23 +1,17 @@
-"""Searches over HTTP, and the thread that keeps the index, with a real store and no process."""
+"""Searches over HTTP, with a real store and no process."""
 
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from pictures import add
 
 from mysticanvas import web
-from mysticanvas.contracts.ids import new_id
-from mysticanvas.contracts.images import FileRecord
-from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.search import SearchPage
-from mysticanvas.errors import StoreError
 from mysticanvas.orchestrator.api import search
-from mysticanvas.orchestrator.index_keeper import IndexKeeper
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import NewImage, Store
+from mysticanvas.store import Store
 
 
 @pytest.fixture
@@ -34,26 +28,6 @@ def client(store: Store) -> Iterator[TestClient]:
     headers = {"Authorization": "Bearer token"}
     with TestClient(app, headers=headers, raise_server_exceptions=False) as opened:
         yield opened
-
-
-def add(store: Store, *prompts: str) -> None:
-    for prompt in prompts:
-        params = ResolvedParams(
-            prompt=prompt, width=16, height=8, num_inference_steps=4, guidance_scale=3.0, seed=7,
-            scheduler="DDIMScheduler",
-        )  # fmt: skip
-        image = NewImage(
-            id=new_id(),
-            job_id=new_id(),
-            batch_index=0,
-            project="default",
-            recipe=Recipe(preset="tiny", pipeline="P", params=params, model_files={}),
-            mode="RGB",
-            pixels_sha256="a",
-            file=FileRecord(path="images/a.png", sha256="a", bytes=1, width=16, height=8),
-            created_at=datetime.now(UTC),
-        )
-        store.images.add([image])
 
 
 def test_pages_are_ranked_and_follow_each_other(client: TestClient) -> None:
@@ -100,30 +74,3 @@ def test_what_cannot_be_asked_is_a_problem(client: TestClient, query: dict[str, 
 def test_hostile_text_is_text(client: TestClient, store: Store, text: str) -> None:
     assert client.get("/v1/search", params={"text": text}).status_code == 200
     assert store.images.count() == 3
-
-
-def test_the_keeper_maintains_when_something_was_recorded(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    called = threading.Semaphore(0)
-    fail = threading.Event()
-
-    def maintain(budget_s: float = 0.0) -> bool:
-        called.release()
-        if fail.is_set():
-            raise StoreError("The disk is full.")
-        return False
-
-    monkeypatch.setattr(store.search, "maintain", maintain)
-    keeper = IndexKeeper(store, check_s=0.01)
-    keeper.start()
-    try:
-        assert called.acquire(timeout=60)
-        fail.set()
-        # A step that fails does not end it.
-        for _ in range(2):
-            add(store, "a green hill")
-            assert called.acquire(timeout=60)
-    finally:
-        keeper.stop()
-    assert not called.acquire(blocking=False)

@@ -1,0 +1,143 @@
+"""What the orchestrator gives itself to do: the index, thumbnails, the backup of the day.
+
+Each is a job of its own kind, so it waits for what somebody asked for, can be seen and cancelled,
+and goes on after a restart.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from mysticanvas import logs
+from mysticanvas.contracts.jobs import HostKind
+from mysticanvas.errors import MystiCanvasError
+from mysticanvas.store import Store
+
+LOOK_S = 1.0
+"""Seconds between two looks; where nothing was committed, a look costs nothing."""
+SETTLED_S = 60.0
+"""Seconds after the start when whoever started us has their first picture, and the rest begins."""
+QUIET_S = 20.0
+"""Seconds without a new picture after which thumbnails are made."""
+LONGEST_S = 600.0
+"""Seconds that thumbnails wait at most while pictures keep coming."""
+SWEEP_S = 6 * 3600.0
+"""Seconds after which files are looked through although no picture came."""
+AGAIN_S = {"index": 5.0, "backup": 3600.0, "thumbnails": QUIET_S}
+"""Seconds between two jobs of a kind at least, since one may have failed."""
+
+_log = logs.get(__name__)
+
+
+class State(NamedTuple):
+    """What is known at a look."""
+
+    up_s: float
+    """Seconds since the start."""
+    quiet_s: float
+    """Seconds since the last picture."""
+    since_s: Mapping[str, float]
+    """Kind -> seconds since such a job was queued last; those never queued are not there."""
+    unindexed: bool
+    """Whether the index has a step to take."""
+    unsaved: bool
+    """Whether the backup of today is missing."""
+    unfiled: bool
+    """Whether pictures came since the last job for thumbnails."""
+
+
+def due(state: State) -> list[HostKind]:
+    """The kinds of jobs to queue now."""
+    files_s = state.since_s.get("thumbnails", math.inf)
+    settled = state.up_s >= SETTLED_S
+    waited = state.quiet_s >= QUIET_S or files_s >= LONGEST_S
+    wanted: dict[HostKind, bool] = {
+        "index": state.unindexed,
+        "backup": settled and state.unsaved,
+        "thumbnails": settled and (files_s >= SWEEP_S or (state.unfiled and waited)),
+    }
+    return [
+        kind
+        for kind, is_wanted in wanted.items()
+        if is_wanted and state.since_s.get(kind, math.inf) >= AGAIN_S[kind]
+    ]
+
+
+class Housekeeping:
+    """A thread that looks, and queues what is due.
+
+    Args:
+        store: what is looked at.
+        queue: queues a job of a kind, unless one waits.
+        look_s: seconds between two looks.
+    """
+
+    def __init__(
+        self, store: Store, queue: Callable[[HostKind], None], look_s: float = LOOK_S
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._look_s = look_s
+        self._began = self._newest_at = time.monotonic()
+        self._queued_at: dict[str, float] = {}
+        self._commits = -1
+        self._unindexed = False
+        self._newest = self._filed = 0
+        self._saved_on: date | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin, on a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def look(self) -> None:
+        """Look once, and queue what is due.
+
+        Raises:
+            MystiCanvasError: the store could not be asked, or a job not be queued.
+        """
+        for kind in due(self._state(time.monotonic())):
+            self._queued_at[kind] = time.monotonic()
+            self._queue(kind)
+            if kind == "thumbnails":
+                self._filed = self._newest
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._look_s):
+            try:
+                self.look()
+            except MystiCanvasError as error:
+                _log.warning("housekeeping_failed", error=str(error))
+
+    def _state(self, now: float) -> State:
+        commits = self._store.database.commits
+        if commits != self._commits:
+            self._unindexed = self._store.search.behind()
+            newest = self._store.files.last_seq()
+            if newest != self._newest:
+                self._newest, self._newest_at = newest, now
+            self._commits = commits
+        return State(
+            up_s=now - self._began,
+            quiet_s=now - self._newest_at,
+            since_s={kind: now - at for kind, at in self._queued_at.items()},
+            unindexed=self._unindexed,
+            unsaved=self._newest > 0 and self._unsaved(datetime.now(UTC).date()),
+            unfiled=self._newest != self._filed,
+        )
+
+    def _unsaved(self, today: date) -> bool:
+        if self._saved_on != today and self._store.backups.has(today):
+            self._saved_on = today
+        return self._saved_on != today

@@ -1,0 +1,100 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictures import add
+
+from mysticanvas.errors import StoreError
+from mysticanvas.orchestrator import chores
+from mysticanvas.orchestrator.housekeeping import (
+    AGAIN_S,
+    LONGEST_S,
+    QUIET_S,
+    SETTLED_S,
+    SWEEP_S,
+    Housekeeping,
+    State,
+    due,
+)
+from mysticanvas.store import Store
+
+NOTHING = State(
+    up_s=SETTLED_S,
+    quiet_s=math.inf,
+    since_s={"thumbnails": QUIET_S},
+    unindexed=False,
+    unsaved=False,
+    unfiled=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kinds"),
+    [
+        ({}, []),
+        ({"unindexed": True, "up_s": 0}, ["index"]),
+        ({"unindexed": True, "since_s": {"index": 1, "thumbnails": 1}}, []),
+        ({"unsaved": True}, ["backup"]),
+        ({"unsaved": True, "up_s": 0}, []),
+        ({"unsaved": True, "since_s": {"backup": 60, "thumbnails": 1}}, []),
+        ({"since_s": {}}, ["thumbnails"]),
+        ({"since_s": {}, "up_s": 0}, []),
+        ({"unfiled": True}, ["thumbnails"]),
+        ({"unfiled": True, "quiet_s": QUIET_S - 1}, []),
+        (
+            {"unfiled": True, "quiet_s": 0, "since_s": {"thumbnails": LONGEST_S}},
+            ["thumbnails"],
+        ),
+        ({"unfiled": True, "since_s": {"thumbnails": QUIET_S - 1}}, []),
+        ({"since_s": {"thumbnails": SWEEP_S}}, ["thumbnails"]),
+    ],
+)
+def test_what_is_due(changes: dict[str, Any], kinds: list[str]) -> None:
+    assert due(NOTHING._replace(**changes)) == kinds
+
+
+class Context:
+    """A job that nobody stops."""
+
+    job_id = "job"
+    project = "default"
+    params: dict[str, Any] = {}
+
+    def check(self) -> None: ...
+
+    def progress(self, fraction: float, stage: str) -> None: ...
+
+
+def test_a_look_queues_what_the_store_needs_and_the_job_does_it(store: Store) -> None:
+    queued: list[str] = []
+    housekeeping = Housekeeping(store, queued.append)
+    housekeeping.look()
+    assert queued == []
+    add(store, *["a red circle"] * 200)
+    housekeeping.look()
+    assert queued == ["index"]
+    housekeeping.look()
+    assert queued == ["index"], f"not again within {AGAIN_S['index']} s"
+    assert chores.index(store, Context()) == {"steps": 1}
+    assert not store.search.behind()
+    made = chores.backup(store, Context())["path"]
+    assert Path(str(made)).is_file()
+    assert chores.backup(store, Context()) == {"path": None}
+
+
+def test_a_failure_does_not_end_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            housekeeping._stopping.set()
+        raise StoreError("The disk is full.")
+
+    housekeeping = Housekeeping(store, lambda _: None, look_s=0)
+    monkeypatch.setattr(housekeeping, "look", look)
+    housekeeping.start()
+    housekeeping._thread.join(60)
+    assert looks == 3
