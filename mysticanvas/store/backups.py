@@ -16,6 +16,7 @@ import re
 import shlex
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib import resources
@@ -28,14 +29,14 @@ from mysticanvas.contracts.backups import BackupRecord
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import InvalidRequest, StoreError
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import failures, inspection
+from mysticanvas.store import failures, inspection, migrate
 from mysticanvas.store.connection import CATALOG, STORAGE_VERSION, Database
 from mysticanvas.store.high_water import Mark, sync_folder
 
 KEPT_DAYS = 3
 MEMORY_LIMIT_MIB = 256
 INDEX_PREFIX = "search_"
-"""How tables are named that a backup has empty: they are the search index."""
+"""Tables of the search index; in a backup they are as in a new database."""
 _ROOM = 2.5
 """Times the size of the database that a backup takes on the disk while it is made, at most."""
 _DAILY = re.compile(r"daily-(\d{4}-\d{2}-\d{2})\.duckdb")
@@ -101,6 +102,7 @@ class Backups:
     def __init__(self, database: Database, paths: HomePaths) -> None:
         self._database = database
         self._paths = paths
+        self._making = threading.Lock()
 
     def save(self, target: Path, check: Callable[[], None] = lambda: None) -> BackupRecord:
         """Make a backup; it is verified, and lasts, once this returns.
@@ -117,7 +119,7 @@ class Backups:
         _check_target(target)
         self._check_room()
         try:
-            with self._workplace() as folder:
+            with self._making, self._workplace() as folder:
                 made = folder / "backup.duckdb"
                 counts = self._export(folder, check)
                 _build(made, folder, counts, check)
@@ -199,12 +201,9 @@ class Backups:
 
 def _tables() -> list[str]:
     """The tables whose rows a backup has, in the order of `schema.sql`."""
-    tables = re.findall(r"^CREATE TABLE (\w+)", _schema(), re.MULTILINE)
+    schema = (resources.files(__package__) / "schema.sql").read_text("utf-8")
+    tables = re.findall(r"^CREATE TABLE (\w+)", schema, re.MULTILINE)
     return [table for table in tables if not table.startswith(INDEX_PREFIX)]
-
-
-def _schema() -> str:
-    return (resources.files(__package__) / "schema.sql").read_text("utf-8")
 
 
 def _build(made: Path, folder: Path, counts: Mapping[str, int], check: Callable[[], None]) -> None:
@@ -218,7 +217,9 @@ def _build(made: Path, folder: Path, counts: Mapping[str, int], check: Callable[
             f"ATTACH '{_quoted(made)}' AS backup (STORAGE_VERSION '{STORAGE_VERSION}')"
         )
         connection.execute("USE backup")
-        connection.execute(_schema())
+        # Not `schema.sql`: a migration may put a first row into a table.
+        migrate.run(connection)
+        connection.execute("DELETE FROM schema_version")
         for table in counts:
             check()
             file = folder / f"{table}.parquet"

@@ -49,7 +49,7 @@ def backup(paths: HomePaths, maker: Any, tmp_path: Path) -> Path:
 
 def test_pictures_recorded_after_the_backup_are_found_again(paths: HomePaths, backup: Path) -> None:
     with Store.open(paths) as store:
-        before = store.images.page(1000).items
+        before = [store.images.get(each) for each in images(store)]
     present = paths.database.read_bytes()
 
     done = restore(paths, backup)
@@ -59,7 +59,7 @@ def test_pictures_recorded_after_the_backup_are_found_again(paths: HomePaths, ba
     assert done.aside.read_bytes() == present
     assert backup.exists()
     with Store.open(paths) as store:
-        assert [image.recipe for image in store.images.page().items] == [i.recipe for i in before]
+        assert [store.images.get(each.id).recipe for each in before] == [i.recipe for i in before]
         assert images(store) == [image.id for image in before]
         # Jobs are not in the image files: those after the backup are gone, as is documented.
         assert store.jobs.page().total == 1
