@@ -36,7 +36,8 @@ if TYPE_CHECKING:
         WorkerCrashed as WorkerCrashed,
     )
     from mysticanvas.session.canvas import Canvas as Canvas
-    from mysticanvas.session.image import Image as Image, Images as Images
+    from mysticanvas.session.image import Image as Image
+    from mysticanvas.session.images import Images as Images
     from mysticanvas.session.job import Job as Job
     from mysticanvas.session.reproduction import Reproduction as Reproduction
 
@@ -44,7 +45,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "mysticanvas.session.canvas": ("Canvas",),
-    "mysticanvas.session.image": ("Image", "Images"),
+    "mysticanvas.session.image": ("Image",),
+    "mysticanvas.session.images": ("Images",),
     "mysticanvas.session.job": ("Job",),
     "mysticanvas.session.reproduction": ("Reproduction",),
     "mysticanvas.contracts.recipe": ("Recipe",),

@@ -17,7 +17,8 @@ from mysticanvas.errors import MystiCanvasError, NotFound, OrchestratorUnavailab
 from mysticanvas.processes import Identity
 from mysticanvas.session import original, progress
 from mysticanvas.session.arguments import DEFAULT_PROJECT
-from mysticanvas.session.image import Image, Images
+from mysticanvas.session.image import Image
+from mysticanvas.session.images import Images
 from mysticanvas.session.job import Job
 from mysticanvas.session.reproduction import Reproduction
 

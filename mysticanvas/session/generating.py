@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from mysticanvas.contracts.recipe import Recipe
     from mysticanvas.session.arguments import Keywords
     from mysticanvas.session.connection import Connection
-    from mysticanvas.session.image import Image, Images
+    from mysticanvas.session.image import Image
+    from mysticanvas.session.images import Images
     from mysticanvas.session.job import Job
     from mysticanvas.session.reproduction import Reproduction
 

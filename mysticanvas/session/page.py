@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, overload
 
-from mysticanvas.session.image import Image, Images
+from mysticanvas.session.image import Image
+from mysticanvas.session.images import Images
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.details import Details
-from mysticanvas.session.image import Image, Images
+from mysticanvas.session.image import Image
+from mysticanvas.session.images import Images
 from mysticanvas.session.page import Page
 
 if TYPE_CHECKING:

@@ -109,16 +109,13 @@ def test_the_record_is_that_of_the_file(run: Run, home: Path, tiny_sd: Path) -> 
 
 def test_progress_names_every_stage_and_never_goes_back(run: Run, tiny_sd: Path) -> None:
     messages, finished = run(make_task(tiny_sd))
+    # Of steps this quick, only some are told.
     steps = [message.progress for message in messages if isinstance(message, Progressed)]
-    assert [(step.stage, step.step, step.steps) for step in steps if step.stage != "load"] == [
-        ("encode", 0, 0),
-        ("denoise", 0, 0),
-        ("denoise", 1, 3),
-        ("denoise", 2, 3),
-        ("denoise", 3, 3),
-        ("decode", 0, 0),
-        ("save", 0, 0),
-    ]
+    begun = [step.stage for step in steps if not step.step]
+    assert [stage for stage in begun if stage != "load"] == ["encode", "denoise", "decode", "save"]
+    assert all(
+        step.stage == "denoise" and step.step <= step.steps == 3 for step in steps if step.step
+    )
     fractions = [step.fraction for step in steps]
     assert fractions == sorted(fractions)
     assert all(finished.seconds[stage] > 0 for stage in ("encode", "denoise", "decode", "save"))
@@ -169,13 +166,13 @@ def test_a_cancelled_job_leaves_no_file(engine: ImageEngine, home: Path, tiny_sd
 
     def emit(message: Progressed | Previewed | Made) -> None:
         messages.append(message)
-        control.cancelled = isinstance(message, Progressed) and message.progress.step == 2
+        control.cancelled = isinstance(message, Progressed) and message.progress.step > 0
 
     with pytest.raises(JobCancelled):
-        engine.generate(make_task(tiny_sd, seed=1234, num_inference_steps=50), emit, control)
+        engine.generate(make_task(tiny_sd, seed=1234, num_inference_steps=300), emit, control)
     last = messages[-1]
     assert isinstance(last, Progressed)
-    assert last.progress.step == 2
+    assert 0 < last.progress.step < 300
     assert set((home / "images").rglob("*")) == files
 
 
