@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mysticanvas import __version__, commands as store_commands, doctor, prune
+from mysticanvas import __version__
+from mysticanvas.commands import doctor, prune, store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,9 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     stop.add_argument("--force", action="store_true", help="even while others use them")
     stop.set_defaults(run=_stop)
-    doctor.add_to(commands)
-    prune.add_to(commands)
-    store_commands.add(commands, home)
+    for command in (doctor, prune, store):
+        command.add(commands, home)
     return parser
 
 
@@ -67,7 +67,7 @@ def _stop(options: argparse.Namespace) -> int:
     from mysticanvas.settings import Settings
 
     home = Settings.load(home=options.home).home
-    if store_commands.stop(home, options.force):
+    if store.stop(home, options.force):
         print(f"Stopped what ran for {home}.")
     else:
         print(f"Nothing runs for {home}.")

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from mysticanvas import prune
+from mysticanvas.commands import prune
 from mysticanvas.contracts.prune import PruneReport
 
 

@@ -7,8 +7,7 @@ start would open it, while kernels that want to start wait.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
@@ -20,15 +19,15 @@ _SIGNS = {"ok": " ", "repaired": "+", "warning": "!", "problem": "×"}
 _LOCK_S = 10.0
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
+def add(commands: Any, home: argparse.ArgumentParser) -> None:
+    """Add the command to the parser's subcommands; `home` is the parent with `--home`."""
     parser = commands.add_parser(
         "doctor",
+        parents=[home],
         help="look whether everything is in order",
         epilog="Exit code: 0 everything is in order, or is now; 3 something is wrong; "
         "1 it could not be looked at; 2 wrong usage. A warning (!) changes nothing.",
     )
-    parser.add_argument("--home", type=Path, help="home directory (default: a user's own)")
     parser.add_argument(
         "--repair",
         action="store_true",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
@@ -16,16 +15,16 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _MIB = 1 << 20
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
+def add(commands: Any, home: argparse.ArgumentParser) -> None:
+    """Add the command to the parser's subcommands; `home` is the parent with `--home`."""
     parser = commands.add_parser(
         "prune",
+        parents=[home],
         help="remove old pictures for good",
         description="Pictures that meet every condition are deleted, and their files removed at "
         "once, as are those of pictures that were deleted before. Without --yes, it only says "
         "what would go. Without a condition, only what was deleted before goes.",
     )
-    parser.add_argument("--home", type=Path, help="home directory (default: a user's own)")
     parser.add_argument("--older-than", type=age, metavar="AGE", help="such as 12h, 90d or 8w")
     parser.add_argument("--unstarred", action="store_true", help="only pictures without a star")
     parser.add_argument("--project", help="only pictures of this project")
