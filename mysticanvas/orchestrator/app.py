@@ -131,7 +131,7 @@ class Orchestrator:
         self.activity.stop()
         self.housekeeping.stop()
         # A kernel that attaches from here on waits until this process has let go of the store.
-        self.start_lock.acquire(_START_LOCK_S)
+        self._keep_out(_START_LOCK_S)
         remove_runtime(self.paths.runtime_file, os.getpid())
         self.upkeep.stop()
         self.runner.stop()
@@ -210,9 +210,17 @@ class Orchestrator:
         goes_on = queue.running or (queue.queued and not queue.paused)
         return bool(self.bus.clients or goes_on)
 
+    def _keep_out(self, timeout_s: float = 0.0) -> bool:
+        """Have no kernel attach from here on; whether that is so."""
+        try:
+            return self.start_lock.acquire(timeout_s)
+        except FileNotFoundError:
+            # The home was deleted under us: nobody can find the way here.
+            return True
+
     def _idle(self) -> bool:
         """Stop, unless a kernel is about to attach: it holds the start lock while it does."""
-        if not self.start_lock.acquire():
+        if not self._keep_out():
             return False
         # With the lock in hand nobody attaches any more, so what is seen now stays true.
         if not self.activity.idle:

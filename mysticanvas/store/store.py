@@ -91,7 +91,8 @@ class Store:
             return
         self._closed = True
         try:
-            with contextlib.suppress(StoreError):
+            # OSError: there is no folder to ask for room, since the home was deleted.
+            with contextlib.suppress(StoreError, OSError):
                 self.checkpoint()
         finally:
             self.database.close()

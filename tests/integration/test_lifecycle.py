@@ -1,6 +1,7 @@
 """Processes that come, go and are killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,6 +170,14 @@ def test_the_orchestrator_ends_when_nobody_needs_it(home: Path) -> None:
     with Canvas(home=home) as again:
         assert again.health().pid not in {identity.pid for identity in started}
         again.shutdown()
+
+
+def test_it_ends_as_well_when_its_home_was_deleted(home: Path) -> None:
+    with Canvas(home=home, idle_timeout_s=0.5):
+        started = identities(home)
+        shutil.rmtree(home)
+    for identity in started:
+        assert identity.wait_gone(30)
 
 
 def test_the_store_is_rebuilt_from_the_pictures_alone(home: Path, tiny_sd: Path) -> None:
