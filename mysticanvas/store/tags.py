@@ -254,7 +254,8 @@ def attach(
     pairs = [(seq, name) for seq, names in tagged for name in names]
     if not pairs:
         return
-    tag_ids = tag_names.ensured(transaction, {name for _, name in pairs})
+    # In the order given: of two spellings of a new tag, the first is kept.
+    tag_ids = tag_names.ensured(transaction, list(dict.fromkeys(name for _, name in pairs)))
     seqs = [seq for seq, _ in pairs]
     values = {
         **_among(seqs),
