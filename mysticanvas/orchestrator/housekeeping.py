@@ -7,15 +7,13 @@ and goes on after a restart.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from mysticanvas import logs
 from mysticanvas.contracts.jobs import HostKind
-from mysticanvas.errors import MystiCanvasError
+from mysticanvas.orchestrator.periodic import Periodic
 from mysticanvas.store import Store
 
 LOOK_S = 1.0
@@ -28,10 +26,8 @@ LONGEST_S = 600.0
 """Seconds that thumbnails wait at most while pictures keep coming."""
 SWEEP_S = 6 * 3600.0
 """Seconds after which files are looked through although no picture came."""
-AGAIN_S = {"index": 5.0, "backup": 3600.0, "thumbnails": QUIET_S}
+AGAIN_S = {"index": 30.0, "backup": 3600.0, "thumbnails": QUIET_S}
 """Seconds between two jobs of a kind at least, since one may have failed."""
-
-_log = logs.get(__name__)
 
 
 class State(NamedTuple):
@@ -68,8 +64,8 @@ def due(state: State) -> list[HostKind]:
     ]
 
 
-class Housekeeping:
-    """A thread that looks, and queues what is due.
+class Housekeeping(Periodic):
+    """Queues what is due.
 
     Args:
         store: what is looked at.
@@ -80,45 +76,22 @@ class Housekeeping:
     def __init__(
         self, store: Store, queue: Callable[[HostKind], None], look_s: float = LOOK_S
     ) -> None:
+        super().__init__("housekeeping", look_s)
         self._store = store
         self._queue = queue
-        self._look_s = look_s
         self._began = self._newest_at = time.monotonic()
         self._queued_at: dict[str, float] = {}
         self._commits = -1
         self._unindexed = False
         self._newest = self._filed = 0
         self._saved_on: date | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-
-    def start(self) -> None:
-        """Begin, on a thread of its own."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def look(self) -> None:
-        """Look once, and queue what is due.
-
-        Raises:
-            MystiCanvasError: the store could not be asked, or a job not be queued.
-        """
         for kind in due(self._state(time.monotonic())):
             self._queued_at[kind] = time.monotonic()
             self._queue(kind)
             if kind == "thumbnails":
                 self._filed = self._newest
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._look_s):
-            try:
-                self.look()
-            except MystiCanvasError as error:
-                _log.warning("housekeeping_failed", error=str(error))
 
     def _state(self, now: float) -> State:
         commits = self._store.database.commits

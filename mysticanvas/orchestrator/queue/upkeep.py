@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 from mysticanvas import logs
-from mysticanvas.errors import StoreError
+from mysticanvas.orchestrator.periodic import Periodic
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.store import Store
 
@@ -17,8 +16,8 @@ _PRUNE_EVERY_S = 3600.0
 _PRUNED_AT_ONCE = 500
 
 
-class Upkeep:
-    """A thread that looks after the jobs of a store until it is stopped.
+class Upkeep(Periodic):
+    """Looks after the jobs of a store.
 
     Args:
         transitions, store: the jobs.
@@ -26,31 +25,17 @@ class Upkeep:
     """
 
     def __init__(self, transitions: Transitions, store: Store, keep_internal_days: float) -> None:
+        super().__init__("queue-upkeep", EVERY_S)
         self._transitions = transitions
         self._store = store
         self._keep = timedelta(days=keep_internal_days)
         self._prune_at = time.monotonic() + EVERY_S
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="queue-upkeep", daemon=True)
 
-    def start(self) -> None:
-        """Begin, on a thread of its own."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _loop(self) -> None:
-        while not self._stopping.wait(EVERY_S):
-            try:
-                self.beat()
-                self._transitions.rescue()
-                if time.monotonic() >= self._prune_at:
-                    self.prune()
-            except StoreError:
-                _log.exception("upkeep_failed")
+    def look(self) -> None:
+        self.beat()
+        self._transitions.rescue()
+        if time.monotonic() >= self._prune_at:
+            self.prune()
 
     def beat(self) -> None:
         """Note that what runs here is being worked on."""

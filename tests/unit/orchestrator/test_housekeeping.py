@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from pictures import add
 
-from mysticanvas.errors import StoreError
 from mysticanvas.orchestrator import chores
 from mysticanvas.orchestrator.housekeeping import (
     AGAIN_S,
@@ -81,20 +80,3 @@ def test_a_look_queues_what_the_store_needs_and_the_job_does_it(store: Store) ->
     made = chores.backup(store, Context())["path"]
     assert Path(str(made)).is_file()
     assert chores.backup(store, Context()) == {"path": None}
-
-
-def test_a_failure_does_not_end_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = 0
-
-    def look() -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 3:
-            housekeeping._stopping.set()
-        raise StoreError("The disk is full.")
-
-    housekeeping = Housekeeping(store, lambda _: None, look_s=0)
-    monkeypatch.setattr(housekeeping, "look", look)
-    housekeeping.start()
-    housekeeping._thread.join(60)
-    assert looks == 3
