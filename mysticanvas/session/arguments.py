@@ -152,9 +152,7 @@ def page_size(limit: object) -> int:
     Raises:
         InvalidRequest: it is not a whole number from 1 to 1000.
     """
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_PAGE:
-        raise refused("limit", limit, f"a whole number from 1 to {MAX_PAGE}")
-    return limit
+    return _whole("limit", limit, 1, MAX_PAGE)
 
 
 def count(parameter: str, value: object) -> int:
@@ -163,9 +161,7 @@ def count(parameter: str, value: object) -> int:
     Raises:
         InvalidRequest: it is not a whole number from 1.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise refused(parameter, value, "a whole number from 1")
-    return value
+    return _whole(parameter, value, 1)
 
 
 def rating(value: object) -> int:
@@ -174,8 +170,16 @@ def rating(value: object) -> int:
     Raises:
         InvalidRequest: it is not a whole number from 0 to 5.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_RATING:
-        raise refused("rating", value, f"a whole number from 0 to {MAX_RATING}")
+    return _whole("rating", value, 0, MAX_RATING)
+
+
+def _whole(parameter: str, value: object, low: int, high: int | None = None) -> int:
+    to = "" if high is None else f" to {high}"
+    allowed = f"a whole number from {low}{to}"
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise refused(parameter, value, allowed)
+    if value < low or (high is not None and value > high):
+        raise refused(parameter, value, allowed)
     return value
 
 
