@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,7 +66,7 @@ class Images:
             StoreError: one of them cannot be recorded, such as a known one; none was.
         """
         with self._database.write() as transaction:
-            insert(transaction, images)
+            _insert(transaction, images)
 
     def get(self, image_id: str) -> ImageRecord:
         """The picture with that id.
@@ -241,8 +241,16 @@ def _newest_complete(rows: Sequence[Row]) -> list[int]:
 
 def insert(transaction: Transaction, images: Sequence[NewImage]) -> list[ImageRecord]:
     """Record pictures and their files, in the given order; as they will be read."""
+    return [
+        _record(_UNTOUCHED | row | {f"file_{name}": value for name, value in file.items()})
+        for row, file in _insert(transaction, images)
+    ]
+
+
+def _insert(transaction: Transaction, images: Sequence[NewImage]) -> Iterator[tuple[Row, Row]]:
+    """Record pictures; of each, the row of its own and that of its file."""
     if not images:
-        return []
+        return iter(())
     last = transaction.run(_SQL["last_seq"])[0]["seq"]
     rows = [_row(image, last + place) for place, image in enumerate(images, 1)]
     files = [_file_row(image, row["seq"]) for image, row in zip(images, rows, strict=True)]
@@ -250,10 +258,7 @@ def insert(transaction: Transaction, images: Sequence[NewImage]) -> list[ImageRe
     transaction.run(_SQL["insert_files"], **_columns(files))
     tagged = [(row["seq"], image.tags) for row, image in zip(rows, images, strict=True)]
     tags.attach(transaction, tagged, "user")
-    return [
-        _record(_UNTOUCHED | row | {f"file_{name}": value for name, value in file.items()})
-        for row, file in zip(rows, files, strict=True)
-    ]
+    return zip(rows, files, strict=True)
 
 
 _UNTOUCHED = {"style": None, "caption": None, "starred": False, "rating": None}
