@@ -81,6 +81,13 @@ class Settings(BaseModel):
     """CPU threads of a worker. They change pixels slightly, so a recipe records them."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """The device of the image worker."""
+    plugins: str = "all"
+    """Which plug-ins are loaded: `all`, `off`, names of the only ones (`a,b`), or of those to leave
+    out (`-a,-b`)."""
+    engine: str = "image"
+    """Kind of the engine in the worker's slot, ours or a plug-in's."""
+    launcher: str = "local"
+    """What starts the worker: `local`, or what a plug-in brings."""
     sql_timeout_s: float = Field(default=30, gt=0)
     """Seconds that a query of `canvas.sql` may take."""
     sql_max_rows: int = Field(default=1_000_000, ge=1)

@@ -21,6 +21,7 @@ from mysticanvas.contracts.jobs import (
     JobRecord,
     ReproduceRequest,
 )
+from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
 from mysticanvas.contracts.search import SearchPage
@@ -38,6 +39,7 @@ from mysticanvas.contracts.tags import (
 
 _WORKERS = TypeAdapter(list[WorkerStatus])
 _PRESETS = TypeAdapter(list[ImagePreset])
+_PLUGINS = TypeAdapter(list[PluginRecord])
 _TAGS = TypeAdapter(list[TagOnImage])
 _ALIASES = TypeAdapter(list[TagAlias])
 _IMAGES = TypeAdapter(list[ImageRecord])
@@ -199,6 +201,9 @@ class Api:
 
     def presets(self) -> list[ImagePreset]:
         return _PRESETS.validate_python(self._http.request("GET", "/v1/presets"))
+
+    def plugins(self) -> list[PluginRecord]:
+        return _PLUGINS.validate_python(self._http.request("GET", "/v1/plugins"))
 
     def workers(self) -> list[WorkerStatus]:
         return _WORKERS.validate_python(self._http.request("GET", "/v1/workers"))

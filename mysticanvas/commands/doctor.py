@@ -81,19 +81,23 @@ def _opened(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
     from mysticanvas import logs
     from mysticanvas.errors import StoreError
     from mysticanvas.orchestrator.doctor import Home, examine
+    from mysticanvas.plugins import loading
     from mysticanvas.store import Store
 
     paths.logs.mkdir(mode=0o700, exist_ok=True)
     logs.configure(paths.logs / "doctor.jsonl", "doctor")
+    home = Home(
+        paths, settings, None, running=False, plugins=loading.load(settings.plugins).records
+    )
     if not paths.database.exists():
         # Opening would make an empty one, and the next start would not read the pictures back.
-        return examine(Home(paths, settings, None, running=False), repair)
+        return examine(home, repair)
     try:
         store = Store.open(paths)
     except StoreError as error:
-        return examine(Home(paths, settings, None, str(error), running=False), repair)
+        return examine(home._replace(store_error=str(error)), repair)
     with store:
-        return examine(Home(paths, settings, store, running=False), repair)
+        return examine(home._replace(store=store), repair)
 
 
 def _text(diagnosis: Diagnosis) -> str:

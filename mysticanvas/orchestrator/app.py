@@ -25,6 +25,7 @@ from mysticanvas.orchestrator.api import (
     files,
     images,
     jobs,
+    plugins,
     queue,
     search,
     sql,
@@ -44,6 +45,8 @@ from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
 from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
+from mysticanvas.plugins import loading
+from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
@@ -65,11 +68,11 @@ class Orchestrator:
         self.paths = HomePaths.of(settings.home)
         self.token = secrets.token_urlsafe(32)
         self.began = time.monotonic()
+        self.plugins = loading.load(settings.plugins)
+        launch = _launch(settings, self.paths, self.plugins)
         self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
-        self.worker = Worker(
-            _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
-        )
+        self.worker = Worker(launch, self._worker_changed, settings.stop_timeout_s)
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes
         )
@@ -83,7 +86,9 @@ class Orchestrator:
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.activity = Activity(settings.idle_timeout_s, self._in_use, self._idle)
-        self.intake = Intake(self.store, self.transitions, self.kinds, self.paths.root, settings)
+        self.intake = Intake(
+            self.store, self.transitions, self.kinds, self.paths.root, settings, self.plugins
+        )
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
         self.start_lock = processes.FileLock(self.paths.start_lock)
         self.app = self._application()
@@ -187,9 +192,14 @@ class Orchestrator:
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(sql.routes(self._sql()))
         app.include_router(search.routes(self.store))
-        app.include_router(files.routes(self.store, self.paths, self.settings, self.thumbnails))
+        app.include_router(
+            files.routes(
+                self.store, self.paths, self.settings, self.thumbnails, self.plugins.records
+            )
+        )
         app.include_router(backups.routes(self.store))
         app.include_router(events.routes(self.bus))
+        app.include_router(plugins.routes(self.plugins.records))
         app.include_router(
             system.routes(
                 self.store, self.bus, self.worker, self.dispatcher, self.health, self.stop
@@ -246,18 +256,25 @@ def _open_store(paths: HomePaths, stemmer: str) -> Store:
     return store
 
 
-def _image_worker(settings: Settings, paths: HomePaths) -> Launch:
+def _launch(settings: Settings, paths: HomePaths, registry: Registry) -> Launch:
+    """How the worker of the one slot is started."""
+    kind = registry.engine(settings.engine).kind
     arguments = {
-        "engine": "image",
+        "engine": kind,
         "images": paths.images,
-        "log": paths.logs / "worker-image.jsonl",
+        "log": paths.logs / f"worker-{kind}.jsonl",
         "parent-pid": os.getpid(),
         "device": settings.device,
         "threads": settings.threads,
     }
     return Launch(
-        kind="image",
-        arguments=[text for name, value in arguments.items() for text in (f"--{name}", str(value))],
+        kind=kind,
+        arguments=[
+            *(text for name, value in arguments.items() for text in (f"--{name}", str(value))),
+            # In one word, since it may begin with "-".
+            f"--plugins={settings.plugins}",
+        ],
         environment=processes.child_environment(processes.engine_environment(settings.threads)),
-        log=paths.logs / "worker-image.out",
+        log=paths.logs / f"worker-{kind}.out",
+        spawn=loading.import_path(registry.launcher(settings.launcher).path),
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mysticanvas.contracts.health import Health, WorkerStatus
     from mysticanvas.session.collections.images import ImageCollection
     from mysticanvas.session.collections.jobs import Jobs
+    from mysticanvas.session.collections.plugins import Plugins
     from mysticanvas.session.collections.tags import Tags
     from mysticanvas.session.filters import Filters
     from mysticanvas.session.image import Image
@@ -216,6 +217,14 @@ class Canvas(Generating):
     def workers(self) -> list[WorkerStatus]:
         """The worker processes: kind, pid, state, restarts and what is loaded."""
         return self._connection.call(lambda api: api.workers())
+
+    @property
+    def plugins(self) -> Plugins:
+        """The plug-ins that the orchestrator found when it started: what each brings, or why it was
+        skipped."""
+        from mysticanvas.session.collections.plugins import Plugins
+
+        return Plugins(self._connection.call(lambda api: api.plugins()))
 
     def health(self) -> Health:
         """How the orchestrator is: state, version, memory, queue and workers."""

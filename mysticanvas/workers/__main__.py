@@ -38,7 +38,8 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mysticanvas.workers", description=__doc__)
-    parser.add_argument("--engine", required=True, choices=sorted(engine.ENGINES))
+    parser.add_argument("--engine", required=True, help="its kind; a plug-in may bring it")
+    parser.add_argument("--plugins", default="all", help="which may, as MYSTICANVAS_PLUGINS")
     parser.add_argument("--images", required=True, type=Path, help="folder for the pictures")
     parser.add_argument("--log", type=Path, help="log file; standard error without it")
     parser.add_argument("--ready-fd", required=True, type=int, help="pipe to report ready on")
@@ -59,7 +60,7 @@ async def _serve(arguments: argparse.Namespace, token: str) -> None:
     host, port = listener.getsockname()[:2]
     processes.report_ready(arguments.ready_fd, {"url": f"http://{host}:{port}", "pid": os.getpid()})
     options = engine.Options(arguments.images, arguments.device, arguments.threads)
-    executor.begin(lambda: engine.create(arguments.engine, options))
+    executor.begin(lambda: engine.create(arguments.engine, options, arguments.plugins))
     await stop.wait()
     await executor.stop(_STOP_S)
     server.stop()

@@ -1,12 +1,7 @@
-"""What a worker's engine can do, and which engines there are.
-
-An engine's module imports its framework, which takes seconds, so the table holds names and the
-worker's shell answers before any of them is imported.
-"""
+"""What a worker's engine can do: the protocol that every one implements, ours and a plug-in's."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +16,7 @@ from mysticanvas.contracts.worker import (
     Previewed,
     Progressed,
 )
-
-ENGINES = {"image": "mysticanvas.workers.image.engine:ImageEngine"}
-"""Name on the command line -> module and class."""
+from mysticanvas.plugins import loading
 
 Emit = Callable[[Progressed | Previewed | Made], None]
 """Sends a message to whoever waits for the job; never blocks."""
@@ -78,12 +71,15 @@ class Engine(Protocol):
         """
 
 
-def create(name: str, options: Options) -> Engine:
-    """Import and make the engine called `name`.
+def create(kind: str, options: Options, plugins: str) -> Engine:
+    """Import and make the engine of a kind, which takes seconds where it imports a framework.
+
+    Args:
+        plugins: which plug-ins may bring it, as `Settings.plugins`.
 
     Raises:
-        KeyError: there is none with this name.
+        InvalidRequest: there is none.
+        ImportError: it is not where its plug-in says it is.
     """
-    module, _, kind = ENGINES[name].partition(":")
-    engine: Engine = getattr(importlib.import_module(module), kind)(options)
+    engine: Engine = loading.import_path(loading.engine(kind, plugins).path)(options)
     return engine

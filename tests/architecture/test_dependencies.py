@@ -19,6 +19,7 @@ ALLOWED = {
     "IPython": ("session/",),
     "pandas": ("session/",),
     "pyarrow": ("session/", "store/"),
+    "pluggy": ("plugins/",),
     "fcntl": ("processes.py",),
     "ctypes": ("processes.py",),
 }

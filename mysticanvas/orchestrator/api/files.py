@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
 from mysticanvas.contracts.doctor import Diagnosis
 from mysticanvas.contracts.images import ImageRecord
+from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
 from mysticanvas.orchestrator import doctor
 from mysticanvas.orchestrator.api.system import Done
@@ -18,7 +20,13 @@ from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store
 
 
-def routes(store: Store, paths: HomePaths, settings: Settings, thumbnails: Thumbnails) -> APIRouter:
+def routes(
+    store: Store,
+    paths: HomePaths,
+    settings: Settings,
+    thumbnails: Thumbnails,
+    plugins: Sequence[PluginRecord],
+) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["files"])
 
     @router.get("/images/{image_id}/thumbnail", response_class=Response)
@@ -47,6 +55,7 @@ def routes(store: Store, paths: HomePaths, settings: Settings, thumbnails: Thumb
     @router.post("/doctor")
     def examine(repair: Annotated[bool, Body(embed=True)] = False) -> Diagnosis:
         """Look whether everything is in order, and mend what can be mended if asked to."""
-        return doctor.examine(doctor.Home(paths, settings, store), repair)
+        home = doctor.Home(paths, settings, store, plugins=plugins)
+        return doctor.examine(home, repair)
 
     return router

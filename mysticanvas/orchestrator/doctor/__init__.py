@@ -20,6 +20,7 @@ CHECKS: dict[str, Check] = {
     "disk": house.disk,
     "store": house.store,
     "backups": house.backups,
+    "plugins": house.plugins,
     "removals": files.removals,
     "deletions": files.deletions,
     "pictures without a file": files.pictures_without_a_file,

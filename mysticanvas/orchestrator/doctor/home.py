@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from mysticanvas.contracts.doctor import State
+from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store
 
@@ -26,6 +27,8 @@ class Home(NamedTuple):
     """Why it cannot be opened."""
     running: bool = True
     """Whether pictures may be made meanwhile."""
+    plugins: Sequence[PluginRecord] = ()
+    """What became of the plug-ins."""
 
     def settled(self, changed_at: float) -> bool:
         """Whether a file that was last changed then is no longer being made.

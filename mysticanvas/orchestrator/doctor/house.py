@@ -1,4 +1,4 @@
-"""Checks of the home itself: folders, disk, store, backups."""
+"""Checks of the home itself and what runs in it: folders, disk, store, backups, plug-ins."""
 
 from __future__ import annotations
 
@@ -69,6 +69,20 @@ def backups(home: Home, _repair: bool) -> Found:
     days = (time.time() - max(made)) / _DAY_S
     said = f"The newest backup is {days:.1f} days old."
     return Found("warning", said, hint) if days > BACKUP_DAYS else Found("ok", said)
+
+
+def plugins(home: Home, _repair: bool) -> Found:
+    """Every plug-in that is wanted could be loaded."""
+    loaded = [record.name for record in home.plugins if record.state == "loaded"]
+    skipped = [record for record in home.plugins if record.state == "skipped"]
+    if not skipped:
+        return Found("ok", f"{len(loaded)} loaded: {', '.join(loaded)}.")
+    reasons = [
+        f"{record.name} ({record.distribution} {record.version}): {record.reason}"
+        for record in skipped
+    ]
+    hint = "Update or uninstall it, or set MYSTICANVAS_PLUGINS=-NAME."
+    return Found("warning", f"{len(skipped)} of the plug-ins do not work.", hint, some(reasons))
 
 
 def _private(folder: Path) -> bool:

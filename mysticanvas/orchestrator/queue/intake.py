@@ -31,6 +31,7 @@ from mysticanvas.orchestrator.queue import kinds
 from mysticanvas.orchestrator.queue.kinds import Kinds
 from mysticanvas.orchestrator.queue.resolve import resolve
 from mysticanvas.orchestrator.queue.transitions import Transitions
+from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
@@ -53,11 +54,18 @@ class Intake:
         transitions: where they are queued.
         table: what this process carries out itself.
         home: the folder whose disk must have room.
-        settings: how much room a job needs, and how much all pictures may take.
+        settings: how much room a job needs, how much all pictures may take, and what the worker is.
+        plugins: say which engine a model needs.
     """
 
     def __init__(
-        self, store: Store, transitions: Transitions, table: Kinds, home: Path, settings: Settings
+        self,
+        store: Store,
+        transitions: Transitions,
+        table: Kinds,
+        home: Path,
+        settings: Settings,
+        plugins: Registry,
     ) -> None:
         self._store = store
         self._transitions = transitions
@@ -65,6 +73,8 @@ class Intake:
         self._home = home
         self._min_free_mib = settings.min_free_mib
         self._quota_mib = settings.disk_quota_mib
+        self._engine = settings.engine
+        self._plugins = plugins
 
     def generate(self, request: GenerateRequest, key: str, request_id: str) -> Accepted:
         """Queue pictures from a prompt, or find them if `reuse` allows it.
@@ -75,7 +85,7 @@ class Intake:
         """
         params = request.params
         preset = self._preset(params.preset)
-        model = models.describe(Path(preset.model), self._store.model_files.sha256)
+        model = self._model(Path(preset.model))
         resolved = resolve(params, preset, model)
         recipe = Recipe(
             preset=preset.name, pipeline=model.pipeline, params=resolved, model_files=model.files
@@ -105,7 +115,7 @@ class Intake:
         """
         recipe = request.recipe
         preset = self._preset(recipe.preset)
-        model = models.describe(Path(preset.model), self._store.model_files.sha256)
+        model = self._model(Path(preset.model))
         self._check_room(recipe.params)
         again = recipe.model_copy(
             update={"batch_index": 0, "environment": None, "model_files": model.files}
@@ -164,10 +174,23 @@ class Intake:
                 f"There is no preset {name!r}, and no folder of that path.",
                 hint=f"There are: {known}. Or give the path of a diffusers folder.",
             )
-        models.describe(folder, self._store.model_files.sha256)
+        self._model(folder)
         preset = ImagePreset(name=self._free_name(folder), model=str(folder.resolve()))
         self._store.presets.save(preset)
         return preset
+
+    def _model(self, folder: Path) -> models.Model:
+        """The model in a folder, which the worker can run."""
+        model = models.describe(folder, self._store.model_files.sha256)
+        needed = self._plugins.kind_for(model.pipeline)
+        if needed != self._engine:
+            raise PresetError(
+                f"{folder} is a {model.pipeline}, which needs the engine {needed!r}; the worker of "
+                f"this orchestrator is {self._engine!r}.",
+                hint=f"Call canvas.shutdown(), set MYSTICANVAS_ENGINE={needed} and try again, or "
+                "choose another preset.",
+            )
+        return model
 
     def _free_name(self, folder: Path) -> str:
         """The folder's name, unless another folder has it already."""

@@ -15,6 +15,7 @@ from mysticanvas import logs, processes
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.orchestrator.supervisor import backoff
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
+from mysticanvas.plugins.hookspecs import Launcher
 
 _log = logs.get(__name__)
 _POLL_S = 0.02
@@ -27,6 +28,8 @@ class Launch(NamedTuple):
     arguments: list[str]
     environment: dict[str, str]
     log: Path
+    spawn: Launcher = processes.spawn
+    """Starts it: here, or wherever a plug-in does."""
 
 
 class Worker:
@@ -150,7 +153,7 @@ class Worker:
         """Start the process and wait for its end; how it ended."""
         token = secrets.token_urlsafe(32)
         try:
-            spawned = processes.spawn(
+            spawned = self._launch.spawn(
                 "mysticanvas.workers",
                 self._launch.arguments,
                 environment=self._launch.environment,

@@ -17,7 +17,7 @@ from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
 from mysticanvas.workers.image import devices, job, loading, stages
 from mysticanvas.workers.image.previews import Previewer
-from mysticanvas.workers.image.report import Report
+from mysticanvas.workers.report import Report
 
 T = TypeVar("T")
 

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 
-from mysticanvas.contracts import picture
-from mysticanvas.contracts.recipe import Environment, Recipe
-from mysticanvas.contracts.worker import GenerateTask, Made, Previewed
-from mysticanvas.errors import InvalidRequest
-from mysticanvas.workers.image import saving, schedulers
+from mysticanvas.contracts.recipe import Environment
+from mysticanvas.contracts.worker import GenerateTask, Previewed
+from mysticanvas.workers import pictures
+from mysticanvas.workers.image import schedulers
 from mysticanvas.workers.image.previews import Previewer
-from mysticanvas.workers.image.report import Report
 from mysticanvas.workers.image.stages import OnStep, Stages
+from mysticanvas.workers.report import Report
 
 
 class Model(NamedTuple):
@@ -35,7 +33,7 @@ def run(task: GenerateTask, model: Model, folder: Path, report: Report) -> None:
         InvalidRequest: the scheduler, the ids or the index do not suit.
         StoreFull: no space for a file.
     """
-    _require_ids(task)
+    pictures.require_ids(task)
     params = task.recipe.params
     # On the CPU whatever the device, so that a seed means the same everywhere.
     generators = [
@@ -52,25 +50,7 @@ def run(task: GenerateTask, model: Model, folder: Path, report: Report) -> None:
     with report.stage("save"):
         for index, image in enumerate(images):
             if task.only_index in (None, index):
-                report.emit(_made(task, index, image, model.environment, folder))
-
-
-def _require_ids(task: GenerateTask) -> None:
-    count = task.recipe.params.num_images
-    if len(task.image_ids) != count:
-        raise InvalidRequest(
-            f"There are {len(task.image_ids)} image_ids for {count} pictures.",
-            parameter="image_ids",
-            value=str(len(task.image_ids)),
-            allowed=str(count),
-        )
-    if task.only_index is not None and not 0 <= task.only_index < count:
-        raise InvalidRequest(
-            f"There is no picture {task.only_index} in a batch of {count}.",
-            parameter="only_index",
-            value=str(task.only_index),
-            allowed=f"0 to {count - 1}",
-        )
+                report.emit(pictures.made(task, index, image, model.environment, folder))
 
 
 def _on_step(previewer: Previewer, report: Report, shown: int) -> OnStep:
@@ -82,35 +62,3 @@ def _on_step(previewer: Previewer, report: Report, shown: int) -> OnStep:
                 report.emit(Previewed(step=step, webp=webp))
 
     return on_step
-
-
-def _made(
-    task: GenerateTask, index: int, image: Image.Image, environment: Environment, folder: Path
-) -> Made:
-    recipe = task.recipe.model_copy(update={"batch_index": index, "environment": environment})
-    pixels = saving.pixels_sha256(image)
-    file = None
-    if pixels != task.unless_pixels:
-        file = saving.save(folder, image, picture.chunks(_text(task, index, recipe, pixels)))
-    return Made(
-        image_id=task.image_ids[index],
-        index=index,
-        recipe=recipe,
-        mode=image.mode,
-        pixels_sha256=pixels,
-        file=file,
-    )
-
-
-def _text(task: GenerateTask, index: int, recipe: Recipe, pixels: str) -> picture.PictureText:
-    return picture.PictureText(
-        image_id=task.image_ids[index],
-        job_id=task.job_id,
-        project=task.project,
-        parent=task.parent,
-        source=task.source,
-        created_at=task.created_at,
-        pixels_sha256=pixels,
-        tags=task.tags,
-        recipe=recipe,
-    )

@@ -6,8 +6,6 @@ is right about what is where. It is fitted once for each VAE, by least squares.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
 
 import torch
@@ -15,12 +13,12 @@ from PIL import Image
 from torch.nn import functional
 
 from mysticanvas import logs
+from mysticanvas.workers import pictures
 
 Decode = Callable[[torch.Tensor], torch.Tensor | None]
 
 _SAMPLES = 16
 _COARSE, _FINE = 4, 8
-_QUALITY = 75
 
 _log = logs.get(__name__)
 
@@ -39,7 +37,7 @@ class Previewer:
             self._projection = self._fit(self._decode, latents)
         if self._projection is None:
             return None
-        return encode_webp(self._projection.picture(latents[index]))
+        return pictures.encode_webp(self._projection.picture(latents[index]))
 
     def _fit(self, decode: Decode, latents: torch.Tensor) -> Projection | None:
         self._decode = None
@@ -85,13 +83,6 @@ class Projection:
         colours = _with_ones(_as_points(noisy[None])) @ self.matrix
         levels = (colours.clamp(0, 1) * 255).round().to(torch.uint8)
         return Image.fromarray(levels.view(*latents.shape[1:], 3).numpy())
-
-
-def encode_webp(image: Image.Image) -> str:
-    """A small WebP file, base64."""
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=_QUALITY, method=0)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _as_points(grid: torch.Tensor) -> torch.Tensor:

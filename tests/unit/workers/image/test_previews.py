@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from mysticanvas.workers import pictures
 from mysticanvas.workers.image import previews
 
 
@@ -47,7 +48,7 @@ def test_the_noise_of_a_large_sigma_does_not_saturate() -> None:
 
 
 def test_a_webp_is_small_and_whole() -> None:
-    text = previews.encode_webp(Image.linear_gradient("L").resize((16, 16)).convert("RGB"))
+    text = pictures.encode_webp(Image.linear_gradient("L").resize((16, 16)).convert("RGB"))
     with Image.open(io.BytesIO(base64.b64decode(text))) as image:
         assert (image.format, image.size) == ("WEBP", (16, 16))
     assert len(text) < 1000

@@ -4,7 +4,7 @@ from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.worker import Made, Previewed, Progressed
 from mysticanvas.errors import JobCancelled
 from mysticanvas.workers.engine import Control
-from mysticanvas.workers.image.report import Report, fraction
+from mysticanvas.workers.report import Report, fraction
 
 
 def test_fractions_rise_from_nothing_to_nearly_all() -> None:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mysticanvas.errors import StoreFull
-from mysticanvas.workers.image import saving
+from mysticanvas.workers import saving
 
 
 @pytest.fixture
