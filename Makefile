@@ -16,7 +16,7 @@ help:  ## list the targets
 
 setup: $(READY)  ## make .venv with everything that is pinned in constraints.txt
 
-$(READY): pyproject.toml constraints.txt bootstrap.py
+$(READY): pyproject.toml constraints.txt bootstrap.py extensions/echo/pyproject.toml
 	@$(PYTHON) bootstrap.py $(VENV)
 	@touch $(READY)
 

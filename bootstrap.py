@@ -51,6 +51,9 @@ def main() -> int:
         str(ROOT / "constraints.txt"),
         "--editable",
         f"{ROOT}[lab]",
+        # The tests' extension, found by its entry point as a user's would be.
+        "--editable",
+        str(ROOT / "extensions" / "echo"),
         "--group",
         f"{ROOT / 'pyproject.toml'}:dev",
     )
