@@ -37,13 +37,13 @@ def test_every_entry_point_of_the_group_in_a_fixed_order(site: Path) -> None:
 
 
 def test_the_first_on_the_path_counts(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(site / "old", "twice", "[mysticanvas]\na = old.a\n", headers("twice"))
-    install(site / "new", "twice", "[mysticanvas]\na = new.a\n", headers("twice"))
+    install(site / "old", "twice", "[mysticanvas]\na = nowhere_old\n", headers("twice"))
+    install(site / "new", "twice", "[mysticanvas]\na = nowhere_new\n", headers("twice"))
     monkeypatch.syspath_prepend(str(site / "old"))
     monkeypatch.syspath_prepend(str(site / "new"))
     found = [each for each in candidates.installed() if each.distribution == "twice"]
     assert [loading.tried(each).reason for each in found] == [
-        "ModuleNotFoundError: No module named 'new'"
+        "ModuleNotFoundError: No module named 'nowhere_new'"
     ]
 
 
