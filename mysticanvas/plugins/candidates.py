@@ -31,7 +31,7 @@ BUILTIN = Candidate(
 
 def installed() -> list[Candidate]:
     """Every entry point of our group, in an order that does not depend on the disk's."""
-    found = {}
+    found: dict[tuple[str, str], Candidate] = {}
     for distribution in metadata.distributions():
         # Reading the text first is twice as fast as having all entry points parsed, and a file
         # elsewhere that cannot be parsed is not our concern.

@@ -43,9 +43,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_the_kernel_never_loads_a_model_library_a_database_or_a_server() -> None:
     loaded = modules_after(
         "from mysticanvas import Canvas, Image, Job, Recipe, Reproduction\n"
-        "import mysticanvas.session.launch, mysticanvas.client.events, mysticanvas.client.api"
+        "import mysticanvas.session.launch, mysticanvas.client.events, mysticanvas.client.api\n"
+        "import mysticanvas.session.collections.plugins"
     )
     assert not loaded & {"torch", "duckdb", "diffusers", "transformers", "fastapi", "uvicorn"}
+    assert not loaded & {"pluggy", "mysticanvas.plugins", "mysticanvas_echo"}
 
 
 @pytest.mark.parametrize("method", ["generate", "submit"])

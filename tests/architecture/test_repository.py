@@ -40,7 +40,9 @@ def test_architecture_names_every_package_and_only_what_exists() -> None:
     for child in package.iterdir():
         if (child / "__init__.py").exists() or child.suffix == ".py":
             assert f"{child.name}" in text, child.name
-    for path in re.findall(r"`((?:mysticanvas|tests|benchmarks|data|notebooks)/[\w./-]*)`", text):
+    for path in re.findall(
+        r"`((?:mysticanvas|tests|benchmarks|data|extensions|notebooks)/[\w./-]*)`", text
+    ):
         assert (ROOT / path).exists(), path
 
 
