@@ -22,13 +22,13 @@ class Worker:
     """One process. `http` carries the token; `home` is where its files go; `first_health` is what
     it answered first."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, engine: str = "image") -> None:
         self.home = home
         (home / "images").mkdir(parents=True, exist_ok=True)
         self.log = home / "worker.jsonl"
         self.spawned = processes.spawn(
             "mysticanvas.workers",
-            arguments(home, os.getpid()),
+            arguments(home, os.getpid(), engine),
             environment=processes.child_environment(processes.engine_environment(1)),
             log=home / "output.log",
             secret=TOKEN.encode(),
@@ -76,9 +76,9 @@ class Worker:
         self.spawned.process.stdin.close()
 
 
-def arguments(home: Path, parent_pid: int) -> list[str]:
+def arguments(home: Path, parent_pid: int, engine: str) -> list[str]:
     given = {
-        "--engine": "image",
+        "--engine": engine,
         "--images": home / "images",
         "--log": home / "worker.jsonl",
         "--parent-pid": parent_pid,
