@@ -86,7 +86,7 @@ def wanted(name: str, choice: str) -> bool:
 def tried(candidate: Candidate) -> PluginRecord:
     """Import a plug-in and ask it what it brings."""
     try:
-        return _record(candidate, state="loaded", **_brought(candidate.load()))
+        return _record(candidate, state="loaded", **_brought(candidate))
     except Unfit as error:
         return _skipped(candidate, str(error))
     # Anybody's code runs here; even a SystemExit is its affair alone.
@@ -94,11 +94,12 @@ def tried(candidate: Candidate) -> PluginRecord:
         return _skipped(candidate, f"{type(error).__name__}: {error}", error)
 
 
-def _brought(plugin: object) -> dict[str, tuple[Contract, ...]]:
+def _brought(candidate: Candidate) -> dict[str, tuple[Contract, ...]]:
+    plugin = candidate.load()
     # A manager each: in a shared one, the error of one plug-in would be that of the call.
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
-    manager.register(plugin)
+    manager.register(plugin, candidate.name)
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
         raise Unfit(f"{reprlib.repr(plugin)} has no function that is marked with @hookimpl")

@@ -54,7 +54,10 @@ BROKEN: dict[str, tuple[Callable[[], object], str]] = {
     "one good, one wrong": (bringing(GOOD, None), "None, which is no EngineSpec"),
     "no hooks": (lambda: SimpleNamespace(x=1), "no function that is marked with @hookimpl"),
     "no plug-in": (lambda: 7, "7 has no function"),
-    "unknown hook": (lambda: plugin(register_engine=list), "unknown hook 'register_engine'"),
+    "unknown hook": (
+        lambda: plugin(register_engine=lambda: [GOOD]),
+        "unknown hook 'register_engine'",
+    ),
     "unknown argument": (unknown_argument, "surprise"),
     "bad path": (lambda: plugin(register_engines=lambda: [EngineSpec(kind="x", path="?")]), "path"),
     "taken kind": (bringing(EngineSpec(kind="image", path="a:B")), "engine image is taken"),
