@@ -16,7 +16,6 @@ from mysticanvas.contracts.worker import (
     Previewed,
     Progressed,
 )
-from mysticanvas.plugins import loading
 
 Emit = Callable[[Progressed | Previewed | Made], None]
 """Sends a message to whoever waits for the job; never blocks."""
@@ -81,5 +80,8 @@ def create(kind: str, options: Options, plugins: str) -> Engine:
         InvalidRequest: there is none.
         ImportError: it is not where its plug-in says it is.
     """
+    # Here, so that the worker answers before it.
+    from mysticanvas.plugins import loading
+
     engine: Engine = loading.import_path(loading.engine(kind, plugins).path)(options)
     return engine
