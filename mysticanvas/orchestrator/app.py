@@ -276,5 +276,5 @@ def _launch(settings: Settings, paths: HomePaths, registry: Registry) -> Launch:
         ],
         environment=processes.child_environment(processes.engine_environment(settings.threads)),
         log=paths.logs / f"worker-{kind}.out",
-        spawn=loading.import_path(registry.launcher(settings.launcher).path),
+        spawn=loading.launcher(registry.launcher(settings.launcher)),
     )

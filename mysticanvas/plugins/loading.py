@@ -12,6 +12,7 @@ import pluggy
 from mysticanvas import logs
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.plugins import EngineSpec, LauncherSpec, PluginRecord, ToolSpec
+from mysticanvas.errors import InvalidRequest
 from mysticanvas.plugins import hookspecs
 from mysticanvas.plugins.candidates import BUILTIN, Candidate, installed
 from mysticanvas.plugins.registry import Registry, clash
@@ -58,6 +59,26 @@ def engine(kind: str, choice: str) -> EngineSpec:
     """
     ours = load("off")
     return ours.engine(kind) if kind in ours.engines else load(choice).engine(kind)
+
+
+def launcher(spec: LauncherSpec) -> hookspecs.Launcher:
+    """Import a launcher.
+
+    Raises:
+        InvalidRequest: it cannot be imported.
+    """
+    try:
+        found: hookspecs.Launcher = import_path(spec.path)
+    # Anybody's code runs here.
+    except Exception as error:
+        raise InvalidRequest(
+            f"The launcher {spec.name!r} cannot be imported from {spec.path}: {error}.",
+            parameter="MYSTICANVAS_LAUNCHER",
+            value=spec.name,
+            allowed="a launcher that works",
+            hint="Update its extension, or choose another launcher.",
+        ) from error
+    return found
 
 
 def import_path(path: str) -> Any:

@@ -15,7 +15,21 @@ from mysticanvas_echo import MODEL, make_model
 
 from mysticanvas.processes import child_environment
 
-BROKEN = {
+BESIDE = {
+    "noting.py": """
+from mysticanvas import processes
+from mysticanvas.plugins.hookspecs import LauncherSpec, hookimpl
+
+@hookimpl
+def register_launchers():
+    return [LauncherSpec(name="noting", path="noting:spawn")]
+
+def spawn(module, arguments, *, environment, log, secret):
+    (log.parent / "noted.txt").write_text(module)
+    return processes.spawn(module, arguments, environment=environment, log=log, secret=secret)
+""",
+    "noting-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: noting\nVersion: 1.0\n",
+    "noting-1.0.dist-info/entry_points.txt": "[mysticanvas]\nnoting = noting\n",
     "broken_hook.py": """
 from mysticanvas.plugins.hookspecs import hookimpl
 
@@ -34,7 +48,7 @@ hook = broken_hook
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with all that this one has, and a distribution whose plug-ins are broken."""
+    """An interpreter with all that this one has, and beside it a plug-in that works and two that do not."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
@@ -43,7 +57,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = str(Path(__file__).parents[2])
     lines = [root, *(f"import site; site.addsitedir({path!r})" for path in ours)]
     (site / "ours.pth").write_text("".join(f"{line}\n" for line in lines))
-    for name, text in BROKEN.items():
+    for name, text in BESIDE.items():
         path = site / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -92,7 +106,7 @@ def said(python: Path, home: Path, preset: str, **environment: str) -> dict[str,
 def test_echo_draws_and_a_broken_plugin_beside_it_is_reported(python: Path, home: Path) -> None:
     from mysticanvas_echo.drawing import draw
 
-    told = said(python, home, MODEL, MYSTICANVAS_ENGINE="echo")
+    told = said(python, home, MODEL, MYSTICANVAS_ENGINE="echo", MYSTICANVAS_LAUNCHER="noting")
     assert tuple(told["pixel"]) == draw("hello", 7, (64, 64)).getpixel((0, 0))
     assert told["recipe"]["pipeline"] == "EchoPipeline"
     assert told["recipe"]["environment"]["versions"] == {"mysticanvas-echo": "0.1.0"}
@@ -103,7 +117,9 @@ def test_echo_draws_and_a_broken_plugin_beside_it_is_reported(python: Path, home
         "absent": ("skipped", "ModuleNotFoundError: No module named 'broken_absent'"),
         "hook": ("skipped", "RuntimeError: the hook fails"),
         "echo": ("loaded", ""),
+        "noting": ("loaded", ""),
     }
+    assert (home / "logs" / "noted.txt").read_text() == "mysticanvas.workers"
     assert "hook (broken 2.0) skipped: RuntimeError: the hook fails" in told["text"]
     assert "<td>broken 2.0</td><td>skipped</td>" in told["html"]
     log = (home / "logs" / "orchestrator.jsonl").read_text().splitlines()

@@ -12,7 +12,7 @@ from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.plugins import loading
 from mysticanvas.plugins.candidates import Candidate
-from mysticanvas.plugins.hookspecs import EngineSpec, hookimpl
+from mysticanvas.plugins.hookspecs import EngineSpec, LauncherSpec, hookimpl
 
 GOOD = EngineSpec(kind="good", path="good.engine:Engine")
 
@@ -140,3 +140,8 @@ def test_the_echo_extension_is_found_by_its_entry_point() -> None:
 def test_a_path_that_leads_nowhere_is_an_import_error() -> None:
     with pytest.raises(ImportError, match="has no 'Nothing'"):
         loading.import_path("mysticanvas.settings:Nothing")
+
+
+def test_a_launcher_that_cannot_be_imported_is_told() -> None:
+    with pytest.raises(InvalidRequest, match="'far' cannot be imported from nowhere:spawn"):
+        loading.launcher(LauncherSpec(name="far", path="nowhere:spawn"))
