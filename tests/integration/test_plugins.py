@@ -48,7 +48,7 @@ hook = broken_hook
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with all that this one has, and beside it a plug-in that works and two that do not."""
+    """An interpreter with all that this one has, a plug-in that works and two that do not."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
