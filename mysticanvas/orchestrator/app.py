@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from mysticanvas import __version__, logs, processes, settings as settings_module, web
+from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
@@ -30,6 +31,7 @@ from mysticanvas.orchestrator.api import (
     sql,
     system,
     tags,
+    workers,
 )
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.files import upkeep
@@ -43,7 +45,9 @@ from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
-from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
+from mysticanvas.orchestrator.supervisor import deadlines
+from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
@@ -68,7 +72,10 @@ class Orchestrator:
         self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
         self.worker = Worker(
-            _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
+            _image_worker(settings, self.paths),
+            Listener(self._worker_changed, self._alert),
+            settings.stop_timeout_s,
+            deadlines.USUAL.scaled(settings.worker_patience),
         )
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes
@@ -78,7 +85,12 @@ class Orchestrator:
         self.transitions = Transitions(self.store, self.bus, me)
         self.kinds = self._kinds()
         self.dispatcher = Dispatcher(
-            self.transitions, self.store, self.bus, self.worker, settings.keep_alive_s
+            self.transitions,
+            self.store,
+            self.bus,
+            self.worker,
+            settings.keep_alive_s,
+            settings.stop_timeout_s,
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
@@ -191,10 +203,9 @@ class Orchestrator:
         app.include_router(backups.routes(self.store))
         app.include_router(events.routes(self.bus))
         app.include_router(
-            system.routes(
-                self.store, self.bus, self.worker, self.dispatcher, self.health, self.stop
-            )
+            system.routes(self.store, self.bus, self.dispatcher, self.health, self.stop)
         )
+        app.include_router(workers.routes([self.worker]))
         return app
 
     def _sql(self) -> Sql:
@@ -203,6 +214,9 @@ class Orchestrator:
 
     def _worker_changed(self, status: WorkerStatus) -> None:
         self.bus.publish("worker", status.model_dump(mode="json"))
+
+    def _alert(self, alert: Alert) -> None:
+        self.bus.publish("alert", alert.model_dump(mode="json"))
 
     def _in_use(self) -> bool:
         queue = self.transitions.status

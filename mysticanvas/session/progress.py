@@ -61,11 +61,17 @@ class Silent:
 
 
 class Terminal:
-    """One line on standard error, rewritten in place."""
+    """One line on standard error, rewritten in place; alerts are lines above it that stay."""
 
     previews = False
 
+    def __init__(self) -> None:
+        self._alerts = 0
+
     def update(self, snapshot: Snapshot, seconds: float) -> None:
+        for alert in snapshot.alerts[self._alerts :]:
+            self._write(f"\r{alert}\x1b[K\n")
+        self._alerts = len(snapshot.alerts)
         filled = round(fraction(snapshot) * _BAR_CELLS)
         bar = "#" * filled + "." * (_BAR_CELLS - filled)
         self._write(f"\r[{bar}] {headline(snapshot)} · {seconds:.1f} s\x1b[K")
@@ -98,7 +104,12 @@ class Notebook:
             f'<progress max="100" value="{fraction(snapshot) * 100:.0f}" '
             f'aria-label="{html.escape(said)}" style="vertical-align: middle"></progress>'
         )
-        self._area.show(f"<div>{bar} {html.escape(said)}</div>{_preview(snapshot)}", said)
+        notice = snapshot.alerts[-1:]
+        lines = "".join(
+            f"<div>{line}</div>"
+            for line in (f"{bar} {html.escape(said)}", *map(html.escape, notice))
+        )
+        self._area.show(f"{lines}{_preview(snapshot)}", "\n".join((said, *notice)))
 
     def finish(self, line: str) -> None:
         escaped = "<br>".join(html.escape(part) for part in line.splitlines())
