@@ -47,7 +47,8 @@ from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
 from mysticanvas.orchestrator.supervisor import deadlines
 from mysticanvas.orchestrator.supervisor.launcher import Launch
-from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
+from mysticanvas.orchestrator.supervisor.spare import Spare
+from mysticanvas.orchestrator.supervisor.worker import Listener, Seams, Worker
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
@@ -76,6 +77,7 @@ class Orchestrator:
             Listener(self._worker_changed, self._alert),
             settings.stop_timeout_s,
             deadlines.USUAL.scaled(settings.worker_patience),
+            Seams(spare=Spare() if settings.spare_worker else None),
         )
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes

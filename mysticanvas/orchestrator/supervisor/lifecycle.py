@@ -36,6 +36,12 @@ _MEMORY_BACK = 0.5
 """Of what a process held: others take and give meanwhile."""
 
 
+REST_S = 5.0
+"""A worker that had nothing to do for so long lets the next process be prepared."""
+SPARE_FREE_MIB = 3072.0
+"""Memory that has to be free for that."""
+
+
 class Held(NamedTuple):
     """A model that a process holds."""
 
@@ -58,6 +64,8 @@ class Process(NamedTuple):
     """What the device had left when it answered last."""
     held: Held | None = None
     work: Work | None = None
+    rests_since: float = 0.0
+    """When its imports or its newest job were over."""
     useful: bool = False
     """Whether it has finished a job."""
     ended_for: str = ""
@@ -201,6 +209,10 @@ class Signal(NamedTuple):
     how: signal.Signals
 
 
+class Prepare(NamedTuple):
+    """Have another process in reserve: this one has nothing to do, and there is room."""
+
+
 class Report(NamedTuple):
     """Tell users that a process ended, and what comes of it."""
 
@@ -212,7 +224,7 @@ class Report(NamedTuple):
     """None if it is started again at once."""
 
 
-Effect = Spawn | Signal | Report
+Effect = Spawn | Signal | Prepare | Report
 Step = tuple[Life, tuple[Effect, ...]]
 
 
@@ -291,7 +303,19 @@ def _tick(life: Life, now: float, limits: Deadlines) -> Step:
         life = life._replace(process=process._replace(kill_at=None))
         return life, (Signal(process.pid, signal.SIGKILL),)
     why = overdue(process, life.state, now, limits)
-    return (life, ()) if why is None else _end(life, why, now, limits.term_s)
+    if why is not None:
+        return _end(life, why, now, limits.term_s)
+    return life, ((Prepare(),) if _at_rest(life, process, now) else ())
+
+
+def _at_rest(life: Life, process: Process, now: float) -> bool:
+    return (
+        life.state is WorkerState.READY
+        and not process.importing
+        and now - process.rests_since >= REST_S
+        and process.free_mib is not None
+        and process.free_mib >= SPARE_FREE_MIB
+    )
 
 
 def _due(life: Life, now: float) -> bool:
@@ -332,7 +356,11 @@ def _heard(life: Life, message: Message, now: float) -> Life:
                 life = life._replace(state=WorkerState.READY)
         case Beat(_, importing, memory_mib, free_mib):
             process = process._replace(
-                importing=importing, silent_s=0.0, memory_mib=memory_mib, free_mib=free_mib
+                importing=importing,
+                silent_s=0.0,
+                memory_mib=memory_mib,
+                free_mib=free_mib,
+                rests_since=now if process.importing else process.rests_since,
             )
         case Missed(seconds=seconds):
             process = process._replace(silent_s=process.silent_s + seconds)
@@ -343,7 +371,9 @@ def _heard(life: Life, message: Message, now: float) -> Life:
             work = process.work.advanced(stage, steps, now)
             process = process._replace(work=work, silent_s=0.0, importing=False)
         case Ended(held=held, useful=useful):
-            process = process._replace(work=None, held=held, useful=process.useful or useful)
+            process = process._replace(
+                work=None, held=held, useful=process.useful or useful, rests_since=now
+            )
             life = _unless_ending(life, WorkerState.READY)
         case _:
             return life

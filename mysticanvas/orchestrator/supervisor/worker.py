@@ -31,6 +31,7 @@ from mysticanvas.orchestrator.supervisor.lifecycle import (
     Life,
     MemorySeen,
     Message,
+    Prepare,
     Progressed,
     Report,
     Reset,
@@ -43,6 +44,7 @@ from mysticanvas.orchestrator.supervisor.lifecycle import (
     Wanted,
     step,
 )
+from mysticanvas.orchestrator.supervisor.spare import Spare
 from mysticanvas.orchestrator.supervisor.watch import Watch
 
 _log = logs.get(__name__)
@@ -57,6 +59,8 @@ class Seams(NamedTuple):
 
     launcher: Launcher = launcher.start
     free_mib: memory.Probe = memory.system_free_mib
+    spare: Spare | None = None
+    """What keeps a process in reserve, and starts them then; None for no such process."""
 
 
 REAL = Seams()
@@ -175,6 +179,8 @@ class Worker:
                     self._take(MemorySeen(self._seams.free_mib()))
             # After every message: a process that chatters must not put off its own deadlines.
             self._take(Tick())
+        if self._seams.spare is not None:
+            self._seams.spare.close()
 
     def _take(self, message: Message) -> None:
         before = self._life
@@ -193,13 +199,18 @@ class Worker:
                 self._spawn(number)
             case Signal(pid, how):
                 processes.kill_group(pid, how)
+            case Prepare():
+                if self._seams.spare is not None:
+                    self._seams.spare.prepare(self._launch)
             case Report():
                 _log.warning("worker_ended", kind=self.kind, pid=effect.pid, reason=effect.reason)
                 self._listener.alert(alerts.of(effect, self.kind, datetime.now(UTC)))
 
     def _spawn(self, number: int) -> None:
         try:
-            started = self._seams.launcher(self._launch)
+            spare = self._seams.spare
+            launch = self._seams.launcher if spare is None else spare.launch
+            started = launch(self._launch)
         except OSError as error:
             self._take(Exited(number, Ending(None, str(error))))
             return

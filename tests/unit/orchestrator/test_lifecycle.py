@@ -15,6 +15,8 @@ from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.lifecycle import (
     MEMORY_BACK_S,
     NEXT,
+    REST_S,
+    SPARE_FREE_MIB,
     Answered,
     Beat,
     Begun,
@@ -25,6 +27,7 @@ from mysticanvas.orchestrator.supervisor.lifecycle import (
     Life,
     MemorySeen,
     Missed,
+    Prepare,
     Progressed,
     Report,
     Reset,
@@ -127,7 +130,8 @@ def test_a_process_that_hangs_gets_term_then_kill(before: Any, seconds: float, w
 def test_silence_counts_by_what_was_asked_not_by_the_clock() -> None:
     """An orchestrator that did not run itself for an hour must not take it for its worker's."""
     story = Story(*READY)
-    assert story.tell(Tick(), after_s=3600.0) == []
+    assert TERM not in story.tell(Tick(), after_s=3600.0)
+    story = Story(*READY)
     assert story.tell(*[Missed(1, 3.0)] * 3, Tick()) == []
     assert story.tell(Beat(1, False, 400.0, 9000.0), *[Missed(1, 3.0)] * 3, Tick()) == []
     assert story.tell(Missed(1, 3.0), Tick()) == [TERM]
@@ -192,6 +196,16 @@ def test_memory_that_does_not_come_back_is_waited_for_only_so_long() -> None:
     story.tell(Tick(), Spawned(2, 78), Answered(2), after_s=1.0)
     story.tell(MemorySeen(0.0), after_s=MEMORY_BACK_S)
     assert story.life.available
+
+
+def test_another_process_is_prepared_when_there_is_nothing_to_do_and_room() -> None:
+    story = Story(*READY)
+    assert story.tell(Tick(), after_s=REST_S - 1) == []
+    assert story.tell(Tick(), after_s=2.0) == [Prepare()]
+    assert story.tell(Begun(1, HELD), Tick(), Ended(1, HELD, True), Tick()) == []
+    assert story.tell(Beat(1, False, 400.0, SPARE_FREE_MIB - 1), Tick(), after_s=REST_S) == []
+    importing = Story(*STARTED, Answered(1), Beat(1, True, 400.0, 9000.0))
+    assert importing.tell(Tick(), after_s=REST_S + 1) == []
 
 
 @pytest.mark.parametrize("before", [(), (Start(), Exited(1, Ending(3)))])
