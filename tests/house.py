@@ -102,12 +102,13 @@ class House:
         """Wait until a job is in that state."""
 
         def there() -> bool:
-            return self.store.jobs.get(job).record.status == status
+            now = self.store.jobs.get(job).record.status
+            return now == status or now.final
 
         with self.transitions.changed:
-            met = self.transitions.changed.wait_for(there, WAIT_S)
+            self.transitions.changed.wait_for(there, WAIT_S)
         record = self.store.jobs.get(job).record
-        assert met, record
+        assert record.status == status, record
         return record
 
     def done(self, prompt: str = "") -> JobRecord:

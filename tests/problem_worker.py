@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import importlib
 import io
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -50,6 +52,9 @@ class Garbled(Exception):
 class ProblemEngine:
     """Implements `workers.engine.Engine`."""
 
+    answering = threading.Event()
+    """Set once a first message of the job was sent."""
+
     def __init__(self, options: Options) -> None:
         self.models: list[str] = []
         self._images = options.images
@@ -63,10 +68,13 @@ class ProblemEngine:
         self.models = []
 
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
+        self.answering.clear()
         problem, stage, times = (*task.recipe.params.prompt.split(), "", "", "0")[:3]
         for step, name in enumerate(STAGES):
             emit(Progressed(progress=Progress(stage=name, step=step, steps=len(STAGES))))
             if name == stage and task.attempt <= int(times):
+                # So that it is known that the worker had the job.
+                self.answering.wait()
                 getattr(self, problem)(control)
             if control.cancelled and problem != "late":
                 raise JobCancelled("The job was cancelled while it ran.")
@@ -160,6 +168,7 @@ class ProblemStream(server.NdjsonStream):
                 yield Nonsense()
                 await asyncio.sleep(3600)
             yield message
+            ProblemEngine.answering.set()
 
 
 class Nonsense:
@@ -215,6 +224,7 @@ if __name__ == "__main__":
         asyncio.unix_events._UnixSelectorEventLoop.add_signal_handler = lambda *_: None
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     processes.report_ready = report_ready
-    server.NdjsonStream = ProblemStream  # type: ignore[misc]
+    # The engine's module, which is not this one although it has its text.
+    server.NdjsonStream = importlib.import_module("problem_worker").ProblemStream
     engine.ENGINES["problem"] = "problem_worker:ProblemEngine"
     program.main()
