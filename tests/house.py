@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -117,9 +118,12 @@ class House:
 
     def until(self, met: Callable[[WorkerStatus], object]) -> WorkerStatus:
         """Wait until the worker is so."""
+        deadline = time.monotonic() + WAIT_S
         with self._heard:
-            ok = self._heard.wait_for(lambda: met(self.worker.status), WAIT_S)
-        assert ok, self.worker.status
+            # Now and then without news, too: not all that can be asked for is told.
+            while not met(self.worker.status):
+                assert time.monotonic() < deadline, self.worker.status
+                self._heard.wait(0.05)
         return self.worker.status
 
     def in_state(self, state: WorkerState) -> int:

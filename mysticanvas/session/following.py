@@ -61,8 +61,8 @@ class Following:
             # Paused or resumed, which is in the record of every job that waits.
             self._refresh(lambda job: job.record.status == "queued")
         elif event.type == "alert":
-            for tracker in self._live():
-                tracker.alert(str(event.data.get("message", "")))
+            for live in self._live():
+                live.alert(str(event.data.get("message", "")))
         elif event.type in ("progress", "preview"):
             with self._lock:
                 tracker = self._trackers.get(str(event.data.get("job_id")))

@@ -31,7 +31,7 @@ class Subscription:
         topic: str,
         callback: Callable[[Any], object],
         make: Make,
-        drop: Callable[[Self], None],
+        drop: Callable[[Subscription], None],
     ) -> None:
         self.topic = topic
         self._callback = callback

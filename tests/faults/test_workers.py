@@ -185,6 +185,14 @@ def test_a_worker_that_fails_to_start_is_started_again(
                 assert "libcudart.so.12 is missing" in house.alerts[0].message
 
 
+def test_an_engine_that_cannot_be_imported_is_tried_again(tmp_path: Path, faults: Any) -> None:
+    with faults.inject("the engine's import raises", "another one does the job"):  # noqa: SIM117
+        with House(tmp_path, SHORT, PROBLEM_START="raise import") as house:
+            house.until(lambda status: status.restarts == 1)
+            assert "could not import its engine" in house.alerts[0].message
+            assert house.done().failures == []
+
+
 def _first(house: House) -> str:
     return house.alerts[0].reason
 

@@ -101,7 +101,12 @@ class Dispatcher(Lane[Generation]):
         try:
             self._generate(run)
         except WorkerLost as lost:
-            self._lost(run, lost)
+            if run.finished is None:
+                self._lost(run, lost)
+            else:
+                # It died behind its last message: the pictures are made.
+                self._held = None
+                self._succeed(run)
         except MystiCanvasError as refusal:
             self._settle(run)
             self._transitions.fail(run, Problem.of(refusal, run.job.record.request_id))
@@ -120,7 +125,7 @@ class Dispatcher(Lane[Generation]):
         """The stream came to its end."""
         if run.finished is not None:
             # The last message comes when the engine is free, so there is nothing to wait for.
-            self._hold(run, useful=True)
+            self._hold(run)
             self._succeed(run)
         elif run.stopped:
             self._settle(run)
@@ -166,10 +171,10 @@ class Dispatcher(Lane[Generation]):
         else:
             self._hold(run)
 
-    def _hold(self, run: Generation, useful: bool = False) -> None:
+    def _hold(self, run: Generation) -> None:
         assert run.lease is not None
         self._held = run.model
-        run.lease.ended(self._held, useful)
+        run.lease.ended(self._held)
 
     def _expires_s(self) -> float | None:
         if self._held is None:

@@ -67,7 +67,7 @@ class Process(NamedTuple):
     rests_since: float = 0.0
     """When its imports or its newest job were over."""
     useful: bool = False
-    """Whether it has finished a job."""
+    """Whether it has come to the end of a job."""
     ended_for: str = ""
     """Why it is being ended; empty if it is not."""
     kill_at: float | None = None
@@ -173,7 +173,6 @@ class Ended(NamedTuple):
 
     number: int
     held: Held | None
-    useful: bool
 
 
 class Distrusted(NamedTuple):
@@ -370,10 +369,9 @@ def _heard(life: Life, message: Message, now: float) -> Life:
         case Progressed(stage=stage, step=steps) if process.work is not None:
             work = process.work.advanced(stage, steps, now)
             process = process._replace(work=work, silent_s=0.0, importing=False)
-        case Ended(held=held, useful=useful):
-            process = process._replace(
-                work=None, held=held, useful=process.useful or useful, rests_since=now
-            )
+        case Ended(held=held):
+            useful = process.useful or process.work is not None
+            process = process._replace(work=None, held=held, useful=useful, rests_since=now)
             life = _unless_ending(life, WorkerState.READY)
         case _:
             return life

@@ -14,7 +14,14 @@ from mysticanvas.orchestrator.supervisor import memory
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.launcher import Started
-from mysticanvas.orchestrator.supervisor.lifecycle import Answered, Beat, Exited, Message, Missed
+from mysticanvas.orchestrator.supervisor.lifecycle import (
+    Answered,
+    Beat,
+    Distrusted,
+    Exited,
+    Message,
+    Missed,
+)
 
 BEAT_S = 2.0
 """Seconds between two questions to a process that is not heard of otherwise."""
@@ -77,6 +84,9 @@ class Watch:
             health = client.health(_ANSWER_S)
         except (WorkerLost, MystiCanvasError):
             return Missed(self.number, min(_MOST_S, time.monotonic() - heard_at))
+        if health.state is WorkerState.FAILED:
+            why = health.last_error.detail if health.last_error else "it does not say why"
+            return Distrusted(self.number, f"could not import its engine ({why})")
         importing = health.state is WorkerState.STARTING
         return Beat(self.number, importing, health.memory_mib, self._free_mib())
 

@@ -255,9 +255,9 @@ class Lease:
         """Say how far the job is."""
         self._worker.tell(Progressed(self._watch.number, stage, step))
 
-    def ended(self, held: Held | None, useful: bool = False) -> None:
-        """Say that nothing runs on it, and which model it holds; `useful` if a job was done."""
-        self._worker.tell(Ended(self._watch.number, held, useful))
+    def ended(self, held: Held | None) -> None:
+        """Say that nothing runs on it, and which model it holds."""
+        self._worker.tell(Ended(self._watch.number, held))
 
     def ending(self, timeout_s: float) -> str | None:
         """How the process ended; None if it has not in time."""

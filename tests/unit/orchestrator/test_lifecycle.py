@@ -83,7 +83,7 @@ def test_from_start_to_stop() -> None:
     assert (story.state, story.life.available) == (S.READY, True)
     story.tell(Begun(1, HELD))
     assert (story.state, story.life.available) == (S.BUSY, False)
-    story.tell(Ended(1, HELD, True))
+    story.tell(Ended(1, HELD))
     assert story.state is S.READY
     assert story.tell(Stop(10.0)) == [TERM]
     assert story.state is S.STOPPING
@@ -147,7 +147,7 @@ def test_what_is_said_of_an_earlier_process_is_out_of_date() -> None:
     story.tell(Tick(), Spawned(2, 78), Answered(2), after_s=1.0)
     before = story.life
     for late in (
-        Answered(1), Beat(1, True, 1.0, 1.0), Missed(1, 99.0), Begun(1, HELD), Ended(1, HELD, True),
+        Answered(1), Beat(1, True, 1.0, 1.0), Missed(1, 99.0), Begun(1, HELD), Ended(1, HELD),
         Progressed(1, "denoise", 9), Distrusted(1, "late"), Exited(1, Ending(0)),
     ):  # fmt: skip
         assert story.tell(late) == []
@@ -202,7 +202,7 @@ def test_another_process_is_prepared_when_there_is_nothing_to_do_and_room() -> N
     story = Story(*READY)
     assert story.tell(Tick(), after_s=REST_S - 1) == []
     assert story.tell(Tick(), after_s=2.0) == [Prepare()]
-    assert story.tell(Begun(1, HELD), Tick(), Ended(1, HELD, True), Tick()) == []
+    assert story.tell(Begun(1, HELD), Tick(), Ended(1, HELD), Tick()) == []
     assert story.tell(Beat(1, False, 400.0, SPARE_FREE_MIB - 1), Tick(), after_s=REST_S) == []
     importing = Story(*STARTED, Answered(1), Beat(1, True, 400.0, 9000.0))
     assert importing.tell(Tick(), after_s=REST_S + 1) == []
@@ -218,7 +218,7 @@ def test_a_stop_without_a_process_is_a_stop_at_once(before: Any) -> None:
 
 def test_a_process_that_is_asked_to_end_ignoring_it_is_killed_even_while_it_chatters() -> None:
     story = Story(*BUSY, Stop(5.0))
-    assert story.tell(Progressed(1, "denoise", 3), Ended(1, HELD, True)) == []
+    assert story.tell(Progressed(1, "denoise", 3), Ended(1, HELD)) == []
     assert story.state is S.STOPPING
     assert story.tell(Tick(), after_s=6.0) == [KILL]
 
