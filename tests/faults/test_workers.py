@@ -203,6 +203,7 @@ def test_a_worker_that_never_starts_opens_the_breaker(tmp_path: Path, faults: An
         with faults.inject("exit at every start", "breaker: told, and told to jobs"):
             status = house.until(lambda status: status.retry_s is not None)
             assert (status.state, status.pid) == (WorkerState.FAILED, None)
+            house.until(lambda _: len(house.alerts) == MAX_FAILURES)
             kinds = [alert.kind for alert in house.alerts]
             assert kinds == ["worker_restart"] * (MAX_FAILURES - 1) + ["worker_breaker"]
             assert "canvas.workers.reset()" in house.alerts[-1].message

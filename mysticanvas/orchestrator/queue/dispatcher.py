@@ -17,7 +17,7 @@ from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor.client import Garbage, WorkerBroken, WorkerLost
-from mysticanvas.orchestrator.supervisor.lifecycle import Held
+from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.store import Store, StoredJob
 

@@ -15,7 +15,7 @@ from mysticanvas.contracts.worker import (
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.supervisor.client import GenerateStream
-from mysticanvas.orchestrator.supervisor.lifecycle import Held
+from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Lease
 from mysticanvas.store import NewImage, StoredJob
 

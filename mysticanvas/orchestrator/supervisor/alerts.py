@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.orchestrator.supervisor import ending
-from mysticanvas.orchestrator.supervisor.lifecycle import Report
+from mysticanvas.orchestrator.supervisor.messages import Report
 
 
 def of(report: Report, kind: str, at: datetime) -> Alert:

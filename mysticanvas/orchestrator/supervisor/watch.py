@@ -14,7 +14,7 @@ from mysticanvas.orchestrator.supervisor import memory
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.launcher import Started
-from mysticanvas.orchestrator.supervisor.lifecycle import (
+from mysticanvas.orchestrator.supervisor.messages import (
     Answered,
     Beat,
     Distrusted,

@@ -21,14 +21,14 @@ from mysticanvas.orchestrator.supervisor.client import WorkerBroken, WorkerClien
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.launcher import Launch, Launcher
-from mysticanvas.orchestrator.supervisor.lifecycle import (
+from mysticanvas.orchestrator.supervisor.lifecycle import Life, step
+from mysticanvas.orchestrator.supervisor.messages import (
     Begun,
     Distrusted,
     Effect,
     Ended,
     Exited,
     Held,
-    Life,
     MemorySeen,
     Message,
     Prepare,
@@ -42,7 +42,6 @@ from mysticanvas.orchestrator.supervisor.lifecycle import (
     Stop,
     Tick,
     Wanted,
-    step,
 )
 from mysticanvas.orchestrator.supervisor.spare import Spare
 from mysticanvas.orchestrator.supervisor.watch import Watch

@@ -17,6 +17,9 @@ from mysticanvas.orchestrator.supervisor.lifecycle import (
     NEXT,
     REST_S,
     SPARE_FREE_MIB,
+    Life,
+)
+from mysticanvas.orchestrator.supervisor.messages import (
     Answered,
     Beat,
     Begun,
@@ -24,7 +27,6 @@ from mysticanvas.orchestrator.supervisor.lifecycle import (
     Ended,
     Exited,
     Held,
-    Life,
     MemorySeen,
     Missed,
     Prepare,
