@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -15,11 +16,11 @@ def system_free_mib() -> float:
     return float(psutil.virtual_memory().available) / 2**20
 
 
-def oom_kills() -> int:
+def oom_kills(counters: Path = Path("/proc/vmstat")) -> int:
     """How many processes the system has killed for want of memory since it started, those of
     containers included; 0 where it does not say."""
     try:
-        with open("/proc/vmstat", encoding="ascii") as lines:  # noqa: PTH123 - read line by line
-            return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+        lines = counters.read_text().splitlines()
     except OSError:
         return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
