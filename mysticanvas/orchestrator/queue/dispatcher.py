@@ -10,13 +10,13 @@ from typing import NamedTuple
 from mysticanvas import logs
 from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.errors import JobCancelled, MystiCanvasError
+from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.orchestrator.supervisor.client import Garbage, WorkerBroken, WorkerLost
+from mysticanvas.orchestrator.supervisor.client import Refused, WorkerBroken, WorkerLost
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.store import Store, StoredJob
@@ -107,6 +107,8 @@ class Dispatcher(Lane[Generation]):
                 # It died behind its last message: the pictures are made.
                 self._held = None
                 self._succeed(run)
+        except Conflict as refusal:
+            self._lost(run, Refused(str(refusal)))
         except MystiCanvasError as refusal:
             self._settle(run)
             self._transitions.fail(run, Problem.of(refusal, run.job.record.request_id))
@@ -151,7 +153,7 @@ class Dispatcher(Lane[Generation]):
             return
         failure = Failure.WORKER_LOST if run.begun else Failure.WORKER_MISSING
         # It is waited for: until the process is known to be gone, it might be given out again.
-        ending = run.lease.ending(_ENDING_S) or run.lease.distrust(_distrust(lost))
+        ending = run.lease.ending(_ENDING_S) or run.lease.distrust(lost.words)
         self._transitions.lose(run, failure, f"the worker {ending}")
 
     def _succeed(self, run: Generation) -> None:
@@ -188,9 +190,3 @@ class Dispatcher(Lane[Generation]):
             lease.ended(None)
         _log.info("model_unloaded", preset=self._held and self._held.preset, reason=reason)
         self._held = None
-
-
-def _distrust(lost: WorkerLost) -> str:
-    return (
-        "answered what no worker answers" if isinstance(lost, Garbage) else "broke off its answer"
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import structlog
@@ -22,9 +22,20 @@ _QUICK_S = 10.0
 class WorkerLost(Exception):
     """The connection broke: the process ended, or is as good as ended."""
 
+    words: ClassVar[str] = "broke off its answer"
+    """What it did, to stand behind `the image worker`, should the process live on."""
+
 
 class Garbage(WorkerLost):
     """It answered, but not as a worker does."""
+
+    words = "answered what no worker answers"
+
+
+class Refused(WorkerLost):
+    """It takes no job: it is being ended, or does what nobody here asked for."""
+
+    words = "would not take a job"
 
 
 class WorkerBroken(WorkerLost):

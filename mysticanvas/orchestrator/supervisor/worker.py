@@ -172,14 +172,22 @@ class Worker:
     def _run(self) -> None:
         while not (self._life.stopping and self._life.state is WorkerState.STOPPED):
             try:
-                self._take(self._inbox.get(timeout=_pause_s(self._life)))
-            except queue.Empty:
-                if self._life.expected_mib is not None:
-                    self._take(MemorySeen(self._seams.free_mib()))
-            # After every message: a process that chatters must not put off its own deadlines.
-            self._take(Tick())
+                self._take(self._next())
+                # After every message: a process that chatters must not put off its own deadlines.
+                self._take(Tick())
+            # Whatever one message meets, the process hangs on this thread.
+            except Exception:  # noqa: BLE001
+                _log.exception("worker_message_failed", kind=self.kind)
         if self._seams.spare is not None:
             self._seams.spare.close()
+
+    def _next(self) -> Message:
+        """The next message, or what time itself has to say."""
+        try:
+            return self._inbox.get(timeout=_pause_s(self._life))
+        except queue.Empty:
+            owed = self._life.expected_mib is not None
+            return MemorySeen(self._seams.free_mib()) if owed else Tick()
 
     def _take(self, message: Message) -> None:
         before = self._life
