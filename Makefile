@@ -42,7 +42,7 @@ unit: $(READY)
 	@echo "== test: units, migrations, contracts and a few faults of each kind"
 	@$(PYTEST) tests/architecture tests/unit tests/migrations tests/contract tests/faults
 
-faults: $(READY)  ## kills and damage in the store, FAULTS of each kind
+faults: $(READY)  ## kills, hangs and damage, FAULTS of each kind, and a table of what came of it
 	@echo "== faults: $(FAULTS) of each kind"
 	@FAULTS=$(FAULTS) $(PYTEST) tests/faults
 

@@ -25,6 +25,7 @@ from benchmarks import (
     search,
     start,
     thumbnails,
+    workers,
 )
 from benchmarks.figure import Finding
 from benchmarks.subject import STARTER
@@ -62,6 +63,7 @@ PARTS: dict[str, Measure] = {
     "recording": _of_images(recording.measure),
     "opening": _of_images(opening.measure),
     "thumbnails": _of_model(thumbnails.measure),
+    "workers": _of_model(workers.measure),
 }
 
 

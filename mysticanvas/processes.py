@@ -292,6 +292,19 @@ def kill_group(pid: int, how: signal.Signals) -> None:
         os.killpg(pid, how)
 
 
-def memory_mib() -> float:
-    """Resident memory of this process in MiB."""
-    return float(psutil.Process().memory_info().rss) / 2**20
+def kill_session(leader: int, how: signal.Signals) -> None:
+    """Signal whatever is left of the session that a process led, which has ended: children of
+    its own, also those in groups of their own."""
+    kill_group(leader, how)
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, how)
+
+
+def memory_mib(pid: int | None = None) -> float:
+    """Resident memory of a process in MiB, this one by default; 0 if there is none."""
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 2**20
+    except psutil.NoSuchProcess:
+        return 0.0

@@ -65,6 +65,12 @@ class Settings(BaseModel):
     """Seconds that a kernel waits for the orchestrator to answer."""
     stop_timeout_s: float = Field(default=10, gt=0)
     """Seconds that a worker has to end after it was asked to, before it is killed."""
+    spare_worker: bool = True
+    """Whether a process with the engine imported is kept in reserve, for when a worker is lost; it
+    takes some 300 MB."""
+    worker_patience: float = Field(default=1.0, gt=0)
+    """Factor on all the time that a worker may be silent or stay at one step before it is taken
+    to hang, for a machine that is slow."""
     min_free_mib: int = Field(default=256, ge=0)
     """MiB that must be free on the home's disk for a job to be accepted."""
     keep_internal_jobs_days: float = Field(default=7, gt=0)

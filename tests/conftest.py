@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Its imports take seconds of every core, once for each home of a test.
+os.environ.setdefault("MYSTICANVAS_SPARE_WORKER", "false")
 
 
 @pytest.fixture(scope="session")

@@ -208,6 +208,10 @@ class Api:
     def workers(self) -> list[WorkerStatus]:
         return _WORKERS.validate_python(self._http.request("GET", "/v1/workers"))
 
+    def reset_workers(self, kind: str | None) -> list[WorkerStatus]:
+        answer = self._http.request("POST", "/v1/workers/reset", body={"kind": kind})
+        return _WORKERS.validate_python(answer)
+
     def sql(self, request: SqlRequest) -> bytes:
         """The result of a query, as an Arrow IPC stream."""
         return self._http.content("POST", "/v1/sql", body=request, answer_s=LONG_ANSWER_S)

@@ -18,7 +18,7 @@ EventType = Literal[
 
 class Event(Contract):
     """`data` is a `JobRecord` (job), an `ImageRecord` (image), a `WorkerStatus` (worker),
-    a `QueueStatus` (queue, when it is paused or resumed), `{"message", …}` (alert), or
+    a `QueueStatus` (queue, when it is paused or resumed), an `Alert` (alert), or
     `{"job_id", …}` with the members of `Progress` or of a preview (`step`, `webp`)."""
 
     epoch: str

@@ -25,11 +25,22 @@ class WorkerStatus(Contract):
 
     kind: str
     pid: int | None
+    """None while there is no process."""
     state: WorkerState
+    """`ready` is a process that answers; its engine may still be importing."""
     restarts: int
+    """How often a process was started in place of one that had ended."""
+    preset: str | None = None
+    """The preset whose model is loaded."""
+    memory: float = 0.0
+    """Resident memory of the process in MiB."""
     model: str | None = None
     """Digest of the model that is loaded."""
     last_error: str = ""
+    """How the newest process that ended did so; empty if none has."""
+    retry_s: float | None = None
+    """Seconds until a job may have the next process started, after too many failures; None if
+    it starts by itself."""
 
 
 class QueueStatus(Contract):

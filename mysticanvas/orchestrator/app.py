@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from mysticanvas import __version__, logs, processes, settings as settings_module, web
+from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
@@ -31,6 +32,7 @@ from mysticanvas.orchestrator.api import (
     sql,
     system,
     tags,
+    workers,
 )
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.files import upkeep
@@ -44,7 +46,10 @@ from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
-from mysticanvas.orchestrator.supervisor.worker import Launch, Worker
+from mysticanvas.orchestrator.supervisor import deadlines
+from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.spare import Spare
+from mysticanvas.orchestrator.supervisor.worker import Listener, Seams, Worker
 from mysticanvas.plugins import loading
 from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import HomePaths, Settings
@@ -72,7 +77,13 @@ class Orchestrator:
         launch = _launch(settings, self.paths, self.plugins)
         self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
-        self.worker = Worker(launch, self._worker_changed, settings.stop_timeout_s)
+        self.worker = Worker(
+            launch,
+            Listener(self._worker_changed, self._alert),
+            settings.stop_timeout_s,
+            deadlines.USUAL.scaled(settings.worker_patience),
+            Seams(spare=Spare() if settings.spare_worker else None),
+        )
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes
         )
@@ -81,7 +92,12 @@ class Orchestrator:
         self.transitions = Transitions(self.store, self.bus, me)
         self.kinds = self._kinds()
         self.dispatcher = Dispatcher(
-            self.transitions, self.store, self.bus, self.worker, settings.keep_alive_s
+            self.transitions,
+            self.store,
+            self.bus,
+            self.worker,
+            settings.keep_alive_s,
+            settings.stop_timeout_s,
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
@@ -201,10 +217,9 @@ class Orchestrator:
         app.include_router(events.routes(self.bus))
         app.include_router(plugins.routes(self.plugins.records))
         app.include_router(
-            system.routes(
-                self.store, self.bus, self.worker, self.dispatcher, self.health, self.stop
-            )
+            system.routes(self.store, self.bus, self.dispatcher, self.health, self.stop)
         )
+        app.include_router(workers.routes([self.worker]))
         return app
 
     def _sql(self) -> Sql:
@@ -213,6 +228,9 @@ class Orchestrator:
 
     def _worker_changed(self, status: WorkerStatus) -> None:
         self.bus.publish("worker", status.model_dump(mode="json"))
+
+    def _alert(self, alert: Alert) -> None:
+        self.bus.publish("alert", alert.model_dump(mode="json"))
 
     def _in_use(self) -> bool:
         queue = self.transitions.status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mysticanvas.contracts.exports import ExportReport
-    from mysticanvas.contracts.health import Health, WorkerStatus
+    from mysticanvas.contracts.health import Health
     from mysticanvas.session.collections.images import ImageCollection
     from mysticanvas.session.collections.jobs import Jobs
     from mysticanvas.session.collections.plugins import Plugins
     from mysticanvas.session.collections.tags import Tags
+    from mysticanvas.session.collections.workers import Workers
     from mysticanvas.session.filters import Filters
     from mysticanvas.session.image import Image
     from mysticanvas.session.job import Job
     from mysticanvas.session.page import Page
+    from mysticanvas.session.subscriptions import Subscription, Topic
 
 # Modules that only a request needs are imported by the methods: attaching has to be quick.
 
@@ -214,9 +216,39 @@ class Canvas(Generating):
         return list(schedulers.NAMES)
 
     @property
-    def workers(self) -> list[WorkerStatus]:
-        """The worker processes: kind, pid, state, restarts and what is loaded."""
-        return self._connection.call(lambda api: api.workers())
+    def workers(self) -> Workers:
+        """The worker processes: kind, pid, state, restarts, preset and memory; `.reset()` gives
+        one that has failed another try."""
+        from mysticanvas.session.collections.workers import Workers
+
+        return Workers(self._connection)
+
+    def on(self, event: Topic, callback: Callable[[Any], object]) -> Subscription:
+        """Have a function called when something happens, until the subscription is closed.
+
+        Callbacks run in the order of the events, one at a time, on one background thread; what
+        they raise is logged. A callback may call the canvas. One that is slow delays the others,
+        and the oldest of more than 10,000 events that wait are dropped.
+
+        Args:
+            event: `job` (a `Job` that changed its state), `image` (a new or changed `Image`),
+                `worker` (a `WorkerStatus`), `alert` (an `Alert`: what you should know, such as a
+                worker that crashed; `str(alert)` is one line) or `vram`. Jobs and images are those
+                of the canvas's project.
+            callback: called with that.
+
+        Returns:
+            The subscription: `.close()` ends it, and so does the end of a `with` block.
+
+        Raises:
+            InvalidRequest: there is no such event.
+        """
+        from mysticanvas.session import happenings, subscriptions
+
+        topic = subscriptions.topic(event)
+        self._connection.attach()
+        make = happenings.maker(self._connection, self._project)
+        return self._connection.subscriptions.add(topic, callback, make)
 
     @property
     def plugins(self) -> Plugins:

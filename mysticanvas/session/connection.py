@@ -19,8 +19,10 @@ from mysticanvas.settings import HomePaths, Settings
 if TYPE_CHECKING:
     from mysticanvas.client.api import Api
     from mysticanvas.client.events import EventStream
+    from mysticanvas.contracts.events import Event
     from mysticanvas.contracts.jobs import JobRecord
     from mysticanvas.session.following import Following
+    from mysticanvas.session.subscriptions import Subscriptions
     from mysticanvas.session.tracker import JobTracker
 
 T = TypeVar("T")
@@ -47,6 +49,7 @@ class Connection:
         self._api: Api | None = None
         self._stream: EventStream | None = None
         self._following: Following | None = None
+        self._subscriptions: Subscriptions | None = None
         self._closed = False
         self._told: set[str] = set()
 
@@ -117,6 +120,23 @@ class Connection:
         return fresh
 
     @property
+    def subscriptions(self) -> Subscriptions:
+        """Whom events are told to; made at the first use."""
+        from mysticanvas.session.subscriptions import Subscriptions
+
+        with self._lock:
+            if self._subscriptions is None:
+                self._subscriptions = Subscriptions()
+                weakref.finalize(self, self._subscriptions.close)
+            return self._subscriptions
+
+    def _take(self, event: Event) -> None:
+        if self._following is not None:
+            self._following.take(event)
+        if self._subscriptions is not None:
+            self._subscriptions.take(event)
+
+    @property
     def listening(self) -> bool:
         """Whether events arrive."""
         return self._stream is not None and self._stream.connected
@@ -143,6 +163,8 @@ class Connection:
         if self._stream is not None:
             self._stream.close()
         with self._lock:
+            if self._subscriptions is not None:
+                self._subscriptions.close()
             self._forget()
 
     def _open(self) -> tuple[Endpoint, Api]:
@@ -179,7 +201,7 @@ class Connection:
         stream = EventStream(
             self.label,
             find=lambda: _find(this),
-            on_event=following.take,
+            on_event=lambda event: _take(this, event),
             on_tick=lambda: following.tick(stream.connected),
         )
         self._following, self._stream = following, stream
@@ -204,6 +226,12 @@ def _find(this: weakref.ref[Connection]) -> Endpoint | None:
     with contextlib.suppress(OrchestratorUnavailable):
         return None if connection is None else connection.find()
     return None
+
+
+def _take(this: weakref.ref[Connection], event: Event) -> None:
+    connection = this()
+    if connection is not None:
+        connection._take(event)
 
 
 def _fetch(this: weakref.ref[Connection], job_id: str) -> JobRecord:

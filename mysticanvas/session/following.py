@@ -60,6 +60,9 @@ class Following:
         elif event.type == "queue":
             # Paused or resumed, which is in the record of every job that waits.
             self._refresh(lambda job: job.record.status == "queued")
+        elif event.type == "alert":
+            for live in self._live():
+                live.alert(str(event.data.get("message", "")))
         elif event.type in ("progress", "preview"):
             with self._lock:
                 tracker = self._trackers.get(str(event.data.get("job_id")))
@@ -85,11 +88,14 @@ class Following:
         self._refresh(lambda job: job.waited_for and (not connected or job.heard_at < long_ago))
 
     def _refresh(self, which: Callable[[JobTracker], bool]) -> None:
-        with self._lock:
-            trackers = [t for t in self._trackers.values() if not t.record.status.final]
-        for tracker in filter(which, trackers):
+        for tracker in filter(which, self._live()):
             try:
                 tracker.update(self._fetch(tracker.record.id))
             except MystiCanvasError as error:
                 _log.debug("job %s cannot be followed: %s", tracker.record.id, error)
                 tracker.fail(error)
+
+    def _live(self) -> list[JobTracker]:
+        """Those whose job goes on."""
+        with self._lock:
+            return [t for t in self._trackers.values() if not t.record.status.final]

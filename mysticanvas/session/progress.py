@@ -61,11 +61,17 @@ class Silent:
 
 
 class Terminal:
-    """One line on standard error, rewritten in place."""
+    """One line on standard error, rewritten in place; alerts are lines above it that stay."""
 
     previews = False
 
+    def __init__(self) -> None:
+        self._alerts = 0
+
     def update(self, snapshot: Snapshot, seconds: float) -> None:
+        for alert in snapshot.alerts[self._alerts :]:
+            self._write(f"\r{alert}\x1b[K\n")
+        self._alerts = len(snapshot.alerts)
         filled = round(fraction(snapshot) * _BAR_CELLS)
         bar = "#" * filled + "." * (_BAR_CELLS - filled)
         self._write(f"\r[{bar}] {headline(snapshot)} · {seconds:.1f} s\x1b[K")
@@ -81,7 +87,7 @@ class Terminal:
 
 
 class Notebook:
-    """A bar and the newest preview in the cell's output.
+    """A bar, the newest preview and the newest alert in the cell's output; alerts stay.
 
     Args:
         identifier: a name of its own within the notebook.
@@ -91,18 +97,26 @@ class Notebook:
 
     def __init__(self, identifier: str) -> None:
         self._area = notebook.Area(identifier)
+        self._alerts: tuple[str, ...] = ()
 
     def update(self, snapshot: Snapshot, seconds: float) -> None:
+        self._alerts = snapshot.alerts
         said = f"{headline(snapshot)} · {seconds:.1f} s"
         bar = (
             f'<progress max="100" value="{fraction(snapshot) * 100:.0f}" '
             f'aria-label="{html.escape(said)}" style="vertical-align: middle"></progress>'
         )
-        self._area.show(f"<div>{bar} {html.escape(said)}</div>{_preview(snapshot)}", said)
+        newest = self._alerts[-1:]
+        alert = "".join(f'<div role="alert">{html.escape(text)}</div>' for text in newest)
+        self._area.show(
+            f"<div>{bar} {html.escape(said)}</div>{alert}{_preview(snapshot)}",
+            "\n".join([said, *newest]),
+        )
 
     def finish(self, line: str) -> None:
-        escaped = "<br>".join(html.escape(part) for part in line.splitlines())
-        self._area.show(f"<div>{escaped}</div>", line)
+        lines = [*line.splitlines(), *self._alerts] if line else []
+        escaped = "<br>".join(map(html.escape, lines))
+        self._area.show(f"<div>{escaped}</div>", "\n".join(lines))
 
 
 def choose(wanted: Literal["auto", "off"], identifier: str) -> Display:

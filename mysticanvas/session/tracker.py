@@ -24,6 +24,8 @@ class Snapshot(NamedTuple):
     progress: Progress
     preview: bytes | None
     """The newest preview as WebP; None if nobody asked for any."""
+    alerts: tuple[str, ...] = ()
+    """What users were told meanwhile, such as the crash of a worker; oldest first."""
 
 
 class JobTracker:
@@ -38,6 +40,7 @@ class JobTracker:
         self._record = record
         self._progress = record.progress or Progress(stage="queue")
         self._preview: bytes | None = None
+        self._alerts: tuple[str, ...] = ()
         self._futures: list[Future[JobRecord]] = []
         self._listeners: list[Listener] = []
         self.heard_at = time.monotonic()
@@ -50,7 +53,7 @@ class JobTracker:
     @property
     def snapshot(self) -> Snapshot:
         with self._lock:
-            return Snapshot(self._record, self._progress, self._preview)
+            return Snapshot(self._record, self._progress, self._preview, self._alerts)
 
     @property
     def waited_for(self) -> bool:
@@ -113,6 +116,11 @@ class JobTracker:
             else:
                 self._preview = _decoded(event.data.get("webp")) or self._preview
             self._tell(event)
+
+    def alert(self, message: str) -> None:
+        """Take in what whoever waits should know."""
+        with self._lock:
+            self._alerts = (*self._alerts, message)
 
     def fail(self, error: BaseException) -> None:
         """Have those who wait now get `error`: how the job ends cannot be told."""

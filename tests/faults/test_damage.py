@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,23 +94,25 @@ def assert_refused_or_whole(paths: HomePaths) -> None:
 @pytest.mark.parametrize("damage", [cut, flip, smear, noise])
 @pytest.mark.parametrize("what", ["database", "write_ahead_log"])
 def test_a_damaged_file_is_refused_or_harmless(
-    killed: HomePaths, tmp_path: Path, count: int, damage: Damage, what: str
+    killed: HomePaths, tmp_path: Path, count: int, faults: Any, damage: Damage, what: str
 ) -> None:
     chance = random.Random(what)
     for number in range(count):
         paths = HomePaths.of(Path(shutil.copytree(killed.root, tmp_path / str(number))))
         damage(getattr(paths, what), chance)
-        assert_refused_or_whole(paths)
+        with faults.inject(f"{damage.__name__}: {what}", "refused and untouched, or whole"):
+            assert_refused_or_whole(paths)
         shutil.rmtree(paths.root)
 
 
 @pytest.mark.parametrize("what", ["database", "write_ahead_log"])
 def test_a_file_of_another_home_is_refused(
-    killed: HomePaths, other: HomePaths, tmp_path: Path, what: str
+    killed: HomePaths, other: HomePaths, tmp_path: Path, faults: Any, what: str
 ) -> None:
     paths = HomePaths.of(Path(shutil.copytree(killed.root, tmp_path / "home")))
     shutil.copyfile(getattr(other, what), getattr(paths, what))
     before = digests(paths)
-    with pytest.raises(StoreDamaged):
-        Store.open(paths)
-    assert digests(paths) == before
+    with faults.inject(f"of another home: {what}", "refused and untouched"):
+        with pytest.raises(StoreDamaged):
+            Store.open(paths)
+        assert digests(paths) == before

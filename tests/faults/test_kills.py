@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from mysticanvas.store import Store
 
 @pytest.mark.timeout(0)
 def test_no_acknowledged_picture_is_lost_and_every_look_up_equals_a_scan(
-    tmp_path: Path, count: int
+    tmp_path: Path, count: int, faults: Any
 ) -> None:
     paths = HomePaths.of(tmp_path / "home")
     script = Path(__file__).with_name("record_until_killed.py")
@@ -24,7 +25,8 @@ def test_no_acknowledged_picture_is_lost_and_every_look_up_equals_a_scan(
     acknowledged = [line for line in said.split("\n") if len(line) == 36]
     assert len(acknowledged) > count / 4
 
-    with Store.open(paths) as store:
+    outcome = "no acknowledged picture is lost"
+    with faults.inject("SIGKILL while it records", outcome, count), Store.open(paths) as store:
         scan = [row["id"] for row in store.database.read("SELECT id::VARCHAR AS id FROM images")]
         assert len(scan) == len(set(scan))
         assert set(acknowledged) <= set(scan)

@@ -1,4 +1,4 @@
-"""Health, workers, presets, unloading and shutting down."""
+"""Health, presets, unloading and shutting down."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from pydantic import BaseModel
 
-from mysticanvas.contracts.health import Health, WorkerStatus
+from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import Conflict
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
-from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.store import Store
 
 
@@ -26,7 +25,6 @@ class Done(BaseModel):
 def routes(
     store: Store,
     bus: Bus,
-    worker: Worker,
     dispatcher: Dispatcher,
     health: Callable[[], Health],
     stop: Callable[[], None],
@@ -37,11 +35,6 @@ def routes(
     async def get_health() -> Health:
         """How the orchestrator and its workers are."""
         return health()
-
-    @router.get("/v1/workers")
-    async def workers() -> list[WorkerStatus]:
-        """The worker processes."""
-        return [worker.status]
 
     @router.get("/v1/presets")
     def presets() -> list[ImagePreset]:

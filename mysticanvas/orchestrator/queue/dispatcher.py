@@ -10,27 +10,20 @@ from typing import NamedTuple
 from mysticanvas import logs
 from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.contracts.worker import GenerateTask
-from mysticanvas.errors import MystiCanvasError
+from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.client import Refused, WorkerBroken, WorkerLost
+from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.store import Store, StoredJob
 
 _log = logs.get(__name__)
 _WORKER_START_S = 60.0
-_ENDING_S = 2.0
-
-
-class _Held(NamedTuple):
-    """The model that the worker holds."""
-
-    digest: str
-    preset: str
+_ENDING_S = 1.0
 
 
 class _Unload(NamedTuple):
@@ -47,18 +40,26 @@ class Dispatcher(Lane[Generation]):
         transitions, store, bus: where jobs come from, what is kept, and where progress goes.
         worker: what carries them out.
         keep_alive_s: seconds without a job after which the model leaves the device.
+        settle_s: seconds that a cancelled job has to end.
     """
 
     def __init__(
-        self, transitions: Transitions, store: Store, bus: Bus, worker: Worker, keep_alive_s: float
+        self,
+        transitions: Transitions,
+        store: Store,
+        bus: Bus,
+        worker: Worker,
+        keep_alive_s: float,
+        settle_s: float = 10.0,
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
         self._store = store
         self._bus = bus
         self._worker = worker
         self._keep_alive_s = keep_alive_s
+        self._settle_s = settle_s
         self._unload_asked: list[_Unload] = []
-        self._held: _Held | None = None
+        self._held: Held | None = None
         self._last_used = time.monotonic()
 
     def stop(self) -> None:
@@ -100,7 +101,14 @@ class Dispatcher(Lane[Generation]):
         try:
             self._generate(run)
         except WorkerLost as lost:
-            self._lost(run, str(lost))
+            if run.finished is None:
+                self._lost(run, lost)
+            else:
+                # It died behind its last message: the pictures are made.
+                self._held = None
+                self._succeed(run)
+        except Conflict as refusal:
+            self._lost(run, Refused(str(refusal)))
         except MystiCanvasError as refusal:
             self._settle(run)
             self._transitions.fail(run, Problem.of(refusal, run.job.record.request_id))
@@ -110,37 +118,43 @@ class Dispatcher(Lane[Generation]):
             self._last_used = time.monotonic()
 
     def _generate(self, run: Generation) -> None:
-        run.client = self._worker.client(_WORKER_START_S)
-        self._worker.busy(run.task.model.digest)
-        with run.client.generate(run.task) as stream:
+        run.lease = self._worker.lease(_WORKER_START_S)
+        run.lease.begun(run.model)
+        with run.lease.client.generate(run.task) as stream:
             run.follow(stream)
 
     def _conclude(self, run: Generation) -> None:
         """The stream came to its end."""
         if run.finished is not None:
             # The last message comes when the engine is free, so there is nothing to wait for.
-            self._hold(run.task)
+            self._hold(run)
             self._succeed(run)
-            return
-        self._settle(run)
-        if run.stopped:
+        elif run.stopped:
+            self._settle(run)
             self._transitions.stop(run)
-        elif run.problem is not None:
-            self._transitions.fail(run, run.problem)
+        elif run.problem is None or run.problem.code == JobCancelled.code:
+            # Nobody here cancelled it: the worker is told to end, or has lost its way.
+            self._lost(run, WorkerLost("it stopped in mid-answer"))
         else:
-            self._transitions.lose(run, Failure.WORKER_LOST, "it stopped in mid-answer")
+            self._settle(run)
+            self._transitions.fail(run, run.problem)
 
-    def _lost(self, run: Generation, reason: str) -> None:
+    def _lost(self, run: Generation, lost: WorkerLost) -> None:
         """The connection is gone: because we hung up, or because the worker is."""
         if run.stopped:
             self._settle(run)
             self._transitions.stop(run)
             return
         self._held = None
+        if run.lease is None:
+            broken = isinstance(lost, WorkerBroken)
+            failure = Failure.WORKER_BROKEN if broken else Failure.WORKER_MISSING
+            self._transitions.lose(run, failure, str(lost))
+            return
         failure = Failure.WORKER_LOST if run.begun else Failure.WORKER_MISSING
-        # It is waited for: until the process is known to be gone, its client would be given out.
-        ending = run.client and self._worker.ending(run.client, _ENDING_S)
-        self._transitions.lose(run, failure, f"the worker {ending}" if ending else reason)
+        # It is waited for: until the process is known to be gone, it might be given out again.
+        ending = run.lease.ending(_ENDING_S) or run.lease.distrust(lost.words)
+        self._transitions.lose(run, failure, f"the worker {ending}")
 
     def _succeed(self, run: Generation) -> None:
         if self._transitions.succeed(run, run.images, run.matched):
@@ -150,16 +164,19 @@ class Dispatcher(Lane[Generation]):
 
     def _settle(self, run: Generation) -> None:
         """Leave no batch behind that still runs: the next job needs the worker."""
+        if run.lease is None:
+            return
         try:
-            self._worker.settle(self._worker.client(_WORKER_START_S))
+            run.lease.settle(self._settle_s)
         except WorkerLost:
             self._held = None
         else:
-            self._hold(run.task)
+            self._hold(run)
 
-    def _hold(self, task: GenerateTask) -> None:
-        self._held = _Held(task.model.digest, task.recipe.preset)
-        self._worker.free(self._held.digest)
+    def _hold(self, run: Generation) -> None:
+        assert run.lease is not None
+        self._held = run.model
+        run.lease.ended(self._held)
 
     def _expires_s(self) -> float | None:
         if self._held is None:
@@ -168,7 +185,8 @@ class Dispatcher(Lane[Generation]):
 
     def _give_back(self, reason: str) -> None:
         with contextlib.suppress(WorkerLost):
-            self._worker.client(_WORKER_START_S).unload()
+            lease = self._worker.lease(_WORKER_START_S)
+            lease.client.unload()
+            lease.ended(None)
         _log.info("model_unloaded", preset=self._held and self._held.preset, reason=reason)
         self._held = None
-        self._worker.free(None)

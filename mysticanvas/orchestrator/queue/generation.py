@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import (
     Failed,
@@ -13,7 +14,9 @@ from mysticanvas.contracts.worker import (
 )
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.run import Run
-from mysticanvas.orchestrator.supervisor.client import GenerateStream, WorkerClient
+from mysticanvas.orchestrator.supervisor.client import GenerateStream
+from mysticanvas.orchestrator.supervisor.messages import Held
+from mysticanvas.orchestrator.supervisor.worker import Lease
 from mysticanvas.store import NewImage, StoredJob
 
 
@@ -29,9 +32,14 @@ class Generation(Run):
         self.made: list[Made] = []
         self.finished: Finished | None = None
         self.problem: Problem | None = None
-        self.client: WorkerClient | None = None
-        """The worker that it was given to, once there is one."""
+        self.lease: Lease | None = None
+        """The worker process that it was given to, once there is one."""
         self._stream: GenerateStream | None = None
+
+    @property
+    def model(self) -> Held:
+        """What it runs with."""
+        return Held(self.task.model.digest, self.task.recipe.preset)
 
     @property
     def begun(self) -> bool:
@@ -64,9 +72,7 @@ class Generation(Run):
         for message in stream:
             if isinstance(message, Progressed):
                 self.advance(message.progress)
-                if self.client is not None and self.bus.previews_wanted != previews:
-                    previews = not previews
-                    self.client.previews(previews)
+                previews = self._switch_previews(previews)
             elif isinstance(message, Previewed):
                 self.tell("preview", message.model_dump(exclude={"type"}))
             elif isinstance(message, Made):
@@ -75,6 +81,18 @@ class Generation(Run):
                 self.problem = message.problem
             elif self.end():
                 self.finished = message
+
+    def advance(self, progress: Progress) -> None:
+        super().advance(progress)
+        if self.lease is not None:
+            self.lease.progressed(progress.stage, progress.step)
+
+    def _switch_previews(self, made: bool) -> bool:
+        """Have previews made, or no longer, if that has changed; whether they are made now."""
+        if self.lease is None or self.bus.previews_wanted == made:
+            return made
+        self.lease.client.previews(not made)
+        return not made
 
 
 def _new_image(task: GenerateTask, made: Made) -> NewImage:

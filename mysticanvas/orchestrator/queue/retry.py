@@ -20,6 +20,8 @@ class Failure(StrEnum):
     """The worker process ended while it had the job."""
     WORKER_MISSING = "worker_missing"
     """There was no worker to begin with, or it ended before it had the job."""
+    WORKER_BROKEN = "worker_broken"
+    """There is no worker, and for a while there will be none: it has failed too often."""
     ORCHESTRATOR_LOST = "orchestrator_lost"
     """The orchestrator ended while the job ran; found at the next start."""
     ORCHESTRATOR_STOPPED = "orchestrator_stopped"
@@ -37,22 +39,28 @@ class Retry(NamedTuple):
     delay_s: float
 
 
-def decide(failure: Failure, attempts: int, failures: int, jitter: float) -> Retry | None:
+def decide(
+    failure: Failure, attempts: int, failures: int, jitter: float, waited_for: bool = True
+) -> Retry | None:
     """Whether a job runs again; None means that it failed.
 
     A stop that somebody asked for says nothing about the job, so it always waits for the next
     start. What may be the job's doing is tried again until it has happened `MAX_FAILURES` times.
+    While the worker is broken, who waits is told at once, and a job in the background is kept.
 
     Args:
         attempts: attempts behind it, this one included.
         failures: those that count against it, this one included.
         jitter: a random number from 0 to 1, so that several do not come back at one time.
+        waited_for: whether somebody waits for it.
     """
     if failure is Failure.ORCHESTRATOR_STOPPED:
         return Retry(0.0)
     if failure.counts:
         return Retry(delay_s(failures, jitter)) if failures < MAX_FAILURES else None
     unbegun = attempts - failures
+    if failure is Failure.WORKER_BROKEN:
+        return None if waited_for else Retry(delay_s(unbegun, jitter))
     return Retry(delay_s(unbegun, jitter)) if unbegun < MAX_UNBEGUN else None
 
 

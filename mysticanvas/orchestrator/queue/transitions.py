@@ -144,7 +144,13 @@ class Transitions:
             failures = list(record.failures)
             if failure.counts:
                 failures.append(f"attempt {record.attempts}: {reason}")
-            again = retry.decide(failure, record.attempts, len(failures), random.random())
+            again = retry.decide(
+                failure,
+                record.attempts,
+                len(failures),
+                random.random(),
+                record.priority == "interactive",
+            )
             if again is None:
                 problem = Problem.of(_given_up(failure, failures, reason), record.request_id)
                 self._finish(run, JobStatus.FAILED, problem, failures)
@@ -273,6 +279,12 @@ def _cancelled(record: JobRecord) -> Problem:
 
 
 def _given_up(failure: Failure, failures: Sequence[str], reason: str) -> MystiCanvasError:
+    if failure is Failure.WORKER_BROKEN:
+        return WorkerCrashed(
+            f"The job was not begun: {reason}.",
+            hint="canvas.workers.reset() tries to start the worker again; a job in the background "
+            "would have waited. The logs folder of the home has the worker's last words.",
+        )
     if failure is Failure.WORKER_MISSING:
         return WorkerCrashed(
             f"The job was never begun: {reason}.",

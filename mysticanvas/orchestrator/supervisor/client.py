@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import structlog
@@ -22,6 +22,25 @@ _QUICK_S = 10.0
 class WorkerLost(Exception):
     """The connection broke: the process ended, or is as good as ended."""
 
+    words: ClassVar[str] = "broke off its answer"
+    """What it did, to stand behind `the image worker`, should the process live on."""
+
+
+class Garbage(WorkerLost):
+    """It answered, but not as a worker does."""
+
+    words = "answered what no worker answers"
+
+
+class Refused(WorkerLost):
+    """It takes no job: it is being ended, or does what nobody here asked for."""
+
+    words = "would not take a job"
+
+
+class WorkerBroken(WorkerLost):
+    """There is no process, and for a while there will be none: it has failed too often."""
+
 
 class WorkerClient:
     """Calls one worker. A new process gets a new client."""
@@ -36,13 +55,17 @@ class WorkerClient:
             trust_env=False,
         )
 
-    def health(self) -> Health:
-        """The worker's health.
+    def health(self, timeout_s: float) -> Health:
+        """The worker's health, which it answers from memory.
 
         Raises:
-            WorkerLost: it does not answer.
+            WorkerLost: it does not answer in time, or not as a worker does.
         """
-        return Health.model_validate(self._call("GET", "/internal/health"))
+        answer = self._call("GET", "/internal/health", timeout_s=timeout_s)
+        try:
+            return Health.model_validate(answer)
+        except ValidationError as error:
+            raise Garbage("it answered what no worker answers") from error
 
     def unload(self) -> None:
         """Have the model given back."""
@@ -72,14 +95,22 @@ class WorkerClient:
         except httpx.TransportError as error:
             raise WorkerLost(str(error)) from error
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
+    def _call(
+        self, method: str, path: str, body: Any = None, timeout_s: float | None = None
+    ) -> Any:
+        timeout = httpx.Timeout(_QUICK_S, read=timeout_s)
         try:
-            response = self._http.request(method, path, json=body, headers=_request_id())
+            response = self._http.request(
+                method, path, json=body, headers=_request_id(), timeout=timeout
+            )
         except httpx.TransportError as error:
             raise WorkerLost(str(error)) from error
         if response.is_error:
             raise _error(response)
-        return response.json()
+        try:
+            return response.json()
+        except ValueError as error:
+            raise Garbage("it answered what no worker answers") from error
 
     def close(self) -> None:
         self._http.close()
@@ -97,7 +128,7 @@ class GenerateStream:
                 try:
                     message = MESSAGE.validate_json(line)
                 except ValidationError as error:
-                    raise WorkerLost("it answered what no worker answers") from error
+                    raise Garbage("it answered what no worker answers") from error
                 yield message
 
     def hang_up(self) -> None:

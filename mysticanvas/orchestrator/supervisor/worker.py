@@ -1,35 +1,75 @@
-"""One worker process and its life. A single thread owns the process; all others ask."""
+"""A worker: the machinery around its life.
+
+One thread owns the life and takes messages, one after another, from whoever sees something of the
+process; nobody else writes it. What the messages mean is decided in `lifecycle.py`.
+"""
 
 from __future__ import annotations
 
-import secrets
-import signal
-import subprocess
+import queue
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from mysticanvas import logs, processes
+from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.orchestrator.supervisor import backoff
-from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
-from mysticanvas.plugins.hookspecs import Launcher
+from mysticanvas.orchestrator.supervisor import alerts, deadlines, launcher, memory
+from mysticanvas.orchestrator.supervisor.client import WorkerBroken, WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
+from mysticanvas.orchestrator.supervisor.ending import Ending
+from mysticanvas.orchestrator.supervisor.launcher import Launch, Starter
+from mysticanvas.orchestrator.supervisor.lifecycle import Life, step
+from mysticanvas.orchestrator.supervisor.messages import (
+    Begun,
+    Distrusted,
+    Effect,
+    Ended,
+    Exited,
+    Held,
+    MemorySeen,
+    Message,
+    Prepare,
+    Progressed,
+    Report,
+    Reset,
+    Signal,
+    Spawn,
+    Spawned,
+    Start,
+    Stop,
+    Tick,
+    Wanted,
+)
+from mysticanvas.orchestrator.supervisor.spare import Spare
+from mysticanvas.orchestrator.supervisor.watch import Watch
 
 _log = logs.get(__name__)
+_TICK_S = 1.0
+_SHORT_TICK_S = 0.05
 _POLL_S = 0.02
+_GONE_S = 20.0
 
 
-class Launch(NamedTuple):
-    """How to start a worker of one kind."""
+class Seams(NamedTuple):
+    """What stands between a worker and the machine."""
 
-    kind: str
-    arguments: list[str]
-    environment: dict[str, str]
-    log: Path
-    spawn: Launcher = processes.spawn
-    """Starts it: here, or wherever a plug-in does."""
+    start: Starter = launcher.start
+    free_mib: memory.Probe = memory.system_free_mib
+    spare: Spare | None = None
+    """What keeps a process in reserve, and starts them then; None for no such process."""
+
+
+REAL = Seams()
+
+
+class Listener(NamedTuple):
+    """Who hears of changes; called on the worker's thread, and must not block."""
+
+    status: Callable[[WorkerStatus], None]
+    alert: Callable[[Alert], None]
 
 
 class Worker:
@@ -37,173 +77,239 @@ class Worker:
 
     Args:
         launch: how to start it.
-        report: called with the new status on every change, on any thread; must not block.
+        listener: who hears of it.
         stop_timeout_s: seconds between the request to end and the kill.
+        limits: when it is taken to hang.
+        seams: other ways to start processes and to see memory.
     """
 
     def __init__(
-        self, launch: Launch, report: Callable[[WorkerStatus], None], stop_timeout_s: float
+        self,
+        launch: Launch,
+        listener: Listener,
+        stop_timeout_s: float,
+        limits: Deadlines = deadlines.USUAL,
+        seams: Seams = REAL,
     ) -> None:
+        self.kind = launch.kind
         self._launch = launch
-        self._report = report
+        self._listener = listener
         self._stop_timeout_s = stop_timeout_s
+        self._limits = limits
+        self._seams = seams
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._state = WorkerState.STOPPED
-        self._process: subprocess.Popen[bytes] | None = None
-        self._client: WorkerClient | None = None
-        self._model: str | None = None
-        self._restarts = 0
-        self._last_error = ""
-        self._stopping = threading.Event()
+        self._life = Life()
+        self._watch: Watch | None = None
         # Never ends before the orchestrator does: the death signal of the child hangs on it.
         self._thread = threading.Thread(target=self._run, name=f"worker-{launch.kind}", daemon=True)
 
     @property
     def status(self) -> WorkerStatus:
-        with self._changed:
-            return WorkerStatus(
-                kind=self._launch.kind,
-                pid=self._process.pid if self._process else None,
-                state=self._state,
-                restarts=self._restarts,
-                model=self._model,
-                last_error=self._last_error,
-            )
+        """The worker as it is now."""
+        return self._status(self._life)
 
     def start(self) -> None:
         """Start the process, in the background."""
+        self.tell(Start())
         self._thread.start()
 
-    def client(self, timeout_s: float) -> WorkerClient:
-        """A connection to the process once it answers.
+    def stop(self) -> None:
+        """End the process and return when it is gone."""
+        self.tell(Stop(self._stop_timeout_s))
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def reset(self) -> None:
+        """Forget the failures, and start a process at once if there is none."""
+        self.tell(Reset())
+
+    def tell(self, message: Message) -> None:
+        """Hand a message to the thread that decides."""
+        self._inbox.put(message)
+
+    def lease(self, timeout_s: float) -> Lease:
+        """The process, for a job, once it answers and its device has its memory back.
 
         Raises:
+            WorkerBroken: it has failed too often to be started now.
             WorkerLost: it did not answer in time, or is being stopped.
         """
+        self.tell(Wanted())
+        deadline = time.monotonic() + timeout_s
         with self._changed:
-            if (
-                self._changed.wait_for(
-                    lambda: self._client is not None or self._stopping.is_set(), timeout_s
-                )
-                and not self._stopping.is_set()
-            ):
-                assert self._client is not None
-                return self._client
-        raise WorkerLost(f"the {self._launch.kind} worker does not start: {self._last_error}")
+            while not self._life.available:
+                self._refuse_if_broken()
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or self._life.stopping:
+                    raise WorkerLost(f"the {self.kind} worker does not start{self._because()}")
+                self._changed.wait(left_s)
+            watch = self._watch
+        assert watch is not None
+        assert watch.client is not None
+        return Lease(self, watch, watch.client)
 
-    def ending(self, client: WorkerClient, timeout_s: float) -> str | None:
-        """How the process ended that this client talked to; None if it has not in time."""
+    def _refuse_if_broken(self) -> None:
+        life = self._life
+        if life.broken and life.retry_at is not None and life.retry_at > time.monotonic():
+            raise WorkerBroken(
+                f"the {self.kind} worker has failed {len(life.history.failures)} times in a row"
+                f"{self._because()}"
+            )
+
+    def _because(self) -> str:
+        return f": it {self._life.last_error}" if self._life.last_error else ""
+
+    def wait_gone(self, watch: Watch, timeout_s: float) -> str | None:
+        """How a process ended; None if it has not in time."""
+
+        def gone() -> bool:
+            return self._life.number != watch.number or self._life.process is None
+
         with self._changed:
-            ended = self._changed.wait_for(lambda: self._client is not client, timeout_s)
-            return self._last_error if ended else None
+            return self._life.last_error if self._changed.wait_for(gone, timeout_s) else None
 
-    def busy(self, model: str | None) -> None:
-        """Note that a job with this model runs on it."""
-        self._set(WorkerState.BUSY, model=model)
+    def _run(self) -> None:
+        while not (self._life.stopping and self._life.state is WorkerState.STOPPED):
+            try:
+                self._take(self._next())
+                # After every message: a process that chatters must not put off its own deadlines.
+                self._take(Tick())
+            # Whatever one message meets, the process hangs on this thread.
+            except Exception:  # noqa: BLE001
+                _log.exception("worker_message_failed", kind=self.kind)
+        if self._seams.spare is not None:
+            self._seams.spare.close()
 
-    def free(self, model: str | None) -> None:
-        """Note that nothing runs on it, and which model it holds."""
-        self._set(WorkerState.READY, model=model)
+    def _next(self) -> Message:
+        """The next message, or what time itself has to say."""
+        try:
+            return self._inbox.get(timeout=_pause_s(self._life))
+        except queue.Empty:
+            owed = self._life.expected_mib is not None
+            return MemorySeen(self._seams.free_mib()) if owed else Tick()
 
-    def settle(self, client: WorkerClient) -> None:
-        """Wait until a cancelled batch has really ended; a process that hangs on is killed.
+    def _take(self, message: Message) -> None:
+        before = self._life
+        life, effects = step(before, message, time.monotonic(), self._limits)
+        with self._changed:
+            self._life = life
+            self._changed.notify_all()
+        if _shown(before) != _shown(life):
+            self._listener.status(self._status(life))
+        for effect in effects:
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Spawn(number):
+                self._spawn(number)
+            case Signal(pid, how):
+                processes.kill_group(pid, how)
+            case Prepare():
+                if self._seams.spare is not None:
+                    self._seams.spare.prepare(self._launch)
+            case Report():
+                _log.warning("worker_ended", kind=self.kind, pid=effect.pid, reason=effect.reason)
+                self._listener.alert(alerts.of(effect, self.kind, datetime.now(UTC)))
+
+    def _spawn(self, number: int) -> None:
+        try:
+            spare = self._seams.spare
+            launch = self._seams.start if spare is None else spare.launch
+            started = launch(self._launch)
+        except OSError as error:
+            self._take(Exited(number, Ending(None, str(error))))
+            return
+        self._take(Spawned(number, started.process.pid))
+        self._watch = Watch(number, started, self.tell, self._quiet_s, self._seams.free_mib)
+
+    def _quiet_s(self) -> float:
+        """Seconds since the job that runs was heard of."""
+        process = self._life.process
+        work = None if process is None else process.work
+        return float("inf") if work is None else time.monotonic() - work.since
+
+    def _status(self, life: Life) -> WorkerStatus:
+        process = life.process
+        held = None if process is None else process.held
+        return WorkerStatus(
+            kind=self.kind,
+            pid=None if process is None else process.pid,
+            state=life.state,
+            restarts=life.restarts,
+            preset=None if held is None else held.preset,
+            memory=0.0 if process is None else processes.memory_mib(process.pid),
+            model=None if held is None else held.digest,
+            last_error=life.last_error,
+            retry_s=_retry_s(life),
+        )
+
+
+class Lease:
+    """A process that is lent to one job, and what is said of it meanwhile."""
+
+    def __init__(self, worker: Worker, watch: Watch, client: WorkerClient) -> None:
+        self.client = client
+        self._worker = worker
+        self._watch = watch
+
+    def begun(self, held: Held) -> None:
+        """Say that a job with this model runs on it."""
+        self._worker.tell(Begun(self._watch.number, held))
+
+    def progressed(self, stage: str, step: int) -> None:
+        """Say how far the job is."""
+        self._worker.tell(Progressed(self._watch.number, stage, step))
+
+    def ended(self, held: Held | None) -> None:
+        """Say that nothing runs on it, and which model it holds."""
+        self._worker.tell(Ended(self._watch.number, held))
+
+    def ending(self, timeout_s: float) -> str | None:
+        """How the process ended; None if it has not in time."""
+        return self._worker.wait_gone(self._watch, timeout_s)
+
+    def distrust(self, why: str) -> str:
+        """End the process, whatever it does, and wait until it is gone; how it ended."""
+        self._worker.tell(Distrusted(self._watch.number, why))
+        return self._worker.wait_gone(self._watch, _GONE_S) or why
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait until a cancelled batch has really ended; a process that hangs on is ended.
 
         Raises:
             WorkerLost: the process is gone.
         """
-        deadline = time.monotonic() + self._stop_timeout_s
-        while client.health().state is WorkerState.BUSY:
+        deadline = time.monotonic() + timeout_s
+        while self._busy(deadline - time.monotonic()):
             if time.monotonic() > deadline:
-                self._kill("did not stop a cancelled job in time")
-                raise WorkerLost("killed")
+                raise WorkerLost(self.distrust("did not stop a cancelled job in time"))
             time.sleep(_POLL_S)
 
-    def stop(self) -> None:
-        """End the process and return when it is gone."""
-        self._stopping.set()
-        with self._changed:
-            process = self._process
-            self._changed.notify_all()
-        if process is not None:
-            processes.kill_group(process.pid, signal.SIGTERM)
-            try:
-                process.wait(self._stop_timeout_s)
-            except subprocess.TimeoutExpired:
-                processes.kill_group(process.pid, signal.SIGKILL)
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            reason = self._live_once()
-            if self._stopping.is_set():
-                break
-            failures = backoff.failures_in_a_row(failures, time.monotonic() - began)
-            _log.warning("worker_ended", kind=self._launch.kind, reason=reason)
-            with self._changed:
-                self._restarts += 1
-                self._last_error = reason
-            self._set(WorkerState.FAILED, model=None)
-            self._stopping.wait(backoff.delay_s(failures))
-        self._set(WorkerState.STOPPED, model=None)
-
-    def _live_once(self) -> str:
-        """Start the process and wait for its end; how it ended."""
-        token = secrets.token_urlsafe(32)
+    def _busy(self, timeout_s: float) -> bool:
+        if self._watch.gone.is_set():
+            raise WorkerLost("it ended")
         try:
-            spawned = self._launch.spawn(
-                "mysticanvas.workers",
-                self._launch.arguments,
-                environment=self._launch.environment,
-                log=self._launch.log,
-                secret=token.encode(),
-            )
-        except OSError as error:
-            return f"could not be started: {error}"
-        with self._changed:
-            self._process = spawned.process
-        self._set(WorkerState.STARTING, model=None)
-        if self._stopping.is_set():
-            # `stop` may have looked before the process was noted.
-            processes.kill_group(spawned.process.pid, signal.SIGTERM)
-        ready = spawned.read_ready()
-        if ready is not None:
-            with self._changed:
-                self._client = WorkerClient(str(ready["url"]), token)
-            self._set(WorkerState.READY, model=None)
-        code = spawned.process.wait()
-        # What the worker itself has started ends with it.
-        processes.kill_group(spawned.process.pid, signal.SIGKILL)
-        if spawned.process.stdin is not None:
-            spawned.process.stdin.close()
-        reason = _how_it_ended(code)
-        with self._changed:
-            client, self._client, self._process = self._client, None, None
-            self._last_error = reason
-            self._changed.notify_all()
-        if client is not None:
-            client.close()
-        return reason
-
-    def _kill(self, reason: str) -> None:
-        with self._changed:
-            process = self._process
-        if process is not None:
-            _log.warning("worker_killed", kind=self._launch.kind, reason=reason)
-            processes.kill_group(process.pid, signal.SIGKILL)
-
-    def _set(self, state: WorkerState, model: str | None) -> None:
-        with self._changed:
-            changed = (state, model) != (self._state, self._model)
-            self._state, self._model = state, model
-            self._changed.notify_all()
-        if changed:
-            self._report(self.status)
+            return self.client.health(max(_POLL_S, timeout_s)).state is WorkerState.BUSY
+        except WorkerLost:
+            return True
 
 
-def _how_it_ended(code: int) -> str:
-    if code < 0:
-        return f"ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+def _pause_s(life: Life) -> float:
+    """Seconds until time itself may be news."""
+    waits = life.state in (WorkerState.STOPPING, WorkerState.FAILED) and not life.broken
+    return _SHORT_TICK_S if waits or life.expected_mib is not None else _TICK_S
+
+
+def _shown(life: Life) -> tuple[object, ...]:
+    """What listeners are told of: not every second's memory."""
+    process = life.process
+    identity = None if process is None else (process.pid, process.held)
+    return life.state, identity, life.restarts, life.broken
+
+
+def _retry_s(life: Life) -> float | None:
+    if not life.broken or life.retry_at is None:
+        return None
+    return max(0.0, life.retry_at - time.monotonic())

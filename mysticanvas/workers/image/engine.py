@@ -38,7 +38,8 @@ class ImageEngine:
         self._images = options.images
         self._device = devices.choose(options.device)
         self._loaded: _Loaded | None = None
-        _log.info("engine_ready", device=devices.describe(self._device), threads=options.threads)
+        # Not its name: to ask for that takes a GPU's memory, which a process in reserve must not.
+        _log.info("engine_ready", device=self._device.type, threads=options.threads)
 
     @property
     def models(self) -> list[str]:

@@ -46,3 +46,13 @@ def test_delays_double_up_to_a_limit_and_half_of_each_is_left_to_chance(seed: in
         whole = min(LONGEST_S, FIRST_S * 2 ** (failures - 1))
         assert whole / 2 <= delay <= whole
     assert len(set(delays)) == len(delays)
+
+
+def test_while_the_worker_is_broken_who_waits_is_told_and_the_background_is_kept() -> None:
+    broken = Failure.WORKER_BROKEN
+    assert not broken.counts
+    assert decide(broken, attempts=1, failures=0, jitter=0.5, waited_for=True) is None
+    for attempts in (1, MAX_UNBEGUN, 99):
+        again = decide(broken, attempts, failures=0, jitter=0.5, waited_for=False)
+        assert again is not None
+        assert again.delay_s <= LONGEST_S

@@ -90,3 +90,11 @@ def test_what_cannot_be_fetched_ends_the_waiting(make_job: MakeJob) -> None:
     with pytest.raises(NotFound):
         future.result(0)
     assert tracker.record.status == "queued"
+
+
+def test_an_alert_reaches_every_job_that_is_not_over(make_job: MakeJob) -> None:
+    following = Following(unexpected)
+    waiting, over = following.follow(make_job()), following.follow(make_job("failed", id=new_id()))
+    following.take(Event(epoch="e", seq=1, type="alert", data={"message": "The worker died."}))
+    assert waiting.snapshot.alerts == ("The worker died.",)
+    assert over.snapshot.alerts == ()

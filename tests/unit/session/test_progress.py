@@ -135,3 +135,37 @@ def test_the_stop_button_ends_the_waiting_and_clears_the_line(
         progress.follow(tracker, display)
     assert display.lines == [""]
     assert not tracker.waited_for
+
+
+def test_an_alert_is_a_line_of_its_own_that_stays(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    display = progress.choose("auto", "id")
+    display.update(running, 1.0)
+    warned = running._replace(alerts=("The worker died.",))
+    display.update(warned, 2.0)
+    display.update(warned, 3.0)
+    display.finish("done")
+    lines = screen.getvalue().replace("\x1b[K", "").split("\r")
+    assert lines.count("The worker died.\n") == 1
+    assert lines[-1] == "done\n"
+
+
+def test_in_a_notebook_an_alert_is_shown_in_the_cell_and_stays(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[str, str]] = []
+    display = progress.Notebook("id")
+    monkeypatch.setattr(display._area, "show", lambda html, text: shown.append((html, text)))
+    display.update(running._replace(alerts=("first", "The <worker> died.")), 1.0)
+    assert '<div role="alert">The &lt;worker&gt; died.</div>' in shown[-1][0]
+    assert shown[-1][1].splitlines()[1:] == ["The <worker> died."]
+    display.finish("done")
+    assert shown[-1] == (
+        "<div>done<br>first<br>The &lt;worker&gt; died.</div>",
+        "done\nfirst\nThe <worker> died.",
+    )
+    display.finish("")
+    assert shown[-1][1] == "", "what failed is told by its error"

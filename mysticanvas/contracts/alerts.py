@@ -1,0 +1,33 @@
+"""What the orchestrator wants its users to know although nobody asked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from mysticanvas.contracts.base import Contract
+
+
+class Alert(Contract):
+    """Data of an `alert` event; `str(alert)` is the message."""
+
+    kind: Literal["worker_restart", "worker_breaker"]
+    """`worker_restart`: a worker ended and is started again at once. `worker_breaker`: it ended
+    so often that it is not, for a while."""
+    severity: Literal["warning", "error"]
+    message: str
+    """What happened and what can be done, in one line."""
+    at: datetime
+    worker: str
+    """The kind of the worker."""
+    pid: int | None = None
+    """The process that ended; None if none came to be."""
+    reason: str = ""
+    """How it ended, to stand behind `the image worker`."""
+    signal: str | None = None
+    exit_code: int | None = None
+    last_lines: list[str] = []
+    """What the process wrote last to its standard output and error."""
+
+    def __str__(self) -> str:
+        return self.message

@@ -1,0 +1,79 @@
+"""How long a worker may be silent, or at the same point of its work: pure.
+
+Imports and loads hold the interpreter, so a process that hears nothing for a minute may be well.
+Between jobs nothing holds it. While a job runs, its steps are the measure.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mysticanvas.contracts.health import WorkerState
+
+
+class Deadlines(NamedTuple):
+    """Seconds."""
+
+    start_s: float = 60.0
+    """From the start of the process until its shell answers."""
+    import_s: float = 600.0
+    """From then until the engine is imported."""
+    idle_silence_s: float = 10.0
+    import_silence_s: float = 120.0
+    load_silence_s: float = 300.0
+    work_silence_s: float = 60.0
+    """Without any answer: idle, importing, loading a model, and computing."""
+    load_s: float = 900.0
+    first_step_s: float = 300.0
+    """Until the first step: kernels are compiled and tuned then."""
+    step_s: float = 60.0
+    """For a step, at least; never less than `STEP_FACTOR` times the longest before it."""
+    stage_s: float = 900.0
+    """For any other stage, such as decoding."""
+    term_s: float = 5.0
+    """From a hanging worker's SIGTERM to its SIGKILL."""
+
+    def scaled(self, patience: float) -> Deadlines:
+        """All of them, so many times as long."""
+        return Deadlines(*(seconds * patience for seconds in self))
+
+
+USUAL = Deadlines()
+STEP_FACTOR = 20.0
+
+
+class Work(NamedTuple):
+    """How far the job of a worker is."""
+
+    stage: str
+    """As in `Progress`; `load` until something else is heard."""
+    step: int
+    since: float
+    """When it came to this point, on the monotonic clock."""
+    longest_step_s: float = 0.0
+
+    def advanced(self, stage: str, step: int, now: float) -> Work:
+        """It after another sign of progress."""
+        stepped = stage == self.stage and self.step > 0
+        longest = max(self.longest_step_s, now - self.since) if stepped else self.longest_step_s
+        return Work(stage, step, now, longest)
+
+
+def silence_s(state: WorkerState, importing: bool, work: Work | None, limits: Deadlines) -> float:
+    """Seconds for which a process whose shell has answered once may say nothing at all."""
+    if importing:
+        return limits.import_silence_s
+    if state is not WorkerState.BUSY or work is None:
+        return limits.idle_silence_s
+    return limits.load_silence_s if work.stage == "load" else limits.work_silence_s
+
+
+def progress_s(work: Work, limits: Deadlines) -> float:
+    """Seconds that a job may stay at the point where it is."""
+    if work.stage == "load":
+        return limits.load_s
+    if work.stage != "denoise":
+        return limits.stage_s
+    if work.step == 0 or work.longest_step_s == 0.0:
+        return limits.first_step_s
+    return max(limits.step_s, STEP_FACTOR * work.longest_step_s)

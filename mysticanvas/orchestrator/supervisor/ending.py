@@ -1,0 +1,67 @@
+"""How a worker process ended, in words: pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MAX_LINES = 5
+_MAX_CHARS = 300
+_CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"}
+
+
+class Ending(NamedTuple):
+    """What is known of an end."""
+
+    code: int | None = None
+    """As `Popen.returncode`; None if no process came to be."""
+    ended_for: str = ""
+    """Why we ended it; empty if we did not."""
+    out_of_memory: bool = False
+    """Whether the system killed a process for want of memory meanwhile."""
+    last_lines: tuple[str, ...] = ()
+    """What it wrote last."""
+
+    @property
+    def signal(self) -> str | None:
+        """The name of the signal that ended it."""
+        if self.code is None or self.code >= 0:
+            return None
+        try:
+            return signal.Signals(-self.code).name
+        except ValueError:
+            return f"signal {-self.code}"
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it exited with, if it did."""
+        return self.code if self.code is not None and self.code >= 0 else None
+
+
+def in_words(ending: Ending) -> str:
+    """How it ended, to stand behind `the image worker`."""
+    if ending.code is None:
+        return f"could not be started ({ending.ended_for})"
+    if ending.ended_for:
+        return f"{ending.ended_for}, and was ended ({ending.signal or f'exit {ending.code}'})"
+    if ending.signal == "SIGKILL" and ending.out_of_memory:
+        return "was killed by the system, because the machine ran out of memory (SIGKILL)"
+    if ending.signal == "SIGKILL":
+        return "was killed from outside (SIGKILL)"
+    if ending.signal in _CRASHES:
+        return f"crashed in native code ({ending.signal})"
+    if ending.signal:
+        return f"was ended from outside ({ending.signal})"
+    return f"ended by itself with exit code {ending.code}"
+
+
+def last_lines(written: bytes) -> tuple[str, ...]:
+    """The last lines of what a process wrote, each of them short."""
+    lines = [line.strip() for line in written.decode(errors="replace").splitlines()]
+    return tuple(line[:_MAX_CHARS] for line in lines if line)[-MAX_LINES:]
+
+
+def quoted(lines: Sequence[str]) -> str:
+    """The last of the lines as a sentence to put behind others; empty without any."""
+    return f" Its last words: {lines[-1]}" if lines else ""

@@ -1,0 +1,310 @@
+"""The life of a worker as a state machine: pure.
+
+`step` takes what happened and gives the life after it and what is to be done. Messages name the
+process that they are about, by its number: what is said of an earlier one is out of date.
+
+    stopped ──► starting ──► ready ◄──► busy
+                   ▲  │        │         │
+                   │  ▼        ▼         ▼
+                 failed ◄── (it ended) ◄── stopping ──► stopped
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import NamedTuple
+
+from mysticanvas.contracts.health import WorkerState
+from mysticanvas.orchestrator.supervisor import breaker, deadlines
+from mysticanvas.orchestrator.supervisor.breaker import History, Open
+from mysticanvas.orchestrator.supervisor.deadlines import Deadlines, Work
+from mysticanvas.orchestrator.supervisor.ending import Ending, in_words
+from mysticanvas.orchestrator.supervisor.messages import (
+    Answered,
+    Beat,
+    Begun,
+    Distrusted,
+    Effect,
+    Ended,
+    Exited,
+    Held,
+    MemorySeen,
+    Message,
+    Missed,
+    Prepare,
+    Progressed,
+    Report,
+    Reset,
+    Signal,
+    Spawn,
+    Spawned,
+    Start,
+    Stop,
+    Tick,
+    Wanted,
+)
+
+NEXT: dict[WorkerState, frozenset[WorkerState]] = {
+    WorkerState.STOPPED: frozenset({WorkerState.STARTING}),
+    WorkerState.STARTING: frozenset({WorkerState.READY, WorkerState.STOPPING, WorkerState.FAILED}),
+    WorkerState.READY: frozenset({WorkerState.BUSY, WorkerState.STOPPING, WorkerState.FAILED}),
+    WorkerState.BUSY: frozenset({WorkerState.READY, WorkerState.STOPPING, WorkerState.FAILED}),
+    WorkerState.STOPPING: frozenset({WorkerState.STOPPED, WorkerState.FAILED}),
+    WorkerState.FAILED: frozenset({WorkerState.STARTING, WorkerState.STOPPED}),
+}
+"""Which state may follow which."""
+
+MEMORY_BACK_S = 5.0
+"""A device may give memory back late; after so long, the next load is left to try."""
+_MEMORY_BACK = 0.5
+"""Of what a process held: others take and give meanwhile."""
+REST_S = 5.0
+"""A worker that had nothing to do for so long lets the next process be prepared."""
+SPARE_FREE_MIB = 3072.0
+"""Memory that has to be free for that."""
+
+
+class Process(NamedTuple):
+    """The process that lives now."""
+
+    pid: int
+    started_at: float
+    answering: bool = False
+    """Whether its shell has answered."""
+    importing: bool = True
+    silent_s: float = 0.0
+    """Seconds of questions without an answer."""
+    memory_mib: float = 0.0
+    free_mib: float | None = None
+    """What the device had left when it answered last."""
+    held: Held | None = None
+    work: Work | None = None
+    rests_since: float = 0.0
+    """When its imports or its newest job were over."""
+    useful: bool = False
+    """Whether it has come to the end of a job."""
+    ended_for: str = ""
+    """Why it is being ended; empty if it is not."""
+    kill_at: float | None = None
+
+
+class Life(NamedTuple):
+    """A worker, from its first process to its last."""
+
+    state: WorkerState = WorkerState.STOPPED
+    number: int = 0
+    """Of the newest process, from 1."""
+    process: Process | None = None
+    restarts: int = 0
+    history: History = History()
+    retry_at: float | None = None
+    """When the next process may be started."""
+    broken: bool = False
+    """Whether the breaker is open: only a job or a reset starts the next process."""
+    last_error: str = ""
+    stopping: bool = False
+    """Whether no process is to come any more."""
+    expected_mib: float | None = None
+    """What the device has to have left before the next load; None if nothing is owed."""
+    owed_until: float = 0.0
+
+    @property
+    def available(self) -> bool:
+        """Whether a job can be given to it."""
+        return self.state is WorkerState.READY and not self.stopping and self.expected_mib is None
+
+
+Step = tuple[Life, tuple[Effect, ...]]
+
+
+def step(life: Life, message: Message, now: float, limits: Deadlines) -> Step:
+    """The life after a message, and what is to be done, in order.
+
+    Args:
+        now: on the monotonic clock.
+    """
+    number = getattr(message, "number", None)
+    if number is not None and number != life.number:
+        return life, ()
+    match message:
+        case Start():
+            return _start(life) if life.state is WorkerState.STOPPED else (life, ())
+        case Stop(grace_s):
+            return _stop(life, now, grace_s)
+        case Reset():
+            return _reset(life)
+        case Wanted():
+            return _start(life) if life.broken and _due(life, now) else (life, ())
+        case Tick():
+            return _tick(life, now, limits)
+        case MemorySeen(free_mib):
+            return _memory(life, free_mib, now), ()
+        case Spawned(pid=pid):
+            return life._replace(process=Process(pid, now)), ()
+        case Exited(ending=ending):
+            return _exited(life, ending, now)
+        case Distrusted(why=why):
+            return _end(life, why, now, limits.term_s)
+        case _:
+            return _heard(life, message, now), ()
+
+
+def _start(life: Life) -> Step:
+    number = life.number + 1
+    begun = life._replace(
+        state=WorkerState.STARTING,
+        number=number,
+        restarts=life.restarts + (life.number > 0),
+        retry_at=None,
+        broken=False,
+    )
+    return begun, (Spawn(number),)
+
+
+def _stop(life: Life, now: float, grace_s: float) -> Step:
+    life = life._replace(stopping=True)
+    if life.process is None:
+        return life._replace(state=WorkerState.STOPPED), ()
+    return _end(life, "was asked to", now, grace_s)
+
+
+def _reset(life: Life) -> Step:
+    life = life._replace(history=History())
+    return _start(life) if life.state is WorkerState.FAILED else (life, ())
+
+
+def _end(life: Life, why: str, now: float, grace_s: float) -> Step:
+    process = life.process
+    if process is None or life.state is WorkerState.STOPPING:
+        return life, ()
+    ended = process._replace(ended_for=why, kill_at=now + grace_s)
+    life = life._replace(state=WorkerState.STOPPING, process=ended)
+    return life, (Signal(process.pid, signal.SIGTERM),)
+
+
+def _tick(life: Life, now: float, limits: Deadlines) -> Step:
+    process = life.process
+    if process is None:
+        return _start(life) if _due(life, now) and not life.broken else (life, ())
+    if life.state is WorkerState.STOPPING:
+        if process.kill_at is None or now < process.kill_at:
+            return life, ()
+        life = life._replace(process=process._replace(kill_at=None))
+        return life, (Signal(process.pid, signal.SIGKILL),)
+    why = overdue(process, life.state, now, limits)
+    if why is not None:
+        return _end(life, why, now, limits.term_s)
+    return life, ((Prepare(),) if _at_rest(life, process, now) else ())
+
+
+def _at_rest(life: Life, process: Process, now: float) -> bool:
+    return (
+        life.state is WorkerState.READY
+        and not process.importing
+        and now - process.rests_since >= REST_S
+        and process.free_mib is not None
+        and process.free_mib >= SPARE_FREE_MIB
+    )
+
+
+def _due(life: Life, now: float) -> bool:
+    return (
+        life.state is WorkerState.FAILED
+        and not life.stopping
+        and life.retry_at is not None
+        and now >= life.retry_at
+    )
+
+
+def overdue(process: Process, state: WorkerState, now: float, limits: Deadlines) -> str | None:
+    """What a process is to be ended for, if it hangs."""
+    age_s = now - process.started_at
+    if not process.answering:
+        return f"did not start within {limits.start_s:g} s" if age_s > limits.start_s else None
+    if process.importing and age_s > limits.import_s:
+        return f"did not import its engine within {limits.import_s:g} s"
+    silence_s = deadlines.silence_s(state, process.importing, process.work, limits)
+    if process.silent_s > silence_s:
+        return f"did not answer for {process.silent_s:.0f} s"
+    if process.work is not None and not process.importing:
+        stuck_s = now - process.work.since
+        if stuck_s > deadlines.progress_s(process.work, limits):
+            return f"made no progress for {stuck_s:.0f} s (stage: {process.work.stage})"
+    return None
+
+
+def _heard(life: Life, message: Message, now: float) -> Life:
+    """What the process, or whoever uses it, says while it lives."""
+    process = life.process
+    if process is None:
+        return life
+    match message:
+        case Answered():
+            process = process._replace(answering=True)
+            if life.state is WorkerState.STARTING:
+                life = life._replace(state=WorkerState.READY)
+        case Beat(_, importing, memory_mib, free_mib):
+            process = process._replace(
+                importing=importing,
+                silent_s=0.0,
+                memory_mib=memory_mib,
+                free_mib=free_mib,
+                rests_since=now if process.importing else process.rests_since,
+            )
+        case Missed(seconds=seconds):
+            process = process._replace(silent_s=process.silent_s + seconds)
+        case Begun(held=held):
+            process = process._replace(work=Work("load", 0, now), held=held)
+            life = _unless_ending(life, WorkerState.BUSY)
+        case Progressed(stage=stage, step=steps) if process.work is not None:
+            work = process.work.advanced(stage, steps, now)
+            process = process._replace(work=work, silent_s=0.0, importing=False)
+        case Ended(held=held):
+            useful = process.useful or process.work is not None
+            process = process._replace(work=None, held=held, useful=useful, rests_since=now)
+            life = _unless_ending(life, WorkerState.READY)
+        case _:
+            return life
+    return life._replace(process=process)
+
+
+def _unless_ending(life: Life, state: WorkerState) -> Life:
+    return life if life.state is WorkerState.STOPPING else life._replace(state=state)
+
+
+def _memory(life: Life, free_mib: float, now: float) -> Life:
+    owed = life.expected_mib is not None and free_mib < life.expected_mib
+    return life if owed and now < life.owed_until else life._replace(expected_mib=None)
+
+
+def _exited(life: Life, ending: Ending, now: float) -> Step:
+    process = life.process
+    if process is not None and process.ended_for:
+        ending = ending._replace(ended_for=process.ended_for)
+    reason = in_words(ending)
+    gone = life._replace(
+        process=None,
+        last_error=reason,
+        expected_mib=_expected_mib(process),
+        owed_until=now + MEMORY_BACK_S,
+    )
+    if life.stopping:
+        return gone._replace(state=WorkerState.STOPPED), ()
+    ran_s = 0.0 if process is None else now - process.started_at
+    useful = process is not None and process.useful
+    history = breaker.after_end(life.history, now, ran_s, useful)
+    what = breaker.decide(history)
+    broken = isinstance(what, Open)
+    wait_s = what.cool_down_s if isinstance(what, Open) else what.delay_s
+    failed = gone._replace(
+        state=WorkerState.FAILED, history=history, broken=broken, retry_at=now + wait_s
+    )
+    pid = None if process is None else process.pid
+    report = Report(ending, reason, pid, len(history.failures), wait_s if broken else None)
+    return failed, (report,)
+
+
+def _expected_mib(process: Process | None) -> float | None:
+    if process is None or process.free_mib is None:
+        return None
+    return process.free_mib + _MEMORY_BACK * process.memory_mib

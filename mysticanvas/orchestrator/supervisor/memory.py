@@ -1,0 +1,26 @@
+"""What a device has left, as the next load counts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+Probe = Callable[[], float]
+"""Free memory of the device in MiB; must not block."""
+
+
+def system_free_mib() -> float:
+    """What the system can give without swapping, in MiB: the device of a CPU worker."""
+    return float(psutil.virtual_memory().available) / 2**20
+
+
+def oom_kills(counters: Path = Path("/proc/vmstat")) -> int:
+    """How many processes the system has killed for want of memory since it started, those of
+    containers included; 0 where it does not say."""
+    try:
+        lines = counters.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -1,0 +1,142 @@
+"""What is said to the life of a worker, and what it has done."""
+
+from __future__ import annotations
+
+import signal
+from typing import NamedTuple
+
+from mysticanvas.orchestrator.supervisor.ending import Ending
+
+
+class Held(NamedTuple):
+    """A model that a process holds."""
+
+    digest: str
+    preset: str
+
+
+class Start(NamedTuple):
+    """It is wanted."""
+
+
+class Stop(NamedTuple):
+    """It is wanted no longer; a process has `grace_s` seconds to end."""
+
+    grace_s: float
+
+
+class Reset(NamedTuple):
+    """Somebody wants another try, whatever has happened."""
+
+
+class Wanted(NamedTuple):
+    """A job waits for it."""
+
+
+class Tick(NamedTuple):
+    """Time has passed."""
+
+
+class MemorySeen(NamedTuple):
+    """What the device has left."""
+
+    free_mib: float
+
+
+class Spawned(NamedTuple):
+    number: int
+    pid: int
+
+
+class Answered(NamedTuple):
+    """The shell reported that it listens."""
+
+    number: int
+
+
+class Beat(NamedTuple):
+    """An answer to the question how it is."""
+
+    number: int
+    importing: bool
+    memory_mib: float
+    free_mib: float
+
+
+class Missed(NamedTuple):
+    """No answer to that, for so many seconds."""
+
+    number: int
+    seconds: float
+
+
+class Begun(NamedTuple):
+    """A job was given to it."""
+
+    number: int
+    held: Held
+    """The model that the job needs."""
+
+
+class Progressed(NamedTuple):
+    number: int
+    stage: str
+    step: int
+
+
+class Ended(NamedTuple):
+    """The job is over, and the process at rest."""
+
+    number: int
+    held: Held | None
+
+
+class Distrusted(NamedTuple):
+    """Whoever used it found that it cannot be used any more."""
+
+    number: int
+    why: str
+
+
+class Exited(NamedTuple):
+    """The process, and all that it started, is gone; or it never came to be."""
+
+    number: int
+    ending: Ending
+
+
+Message = (
+    Start | Stop | Reset | Wanted | Tick | MemorySeen
+    | Spawned | Answered | Beat | Missed | Begun | Progressed | Ended | Distrusted | Exited
+)  # fmt: skip
+
+
+class Spawn(NamedTuple):
+    """Start the process with this number."""
+
+    number: int
+
+
+class Signal(NamedTuple):
+    """Send this to the process and its group."""
+
+    pid: int
+    how: signal.Signals
+
+
+class Prepare(NamedTuple):
+    """Have another process in reserve: this one has nothing to do, and there is room."""
+
+
+class Report(NamedTuple):
+    """Tell users that a process ended, and what comes of it."""
+
+    ending: Ending
+    reason: str
+    pid: int | None
+    failures: int
+    cool_down_s: float | None
+    """None if it is started again at once."""
+
+
+Effect = Spawn | Signal | Prepare | Report

@@ -1,0 +1,85 @@
+"""The collection of workers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mysticanvas.errors import NotFound
+
+if TYPE_CHECKING:
+    from mysticanvas.contracts.health import WorkerStatus
+    from mysticanvas.session.connection import Connection
+
+_COLUMNS = ("worker", "state", "pid", "restarts", "preset", "memory", "last end")
+
+
+class Workers:
+    """The worker processes, as they are at the moment they are asked for.
+
+    Args:
+        connection: where they are asked for.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self) -> list[WorkerStatus]:
+        """All of them, with kind, pid, state, restarts, preset and memory in MiB."""
+        return self._connection.call(lambda api: api.workers())
+
+    def reset(self, kind: str | None = None) -> None:
+        """Forget that a worker has failed, and start it at once if it is not there.
+
+        Args:
+            kind: such as `image`; None for all.
+
+        Raises:
+            NotFound: there is no such kind.
+        """
+        self._connection.call(lambda api: api.reset_workers(kind))
+
+    def __getitem__(self, which: int | str) -> WorkerStatus:
+        found = self.list()
+        if isinstance(which, int):
+            return found[which]
+        for status in found:
+            if status.kind == which:
+                return status
+        known = ", ".join(sorted({status.kind for status in found}))
+        raise NotFound(f"There is no worker of the kind {which!r}.", hint=f"There is: {known}.")
+
+    def __iter__(self) -> Iterator[WorkerStatus]:
+        return iter(self.list())
+
+    def __len__(self) -> int:
+        return len(self.list())
+
+    def __repr__(self) -> str:
+        return "\n".join(" · ".join(filter(None, _cells(status))) for status in self.list())
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+        rows = "".join(_row(status) for status in self.list())
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cells(status: WorkerStatus) -> tuple[str, ...]:
+    """A worker as people read it, a text a column."""
+    state = status.state.value
+    if status.retry_s is not None:
+        state += ": canvas.workers.reset() starts it again"
+    return (
+        status.kind,
+        state,
+        f"pid {status.pid}" if status.pid else "",
+        f"{status.restarts} restarts" if status.restarts != 1 else "1 restart",
+        status.preset or "no model",
+        f"{status.memory:.0f} MiB" if status.pid else "",
+        status.last_error,
+    )
+
+
+def _row(status: WorkerStatus) -> str:
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(status)) + "</tr>"

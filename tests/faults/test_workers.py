@@ -1,0 +1,233 @@
+"""Workers that are killed, stopped and broken in every state, and such as misbehave.
+
+Whatever happens, the job that was begun is done exactly once, a worker is there again, and users
+are told why in words. The worker is a real process; only its engine is one that draws no pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from house import House
+
+from mysticanvas.contracts.health import WorkerState
+from mysticanvas.orchestrator.supervisor.breaker import MAX_FAILURES
+from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
+
+pytestmark = pytest.mark.timeout(0)
+STAGES = ("load", "denoise", "save")
+LONG = pytest.mark.skipif("FAULTS" not in os.environ, reason="takes long: only in make faults")
+SHORT = Deadlines(
+    start_s=30,
+    idle_silence_s=10,
+    import_silence_s=15,
+    load_silence_s=10,
+    work_silence_s=10,
+    load_s=15,
+    first_step_s=10,
+    step_s=10,
+    stage_s=10,
+    term_s=1,
+)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One whose worker is well but for what prompts and signals do to it."""
+    with House(tmp_path_factory.mktemp("house"), SHORT) as house:
+        yield house
+
+
+def assert_well(house: House) -> None:
+    """The next job is done at once, by a worker that is ready behind it."""
+    assert house.done().failures == []
+    house.in_state(WorkerState.READY)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+def test_an_idle_worker_is_replaced(
+    house: House, few: int, faults: Any, how: signal.Signals
+) -> None:
+    for _ in range(few):
+        with faults.inject(f"{how.name} of an idle worker", "another one is ready, without a job"):
+            assert_well(house)
+            pid, told = house.in_state(WorkerState.READY), len(house.alerts)
+            os.kill(pid, how)
+            after = house.until(
+                lambda s, gone=pid: s.state is WorkerState.READY and s.pid not in (gone, None)
+            )
+            assert not psutil.pid_exists(pid)
+            (alert,) = house.alerts[told:]
+            assert (alert.kind, alert.pid) == ("worker_restart", pid)
+            # A process that is stopped takes no SIGTERM.
+            assert alert.signal == ("SIGKILL" if how is signal.SIGSTOP else how.name)
+            assert alert.reason == after.last_error
+    assert_well(house)
+
+
+@pytest.mark.parametrize(
+    ("problem", "stage"),
+    [
+        *((problem, stage) for problem in ("kill", "segv", "exit") for stage in STAGES),
+        ("stop", "denoise"),
+        pytest.param("stop", "load", marks=LONG),
+        pytest.param("stop", "save", marks=LONG),
+    ],
+)
+def test_a_job_that_a_worker_was_lost_with_is_done_by_the_next(
+    house: House, few: int, faults: Any, problem: str, stage: str
+) -> None:
+    for _ in range(few):
+        with faults.inject(f"{problem} at stage {stage}", "done by the next worker, once"):
+            rows = house.rows()
+            record = house.done(f"{problem} {stage} 1")
+            assert (record.attempts, len(record.failures)) == (2, 1)
+            assert house.rows() == rows + 1
+            assert house.worker.status.last_error in record.failures[0]
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        ("stick", "made no progress"),
+        ("close", "broke off its answer"),
+        ("garble", "answered what no worker answers"),
+    ],
+)
+def test_a_worker_that_misbehaves_is_ended_and_its_job_done_by_the_next(
+    house: House, few: int, faults: Any, problem: str, said: str
+) -> None:
+    for _ in range(few):
+        with faults.inject(f"a worker that would {problem}", "ended; done by the next, once"):
+            rows, before = house.rows(), house.in_state(WorkerState.READY)
+            record = house.done(f"{problem} denoise 1")
+            assert (record.attempts, len(record.failures)) == (2, 1)
+            assert said in record.failures[0]
+            assert said in house.alerts[-1].message
+            assert house.rows() == rows + 1
+            assert not psutil.pid_exists(before)
+
+
+def test_an_answer_that_comes_late_is_recorded_once(house: House, few: int, faults: Any) -> None:
+    for _ in range(few):
+        with faults.inject("an answer while it is ended for hanging", "one result, one row"):
+            rows = house.rows()
+            record = house.done("late denoise 1")
+            assert house.rows() == rows + 1
+            assert len(record.images) == 1
+            assert len(record.failures) == record.attempts - 1
+    assert_well(house)
+
+
+def test_a_result_of_an_attempt_that_was_given_away_is_refused(house: House, faults: Any) -> None:
+    with faults.inject("a result after its lease was given away", "refused: one row"):
+        rows = house.rows()
+        job = house.submit("wait denoise 1")
+        house.at_stage(job, "denoise")
+        (run,) = house.transitions.runs()
+        os.kill(house.in_state(WorkerState.BUSY), signal.SIGKILL)
+        assert house.reached(job, "succeeded").attempts == 2
+        assert not house.transitions.succeed(run, [])
+        assert house.rows() == rows + 1
+
+
+def test_a_flood_of_output_holds_nothing_up(house: House, few: int, faults: Any) -> None:
+    for _ in range(few):
+        with faults.inject("4 MiB on standard error", "the job is done"):
+            assert house.done("flood denoise 1").attempts == 1
+
+
+def test_what_a_worker_started_ends_with_it(house: House, few: int, faults: Any) -> None:
+    pids = house.paths.images.with_name("grandchildren")
+    for _ in range(few):
+        with faults.inject("a worker that dies and leaves children", "they are gone, too"):
+            assert house.done("spawn denoise 1").attempts == 2
+            for pid in map(int, pids.read_text().split()):
+                assert not psutil.pid_exists(pid) or (
+                    psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+                )
+            pids.unlink()
+
+
+def test_a_worker_that_ignores_term_is_killed(tmp_path: Path, few: int, faults: Any) -> None:
+    with House(tmp_path, SHORT, PROBLEM_DEAF="1") as house:
+        for _ in range(few):
+            with faults.inject("SIGTERM is ignored", "killed; the job is done by the next"):
+                record = house.done("stick denoise 1")
+                assert "SIGKILL" in record.failures[0]
+        last = house.in_state(WorkerState.READY)
+    assert not psutil.pid_exists(last)
+    assert house.worker.status.state is WorkerState.STOPPED
+
+
+@pytest.mark.parametrize("moment", ["start", "ready", "import"])
+@pytest.mark.parametrize(
+    "problem",
+    ["kill", "segv", "exit", pytest.param("stop", marks=LONG), pytest.param("stick", marks=LONG)],
+)
+def test_a_worker_that_fails_to_start_is_started_again(
+    tmp_path: Path, faults: Any, problem: str, moment: str
+) -> None:
+    limits = SHORT._replace(import_s=40)
+    with faults.inject(f"{problem} before {moment}", "another one does the job"):  # noqa: SIM117
+        with House(tmp_path, limits, PROBLEM_START=f"{problem} {moment}") as house:
+            assert house.done().failures in ([], [f"attempt 1: the worker {_first(house)}"])
+            assert house.worker.status.restarts >= 1
+            assert house.alerts[0].kind == "worker_restart"
+            if problem == "exit":
+                assert house.alerts[0].exit_code == 3
+                assert "libcudart.so.12 is missing" in house.alerts[0].message
+
+
+def test_an_engine_that_cannot_be_imported_is_tried_again(tmp_path: Path, faults: Any) -> None:
+    with faults.inject("the engine's import raises", "another one does the job"):  # noqa: SIM117
+        with House(tmp_path, SHORT, PROBLEM_START="raise import") as house:
+            house.until(lambda status: status.restarts == 1)
+            assert "could not import its engine" in house.alerts[0].message
+            assert house.done().failures == []
+
+
+def _first(house: House) -> str:
+    return house.alerts[0].reason
+
+
+def test_a_worker_that_never_starts_opens_the_breaker(tmp_path: Path, faults: Any) -> None:
+    times = {"PROBLEM_START": "exit start", "PROBLEM_TIMES": str(MAX_FAILURES)}
+    with House(tmp_path, SHORT, **times) as house:
+        with faults.inject("exit at every start", "breaker: told, and told to jobs"):
+            status = house.until(lambda status: status.retry_s is not None)
+            assert (status.state, status.pid) == (WorkerState.FAILED, None)
+            house.until(lambda _: len(house.alerts) == MAX_FAILURES)
+            kinds = [alert.kind for alert in house.alerts]
+            assert kinds == ["worker_restart"] * (MAX_FAILURES - 1) + ["worker_breaker"]
+            assert "canvas.workers.reset()" in house.alerts[-1].message
+            kept = house.submit(priority="background")
+            failed = house.reached(house.submit(), "failed")
+            assert failed.error is not None
+            assert failed.error.code == "worker_crashed"
+            assert "exit code 3" in failed.error.detail
+            assert "canvas.workers.reset()" in failed.error.hint
+            assert house.store.jobs.get(kept).record.status in ("queued", "running")
+        with faults.inject("a reset after that", "started; the job that waited is done"):
+            house.worker.reset()
+            assert house.reached(kept, "succeeded").failures == []
+            assert house.until(lambda s: s.state is WorkerState.READY).retry_s is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_lost_just_before_it_is_stopped_stays_stopped(
+    tmp_path: Path, faults: Any, how: signal.Signals
+) -> None:
+    with faults.inject(f"{how.name} just before the stop", "no process is left"):
+        with House(tmp_path, SHORT) as house:
+            job = house.submit("wait denoise 1")
+            pid = house.at_stage(job, "denoise")
+            os.kill(pid, how)
+        assert not psutil.pid_exists(pid)
+        assert house.worker.status.state is WorkerState.STOPPED

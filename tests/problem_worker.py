@@ -1,0 +1,232 @@
+"""A worker process that misbehaves, as its environment and the prompts of its jobs say.
+
+It is run as `python -m problem_worker`, with the arguments of `python -m mysticanvas.workers`,
+whose shell it has. `PROBLEM_START` is what it does when it starts: `PROBLEM_TIMES` processes do so,
+which are counted in the file `PROBLEM_COUNT`; those behind are well. A prompt is `PROBLEM STAGE
+TIMES`: the problem that is met at a stage of the job by its first attempts. Pictures are plain
+colours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mysticanvas import processes
+from mysticanvas.contracts.images import FileRecord
+from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.recipe import Environment
+from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, Made, ModelRef, Progressed
+from mysticanvas.errors import JobCancelled
+from mysticanvas.workers import __main__ as program, engine, server
+from mysticanvas.workers.engine import Control, Emit, Options
+
+STAGES = ("load", "encode", "denoise", "decode", "save")
+FLOOD_BYTES = 4 << 20
+_ENVIRONMENT = Environment(device="cpu", dtype="none", threads=1, versions={})
+
+
+class Broken(Exception):
+    """The connection is to break here."""
+
+
+class Garbled(Exception):
+    """Nonsense is to be answered from here on."""
+
+
+class ProblemEngine:
+    """Implements `workers.engine.Engine`."""
+
+    answering = threading.Event()
+    """Set once a first message of the job was sent."""
+
+    def __init__(self, options: Options) -> None:
+        self.models: list[str] = []
+        self._images = options.images
+        meet_at_start("import")
+
+    def load(self, model: ModelRef) -> Loaded:
+        self.models = [model.digest]
+        return Loaded(digest=model.digest, device="cpu", dtype="none", seconds=0.0)
+
+    def unload(self) -> None:
+        self.models = []
+
+    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
+        self.answering.clear()
+        problem, stage, times = (*task.recipe.params.prompt.split(), "", "", "0")[:3]
+        for step, name in enumerate(STAGES):
+            emit(Progressed(progress=Progress(stage=name, step=step, steps=len(STAGES))))
+            if name == stage and task.attempt <= int(times):
+                # So that it is known that the worker had the job.
+                self.answering.wait()
+                getattr(self, problem)(control)
+            if control.cancelled and problem != "late":
+                raise JobCancelled("The job was cancelled while it ran.")
+        self.load(task.model)
+        for index in range(task.recipe.params.num_images):
+            emit(self._made(task, index))
+        return Finished(seconds={})
+
+    def _made(self, task: GenerateTask, index: int) -> Made:
+        image = Image.new("RGB", (8, 8), (task.recipe.params.seed + index, 0, 0))
+        content = io.BytesIO()
+        image.save(content, "PNG")
+        digest = hashlib.sha256(content.getvalue() + task.image_ids[index].encode()).hexdigest()
+        path = self._images / f"{digest}.png"
+        path.write_bytes(content.getvalue())
+        return Made(
+            image_id=task.image_ids[index],
+            index=index,
+            recipe=task.recipe.model_copy(
+                update={"batch_index": index, "environment": _ENVIRONMENT}
+            ),
+            mode="RGB",
+            pixels_sha256=hashlib.sha256(image.tobytes()).hexdigest(),
+            file=FileRecord(
+                path=f"images/{path.name}", sha256=digest, bytes=path.stat().st_size, width=8,
+                height=8,
+            ),
+        )  # fmt: skip
+
+    # What a prompt can ask for. --------------------------------------------------------------
+
+    def kill(self, control: Control) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def segv(self, control: Control) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def exit(self, control: Control) -> None:
+        exit_with_an_error()
+
+    def stop(self, control: Control) -> None:
+        """As a process that swaps or is being debugged: nothing in it goes on."""
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def wait(self, control: Control) -> None:
+        """Until it is cancelled."""
+        while not control.cancelled:
+            time.sleep(0.01)
+
+    def stick(self, control: Control) -> None:
+        """For ever, whoever asks."""
+        while True:
+            time.sleep(0.1)
+
+    def late(self, control: Control) -> None:
+        """Until it is told to end; then it goes on as if nothing were."""
+        self.wait(control)
+
+    def flood(self, control: Control) -> None:
+        line = b"a library that says the same thing over and over again\n"
+        for _ in range(FLOOD_BYTES // len(line)):
+            os.write(2, line)
+
+    def spawn(self, control: Control) -> None:
+        """Children of its own, one of them in another group; their pids are in a file."""
+        command = [sys.executable, "-c", "import time\nwhile True: time.sleep(1)"]
+        own = subprocess.Popen(command)
+        other = subprocess.Popen(command, process_group=0)
+        pids = self._images.with_name("grandchildren")
+        pids.with_suffix(".tmp").write_text(f"{own.pid} {other.pid}")
+        pids.with_suffix(".tmp").rename(pids)
+        self.kill(control)
+
+    def close(self, control: Control) -> None:
+        raise Broken
+
+    def garble(self, control: Control) -> None:
+        raise Garbled
+
+
+class ProblemStream(server.NdjsonStream):
+    """Breaks, or talks nonsense, where the engine says so."""
+
+    async def _until_done(self, request_id: str) -> AsyncIterator[Any]:
+        async for message in super()._until_done(request_id):
+            error = self._call.result.exception() if self._call.result.done() else None
+            if isinstance(error, Broken):
+                close_sockets()
+                await asyncio.sleep(3600)
+            if isinstance(error, Garbled):
+                yield Nonsense()
+                await asyncio.sleep(3600)
+            yield message
+            ProblemEngine.answering.set()
+
+
+class Nonsense:
+    def model_dump_json(self) -> str:
+        return "<html>I am a proxy</html>"
+
+
+def close_sockets() -> None:
+    """Every connection, and the one that is listened on; the process lives on."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as found:
+            if found.family == socket.AF_INET:
+                found.shutdown(socket.SHUT_RDWR)
+
+
+def meet_at_start(moment: str) -> None:
+    """The problem of the environment, if this is its moment and its turn."""
+    wanted, _, when = os.environ.get("PROBLEM_START", "").partition(" ")
+    if when != moment or not my_turn():
+        return
+    if wanted == "stick":
+        while True:
+            time.sleep(0.1)
+    if wanted == "raise":
+        raise ImportError("libcudart.so.12 is missing")
+    if wanted == "exit":
+        exit_with_an_error()
+    os.kill(os.getpid(), getattr(signal, f"SIG{wanted.upper()}"))
+
+
+def exit_with_an_error() -> None:
+    sys.stderr.write("ImportError: libcudart.so.12 is missing\n")
+    sys.stderr.flush()
+    os._exit(3)
+
+
+def my_turn() -> bool:
+    count = Path(os.environ["PROBLEM_COUNT"])
+    with count.open("ab") as file:
+        file.write(b".")
+    return count.stat().st_size <= int(os.environ.get("PROBLEM_TIMES", "1"))
+
+
+def report_ready(ready_fd: int, report: Any) -> None:
+    meet_at_start("ready")
+    plain_report_ready(ready_fd, report)
+
+
+plain_report_ready = processes.report_ready
+
+if __name__ == "__main__":
+    meet_at_start("start")
+    if os.environ.get("PROBLEM_DEAF"):
+        # The shell's own handler would replace this one.
+        asyncio.unix_events._UnixSelectorEventLoop.add_signal_handler = lambda *_: None
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    processes.report_ready = report_ready
+    # The engine's module, which is not this one although it has its text.
+    server.NdjsonStream = importlib.import_module("problem_worker").ProblemStream
+    engine.ENGINES["problem"] = "problem_worker:ProblemEngine"
+    program.main()

@@ -1,0 +1,54 @@
+"""How a worker process ended, in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from mysticanvas.orchestrator.supervisor.ending import (
+    MAX_LINES,
+    Ending,
+    in_words,
+    last_lines,
+    quoted,
+)
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        (Ending(-9), "was killed from outside (SIGKILL)"),
+        (
+            Ending(-9, out_of_memory=True),
+            "was killed by the system, because the machine ran out of memory (SIGKILL)",
+        ),
+        (
+            Ending(-9, "did not answer for 12 s", out_of_memory=True),
+            "did not answer for 12 s, and was ended (SIGKILL)",
+        ),
+        (Ending(0, "broke off its answer"), "broke off its answer, and was ended (exit 0)"),
+        (Ending(-11), "crashed in native code (SIGSEGV)"),
+        (Ending(-6, out_of_memory=True), "crashed in native code (SIGABRT)"),
+        (Ending(-15), "was ended from outside (SIGTERM)"),
+        (Ending(3), "ended by itself with exit code 3"),
+        (Ending(None, "No such file"), "could not be started (No such file)"),
+    ],
+)
+def test_every_end_has_its_words(ending: Ending, words: str) -> None:
+    assert in_words(ending) == words
+
+
+def test_a_signal_or_an_exit_code_never_both() -> None:
+    assert (Ending(-11).signal, Ending(-11).exit_code) == ("SIGSEGV", None)
+    assert (Ending(3).signal, Ending(3).exit_code) == (None, 3)
+    assert (Ending(None).signal, Ending(None).exit_code) == (None, None)
+    assert Ending(-63).signal == "signal 63"
+
+
+def test_the_last_lines_are_few_and_short() -> None:
+    written = b"\n".join(b"line %d" % k for k in range(50)) + b"\n\n" + b"x" * 9999 + b"\xff\n"
+    lines = last_lines(written)
+    assert len(lines) == MAX_LINES
+    assert lines[0] == "line 46"
+    assert len(lines[-1]) == 300
+    assert quoted(lines[:1]) == " Its last words: line 46"
+    assert quoted(()) == ""

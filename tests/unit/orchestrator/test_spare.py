@@ -1,0 +1,63 @@
+"""A process in reserve takes over from one that was lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from house import House
+
+from mysticanvas.contracts.health import WorkerState
+from mysticanvas.orchestrator.supervisor import lifecycle
+from mysticanvas.orchestrator.supervisor.spare import Spare
+from mysticanvas.orchestrator.supervisor.worker import Seams
+
+
+@pytest.fixture
+def spare() -> Spare:
+    return Spare()
+
+
+@pytest.fixture
+def house(tmp_path: Path, spare: Spare, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    monkeypatch.setattr(lifecycle, "REST_S", 0.0)
+    with House(tmp_path / "home", seams=Seams(spare=spare, free_mib=lambda: 9000.0)) as house:
+        yield house
+
+
+def prepared(house: House, spare: Spare) -> int:
+    """The pid of the process in reserve, once there is one."""
+    house.until(lambda _: spare.pid)
+    assert spare.pid is not None
+    return spare.pid
+
+
+def test_it_takes_over_and_another_is_prepared(house: House, spare: Spare) -> None:
+    assert house.done().failures == []
+    first, reserve = house.in_state(WorkerState.READY), prepared(house, spare)
+    assert reserve != first
+    os.kill(first, signal.SIGKILL)
+    assert house.until(lambda s: s.pid not in (first, None) and s.state == "ready").pid == reserve
+    assert house.done().failures == []
+    assert prepared(house, spare) != reserve
+
+
+def test_one_that_died_unnoticed_is_not_given_out(house: House, spare: Spare) -> None:
+    assert house.done().failures == []
+    reserve = prepared(house, spare)
+    os.kill(reserve, signal.SIGKILL)
+    os.kill(house.in_state(WorkerState.READY), signal.SIGKILL)
+    assert house.done().failures == []
+    assert house.in_state(WorkerState.READY) != reserve
+
+
+def test_it_ends_with_its_worker(tmp_path: Path, spare: Spare, house: House) -> None:
+    assert house.done().failures == []
+    reserve = prepared(house, spare)
+    house.worker.stop()
+    assert spare.pid is None
+    assert not psutil.pid_exists(reserve)
