@@ -9,7 +9,7 @@ FAULTS ?= 100
 PYTEST := $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test check unit faults integration notebooks browser bench format starter clean
+.PHONY: help setup demo lab test check unit faults integration notebooks browser bench format openapi starter clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ browser: $(READY)
 
 bench: $(READY)  ## the README's figures; keep the machine idle meanwhile
 	@$(BIN)/python -m benchmarks
+
+openapi: $(READY)  ## write docs/openapi/*.json anew
+	@$(BIN)/python docs/openapi.py
 
 starter: $(READY)  ## train the starter image model (hours; can be stopped and resumed)
 	@$(BIN)/python data/starter/image/train.py

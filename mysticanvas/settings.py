@@ -26,6 +26,9 @@ MAX_SQL_CHARS = 20_000
 """Limits of a request. They are refused in the kernel and again in the orchestrator."""
 
 
+Ipc = Literal["tcp", "unix", "pipe"]
+"""What carries the HTTP between processes; see `transport.py`."""
+
 Stemmer = Literal[
     "none", "porter", "arabic", "basque", "catalan", "danish", "dutch", "english", "finnish",
     "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian",
@@ -65,6 +68,9 @@ class Settings(BaseModel):
     """Seconds that a kernel waits for the orchestrator to answer."""
     stop_timeout_s: float = Field(default=10, gt=0)
     """Seconds that a worker has to end after it was asked to, before it is killed."""
+    ipc: Ipc = "tcp"
+    """What carries the HTTP between processes: a port of the loopback interface, or a Unix socket
+    in `run/`. Named pipes are refused so far."""
     min_free_mib: int = Field(default=256, ge=0)
     """MiB that must be free on the home's disk for a job to be accepted."""
     keep_internal_jobs_days: float = Field(default=7, gt=0)
@@ -132,6 +138,7 @@ class HomePaths(typing.NamedTuple):
     logs: Path
     run: Path
     runtime_file: Path
+    socket: Path
     start_lock: Path
     store_lock: Path
     high_water: Path
@@ -150,6 +157,7 @@ class HomePaths(typing.NamedTuple):
             logs=home / "logs",
             run=run,
             runtime_file=run / "orchestrator.json",
+            socket=run / "orchestrator.sock",
             start_lock=run / "start.lock",
             store_lock=run / "store.lock",
             high_water=run / "store.high-water",

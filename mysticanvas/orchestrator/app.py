@@ -11,7 +11,14 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from mysticanvas import __version__, logs, processes, settings as settings_module, web
+from mysticanvas import (
+    __version__,
+    logs,
+    processes,
+    settings as settings_module,
+    transport,
+    web,
+)
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
@@ -65,10 +72,14 @@ class Orchestrator:
         self.paths = HomePaths.of(settings.home)
         self.token = secrets.token_urlsafe(32)
         self.began = time.monotonic()
+        worker_socket = self.paths.run / "worker-image.sock"
+        transport.check(settings.ipc, self.paths.socket, worker_socket)
         self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
         self.worker = Worker(
-            _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
+            _image_worker(settings, self.paths, worker_socket),
+            self._worker_changed,
+            settings.stop_timeout_s,
         )
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes
@@ -86,9 +97,9 @@ class Orchestrator:
         self.intake = Intake(self.store, self.transitions, self.kinds, self.paths.root, settings)
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
         self.start_lock = processes.FileLock(self.paths.start_lock)
+        self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.app = self._application()
         self.server = web.Server(self.app)
-        self.listener = web.listen()
 
     def start(self) -> Runtime:
         """Start worker, queue and idle watch, and write the runtime file."""
@@ -100,9 +111,8 @@ class Orchestrator:
         self.activity.start()
         self.housekeeping.start()
         me = processes.Identity.of(os.getpid())
-        host, port = self.listener.getsockname()
         runtime = Runtime(
-            url=f"http://{host}:{port}",
+            url=self.listener.url,
             token=self.token,
             pid=me.pid,
             started_at=me.started_at,
@@ -117,7 +127,7 @@ class Orchestrator:
 
     def serve(self) -> None:
         """Answer requests until `stop`."""
-        self.server.run(sockets=[self.listener])
+        self.server.run(sockets=[self.listener.socket])
 
     def stop(self) -> None:
         """Have `serve` return; from any thread or signal handler."""
@@ -133,6 +143,7 @@ class Orchestrator:
         # A kernel that attaches from here on waits until this process has let go of the store.
         self._keep_out(_START_LOCK_S)
         remove_runtime(self.paths.runtime_file, os.getpid())
+        self.listener.close()
         self.upkeep.stop()
         self.runner.stop()
         self.dispatcher.stop()
@@ -180,7 +191,9 @@ class Orchestrator:
         }
 
     def _application(self) -> FastAPI:
-        app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
+        app = web.create_app(
+            "MystiCanvas orchestrator", self.token, self.listener.url, self.activity.touch
+        )
         app.include_router(jobs.routes(self.store, self.intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
         app.include_router(images.routes(self.store, self.bus))
@@ -246,11 +259,13 @@ def _open_store(paths: HomePaths, stemmer: str) -> Store:
     return store
 
 
-def _image_worker(settings: Settings, paths: HomePaths) -> Launch:
+def _image_worker(settings: Settings, paths: HomePaths, socket: Path) -> Launch:
     arguments = {
         "engine": "image",
         "images": paths.images,
         "log": paths.logs / "worker-image.jsonl",
+        "ipc": settings.ipc,
+        "socket": socket,
         "parent-pid": os.getpid(),
         "device": settings.device,
         "threads": settings.threads,

@@ -11,7 +11,7 @@ import pytest
 from echo import EchoEngine
 from tasks import make_task
 
-from mysticanvas import web
+from mysticanvas import transport, web
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.worker import MESSAGE, Failed, Finished, Message
 from mysticanvas.workers.executor import EngineExecutor
@@ -36,23 +36,22 @@ class Served(NamedTuple):
 @pytest.fixture
 def served() -> Iterator[Served]:
     engine = EchoEngine()
-    listener = web.listen()
+    listener = transport.listen("tcp", Path())
     servers: list[web.Server] = []
     up = threading.Event()
 
     async def serve() -> None:
         executor = EngineExecutor()
-        servers.append(web.Server(create_app("echo", executor, "the-token")))
+        servers.append(web.Server(create_app("echo", executor, "the-token", listener.url)))
         executor.begin(lambda: engine)
         up.set()
-        await servers[0].serve(sockets=[listener])
+        await servers[0].serve(sockets=[listener.socket])
         await executor.stop(5)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     up.wait()
-    url = "http://{}:{}".format(*listener.getsockname())
-    with httpx.Client(base_url=url, headers=HEADERS, timeout=20) as http:
+    with httpx.Client(base_url=listener.url, headers=HEADERS, timeout=20) as http:
         yield Served(engine, http)
     engine.finish.set()
     servers[0].stop()
