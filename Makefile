@@ -7,6 +7,8 @@ DEMO   := .demo
 # How many faults of a kind `make faults` injects.
 FAULTS ?= 100
 PYTEST := $(BIN)/python -m pytest -q
+# What is tested through Unix sockets as well.
+UNIX   := tests/integration/test_http.py tests/integration/test_generate.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test check unit faults integration notebooks browser bench format openapi starter clean
@@ -49,6 +51,8 @@ faults: $(READY)  ## kills and damage in the store, FAULTS of each kind
 integration: $(READY)
 	@echo "== test: all processes together"
 	@$(PYTEST) tests/integration
+	@echo "== test: the same through Unix sockets, a part of it"
+	@$(PYTEST) --ipc unix $(UNIX)
 
 notebooks: $(READY)
 	@echo "== test: notebooks, cell by cell"

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--ipc", choices=["tcp", "unix"], help="what carries HTTP between processes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # As a user chooses it, so that the kernels which tests start follow.
+    if chosen := config.getoption("--ipc"):
+        os.environ["MYSTICANVAS_IPC"] = chosen
 
 
 @pytest.fixture(scope="session")

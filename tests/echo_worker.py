@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from echo import EchoEngine
 
+from mysticanvas.contracts.worker import Finished, GenerateTask
 from mysticanvas.workers import __main__ as worker, engine
-from mysticanvas.workers.engine import Options
+from mysticanvas.workers.engine import Control, Emit, Options
+
+LONG_STEPS = 900
+"""A task of so many steps ends when it is cancelled; others end at once."""
 
 
 class EchoWorkerEngine(EchoEngine):
-    """Works until it is cancelled, or ends at once where there is one step only."""
+    """The echo, steered by the task alone."""
 
     def __init__(self, _options: Options) -> None:
         super().__init__()
+
+    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
+        if task.recipe.params.num_inference_steps < LONG_STEPS:
+            self.finish.set()
+        else:
+            self.finish.clear()
+        return super().generate(task, emit, control)
 
 
 if __name__ == "__main__":
