@@ -110,3 +110,15 @@ def test_a_client_that_leaves_in_the_middle_is_told_to_the_application() -> None
         return await (await body.read(receive))()
 
     assert asyncio.run(read()) == {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize(
+    "text", [rb'"\ud83c\udfa8"', rb'"\\ud800"', b'"\xed\xa0\x80"', rb'"\ud800']
+)
+def test_characters_and_what_is_no_json_are_for_the_application(text: bytes) -> None:
+    assert body._is_unicode(text)
+
+
+@pytest.mark.parametrize("text", [rb'"\ud800"', rb'{"\uDFFF": 1}', rb'["\ud800\ud800"]'])
+def test_half_a_character_is_none(text: bytes) -> None:
+    assert not body._is_unicode(text)
