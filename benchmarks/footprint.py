@@ -15,7 +15,6 @@ from benchmarks.figure import Figure, memory
 from benchmarks.statistics import Summary
 from benchmarks.subject import PROMPT, new_home
 from mysticanvas import Canvas, processes
-from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor.client import WorkerClient
 
 PICTURES = 20
@@ -42,45 +41,43 @@ class Resident(NamedTuple):
 
 def measure(model: Path) -> list[Figure]:
     """Orchestrator and worker, from their start to a picture."""
-    shell = _shell()
+    shell = _without_model("benchmarks.idle_worker", "idle")
+    imported = _without_model("mysticanvas.workers", "image")
     with new_home() as home, Canvas(home=home) as canvas:
-        # Waits for the engine, and finds nothing to unload.
-        canvas.unload()
-        imported = Resident.of(_worker(canvas))
         for seed in range(PICTURES):
             canvas.generate(PROMPT, preset=str(model), seed=seed, num_inference_steps=2)
-        loaded = Resident.of(_worker(canvas))
+        used = Resident.of(_worker(canvas))
         orchestrator = Resident.of(canvas.health().pid)
     return [
-        *_figures(
-            "orchestrator", f"orchestrator, {PICTURES} pictures", orchestrator, ORCHESTRATOR_MB
-        ),
+        *_figures("orchestrator", "orchestrator, small store", orchestrator, ORCHESTRATOR_MB),
         *_figures("shell", "worker, before its engine", shell, SHELL_MB),
         *_figures("imported", "image worker, engine imported", imported),
-        *_figures("loaded", "image worker, model used", loaded),
+        *_figures("used", "image worker, model used", used),
     ]
 
 
-def _shell() -> Resident:
+def _without_model(module: str, engine: str) -> Resident:
+    """A worker process that has its engine and was asked for nothing."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        root = str(Path(__file__).parents[1])
         spawned = processes.spawn(
-            "benchmarks.idle_worker",
-            ["--engine", "idle", "--images", str(folder), "--parent-pid", str(os.getpid())],
+            module,
+            ["--engine", engine, "--images", name, "--parent-pid", str(os.getpid())],
             environment=processes.child_environment(
-                {**processes.engine_environment(1), "PYTHONPATH": str(Path(__file__).parents[1])}
+                {**processes.engine_environment(1), "PYTHONPATH": root}
             ),
             log=folder / "worker.out",
             secret=b"token",
         )
         ready = spawned.read_ready()
         assert ready is not None, (folder / "worker.out").read_text()
+        client = WorkerClient(str(ready["url"]), "token")
         try:
-            client = WorkerClient(str(ready["url"]), "token")
-            assert client.health().state is WorkerState.READY
-            client.close()
+            client.unload()  # a call waits for the engine
             return Resident.of(spawned.process.pid)
         finally:
+            client.close()
             with spawned.process as process:
                 process.kill()
 

@@ -14,6 +14,9 @@ class IdleEngine:
     def __init__(self, _options: Options) -> None:
         pass
 
+    def unload(self) -> None:
+        """There is nothing."""
+
 
 if __name__ == "__main__":
     engine.ENGINES["idle"] = "benchmarks.idle_worker:IdleEngine"
