@@ -9,7 +9,7 @@ from mysticanvas.workers import __main__ as worker, engine
 from mysticanvas.workers.engine import Control, Emit, Options
 
 LONG_STEPS = 900
-"""A task of so many steps ends when it is cancelled; others end at once."""
+"""A task of exactly so many steps ends when it is cancelled; others end at once."""
 
 
 class EchoWorkerEngine(EchoEngine):
@@ -19,10 +19,10 @@ class EchoWorkerEngine(EchoEngine):
         super().__init__()
 
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
-        if task.recipe.params.num_inference_steps < LONG_STEPS:
-            self.finish.set()
-        else:
+        if task.recipe.params.num_inference_steps == LONG_STEPS:
             self.finish.clear()
+        else:
+            self.finish.set()
         return super().generate(task, emit, control)
 
 

@@ -75,6 +75,6 @@ def test_a_home_on_a_path_that_is_too_long_is_told_what_to_do(home: Path) -> Non
     with pytest.raises(errors.InvalidRequest, match=r"run/orchestrator\.sock.* bytes") as refused:
         Canvas(home=long, ipc="unix")
     assert "ipc='tcp'" in refused.value.hint
-    assert processes_of(long) == []
+    assert psutil.wait_procs(processes_of(long), timeout=60)[1] == []
     with Canvas(home=long, ipc="tcp") as canvas:
         assert canvas.health().pid
