@@ -107,3 +107,22 @@ def test_events_are_numbered_and_can_be_replayed(
         assert json.loads(socket.recv(timeout=10))["type"] == "hello"
         again = [json.loads(socket.recv(timeout=10)) for _ in seqs]
     assert [event["seq"] for event in again] == seqs
+
+
+def test_what_a_listener_says_in_vain_does_not_end_its_stream(
+    runtime: dict[str, str], http: httpx.Client
+) -> None:
+    with transport.websocket(runtime["url"], "/v1/events", runtime["token"]) as socket:
+        assert json.loads(socket.recv(timeout=60))["type"] == "hello"
+        for said in (
+            "",
+            "null",
+            "[" * 100_000,
+            '{"previews": "yes"}',
+            b"\x00",
+            '{"previews": true}',
+        ):
+            socket.send(said)
+        http.post("/v1/queue/pause")
+        http.post("/v1/queue/resume")
+        assert json.loads(socket.recv(timeout=60))["type"] == "queue"
