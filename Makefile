@@ -6,10 +6,14 @@ READY  := $(VENV)/.ready
 DEMO   := .demo
 # How many faults of a kind `make faults` injects.
 FAULTS ?= 100
+# How many made-up requests `make fuzz` sends to a route.
+FUZZ   ?= 200
 PYTEST := $(BIN)/python -m pytest -q
+# What is tested through Unix sockets as well.
+UNIX   := tests/integration/test_http.py tests/integration/test_generate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test check unit faults integration notebooks browser bench format starter clean
+.PHONY: help setup demo lab test check unit faults fuzz integration notebooks browser bench format openapi starter clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,9 +50,15 @@ faults: $(READY)  ## kills, hangs and damage, FAULTS of each kind, and a table o
 	@echo "== faults: $(FAULTS) of each kind"
 	@FAULTS=$(FAULTS) $(PYTEST) tests/faults
 
+fuzz: $(READY)  ## made-up requests, FUZZ of them on every route
+	@echo "== fuzz: $(FUZZ) requests on every route"
+	@FUZZ=$(FUZZ) $(PYTEST) --timeout 3600 tests/contract/test_fuzz.py
+
 integration: $(READY)
 	@echo "== test: all processes together"
 	@$(PYTEST) tests/integration
+	@echo "== test: the same through Unix sockets, a part of it"
+	@$(PYTEST) --ipc unix $(UNIX)
 
 notebooks: $(READY)
 	@echo "== test: notebooks, cell by cell"
@@ -61,6 +71,9 @@ browser: $(READY)
 
 bench: $(READY)  ## the README's figures; keep the machine idle meanwhile
 	@$(BIN)/python -m benchmarks
+
+openapi: $(READY)  ## write docs/openapi/*.json anew
+	@$(BIN)/python docs/openapi.py
 
 starter: $(READY)  ## train the starter image model (hours; can be stopped and resumed)
 	@$(BIN)/python data/starter/image/train.py

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from benchmarks import (
+    footprint,
     generate,
     imports,
     machine,
@@ -22,6 +23,7 @@ from benchmarks import (
     pages,
     recording,
     restart,
+    roundtrip,
     search,
     start,
     thumbnails,
@@ -58,6 +60,8 @@ PARTS: dict[str, Measure] = {
     "start": _of_model(start.measure),
     "generate": _of_model(generate.measure),
     "restart": _of_model(restart.measure),
+    "roundtrip": _of_model(roundtrip.measure),
+    "footprint": _of_model(footprint.measure),
     "pages": _of_images(pages.measure),
     "search": _of_images(search.measure),
     "recording": _of_images(recording.measure),

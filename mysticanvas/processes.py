@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import json
 import os
 import signal
@@ -26,6 +27,8 @@ import psutil
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 INHERITED = [
     "HOME",
@@ -122,18 +125,17 @@ class Identity(NamedTuple):
         Raises:
             psutil.NoSuchProcess: there is none with that number.
         """
-        return cls(pid, psutil.Process(pid).create_time(), boot_id())
+        return cls(pid, _life(pid).started_at, boot_id())
 
     def alive(self) -> bool:
         """Whether this very process still runs; a zombie does not."""
         if self.boot_id != boot_id():
             return False
         try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            life = _life(self.pid)
         except psutil.NoSuchProcess:
             return False
+        return abs(life.started_at - self.started_at) < 1.0 and not life.zombie
 
     def wait_gone(self, timeout_s: float) -> bool:
         """Wait until the process is gone; whether it went in time."""
@@ -145,6 +147,39 @@ class Identity(NamedTuple):
         return True
 
 
+class _Life(NamedTuple):
+    """When a process started, on a clock of the system's choice, and whether it has ended."""
+
+    started_at: float
+    zombie: bool
+
+
+def _life(pid: int) -> _Life:
+    """What the system knows of a process; a kernel asks before each call, so it has to be quick.
+
+    On Linux in seconds since the boot: what is derived from the wall clock moves when that is set.
+    """
+    if sys.platform != "linux":
+        process = psutil.Process(pid)
+        return _Life(process.create_time(), process.status() == psutil.STATUS_ZOMBIE)
+    try:
+        # The name comes second, in brackets, and may hold anything.
+        members = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    except OSError:
+        raise psutil.NoSuchProcess(pid) from None
+    return _Life(int(members[19]) / _TICKS_PER_S, members[0] in (b"Z", b"X"))
+
+
+def _read(path: str) -> bytes:
+    """A small file of `/proc`; opening it as a Python file would take three times as long."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
+
+
+@functools.cache
 def boot_id() -> str:
     """An id that changes when the machine (or container host) is started again."""
     try:
@@ -304,6 +339,9 @@ def kill_session(leader: int, how: signal.Signals) -> None:
 
 def memory_mib(pid: int | None = None) -> float:
     """Resident memory of a process in MiB, this one by default; 0 if there is none."""
+    if pid is None and sys.platform == "linux":
+        # For every answer about health; psutil takes ten times as long.
+        return int(_read("/proc/self/statm").split()[1]) * _PAGE_BYTES / 2**20
     try:
         return float(psutil.Process(pid).memory_info().rss) / 2**20
     except psutil.NoSuchProcess:

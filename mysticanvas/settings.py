@@ -26,6 +26,9 @@ MAX_SQL_CHARS = 20_000
 """Limits of a request. They are refused in the kernel and again in the orchestrator."""
 
 
+Ipc = Literal["tcp", "unix", "pipe"]
+"""What carries the HTTP between processes; see `transport.py`."""
+
 Stemmer = Literal[
     "none", "porter", "arabic", "basque", "catalan", "danish", "dutch", "english", "finnish",
     "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian",
@@ -71,6 +74,9 @@ class Settings(BaseModel):
     worker_patience: float = Field(default=1.0, gt=0)
     """Factor on all the time that a worker may be silent or stay at one step before it is taken
     to hang, for a machine that is slow."""
+    ipc: Ipc = "tcp"
+    """What carries the HTTP between processes: a port of the loopback interface, or a Unix socket
+    in `run/`. Named pipes are refused so far."""
     min_free_mib: int = Field(default=256, ge=0)
     """MiB that must be free on the home's disk for a job to be accepted."""
     keep_internal_jobs_days: float = Field(default=7, gt=0)
@@ -145,6 +151,7 @@ class HomePaths(typing.NamedTuple):
     logs: Path
     run: Path
     runtime_file: Path
+    socket: Path
     start_lock: Path
     store_lock: Path
     high_water: Path
@@ -163,6 +170,7 @@ class HomePaths(typing.NamedTuple):
             logs=home / "logs",
             run=run,
             runtime_file=run / "orchestrator.json",
+            socket=run / "orchestrator.sock",
             start_lock=run / "start.lock",
             store_lock=run / "store.lock",
             high_water=run / "store.high-water",

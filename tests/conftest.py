@@ -11,6 +11,16 @@ import pytest
 os.environ.setdefault("MYSTICANVAS_SPARE_WORKER", "false")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--ipc", choices=["tcp", "unix"], help="what carries HTTP between processes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # As a user chooses it, so that the kernels which tests start follow.
+    if chosen := config.getoption("--ipc"):
+        os.environ["MYSTICANVAS_IPC"] = chosen
+
+
 @pytest.fixture(scope="session")
 def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Stable Diffusion folder; read only, please."""

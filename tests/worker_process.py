@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 
-from mysticanvas import processes
+from mysticanvas import processes, transport
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.worker import MESSAGE, GenerateTask, Message
+from mysticanvas.settings import Ipc
 
 TOKEN = "a-token-of-the-test"
 
@@ -22,13 +23,14 @@ class Worker:
     """One process. `http` carries the token; `home` is where its files go; `first_health` is what
     it answered first."""
 
-    def __init__(self, home: Path, engine: str = "image") -> None:
+    def __init__(self, home: Path, engine: str = "image", ipc: Ipc = "tcp") -> None:
         self.home = home
+        self.engine = engine
         (home / "images").mkdir(parents=True, exist_ok=True)
         self.log = home / "worker.jsonl"
         self.spawned = processes.spawn(
             "mysticanvas.workers",
-            arguments(home, os.getpid(), engine),
+            arguments(home, os.getpid(), engine, ipc),
             environment=processes.child_environment(processes.engine_environment(1)),
             log=home / "output.log",
             secret=TOKEN.encode(),
@@ -37,9 +39,8 @@ class Worker:
         assert ready is not None, (home / "output.log").read_text()
         self.pid = self.spawned.process.pid
         assert ready["pid"] == self.pid
-        self.http = httpx.Client(
-            base_url=str(ready["url"]), headers={"Authorization": f"Bearer {TOKEN}"}, timeout=150
-        )
+        self.url = str(ready["url"])
+        self.http = transport.client(self.url, TOKEN, httpx.Timeout(150))
         self.first_health = self.health()
 
     def health(self) -> Health:
@@ -76,9 +77,11 @@ class Worker:
         self.spawned.process.stdin.close()
 
 
-def arguments(home: Path, parent_pid: int, engine: str) -> list[str]:
+def arguments(home: Path, parent_pid: int, engine: str = "image", ipc: Ipc = "tcp") -> list[str]:
     given = {
         "--engine": engine,
+        "--ipc": ipc,
+        "--sockets": home,
         "--images": home / "images",
         "--log": home / "worker.jsonl",
         "--parent-pid": parent_pid,

@@ -11,6 +11,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mysticanvas import transport
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.events import Event
 
@@ -168,16 +169,14 @@ class EventStream:
                 self._take(Event.model_validate_json(message))
 
     def _connect(self, endpoint: Endpoint) -> ClientConnection:
-        from websockets.sync.client import connect
-
         query = {"client": self._client}
         if self._seq is not None:
             query |= {"epoch": self._epoch, "after": str(self._seq)}
-        return connect(
-            f"{endpoint.url.replace('http', 'ws', 1)}/v1/events?{urllib.parse.urlencode(query)}",
-            additional_headers={"Authorization": f"Bearer {endpoint.token}"},
+        return transport.websocket(
+            endpoint.url,
+            f"/v1/events?{urllib.parse.urlencode(query)}",
+            endpoint.token,
             compression=None,
-            proxy=None,
             open_timeout=5,
             close_timeout=1,
             ping_interval=None,

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from mysticanvas import transport
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.problem import MEDIA_TYPE, REQUEST_ID_HEADER, Problem
 from mysticanvas.errors import MystiCanvasError
@@ -15,6 +16,7 @@ ANSWER_S = 30.0
 """Seconds within which the orchestrator answers what it has in memory or in its store."""
 LONG_ANSWER_S = 600.0
 """Seconds for what waits on model files or on a running job."""
+_CONNECT_S = 5.0
 
 
 class ConnectionLost(Exception):
@@ -32,20 +34,12 @@ class HttpClient:
     """One orchestrator by its address; thread-safe.
 
     Args:
-        url: such as `http://127.0.0.1:40123`.
+        url: its address, such as `http://127.0.0.1:40123`.
         token: bearer token of its runtime file.
     """
 
     def __init__(self, url: str, token: str) -> None:
-        self._client = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=httpx.Timeout(ANSWER_S, connect=5.0),
-            # Proxies are for the internet; the token must not travel to one.
-            trust_env=False,
-            # Loading the certificates of the internet takes longer than a call.
-            verify=not url.startswith("http://"),
-        )
+        self._client = transport.client(url, token, httpx.Timeout(ANSWER_S, connect=_CONNECT_S))
 
     def request(
         self,
@@ -93,10 +87,13 @@ class HttpClient:
             response = self._client.request(
                 method,
                 path,
-                params={key: value for key, value in (query or {}).items() if value is not None},
+                # None where there are none: to put nothing into a URL takes as long as a header.
+                params={key: value for key, value in query.items() if value is not None}
+                if query
+                else None,
                 json=body,
                 headers=sent,
-                timeout=httpx.Timeout(answer_s, connect=5.0),
+                timeout=httpx.Timeout(answer_s, connect=_CONNECT_S),
             )
         except httpx.ReadTimeout as error:
             raise AnswerTimeout(f"{method} {path}: no answer within {answer_s:g} s") from error

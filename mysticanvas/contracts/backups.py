@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.paths import FilePath
 
 
 class BackupRequest(Contract):
     """Where a backup is to go."""
 
-    path: str
+    path: FilePath
     """An absolute path, in a folder that exists, where there is no file yet."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import StrictBool
+
 from mysticanvas.contracts.base import Contract
 
 EventType = Literal[
@@ -26,3 +28,9 @@ class Event(Contract):
     type: EventType
     seq: int | None = None
     data: dict[str, Any] = {}
+
+
+class Wish(Contract):
+    """What a listener may say: whether it wants previews."""
+
+    previews: StrictBool

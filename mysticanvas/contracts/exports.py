@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.paths import FilePath
 
 MAX_IDS = 20_000
 """Pictures that can be named one by one; the request has to fit its limit."""
@@ -15,7 +16,7 @@ MAX_IDS = 20_000
 class ExportParams(Contract):
     """What a job of the kind `export` does: all to a new folder, or to a new `.zip`."""
 
-    path: str
+    path: FilePath
     """Absolute."""
     project: str | None = None
     """Only the pictures of this project; None for all."""

@@ -7,17 +7,13 @@ import signal
 import sys
 from typing import Any
 
+import mysticanvas.orchestrator.lean  # noqa: F401  # first: it keeps libraries out of the rest
 from mysticanvas import errors, logs, processes
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.orchestrator.app import Orchestrator
 from mysticanvas.settings import HomePaths, Settings
 
 _log = logs.get("mysticanvas.orchestrator")
-
-
-# DuckDB looks for pandas at its first statement with a parameter, which would cost every start half
-# a second and the process 80 MB for nothing: no data frame ever comes this way.
-sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,7 +11,14 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from mysticanvas import __version__, logs, processes, settings as settings_module, web
+from mysticanvas import (
+    __version__,
+    logs,
+    processes,
+    settings as settings_module,
+    transport,
+    web,
+)
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.exports import ExportParams
@@ -58,6 +65,7 @@ from mysticanvas.store.sql import Sql
 
 _log = logs.get(__name__)
 _START_LOCK_S = 2.0
+_HIGHEST_PID = 2**22
 _STARTER_FOLDER = Path("starter") / "image" / "model"
 
 
@@ -73,6 +81,8 @@ class Orchestrator:
         self.paths = HomePaths.of(settings.home)
         self.token = secrets.token_urlsafe(32)
         self.began = time.monotonic()
+        longest = transport.worker_socket(self.paths.run, _HIGHEST_PID)
+        transport.check(settings.ipc, self.paths.socket, longest)
         self.plugins = loading.load(settings.plugins)
         launch = _launch(settings, self.paths, self.plugins)
         self.store = _open_store(self.paths, settings.search_stemmer)
@@ -107,9 +117,9 @@ class Orchestrator:
         )
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
         self.start_lock = processes.FileLock(self.paths.start_lock)
+        self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.app = self._application()
         self.server = web.Server(self.app)
-        self.listener = web.listen()
 
     def start(self) -> Runtime:
         """Start worker, queue and idle watch, and write the runtime file."""
@@ -121,9 +131,8 @@ class Orchestrator:
         self.activity.start()
         self.housekeeping.start()
         me = processes.Identity.of(os.getpid())
-        host, port = self.listener.getsockname()
         runtime = Runtime(
-            url=f"http://{host}:{port}",
+            url=self.listener.url,
             token=self.token,
             pid=me.pid,
             started_at=me.started_at,
@@ -138,7 +147,7 @@ class Orchestrator:
 
     def serve(self) -> None:
         """Answer requests until `stop`."""
-        self.server.run(sockets=[self.listener])
+        self.server.run(sockets=[self.listener.socket])
 
     def stop(self) -> None:
         """Have `serve` return; from any thread or signal handler."""
@@ -154,6 +163,7 @@ class Orchestrator:
         # A kernel that attaches from here on waits until this process has let go of the store.
         self._keep_out(_START_LOCK_S)
         remove_runtime(self.paths.runtime_file, os.getpid())
+        self.listener.close()
         self.upkeep.stop()
         self.runner.stop()
         self.dispatcher.stop()
@@ -201,7 +211,9 @@ class Orchestrator:
         }
 
     def _application(self) -> FastAPI:
-        app = web.create_app("MystiCanvas orchestrator", self.token, self.activity.touch)
+        app = web.create_app(
+            "MystiCanvas orchestrator", self.token, self.listener.url, self.activity.touch
+        )
         app.include_router(jobs.routes(self.store, self.intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
         app.include_router(images.routes(self.store, self.bus))
@@ -281,6 +293,8 @@ def _launch(settings: Settings, paths: HomePaths, registry: Registry) -> Launch:
         "engine": kind,
         "images": paths.images,
         "log": paths.logs / f"worker-{kind}.jsonl",
+        "ipc": settings.ipc,
+        "sockets": paths.run,
         "parent-pid": os.getpid(),
         "device": settings.device,
         "threads": settings.threads,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from mysticanvas import transport
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.errors import InvalidRequest, NotFound
 from mysticanvas.settings import MAX_PROMPT_CHARS, Settings
@@ -87,12 +88,14 @@ def settings(**given: Any) -> Settings:
     if given.get("home") == "":
         raise refused("home", "", "the path of a folder")
     try:
-        return Settings.load(**given)
+        settings = Settings.load(**given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
         where = name if given.get(name) is not None else f"MYSTICANVAS_{name.upper()}"
         raise refused(where, first["input"], f"what the setting takes ({first['msg']})") from None
+    transport.check(settings.ipc)
+    return settings
 
 
 def remote(url: object, token: object) -> Endpoint | None:
@@ -103,7 +106,7 @@ def remote(url: object, token: object) -> Endpoint | None:
     """
     if url is None and token is None:
         return None
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+    if not isinstance(url, str) or not transport.is_address(url):
         raise refused("url", url, "an address such as 'http://127.0.0.1:40123', with its token")
     if not isinstance(token, str) or not token:
         raise refused("token", token, "the token that belongs to the url")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.connection import Connection
@@ -49,6 +49,10 @@ class Canvas(Generating):
             `MYSTICANVAS_KEEP_ALIVE_S`, else 900. It counts if this call starts the orchestrator.
         idle_timeout_s: seconds without any client or job after which the orchestrator stops; by
             default `MYSTICANVAS_IDLE_TIMEOUT_S`, else 900. It counts as above.
+        ipc: what carries the HTTP between processes: `"tcp"`, a port of the loopback interface, or
+            `"unix"`, a socket in the home that no other user can reach; by default
+            `MYSTICANVAS_IPC`, else `"tcp"`. `"pipe"`, for Windows, is refused so far. It counts as
+            above.
 
     Raises:
         InvalidRequest: an argument is not allowed.
@@ -66,10 +70,11 @@ class Canvas(Generating):
         reuse: bool = False,
         keep_alive_s: float | None = None,
         idle_timeout_s: float | None = None,
+        ipc: Literal["tcp", "unix", "pipe"] | None = None,
     ) -> None:
         within = arguments.project(project)
         settings = arguments.settings(
-            home=home, keep_alive_s=keep_alive_s, idle_timeout_s=idle_timeout_s
+            home=home, keep_alive_s=keep_alive_s, idle_timeout_s=idle_timeout_s, ipc=ipc
         )
         connection = Connection(settings, arguments.remote(url, token))
         super().__init__(connection, within, arguments.flag("reuse", reuse))

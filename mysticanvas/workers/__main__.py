@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from mysticanvas import logs, processes, web
+from mysticanvas import logs, processes, transport, web
 from mysticanvas.workers import engine
 from mysticanvas.workers.executor import EngineExecutor
 from mysticanvas.workers.server import create_app
@@ -42,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plugins", default="all", help="which may, as MYSTICANVAS_PLUGINS")
     parser.add_argument("--images", required=True, type=Path, help="folder for the pictures")
     parser.add_argument("--log", type=Path, help="log file; standard error without it")
+    parser.add_argument("--ipc", default="tcp", choices=["tcp", "unix"], help="how to listen")
+    parser.add_argument("--sockets", type=Path, default=Path(), help="folder, with --ipc unix")
     parser.add_argument("--ready-fd", required=True, type=int, help="pipe to report ready on")
     parser.add_argument("--parent-pid", required=True, type=int, help="process to end with")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
@@ -50,21 +52,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(arguments: argparse.Namespace, token: str) -> None:
-    listener = web.listen()
+    listener = transport.listen(
+        arguments.ipc, transport.worker_socket(arguments.sockets, os.getpid())
+    )
     executor = EngineExecutor()
-    server = web.Server(create_app(arguments.engine, executor, token))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    server = web.Server(create_app(arguments.engine, executor, token, listener.url))
+    serving = asyncio.create_task(server.serve(sockets=[listener.socket]))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    host, port = listener.getsockname()[:2]
-    processes.report_ready(arguments.ready_fd, {"url": f"http://{host}:{port}", "pid": os.getpid()})
+    processes.report_ready(arguments.ready_fd, {"url": listener.url, "pid": os.getpid()})
     options = engine.Options(arguments.images, arguments.device, arguments.threads)
     executor.begin(lambda: engine.create(arguments.engine, options, arguments.plugins))
     await stop.wait()
     await executor.stop(_STOP_S)
     server.stop()
     await serving
+    listener.close()
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ from mysticanvas.workers.engine import Control, Engine
 from mysticanvas.workers.executor import Call, EngineExecutor
 
 
-def create_app(kind: str, executor: EngineExecutor, token: str) -> FastAPI:
-    """The application of a worker of that kind."""
-    app = web.create_app(f"MystiCanvas {kind} worker", token)
+def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> FastAPI:
+    """The application of a worker of that kind, which answers at `url`."""
+    app = web.create_app(f"MystiCanvas {kind} worker", token, url)
     started = time.monotonic()
 
     def describe() -> Health:
@@ -68,7 +68,8 @@ def create_app(kind: str, executor: EngineExecutor, token: str) -> FastAPI:
             executor.control.previews = body.enabled
         return body
 
-    @app.post("/v1/generate", response_class=NdjsonStream)
+    # With its status, which FastAPI does not find in a class of ours for the document.
+    @app.post("/v1/generate", response_class=NdjsonStream, status_code=200)
     async def generate(task: GenerateTask) -> Response:
         """Make pictures; one `Message` a line. Closing the connection cancels."""
         return await _generate(executor, task)

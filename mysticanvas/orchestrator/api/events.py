@@ -7,7 +7,9 @@ import contextlib
 from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from pydantic import ValidationError
 
+from mysticanvas.contracts.events import Wish
 from mysticanvas.orchestrator.events import Bus, Subscription
 
 
@@ -48,8 +50,7 @@ async def _send(socket: WebSocket, listener: Subscription) -> None:
 
 
 async def _receive(socket: WebSocket, listener: Subscription) -> None:
-    while True:
-        with contextlib.suppress(ValueError):
-            asked = await socket.receive_json()
-            if isinstance(asked, dict) and isinstance(asked.get("previews"), bool):
-                listener.previews = asked["previews"]
+    while (message := await socket.receive())["type"] == "websocket.receive":
+        # Anything else that somebody says is passed over, however deep it nests.
+        with contextlib.suppress(ValidationError):
+            listener.previews = Wish.model_validate_json(message.get("text") or "").previews

@@ -20,6 +20,12 @@ from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store
 
 
+class WebP(Response):
+    """A picture."""
+
+    media_type = "image/webp"
+
+
 def routes(
     store: Store,
     paths: HomePaths,
@@ -29,11 +35,10 @@ def routes(
 ) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["files"])
 
-    @router.get("/images/{image_id}/thumbnail", response_class=Response)
+    @router.get("/images/{image_id}/thumbnail", response_class=WebP)
     def thumbnail(image_id: str, size: int = 256) -> Response:
         """A thumbnail as a WebP file, made now if it is missing."""
-        content = thumbnails.get(image_id, size)
-        return Response(content, media_type="image/webp")
+        return WebP(thumbnails.get(image_id, size))
 
     @router.delete("/images/{image_id}")
     def delete_image(image_id: str) -> Done:

@@ -24,7 +24,7 @@ from mysticanvas.store import Store
 def routes(store: Store, intake: Intake, transitions: Transitions) -> APIRouter:
     router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-    @router.post("", status_code=202)
+    @router.post("", status_code=202, responses={200: {"model": JobRecord}})
     def submit(
         request: Request,
         response: Response,

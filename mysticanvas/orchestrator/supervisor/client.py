@@ -11,6 +11,7 @@ import httpx
 import structlog
 from pydantic import ValidationError
 
+from mysticanvas import transport
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.problem import REQUEST_ID_HEADER, Problem
 from mysticanvas.contracts.worker import MESSAGE, GenerateTask, Message, PreviewSwitch
@@ -46,14 +47,9 @@ class WorkerClient:
     """Calls one worker. A new process gets a new client."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._http = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {token}"},
-            # Loading and sampling take as long as they take; a process that is gone closes the
-            # connection.
-            timeout=httpx.Timeout(_QUICK_S, read=None),
-            trust_env=False,
-        )
+        # Loading and sampling take as long as they take; a process that is gone closes the
+        # connection.
+        self._http = transport.client(url, token, httpx.Timeout(_QUICK_S, read=None))
 
     def health(self, timeout_s: float) -> Health:
         """The worker's health, which it answers from memory.

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
-from mysticanvas import web
+from mysticanvas import transport, web
+from mysticanvas.transport import Listener
 
 TOKEN = "the token"
 Serve = Callable[[FastAPI], str]
 
 
+@pytest.fixture(params=["tcp", "unix"])
+def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Listener:
+    """A socket of each kind."""
+    return transport.listen(request.param, tmp_path / "a.sock")
+
+
 @pytest.fixture
-def app() -> FastAPI:
+def app(listener: Listener) -> FastAPI:
     """An application to put routes on."""
-    return web.create_app("test", TOKEN)
+    return web.create_app("test", TOKEN, listener.url)
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Serves an application on a free port until the test ends; gives its url."""
+def serve(listener: Listener) -> Iterator[Serve]:
+    """Serves an application until the test ends; gives its url."""
     running: list[tuple[web.Server, threading.Thread]] = []
 
     def start(app: FastAPI) -> str:
-        listener = web.listen()
         server = web.Server(app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        sockets = {"sockets": [listener.socket]}
+        thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
         thread.start()
         running.append((server, thread))
-        host, port = listener.getsockname()
-        return f"http://{host}:{port}"
+        return listener.url
 
     yield start
     for server, thread in running:

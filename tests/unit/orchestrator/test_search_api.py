@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def client(store: Store) -> Iterator[TestClient]:
-    app = web.create_app("test", "token")
+    app = web.create_app("test", "token", "http://testserver")
     app.include_router(search.routes(store))
     headers = {"Authorization": "Bearer token"}
     with TestClient(app, headers=headers, raise_server_exceptions=False) as opened:

@@ -77,7 +77,7 @@ def bus() -> Heard:
 
 @pytest.fixture
 def http(store: Store, bus: Heard) -> Iterator[TestClient]:
-    app = web.create_app("test", "token", lambda: None)
+    app = web.create_app("test", "token", "http://127.0.0.1")
     app.include_router(tags.routes(store, bus))
     headers = {"Authorization": "Bearer token"}
     with TestClient(app, headers=headers, base_url="http://127.0.0.1") as client:

@@ -12,7 +12,7 @@ from gate import GatedEngine
 from mysticanvas_echo import MODEL
 from tasks import make_task
 
-from mysticanvas import web
+from mysticanvas import transport, web
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.worker import MESSAGE, Failed, Finished, Message
 from mysticanvas.workers.executor import EngineExecutor
@@ -37,23 +37,22 @@ class Served(NamedTuple):
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     engine = GatedEngine(tmp_path)
-    listener = web.listen()
+    listener = transport.listen("tcp", Path())
     servers: list[web.Server] = []
     up = threading.Event()
 
     async def serve() -> None:
         executor = EngineExecutor()
-        servers.append(web.Server(create_app("echo", executor, "the-token")))
+        servers.append(web.Server(create_app("echo", executor, "the-token", listener.url)))
         executor.begin(lambda: engine)
         up.set()
-        await servers[0].serve(sockets=[listener])
+        await servers[0].serve(sockets=[listener.socket])
         await executor.stop(5)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     up.wait()
-    url = "http://{}:{}".format(*listener.getsockname())
-    with httpx.Client(base_url=url, headers=HEADERS, timeout=20) as http:
+    with httpx.Client(base_url=listener.url, headers=HEADERS, timeout=20) as http:
         yield Served(engine, http)
     engine.finish.set()
     servers[0].stop()

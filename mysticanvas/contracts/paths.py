@@ -1,0 +1,24 @@
+"""Paths in a request: text that can be the name of a file at all."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+MAX_PATH_BYTES, MAX_NAME_BYTES = 4095, 255
+"""What Linux and macOS take, as a whole and between two slashes."""
+
+
+def _possible(path: str) -> str:
+    if "\0" in path:
+        raise ValueError("a path without the character NUL")
+    if len(path.encode(errors="replace")) > MAX_PATH_BYTES:
+        raise ValueError(f"a path of at most {MAX_PATH_BYTES} bytes")
+    if any(len(name.encode(errors="replace")) > MAX_NAME_BYTES for name in path.split("/")):
+        raise ValueError(f"a path whose names have at most {MAX_NAME_BYTES} bytes each")
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_possible)]
+"""A path that the system can be asked about; whether it is allowed is for others to say."""

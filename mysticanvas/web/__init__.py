@@ -1,0 +1,17 @@
+"""The HTTP shell that orchestrator and workers share.
+
+Every process answers errors in one shape, lets in only whoever has its token, and puts the id of
+the request on every log line. `create_app` puts it all together:
+
+    gate      whom to let in, by the headers alone
+    body      how much of a body is read, and how deep it may nest
+    shell     the middleware that carries out both
+    problems  what is answered when something is wrong
+    openapi   the document that says so
+    server    uvicorn, as we run it
+"""
+
+from mysticanvas.web.app import create_app
+from mysticanvas.web.server import Server
+
+__all__ = ["Server", "create_app"]

@@ -1,0 +1,124 @@
+"""What is decided of a request, without a server."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from mysticanvas import settings
+from mysticanvas.web import body
+from mysticanvas.web.gate import Gate, has_body
+
+GATE = Gate("tökén", frozenset({b"127.0.0.1:1", b"localhost:1"}))
+GOOD = {b"host": b"127.0.0.1:1", b"authorization": "Bearer tökén".encode()}
+JSON = {b"content-type": b"application/json", b"content-length": b"2"}
+Value = Any
+
+
+def status(**headers: bytes | None) -> int | None:
+    """The status of a request with these headers in place of good ones."""
+    given = {name.replace("_", "-").encode(): value for name, value in headers.items()}
+    found = {name: value for name, value in {**GOOD, **given}.items() if value is not None}
+    refusal = GATE.refusal(found)
+    return None if refusal is None else refusal.status
+
+
+def test_who_has_the_token_and_the_address_is_let_in() -> None:
+    assert status() is None
+    assert status(host=b"localhost:1") is None
+    assert status(authorization="bearer tökén".encode()) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": None},
+        {"host": b"127.0.0.1"},
+        {"host": b"127.0.0.1:1."},
+        {"host": b"evil.example"},
+        {"origin": b""},
+        {"authorization": None},
+        {"authorization": "tökén".encode()},
+        {"authorization": "Bearer tökén".encode("latin-1")},
+        {"authorization": "Bearer  tökén".encode()},
+    ],
+)
+def test_anybody_else_is_not(headers: dict[str, bytes | None]) -> None:
+    assert status(**headers) == 403
+
+
+def test_a_body_is_asked_what_it_is() -> None:
+    assert status(content_length=b"0") is None
+    assert status(content_length=b"2") == 415
+    assert status(transfer_encoding=b"chunked") == 415
+    assert status(content_length=b"2", content_type=b"Application/JSON; charset=utf-8") is None
+    assert status(content_length=b"2", content_type=b"application/jsonx") == 415
+    limit = settings.MAX_BODY_BYTES
+    assert status(content_type=b"application/json", content_length=b"%d" % limit) is None
+    assert status(content_type=b"application/json", content_length=b"%d" % (limit + 1)) == 413
+    assert not has_body({})
+
+
+def nested(value: Value) -> int:
+    children = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(nested, children), default=0) if isinstance(value, dict | list) else 0
+
+
+@given(
+    st.recursive(
+        st.none() | st.text('[]{}"\\x') | st.integers(),
+        lambda children: st.lists(children) | st.dictionaries(st.text('[]{}"\\x'), children),
+    )
+)
+def test_depth_is_that_of_the_parsed_text(value: Value) -> None:
+    assert body.depth(json.dumps(value).encode()) == nested(value)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"[" * (1 << 20),
+        b"[]" * (1 << 19),
+        b'"' + b'\\"' * (1 << 19),
+        b'"' * (1 << 20),
+        b"\\" * (1 << 20),
+        b'["' * (1 << 19),
+    ],
+    ids=["open", "open and closed", "one string", "quotes", "backslashes", "strings"],
+)
+def test_no_text_takes_long_to_look_at(hostile: bytes) -> None:
+    began = time.process_time()
+    body.depth(hostile)
+    assert time.process_time() - began < 2
+
+
+def test_a_client_that_leaves_in_the_middle_is_told_to_the_application() -> None:
+    sent = iter(
+        [
+            {"type": "http.request", "body": b"{", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive() -> Any:
+        return next(sent)
+
+    async def read() -> Any:
+        return await (await body.read(receive))()
+
+    assert asyncio.run(read()) == {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize(
+    "text", [rb'"\ud83c\udfa8"', rb'"\\ud800"', b'"\xed\xa0\x80"', rb'"\ud800']
+)
+def test_characters_and_what_is_no_json_are_for_the_application(text: bytes) -> None:
+    assert body._is_unicode(text)
+
+
+@pytest.mark.parametrize("text", [rb'"\ud800"', rb'{"\uDFFF": 1}', rb'["\ud800\ud800"]'])
+def test_half_a_character_is_none(text: bytes) -> None:
+    assert not body._is_unicode(text)
