@@ -24,7 +24,7 @@ from benchmarks.statistics import summarize
 from benchmarks.subject import PROMPT, new_home
 from mysticanvas import Canvas
 
-ROUNDS = 3
+ROUNDS = 5
 READY_S, LOST_S = 2.5, 3.0
 _SETTING = "MYSTICANVAS_SPARE_WORKER"
 _LOOK_S = 0.5
