@@ -10,9 +10,11 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +28,7 @@ import psutil
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 INHERITED = [
     "HOME",
@@ -51,6 +54,17 @@ INHERITED = [
 ]
 """Variables that a child gets from its parent: an allow-list, so that secrets stay behind."""
 
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+def flock(fd: int) -> None:
+    """The system's call for an exclusive lock, without waiting."""
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class LocksDoNotHold(OSError):
+    """A file system takes locks and does not keep others out, or takes none at all."""
+
 
 class FileLock:
     """An exclusive `flock` on a file of its own, held until released or until the process ends.
@@ -63,24 +77,51 @@ class FileLock:
         self._fd: int | None = None
 
     def acquire(self, timeout_s: float = 0.0) -> bool:
-        """Take the lock within `timeout_s` seconds; whether it is held now."""
+        """Take the lock within `timeout_s` seconds; whether it is held now.
+
+        Raises:
+            LocksDoNotHold: the file system has no locks that are worth the name.
+        """
         if self._fd is not None:
             return True
         deadline = time.monotonic() + timeout_s
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() > deadline:
+        fd = self._open()
+        try:
+            while not self._lock(fd):
+                if time.monotonic() > deadline:
                     os.close(fd)
-                    if error.errno in (errno.EAGAIN, errno.EACCES):
-                        return False
-                    raise
+                    return False
                 time.sleep(_POLL_S)
-            else:
-                self._fd = fd
-                return True
+            self._probe()
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        return True
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _lock(self, fd: int) -> bool:
+        try:
+            flock(fd)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            if error.errno in _NO_LOCKS:
+                raise LocksDoNotHold(error.errno, error.strerror, str(self.path)) from error
+            raise
+        return True
+
+    def _probe(self) -> None:
+        """See that the lock, which we have, is refused to another descriptor."""
+        fd = self._open()
+        try:
+            if self._lock(fd):
+                said = "the file system gives one lock to two"
+                raise LocksDoNotHold(errno.ENOLCK, said, str(self.path))
+        finally:
+            os.close(fd)
 
     def write(self, text: str) -> None:
         """Leave a note for whoever finds the lock taken. The lock must be held."""
@@ -122,18 +163,17 @@ class Identity(NamedTuple):
         Raises:
             psutil.NoSuchProcess: there is none with that number.
         """
-        return cls(pid, psutil.Process(pid).create_time(), boot_id())
+        return cls(pid, _life(pid).started_at, boot_id())
 
     def alive(self) -> bool:
         """Whether this very process still runs; a zombie does not."""
         if self.boot_id != boot_id():
             return False
         try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            life = _life(self.pid)
         except psutil.NoSuchProcess:
             return False
+        return abs(life.started_at - self.started_at) < 1.0 and not life.zombie
 
     def wait_gone(self, timeout_s: float) -> bool:
         """Wait until the process is gone; whether it went in time."""
@@ -145,6 +185,60 @@ class Identity(NamedTuple):
         return True
 
 
+class _Life(NamedTuple):
+    """When a process started, on a clock of the system's choice, and whether it has ended."""
+
+    started_at: float
+    zombie: bool
+
+
+def _life(pid: int) -> _Life:
+    """What the system knows of a process; a kernel asks before each call, so it has to be quick.
+
+    On Linux in seconds since the boot: what is derived from the wall clock moves when that is set.
+    """
+    if sys.platform != "linux":
+        process = psutil.Process(pid)
+        return _Life(process.create_time(), process.status() == psutil.STATUS_ZOMBIE)
+    try:
+        # The name comes second, in brackets, and may hold anything.
+        members = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    except OSError:
+        raise psutil.NoSuchProcess(pid) from None
+    return _Life(int(members[19]) / _TICKS_PER_S, members[0] in (b"Z", b"X"))
+
+
+def _read(path: str) -> bytes:
+    """A small file of `/proc`; opening it as a Python file would take three times as long."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
+
+
+class Holding(NamedTuple):
+    """A socket in the hands of a process, told apart from a later one with the same number."""
+
+    descriptor: int
+    inode: int
+
+    @classmethod
+    def of(cls, held: socket.socket) -> Holding:
+        """That of a socket of ours."""
+        return cls(held.fileno(), os.fstat(held.fileno()).st_ino)
+
+    def held_by(self, pid: int) -> bool:
+        """Whether the process has the socket still; True where the system does not tell."""
+        if sys.platform != "linux":
+            return True
+        try:
+            return Path(f"/proc/{pid}/fd/{self.descriptor}").stat().st_ino == self.inode
+        except OSError:
+            return False
+
+
+@functools.cache
 def boot_id() -> str:
     """An id that changes when the machine (or container host) is started again."""
     try:

@@ -11,6 +11,7 @@ import hmac
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -28,12 +29,22 @@ _log = logs.get(__name__)
 _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 
 
-def create_app(title: str, token: str, on_request: Callable[[], None] | None = None) -> FastAPI:
+class Visits(Protocol):
+    """Who wants to know of every request that carries the token; must not block."""
+
+    def enter(self) -> errors.MystiCanvasError | None:
+        """A request begins; why it is not let in, or None, and then `leave` follows."""
+
+    def leave(self) -> None:
+        """A request is over."""
+
+
+def create_app(title: str, token: str, visits: Visits | None = None) -> FastAPI:
     """An application with token check, body limit, request ids and problem documents in place.
 
     Args:
         token: the bearer token that every request must carry.
-        on_request: called for every request that is let in; must not block.
+        visits: told of every request, and may refuse it.
     """
     # The interactive documentation pages would load scripts from another host.
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None)
@@ -41,7 +52,7 @@ def create_app(title: str, token: str, on_request: Callable[[], None] | None = N
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _our_error)
-    app.add_middleware(_Shell, token=token, on_request=on_request)
+    app.add_middleware(_Shell, token=token, visits=visits)
     return app
 
 
@@ -83,12 +94,10 @@ class Server(uvicorn.Server):
 class _Shell:
     """ASGI middleware: request id, token, no browser origin, body limit."""
 
-    def __init__(
-        self, app: ASGIApp, token: str, on_request: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, token: str, visits: Visits | None = None) -> None:
         self._app = app
         self._token = token.encode()
-        self._on_request = on_request
+        self._visits = visits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -100,11 +109,15 @@ class _Shell:
         scope["request_id"] = request_id
         with logs.bind(request_id=request_id):
             refusal = self._refusal(headers)
+            if refusal is None and self._visits is not None:
+                refusal = self._visits.enter()
             if refusal is None:
-                if self._on_request is not None:
-                    self._on_request()
                 limited = _limited(receive) if scope["type"] == "http" else receive
-                await self._app(scope, limited, _stamped(send, request_id))
+                try:
+                    await self._app(scope, limited, _stamped(send, request_id))
+                finally:
+                    if self._visits is not None:
+                        self._visits.leave()
             elif scope["type"] == "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 4403, "reason": refusal.detail})

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 TICK_S = 2.0
 """Seconds between two calls of `on_tick` while events arrive."""
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_CONNECT_S = 5.0
 _MAX_EVENT_BYTES = 16 << 20
 
 
@@ -170,15 +171,17 @@ class EventStream:
     def _connect(self, endpoint: Endpoint) -> ClientConnection:
         from websockets.sync.client import connect
 
+        connection = endpoint.connect(_CONNECT_S)
         query = {"client": self._client}
         if self._seq is not None:
             query |= {"epoch": self._epoch, "after": str(self._seq)}
         return connect(
             f"{endpoint.url.replace('http', 'ws', 1)}/v1/events?{urllib.parse.urlencode(query)}",
+            sock=connection,
             additional_headers={"Authorization": f"Bearer {endpoint.token}"},
             compression=None,
             proxy=None,
-            open_timeout=5,
+            open_timeout=_CONNECT_S,
             close_timeout=1,
             ping_interval=None,
             max_size=_MAX_EVENT_BYTES,

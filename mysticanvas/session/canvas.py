@@ -43,9 +43,10 @@ class Canvas(Generating):
             `run/orchestrator.json` has them; it is never started.
         reuse: what `generate` does if it is not told: see there.
         keep_alive_s: seconds without use after which a model leaves the device; by default
-            `MYSTICANVAS_KEEP_ALIVE_S`, else 900. It counts if this call starts the orchestrator.
+            `MYSTICANVAS_KEEP_ALIVE_S`, else 900. An orchestrator that runs with another value, or
+            another of any `MYSTICANVAS_…` variable that is set, is refused.
         idle_timeout_s: seconds without any client or job after which the orchestrator stops; by
-            default `MYSTICANVAS_IDLE_TIMEOUT_S`, else 900. It counts as above.
+            default `MYSTICANVAS_IDLE_TIMEOUT_S`, else 900. As above.
 
     Raises:
         InvalidRequest: an argument is not allowed.
@@ -70,7 +71,7 @@ class Canvas(Generating):
         )
         connection = Connection(settings, arguments.remote(url, token))
         super().__init__(connection, within, arguments.flag("reuse", reuse))
-        connection.attach()
+        connection.attach(strict=True)
 
     @property
     def home(self) -> Path:
