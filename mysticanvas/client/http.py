@@ -122,11 +122,12 @@ class HttpClient:
             raise Stopping(problem.detail)
         raise problem
 
-    def _connected(self, event: str, _: Mapping[str, Any]) -> None:
+    def _connected(self, event: str, told: Mapping[str, Any]) -> None:
         """Told by the HTTP library of all that it does; a connection is looked at once it stands,
         since a look beforehand could be overtaken."""
         stands = event.startswith("connection.connect_") and event.endswith(".complete")
         if stands and not self._trusted():
+            told["return_value"].close()
             raise ConnectionLost("somebody else answers at the orchestrator's address")
 
     def close(self) -> None:
