@@ -9,7 +9,7 @@ FAULTS ?= 100
 PYTEST := $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test check unit faults integration notebooks browser bench format starter clean
+.PHONY: help setup demo lab test check unit faults integration notebooks browser bench stress format starter clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ browser: $(READY)
 
 bench: $(READY)  ## the README's figures; keep the machine idle meanwhile
 	@$(BIN)/python -m benchmarks
+
+stress: $(READY)  ## 20 kernels for two minutes: every job one result, every event heard
+	@$(BIN)/python -m benchmarks.stress
 
 starter: $(READY)  ## train the starter image model (hours; can be stopped and resumed)
 	@$(BIN)/python data/starter/image/train.py

@@ -14,10 +14,8 @@ import signal
 import sys
 from pathlib import Path
 
-from mysticanvas import logs, processes, web
+from mysticanvas import logs, processes
 from mysticanvas.workers import engine
-from mysticanvas.workers.executor import EngineExecutor
-from mysticanvas.workers.server import create_app
 
 _STOP_S = 5.0
 """Seconds that a running step has to end when the process is told to."""
@@ -49,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(arguments: argparse.Namespace, token: str) -> None:
+    # Late: a parent that is killed meanwhile must not be outlived by an import.
+    from mysticanvas import web
+    from mysticanvas.workers.executor import EngineExecutor
+    from mysticanvas.workers.server import create_app
+
     listener = web.listen()
     executor = EngineExecutor()
     server = web.Server(create_app(arguments.engine, executor, token))

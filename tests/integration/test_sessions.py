@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support import long_job, processes_of
+from support import processes_of
 
 from mysticanvas import Canvas, Conflict, OrchestratorUnavailable, processes
 from mysticanvas.session import launch
@@ -69,7 +69,7 @@ def test_a_newer_client_replaces_what_runs_and_no_job_is_lost(
 ) -> None:
     with Canvas(home=home) as older:
         former = older.health().pid
-        jobs = [older.submit("x", **long_job(tiny_sd)) for _ in range(3)]
+        jobs = [older.submit("x", preset=tiny_sd, num_inference_steps=40) for _ in range(3)]
         with monkeypatch.context() as newer:
             newer.setattr(launch, "__version__", "99.0")
             newer.setattr(launch, "DRAIN_S", 1.0)
