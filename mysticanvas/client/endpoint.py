@@ -52,6 +52,8 @@ class Endpoint(NamedTuple):
 
     def wait_gone(self, timeout_s: float) -> bool:
         """Wait until nothing may be sent there any more; whether that came in time."""
+        if self.identity is None:
+            return False  # it cannot be told
         deadline = time.monotonic() + timeout_s
         while self.alive():
             if time.monotonic() > deadline:
