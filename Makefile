@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -q
 UNIX   := tests/integration/test_http.py tests/integration/test_generate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test check unit faults fuzz integration notebooks browser bench format openapi starter clean
+.PHONY: help setup demo lab test check unit faults fuzz integration notebooks browser bench stress format openapi starter clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,8 @@ bench: $(READY)  ## the README's figures; keep the machine idle meanwhile
 
 openapi: $(READY)  ## write docs/openapi/*.json anew
 	@$(BIN)/python docs/openapi.py
+stress: $(READY)  ## 20 kernels for two minutes: every job one result, every event heard
+	@$(BIN)/python -m benchmarks.stress
 
 starter: $(READY)  ## train the starter image model (hours; can be stopped and resumed)
 	@$(BIN)/python data/starter/image/train.py

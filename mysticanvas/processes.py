@@ -14,6 +14,7 @@ import functools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -54,6 +55,17 @@ INHERITED = [
 ]
 """Variables that a child gets from its parent: an allow-list, so that secrets stay behind."""
 
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+def flock(fd: int) -> None:
+    """The system's call for an exclusive lock, without waiting."""
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class LocksDoNotHold(OSError):
+    """A file system takes locks and does not keep others out, or takes none at all."""
+
 
 class FileLock:
     """An exclusive `flock` on a file of its own, held until released or until the process ends.
@@ -66,24 +78,51 @@ class FileLock:
         self._fd: int | None = None
 
     def acquire(self, timeout_s: float = 0.0) -> bool:
-        """Take the lock within `timeout_s` seconds; whether it is held now."""
+        """Take the lock within `timeout_s` seconds; whether it is held now.
+
+        Raises:
+            LocksDoNotHold: the file system has no locks that are worth the name.
+        """
         if self._fd is not None:
             return True
         deadline = time.monotonic() + timeout_s
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() > deadline:
+        fd = self._open()
+        try:
+            while not self._lock(fd):
+                if time.monotonic() > deadline:
                     os.close(fd)
-                    if error.errno in (errno.EAGAIN, errno.EACCES):
-                        return False
-                    raise
+                    return False
                 time.sleep(_POLL_S)
-            else:
-                self._fd = fd
-                return True
+            self._probe()
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        return True
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _lock(self, fd: int) -> bool:
+        try:
+            flock(fd)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            if error.errno in _NO_LOCKS:
+                raise LocksDoNotHold(error.errno, error.strerror, str(self.path)) from error
+            raise
+        return True
+
+    def _probe(self) -> None:
+        """See that the lock, which we have, is refused to another descriptor."""
+        fd = self._open()
+        try:
+            if self._lock(fd):
+                said = "the file system gives one lock to two"
+                raise LocksDoNotHold(errno.ENOLCK, said, str(self.path))
+        finally:
+            os.close(fd)
 
     def write(self, text: str) -> None:
         """Leave a note for whoever finds the lock taken. The lock must be held."""
@@ -177,6 +216,27 @@ def _read(path: str) -> bytes:
         return os.read(fd, 4096)
     finally:
         os.close(fd)
+
+
+class Holding(NamedTuple):
+    """A socket in the hands of a process, told apart from a later one with the same number."""
+
+    descriptor: int
+    inode: int
+
+    @classmethod
+    def of(cls, held: socket.socket) -> Holding:
+        """That of a socket of ours."""
+        return cls(held.fileno(), os.fstat(held.fileno()).st_ino)
+
+    def held_by(self, pid: int) -> bool:
+        """Whether the process has the socket still; True where the system does not tell."""
+        if sys.platform != "linux":
+            return True
+        try:
+            return Path(f"/proc/{pid}/fd/{self.descriptor}").stat().st_ino == self.inode
+        except OSError:
+            return False
 
 
 @functools.cache

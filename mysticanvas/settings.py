@@ -6,6 +6,7 @@ than all the rest of an attach.
 
 from __future__ import annotations
 
+import errno
 import os
 import typing
 from collections.abc import Mapping
@@ -60,6 +61,9 @@ class Settings(BaseModel):
 
     home: Path = Field(default_factory=default_home)
     """Where database, images, logs and the runtime file are."""
+    state: Path | None = None
+    """Where database, backups and `run/` are instead, of this home alone: a folder on a local disk,
+    for a home on a file system whose locks do not hold."""
     keep_alive_s: float = Field(default=900, gt=0)
     """Seconds without use after which a model leaves the device."""
     idle_timeout_s: float = Field(default=900, gt=0)
@@ -129,7 +133,15 @@ class Settings(BaseModel):
         }
         values |= {name: value for name, value in given.items() if value is not None}
         settings = cls(**values)
-        return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+        absolute = {"home": _absolute(settings.home)}
+        if settings.state is not None:
+            absolute["state"] = _absolute(settings.state)
+        return settings.model_copy(update=absolute)
+
+    @property
+    def paths(self) -> HomePaths:
+        """Where things are."""
+        return HomePaths.of(self.home, self.state)
 
     def to_environ(self) -> dict[str, str]:
         """The same settings as variables, for a child process."""
@@ -139,10 +151,23 @@ class Settings(BaseModel):
         }
 
 
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+LOCAL_STATE = (
+    "Set MYSTICANVAS_STATE to a folder on a local disk: the database will live there, while the "
+    "pictures stay where they are."
+)
+"""What to do where locks do not hold."""
+
+
 class HomePaths(typing.NamedTuple):
-    """Where things are inside a home directory."""
+    """Where things are inside a home directory, and in its state on another disk if it has one."""
 
     root: Path
+    state: Path
+    """Of the database, its backups and `run/`: all that needs locks, or is renamed onto it."""
     database: Path
     write_ahead_log: Path
     images: Path
@@ -157,16 +182,18 @@ class HomePaths(typing.NamedTuple):
     high_water: Path
 
     @classmethod
-    def of(cls, home: Path) -> HomePaths:
-        """The paths below `home`; nothing is created."""
-        run = home / "run"
+    def of(cls, home: Path, state: Path | None = None) -> HomePaths:
+        """The paths below `home`, and below `state` unless that is None; nothing is created."""
+        state = state or home
+        run = state / "run"
         return cls(
             root=home,
-            database=home / "mysticanvas.duckdb",
-            write_ahead_log=home / "mysticanvas.duckdb.wal",
+            state=state,
+            database=state / "mysticanvas.duckdb",
+            write_ahead_log=state / "mysticanvas.duckdb.wal",
             images=home / "images",
             thumbs=home / "thumbs",
-            backups=home / "backups",
+            backups=state / "backups",
             logs=home / "logs",
             run=run,
             runtime_file=run / "orchestrator.json",
@@ -176,7 +203,30 @@ class HomePaths(typing.NamedTuple):
             high_water=run / "store.high-water",
         )
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All of them, the outer ones first."""
+        inner = (self.images, self.thumbs, self.backups, self.logs, self.run)
+        return (self.root, self.state, *inner)
+
     def create(self) -> None:
-        """Make the folders, private to the user (mode 0700)."""
-        for folder in (self.root, self.images, self.thumbs, self.backups, self.logs, self.run):
+        """Make the folders, private to the user (mode 0700).
+
+        Raises:
+            OSError: they cannot be made, or the state is that of another home.
+        """
+        for folder in self.folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._pair()
+
+    def _pair(self) -> None:
+        """Note in each of home and state where the other is: with two databases for one home, or
+        one for two, pictures would be lost."""
+        notes = (self.root / "state.txt", self.state), (self.state / "home.txt", self.root)
+        for note, other in notes:
+            if self.state != self.root and not note.exists():
+                note.write_bytes(os.fsencode(other))
+            elif note.exists() and note.read_bytes() != os.fsencode(other):
+                told = f"{note} says {os.fsdecode(note.read_bytes())}, and MYSTICANVAS_STATE "
+                told += "is not set" if self.state == self.root else f"is {self.state}"
+                raise FileExistsError(errno.EEXIST, told)

@@ -226,13 +226,15 @@ class Api:
         answer = self._http.request("POST", "/v1/backups", body=body, answer_s=LONG_ANSWER_S)
         return BackupRecord.model_validate(answer)
 
-    def shutdown(self, force: bool, client: str) -> None:
-        """Have it stop; returns at once.
+    def shutdown(self, force: bool, client: str, drain_s: float = 0.0) -> None:
+        """Have it stop, after at most `drain_s` seconds in which jobs may end; returns at once.
 
         Raises:
             Conflict: clients other than `client` use it, and `force` is not set.
         """
-        self._http.request("POST", "/v1/shutdown", body={"force": force, "client": client})
+        self._http.request(
+            "POST", "/v1/shutdown", body={"force": force, "client": client, "drain_s": drain_s}
+        )
 
     def close(self) -> None:
         self._http.close()

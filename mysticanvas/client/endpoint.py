@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import time
+import urllib.parse
 from typing import NamedTuple
 
-from mysticanvas.processes import Identity
+from mysticanvas.processes import Holding, Identity
+
+_POLL_S = 0.02
 
 
 class Endpoint(NamedTuple):
@@ -16,7 +21,42 @@ class Endpoint(NamedTuple):
     url: str
     token: str
     identity: Identity | None = None
+    listener: Holding | None = None
+    """The socket that the process listens on, where the system tells."""
 
     def alive(self) -> bool:
-        """Whether the token may be sent there. A dead process's port may have a new owner."""
-        return self.identity is None or self.identity.alive()
+        """Whether the token may be sent there. A port that was given up may have a new owner.
+
+        Asked of an open connection it is certain: while the process has its socket nobody else can
+        listen there, so it is the process that the connection leads to.
+        """
+        if self.identity is None:
+            return True
+        held = self.listener is None or self.listener.held_by(self.identity.pid)
+        return held and self.identity.alive()
+
+    def connect(self, timeout_s: float) -> socket.socket | None:
+        """A connection that leads to that very process; None for an address of another kind.
+
+        Raises:
+            OSError: nobody answers there, or somebody else.
+        """
+        if self.identity is None or not self.url.startswith("http://"):
+            return None
+        address = urllib.parse.urlsplit(self.url)
+        connection = socket.create_connection((address.hostname, address.port), timeout_s)
+        if self.alive():
+            return connection
+        connection.close()
+        raise ConnectionRefusedError(f"{self.url} is no longer that of process {self.identity.pid}")
+
+    def wait_gone(self, timeout_s: float) -> bool:
+        """Wait until nothing may be sent there any more; whether that came in time."""
+        if self.identity is None:
+            return False  # it cannot be told
+        deadline = time.monotonic() + timeout_s
+        while self.alive():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 TICK_S = 2.0
 """Seconds between two calls of `on_tick` while events arrive."""
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_CONNECT_S = 5.0
 _MAX_EVENT_BYTES = 16 << 20
 
 
@@ -169,6 +170,7 @@ class EventStream:
                 self._take(Event.model_validate_json(message))
 
     def _connect(self, endpoint: Endpoint) -> ClientConnection:
+        connection = endpoint.connect(_CONNECT_S)
         query = {"client": self._client}
         if self._seq is not None:
             query |= {"epoch": self._epoch, "after": str(self._seq)}
@@ -176,8 +178,9 @@ class EventStream:
             endpoint.url,
             f"/v1/events?{urllib.parse.urlencode(query)}",
             endpoint.token,
+            sock=connection,
             compression=None,
-            open_timeout=5,
+            open_timeout=_CONNECT_S,
             close_timeout=1,
             ping_interval=None,
             max_size=_MAX_EVENT_BYTES,

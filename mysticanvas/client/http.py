@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mysticanvas import transport
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.problem import MEDIA_TYPE, REQUEST_ID_HEADER, Problem
-from mysticanvas.errors import MystiCanvasError
+from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable
 
 ANSWER_S = 30.0
 """Seconds within which the orchestrator answers what it has in memory or in its store."""
@@ -30,15 +31,21 @@ class AnswerTimeout(ConnectionLost):
     """The connection stands, but the answer did not come in time."""
 
 
+class Stopping(ConnectionLost):
+    """The orchestrator lets nobody in any more: it is about to end."""
+
+
 class HttpClient:
     """One orchestrator by its address; thread-safe.
 
     Args:
         url: its address, such as `http://127.0.0.1:40123`.
         token: bearer token of its runtime file.
+        trusted: asked of each new connection before anything is sent: whether it leads there.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, trusted: Callable[[], bool] = lambda: True) -> None:
+        self._trusted = trusted
         self._client = transport.client(url, token, httpx.Timeout(ANSWER_S, connect=_CONNECT_S))
 
     def request(
@@ -94,6 +101,7 @@ class HttpClient:
                 json=body,
                 headers=sent,
                 timeout=httpx.Timeout(answer_s, connect=_CONNECT_S),
+                extensions={"trace": self._connected},
             )
         except httpx.ReadTimeout as error:
             raise AnswerTimeout(f"{method} {path}: no answer within {answer_s:g} s") from error
@@ -106,7 +114,18 @@ class HttpClient:
             raise ConnectionLost(f"{method} {path}: the client was closed") from error
         if response.is_success:
             return response
-        raise _error_of(response, sent[REQUEST_ID_HEADER])
+        problem = _error_of(response, sent[REQUEST_ID_HEADER])
+        if isinstance(problem, OrchestratorUnavailable):
+            raise Stopping(problem.detail)
+        raise problem
+
+    def _connected(self, event: str, told: Mapping[str, Any]) -> None:
+        """Told by the HTTP library of all that it does; a connection is looked at once it stands,
+        since a look beforehand could be overtaken."""
+        stands = event.startswith("connection.connect_") and event.endswith(".complete")
+        if stands and not self._trusted():
+            told["return_value"].close()
+            raise ConnectionLost("somebody else answers at the orchestrator's address")
 
     def close(self) -> None:
         """Close the connections."""

@@ -40,10 +40,10 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Examine a home and print what was found."""
-    from mysticanvas.settings import HomePaths, Settings
+    from mysticanvas.settings import Settings
 
     settings = Settings.load(home=options.home)
-    paths = HomePaths.of(settings.home)
+    paths = settings.paths
     if not paths.root.exists():
         print("{}" if options.json else f"{paths.root} does not exist yet: nothing to look at.")
         return WELL

@@ -50,19 +50,23 @@ def stop(home: Path | None, force: bool) -> bool:
         Conflict: other clients use them, and `force` is not set.
     """
     from mysticanvas.session import launch
-    from mysticanvas.settings import HomePaths, Settings
+    from mysticanvas.settings import Settings
 
     settings = Settings.load(home=home)
-    if launch.find(HomePaths.of(settings.home)) is None:
+    if launch.find(settings.paths) is None:
         return False
-    from mysticanvas import Canvas, Conflict
+    from mysticanvas.errors import Conflict
+    from mysticanvas.session import calls
+    from mysticanvas.session.connection import Connection
 
-    with Canvas(home=settings.home) as canvas:
-        try:
-            canvas.shutdown(force=force)
-        except Conflict as error:
-            error.hint = "Close them first, or give --force."
-            raise
+    connection = Connection(settings)
+    try:
+        calls.shutdown(connection, force)
+    except Conflict as error:
+        error.hint = "Close them first, or give --force."
+        raise
+    finally:
+        connection.close()
     return True
 
 
@@ -129,9 +133,9 @@ def _migrate(options: argparse.Namespace) -> int:
 
 def _paths(options: argparse.Namespace) -> HomePaths:
     from mysticanvas import logs
-    from mysticanvas.settings import HomePaths, Settings
+    from mysticanvas.settings import Settings
 
-    paths = HomePaths.of(Settings.load(home=options.home).home)
+    paths = Settings.load(home=options.home).paths
     paths.create()
     # What the store logs belongs with the other logs; standard output is for the outcome.
     logs.configure(paths.logs / "commands.jsonl", "command")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from mysticanvas.contracts.base import Contract
 
 
@@ -19,3 +21,8 @@ class Runtime(Contract):
     protocol: int
     prefix: str
     """`sys.prefix` of its interpreter."""
+    listener: tuple[int, int] | None = None
+    """Descriptor and inode of the socket that listens at `url`: as long as the process has that,
+    nobody else can answer there."""
+    settings: dict[str, JsonValue] = {}
+    """What it was started with."""

@@ -11,7 +11,7 @@ import mysticanvas.orchestrator.lean  # noqa: F401  # first: it keeps libraries 
 from mysticanvas import errors, logs, processes
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.orchestrator.app import Orchestrator
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 
 _log = logs.get("mysticanvas.orchestrator")
 
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ready-fd", type=int, required=True)
     options = parser.parse_args(argv)
     settings = Settings.load(home=options.home)
-    paths = HomePaths.of(settings.home)
+    paths = settings.paths
     paths.create()
     logs.configure(paths.logs / "orchestrator.jsonl", "orchestrator")
     try:

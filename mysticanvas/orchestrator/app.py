@@ -52,7 +52,7 @@ from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
-from mysticanvas.orchestrator.runtime_file import remove_runtime, write_runtime
+from mysticanvas.orchestrator.runtime_file import RuntimeFile
 from mysticanvas.orchestrator.supervisor import deadlines
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.spare import Spare
@@ -64,7 +64,6 @@ from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
 
 _log = logs.get(__name__)
-_START_LOCK_S = 2.0
 _HIGHEST_PID = 2**22
 _STARTER_FOLDER = Path("starter") / "image" / "model"
 
@@ -78,7 +77,7 @@ class Orchestrator:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.paths = HomePaths.of(settings.home)
+        self.paths = settings.paths
         self.token = secrets.token_urlsafe(32)
         self.began = time.monotonic()
         longest = transport.worker_socket(self.paths.run, _HIGHEST_PID)
@@ -111,13 +110,13 @@ class Orchestrator:
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
-        self.activity = Activity(settings.idle_timeout_s, self._in_use, self._idle)
         self.intake = Intake(
             self.store, self.transitions, self.kinds, self.paths.root, settings, self.plugins
         )
-        self.housekeeping = Housekeeping(self.store, self.intake.internal)
-        self.start_lock = processes.FileLock(self.paths.start_lock)
         self.listener = transport.listen(settings.ipc, self.paths.socket)
+        self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
+        self.housekeeping = Housekeeping(self.store, self.intake.internal)
+        self.runtime_file = RuntimeFile(self.paths.runtime_file)
         self.app = self._application()
         self.server = web.Server(self.app)
 
@@ -141,36 +140,44 @@ class Orchestrator:
             version=__version__,
             protocol=PROTOCOL,
             prefix=sys.prefix,
+            listener=processes.Holding.of(self.listener.socket),
+            settings=self.settings.model_dump(mode="json"),
         )
-        write_runtime(self.paths.runtime_file, runtime)
+        self.runtime_file.write(runtime)
+        self.runtime_file.start()
         return runtime
 
     def serve(self) -> None:
         """Answer requests until `stop`."""
         self.server.run(sockets=[self.listener.socket])
 
-    def stop(self) -> None:
-        """Have `serve` return; from any thread or signal handler."""
+    def stop(self, drain_s: float = 0.0) -> None:
+        """Have `serve` return; from any thread or signal handler.
+
+        Args:
+            drain_s: seconds that running jobs have to end before; meanwhile none is begun.
+        """
+        if drain_s > 0:
+            self.transitions.drain(drain_s)
         self.server.stop()
         # Listeners would otherwise hold the server until its own patience ends. On a thread,
-        # since a signal handler may have interrupted whoever holds the bus's lock.
-        threading.Thread(target=self.bus.close, name="close-bus", daemon=True).start()
+        # since a signal handler may have interrupted whoever holds one of the locks.
+        threading.Thread(target=self._close_doors, name="close-doors", daemon=True).start()
 
     def close(self) -> None:
         """End everything, workers first of all; the store is last, with its checkpoint."""
         self.activity.stop()
         self.housekeeping.stop()
-        # A kernel that attaches from here on waits until this process has let go of the store.
-        self._keep_out(_START_LOCK_S)
-        remove_runtime(self.paths.runtime_file, os.getpid())
-        self.listener.close()
         self.upkeep.stop()
         self.runner.stop()
         self.dispatcher.stop()
         self.worker.stop()
         self.pool.close()
         self.store.close()
-        self.start_lock.release()
+        # Last: a kernel that finds the file waits for this process, which has the store till here.
+        self.listener.close()
+        self.runtime_file.stop()
+        self.runtime_file.remove()
 
     def health(self) -> Health:
         queue = self.transitions.status
@@ -212,7 +219,7 @@ class Orchestrator:
 
     def _application(self) -> FastAPI:
         app = web.create_app(
-            "MystiCanvas orchestrator", self.token, self.listener.url, self.activity.touch
+            "MystiCanvas orchestrator", self.token, self.listener.url, self.activity
         )
         app.include_router(jobs.routes(self.store, self.intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
@@ -244,32 +251,18 @@ class Orchestrator:
     def _alert(self, alert: Alert) -> None:
         self.bus.publish("alert", alert.model_dump(mode="json"))
 
-    def _in_use(self) -> bool:
+    def _working(self) -> bool:
         queue = self.transitions.status
         # What waits in a paused queue waits as well without us.
-        goes_on = queue.running or (queue.queued and not queue.paused)
-        return bool(self.bus.clients or goes_on)
+        return bool(queue.running or (queue.queued and not queue.paused))
 
-    def _keep_out(self, timeout_s: float = 0.0) -> bool:
-        """Have no kernel attach from here on; whether that is so."""
-        try:
-            return self.start_lock.acquire(timeout_s)
-        except FileNotFoundError:
-            # The home was deleted under us: nobody can find the way here.
-            return True
-
-    def _idle(self) -> bool:
-        """Stop, unless a kernel is about to attach: it holds the start lock while it does."""
-        if not self._keep_out():
-            return False
-        # With the lock in hand nobody attaches any more, so what is seen now stays true.
-        if not self.activity.idle:
-            self.start_lock.release()
-            return False
+    def _idle(self) -> None:
         _log.info("idle_exit")
-        remove_runtime(self.paths.runtime_file, os.getpid())
         self.stop()
-        return True
+
+    def _close_doors(self) -> None:
+        self.activity.close()
+        self.bus.close()
 
 
 def _open_store(paths: HomePaths, stemmer: str) -> Store:

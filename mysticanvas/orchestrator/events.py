@@ -7,6 +7,7 @@ what it missed. Progress and previews are coalesced: a slow listener gets the ne
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,12 +21,31 @@ RING = 4096
 """Transitions kept for replay; also how far a listener may fall behind."""
 
 
+class Published:
+    """An event, and its text, which is made once for all who listen."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+    @functools.cached_property
+    def text(self) -> str:
+        return self.event.model_dump_json()
+
+    @property
+    def over(self) -> str | None:
+        """The id of the job that this says runs no longer."""
+        data = self.event.data
+        ended = self.event.type == "job" and data.get("status") != "running"
+        return str(data.get("id")) if ended else None
+
+
 class Bus:
     """Publishes events; thread-safe."""
 
     def __init__(self, ring: int = RING) -> None:
         self.epoch = new_id()
-        self._ring: deque[Event] = deque(maxlen=ring)
+        self._limit = ring
+        self._ring: deque[Published] = deque(maxlen=ring)
         self._seq = 0
         self._lock = threading.Lock()
         self._listeners: set[Subscription] = set()
@@ -35,18 +55,22 @@ class Bus:
         """Publish a transition."""
         with self._lock:
             self._seq += 1
-            event = Event(epoch=self.epoch, seq=self._seq, type=kind, data=data)
+            event = Published(Event(epoch=self.epoch, seq=self._seq, type=kind, data=data))
             self._ring.append(event)
             for listener in self._listeners:
                 listener._add(event)
 
     def publish_latest(self, kind: EventType, key: str, data: dict[str, Any]) -> None:
-        """Publish something of which only the newest of the same kind and key counts."""
-        event = Event(epoch=self.epoch, type=kind, data=data)
+        """Publish something of which only the newest of the same kind counts.
+
+        Args:
+            key: the id of the job that it is about.
+        """
+        event = Published(Event(epoch=self.epoch, type=kind, data=data))
         with self._lock:
             for listener in self._listeners:
                 if kind != "preview" or listener.previews:
-                    listener._replace((kind, key), event)
+                    listener._replace(kind, key, event)
 
     def subscribe(self, client: str, epoch: str = "", after: int | None = None) -> Subscription:
         """Listen from now on, or from behind event `after` of `epoch`.
@@ -57,8 +81,9 @@ class Bus:
         with self._lock:
             missed = self._missed(epoch, after)
             first: EventType = "resync" if missed is None else "hello"
-            listener = Subscription(self, client)
-            listener._add(Event(epoch=self.epoch, type=first, data={"seq": self._seq}))
+            listener = Subscription(self, client, self._limit)
+            hello = Event(epoch=self.epoch, type=first, data={"seq": self._seq})
+            listener._add(Published(hello))
             for event in missed or ():
                 listener._add(event)
             self._listeners.add(listener)
@@ -66,14 +91,14 @@ class Bus:
                 listener._end()
         return listener
 
-    def _missed(self, epoch: str, after: int | None) -> list[Event] | None:
+    def _missed(self, epoch: str, after: int | None) -> list[Published] | None:
         """What came after `after`; None if that cannot be told."""
         if after is None:
             return []
-        oldest = self._ring[0].seq if self._ring else self._seq + 1
-        if epoch != self.epoch or after > self._seq or after + 1 < (oldest or 0):
+        oldest = self._seq + 1 - len(self._ring)
+        if epoch != self.epoch or after > self._seq or after + 1 < oldest:
             return None
-        return [event for event in self._ring if (event.seq or 0) > after]
+        return list(self._ring)[after + 1 - oldest :]
 
     def _drop(self, listener: Subscription) -> None:
         with self._lock:
@@ -102,46 +127,53 @@ class Bus:
 class Subscription:
     """One listener's view of the bus; read on the event loop that it was made on."""
 
-    def __init__(self, bus: Bus, client: str) -> None:
+    def __init__(self, bus: Bus, client: str, limit: int) -> None:
         self.client = client
         self.previews = False
         self._bus = bus
+        self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._transitions: deque[Event] = deque()
-        self._latest: dict[tuple[str, str], Event] = {}
-        self._ended = False
+        self._transitions: deque[Published] = deque()
+        self._latest: dict[str, dict[str, Published]] = {}
+        """By job, so that there are no more than jobs that run; then by kind."""
+        self._ended = self._woken = False
         self._lock = threading.Lock()
 
-    async def next(self) -> list[Event]:
+    async def next(self) -> list[Published]:
         """The events since the last call, at least one; an empty list is the end."""
         await self._wake.wait()
         with self._lock:
+            self._woken = False
             self._wake.clear()
             if self._ended:
+                self._woken = True
                 self._wake.set()
                 return []
-            events = [*self._transitions, *self._latest.values()]
+            latest = [event for of_job in self._latest.values() for event in of_job.values()]
+            events = [*self._transitions, *latest]
             self._transitions.clear()
             self._latest.clear()
             return events
 
-    def _add(self, event: Event) -> None:
+    def _add(self, event: Published) -> None:
         def add() -> None:
-            if len(self._transitions) >= RING:
-                self._transitions.clear()
-                event_now = Event(epoch=event.epoch, type="resync", data={"seq": event.seq})
-                self._transitions.append(event_now)
-            else:
+            if event.over is not None:
+                # What was under way is so no longer, and would come behind the news of the end.
+                self._latest.pop(event.over, None)
+            if len(self._transitions) < self._limit:
                 self._transitions.append(event)
+                return
+            self._transitions.clear()
+            now = event.event
+            resync = Event(epoch=now.epoch, type="resync", data={"seq": now.seq})
+            self._transitions.append(Published(resync))
 
         self._change(add)
 
-    def _replace(self, key: tuple[str, str], event: Event) -> None:
+    def _replace(self, kind: str, job_id: str, event: Published) -> None:
         def replace() -> None:
-            # Taken out first: the newest goes to the end, behind the transition it follows.
-            self._latest.pop(key, None)
-            self._latest[key] = event
+            self._latest.setdefault(job_id, {})[kind] = event
 
         self._change(replace)
 
@@ -154,7 +186,10 @@ class Subscription:
     def _change(self, change: Callable[[], None]) -> None:
         with self._lock:
             change()
-        self._loop.call_soon_threadsafe(self._wake.set)
+            # Once until it reads: a loop that is held up must not collect calls.
+            asleep, self._woken = not self._woken, True
+        if asleep:
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     def __enter__(self) -> Self:
         return self

@@ -1,29 +1,60 @@
-"""Writing and removing `run/orchestrator.json`."""
+"""`run/orchestrator.json` while the orchestrator runs: written, put back, removed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.orchestrator.periodic import Periodic
+
+_EVERY_S = 1.0
 
 
-def write_runtime(path: Path, runtime: Runtime) -> None:
-    """Put the file in place in one step, readable by the user alone."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(runtime.model_dump_json())
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
+class RuntimeFile(Periodic):
+    """Keeps the file as it has to be: without it no kernel finds the way here, nor may any start
+    another orchestrator, since this one has the store.
 
+    Args:
+        path: where it is.
+    """
 
-def remove_runtime(path: Path, pid: int) -> None:
-    """Remove the file if it is that of process `pid`; another's is left alone."""
-    try:
-        runtime = Runtime.model_validate_json(path.read_bytes())
-    except (OSError, ValueError):
-        return
-    if runtime.pid == pid:
-        path.unlink(missing_ok=True)
+    def __init__(self, path: Path) -> None:
+        super().__init__("runtime-file", _EVERY_S)
+        self._path = path
+        self._content = b""
+        self._seen: tuple[int, ...] = ()
+
+    def write(self, runtime: Runtime) -> None:
+        """Put the file in place in one step, readable by the user alone."""
+        self._content = runtime.model_dump_json().encode()
+        self._put()
+
+    def look(self) -> None:
+        """Put the file back if it is gone or another; a home that was deleted stays so."""
+        if self._content and self._stamp() != self._seen:
+            with contextlib.suppress(FileNotFoundError):
+                self._put()
+
+    def remove(self) -> None:
+        """Remove the file; nobody waits for this process any more."""
+        self._path.unlink(missing_ok=True)
+
+    def _put(self) -> None:
+        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(self._content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.rename(self._path)
+        self._seen = self._stamp()
+
+    def _stamp(self) -> tuple[int, ...]:
+        """What changes whenever anybody changes the file."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return ()
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode

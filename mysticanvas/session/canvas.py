@@ -46,13 +46,13 @@ class Canvas(Generating):
             `run/orchestrator.json` has them; it is never started.
         reuse: what `generate` does if it is not told: see there.
         keep_alive_s: seconds without use after which a model leaves the device; by default
-            `MYSTICANVAS_KEEP_ALIVE_S`, else 900. It counts if this call starts the orchestrator.
+            `MYSTICANVAS_KEEP_ALIVE_S`, else 900. An orchestrator that runs with another value, or
+            another of any `MYSTICANVAS_…` variable that is set, is refused.
         idle_timeout_s: seconds without any client or job after which the orchestrator stops; by
-            default `MYSTICANVAS_IDLE_TIMEOUT_S`, else 900. It counts as above.
+            default `MYSTICANVAS_IDLE_TIMEOUT_S`, else 900. As above.
         ipc: what carries the HTTP between processes: `"tcp"`, a port of the loopback interface, or
             `"unix"`, a socket in the home that no other user can reach; by default
-            `MYSTICANVAS_IPC`, else `"tcp"`. `"pipe"`, for Windows, is refused so far. It counts as
-            above.
+            `MYSTICANVAS_IPC`, else `"tcp"`. `"pipe"`, for Windows, is refused so far. As above.
 
     Raises:
         InvalidRequest: an argument is not allowed.
@@ -78,7 +78,7 @@ class Canvas(Generating):
         )
         connection = Connection(settings, arguments.remote(url, token))
         super().__init__(connection, within, arguments.flag("reuse", reuse))
-        connection.attach()
+        connection.attach(strict=True)
 
     @property
     def home(self) -> Path:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.errors import OrchestratorUnavailable
 from mysticanvas.session import launch
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 
 if TYPE_CHECKING:
     from mysticanvas.client.api import Api
@@ -40,7 +41,7 @@ class Connection:
 
     def __init__(self, settings: Settings, remote: Endpoint | None = None) -> None:
         self.settings = settings
-        self.paths = HomePaths.of(settings.home)
+        self.paths = settings.paths
         self.label = _label()
         self._remote = remote
         self._pid = os.getpid()
@@ -53,8 +54,11 @@ class Connection:
         self._closed = False
         self._told: set[str] = set()
 
-    def attach(self) -> Endpoint:
+    def attach(self, strict: bool = False) -> Endpoint:
         """Find or start the orchestrator, and listen to it in the background.
+
+        Args:
+            strict: refuse one that runs with other settings than were asked for.
 
         Raises:
             OrchestratorUnavailable, StoreError: see `launch.attach`.
@@ -63,7 +67,9 @@ class Connection:
         with self._lock:
             if self._endpoint is None or not self._endpoint.alive():
                 self._forget()
-                self._endpoint = self._remote or launch.endpoint(launch.attach(self.settings))
+                self._endpoint = self._remote or launch.endpoint(
+                    launch.attach(self.settings, strict)
+                )
             self._listen()
             return self._endpoint
 
@@ -85,20 +91,30 @@ class Connection:
             OrchestratorUnavailable: there is no answer.
             MystiCanvasError: the answer is an error.
         """
-        from mysticanvas.client.http import AnswerTimeout, ConnectionLost
+        from mysticanvas.client.http import AnswerTimeout, ConnectionLost, Stopping
 
-        for attempt in range(_TRIES):
+        deadline = time.monotonic() + self.settings.start_timeout_s
+        tries = 0
+        while tries < _TRIES:
             endpoint, api = self._open()
             try:
                 return ask(api)
+            except Stopping as stopping:
+                # It took nothing in; and as often as it comes to this, it counts as no failure.
+                reason = str(stopping)
+                self._drop(api)
+                if not endpoint.wait_gone(self.settings.stop_timeout_s):
+                    break
+                tries += time.monotonic() > deadline
             except ConnectionLost as lost:
                 reason = str(lost)
                 self._drop(api)
                 if isinstance(lost, AnswerTimeout) and endpoint.alive():
                     break
-                if attempt == 1 and endpoint.identity is not None:
-                    # It refuses because it is stopping: the last try starts another.
-                    endpoint.identity.wait_gone(self.settings.stop_timeout_s)
+                tries += 1
+                if tries == _TRIES - 1:
+                    # Perhaps it refuses because it is ending: the last try starts another.
+                    endpoint.wait_gone(self.settings.stop_timeout_s)
         process = f" (process {endpoint.identity.pid})" if endpoint.identity else ""
         raise OrchestratorUnavailable(
             f"The orchestrator at {endpoint.url}{process} does not answer: {reason}.",
@@ -174,7 +190,7 @@ class Connection:
         with self._lock:
             endpoint = self.attach()
             if self._api is None:
-                self._api = Api(HttpClient(endpoint.url, endpoint.token))
+                self._api = Api(HttpClient(endpoint.url, endpoint.token, endpoint.alive))
             return endpoint, self._api
 
     def _drop(self, api: Api) -> None:

@@ -6,69 +6,89 @@ the others wait for the lock and then find it.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import selectors
 import signal
 import sys
+import time
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from mysticanvas import __version__
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.errors import OrchestratorUnavailable
+from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, StoreLocked
 from mysticanvas.processes import (
     FileLock,
+    Holding,
     Identity,
+    LocksDoNotHold,
     Spawned,
     child_environment,
     kill_group,
     reap,
     spawn,
 )
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.session import compatibility
+from mysticanvas.settings import LOCAL_STATE, HomePaths, Settings
 
 MODULE = "mysticanvas.orchestrator"
+DRAIN_S = 30.0
+"""Seconds that jobs have to end by themselves before they go back to the queue for an upgrade."""
+_LAST_WORK_S = 15.0
+"""Seconds that an orchestrator may take to end besides its workers, with its CHECKPOINT."""
+_RESTORED_S = 5.0
+_POLL_S = 0.05
 _LOG_LINES = 10
 
 
-def attach(settings: Settings) -> Runtime:
-    """The orchestrator of the home, started if there is none.
+def attach(settings: Settings, strict: bool = False) -> Runtime:
+    """The orchestrator of the home, started if there is none, replaced if it is older than we are.
+
+    Args:
+        strict: refuse one that runs with other settings than were asked for.
 
     Raises:
-        OrchestratorUnavailable: it cannot be started, does not answer in time, or another
-            installation runs it; the error says what to do.
+        OrchestratorUnavailable: it cannot be started, does not answer in time, another
+            installation runs it, or it runs with other settings; the error says what to do.
         StoreError: the orchestrator cannot open the store of this home.
     """
-    paths = HomePaths.of(settings.home)
-    found = find(paths)
-    if found is not None:
-        return found
-    _create(paths)
-    lock = FileLock(paths.start_lock)
-    if not lock.acquire(settings.start_timeout_s):
+    paths = settings.paths
+    runtime = _current(paths) or _start(settings, paths)
+    conflicts = compatibility.conflicts(settings, runtime.settings) if strict else []
+    if conflicts:
         raise OrchestratorUnavailable(
-            f"Another kernel has been starting the orchestrator of {settings.home} for more than "
-            f"{settings.start_timeout_s:g} s.",
-            hint=_see_logs(paths),
+            f"The orchestrator of {paths.root} (process {runtime.pid}) runs with "
+            f"{', '.join(conflicts)}.",
+            hint="Leave that out to use what runs; or stop it first, with `mysticanvas stop`, and "
+            "it starts as you say; or use another home: Canvas(home=...) or MYSTICANVAS_HOME.",
+            pid=runtime.pid,
         )
-    with lock:
-        return find(paths) or _launch(settings, paths)
+    return runtime
 
 
 def find(paths: HomePaths) -> Runtime | None:
     """The orchestrator that runs for this home and that we can talk to; None if none runs.
 
+    One that listens no longer, since it is about to end, counts as none.
+
     Raises:
         OrchestratorUnavailable: one runs that this installation cannot talk to.
     """
-    try:
-        runtime = Runtime.model_validate_json(paths.runtime_file.read_bytes())
-    except (OSError, ValidationError):
+    runtime = _recorded(paths)
+    if runtime is None or not endpoint(runtime).alive():
         return None
-    if not identity(runtime).alive():
-        return None
-    _check_compatible(runtime, paths.root)
+    objection = compatibility.objection(runtime, sys.prefix, PROTOCOL)
+    if objection is not None:
+        problem, hint = objection
+        raise OrchestratorUnavailable(
+            f"The orchestrator of {paths.root} (process {runtime.pid}) {problem}.",
+            hint=hint,
+            pid=runtime.pid,
+        )
     return runtime
 
 
@@ -79,22 +99,100 @@ def identity(runtime: Runtime) -> Identity:
 
 def endpoint(runtime: Runtime) -> Endpoint:
     """Where that process answers."""
-    return Endpoint(runtime.url, runtime.token, identity(runtime))
+    listener = None if runtime.listener is None else Holding(*runtime.listener)
+    return Endpoint(runtime.url, runtime.token, identity(runtime), listener)
 
 
-def _check_compatible(runtime: Runtime, home: Path) -> None:
-    if runtime.prefix != sys.prefix:
-        problem = f"was started from another environment, {runtime.prefix}"
-    elif runtime.protocol != PROTOCOL:
-        problem = f"is MystiCanvas {runtime.version}, which this version cannot talk to"
-    else:
+def _recorded(paths: HomePaths) -> Runtime | None:
+    try:
+        return Runtime.model_validate_json(paths.runtime_file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _current(paths: HomePaths) -> Runtime | None:
+    """The orchestrator that runs, unless it is to be replaced."""
+    runtime = find(paths)
+    if runtime is None or compatibility.outdated(runtime, __version__, PROTOCOL):
+        return None
+    return runtime
+
+
+def _start(settings: Settings, paths: HomePaths) -> Runtime:
+    """Start an orchestrator, unless another kernel has done so meanwhile."""
+    _create(paths)
+    lock = FileLock(paths.start_lock)
+    try:
+        ours = lock.acquire(settings.start_timeout_s)
+    except LocksDoNotHold as error:
+        raise OrchestratorUnavailable(
+            f"Locks do not hold in {paths.run}: {error}.", hint=LOCAL_STATE
+        ) from error
+    if not ours:
+        raise OrchestratorUnavailable(
+            f"Another kernel has been starting the orchestrator of {settings.home} for more than "
+            f"{settings.start_timeout_s:g} s.",
+            hint=_see_logs(paths),
+        )
+    with lock:
+        runtime = _current(paths)
+        if runtime is None:
+            _succeed(settings, paths)
+            runtime = _launched(settings, paths)
+        return runtime
+
+
+def _succeed(settings: Settings, paths: HomePaths) -> None:
+    """Wait for the end of an orchestrator that is ending, and end one that we are to replace."""
+    former = _recorded(paths)
+    if former is None or not identity(former).alive():
         return
-    raise OrchestratorUnavailable(
-        f"The orchestrator of {home} (process {runtime.pid}) {problem}.",
-        hint="Stop it there with Canvas().shutdown(), or use another home: Canvas(home=...) or "
-        "MYSTICANVAS_HOME.",
-        pid=runtime.pid,
-    )
+    patience_s = settings.stop_timeout_s + _LAST_WORK_S
+    if endpoint(former).alive():
+        _drain(former)
+        patience_s += DRAIN_S
+    if not identity(former).wait_gone(patience_s):
+        raise OrchestratorUnavailable(
+            f"The former orchestrator of {paths.root} (process {former.pid}) does not end.",
+            hint=f"`kill -9 {former.pid}` ends it: nothing that was recorded is lost. "
+            f"{_see_logs(paths)}",
+            pid=former.pid,
+        )
+
+
+def _drain(former: Runtime) -> None:
+    """Have an older orchestrator end once its running jobs have; what waits goes on with the next.
+
+    A signal is what every version of it understands.
+    """
+    from mysticanvas.client.api import Api
+    from mysticanvas.client.http import ConnectionLost, HttpClient
+
+    there = endpoint(former)
+    api = Api(HttpClient(there.url, there.token, there.alive))
+    try:
+        api.shutdown(force=True, client="", drain_s=DRAIN_S)
+    except (ConnectionLost, MystiCanvasError):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(former.pid, signal.SIGTERM)
+    finally:
+        api.close()
+
+
+def _launched(settings: Settings, paths: HomePaths) -> Runtime:
+    """Start one; if the store is in use after all, whoever has it may tell where it is.
+
+    An orchestrator puts its runtime file back within a second if somebody took that away.
+    """
+    try:
+        return _launch(settings, paths)
+    except StoreLocked:
+        deadline = time.monotonic() + _RESTORED_S
+        while (runtime := _current(paths)) is None:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)
+        return runtime
 
 
 def _create(paths: HomePaths) -> None:

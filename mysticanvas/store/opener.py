@@ -22,8 +22,8 @@ import duckdb_extension_fts
 
 from mysticanvas import logs
 from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
-from mysticanvas.processes import FileLock
-from mysticanvas.settings import HomePaths
+from mysticanvas.processes import FileLock, LocksDoNotHold
+from mysticanvas.settings import LOCAL_STATE, HomePaths
 from mysticanvas.store import backups, failures, high_water, inspection, migrate
 from mysticanvas.store.connection import CATALOG, STORAGE_VERSION
 
@@ -81,9 +81,14 @@ def lock(paths: HomePaths) -> FileLock:
 
     Raises:
         StoreLocked: another process has it.
+        StoreError: the file system has no locks that hold.
     """
     taken = FileLock(paths.store_lock)
-    if not taken.acquire():
+    try:
+        free = taken.acquire()
+    except LocksDoNotHold as error:
+        raise StoreError(f"Locks do not hold in {paths.run}: {error}.", hint=LOCAL_STATE) from error
+    if not free:
         holder = paths.store_lock.read_text(errors="replace").strip() or "unknown"
         raise StoreLocked(
             f"The store of {paths.root} is in use by process {holder}.",

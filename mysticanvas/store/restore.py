@@ -52,7 +52,7 @@ def restore(paths: HomePaths, backup: Path) -> Restored:
     if not backup.is_file():
         raise NotFound(f"There is no backup {backup}.")
     paths.create()
-    with opener.lock(paths), _copy(backup, paths.root) as fresh:
+    with opener.lock(paths), _copy(backup, paths.state) as fresh:
         mark = inspection.examine(fresh)
         aside = _swap(paths, fresh, mark)
     return Restored(backup, aside, _open_and_rebuild(paths))
@@ -120,7 +120,7 @@ def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
         paths.database.unlink(missing_ok=True)
     else:
         fresh.replace(paths.database)
-    sync_folder(paths.root)
+    sync_folder(paths.state)
     high_water.write(paths.high_water, mark)
     return aside
 

@@ -13,5 +13,6 @@ the request on every log line. `create_app` puts it all together:
 
 from mysticanvas.web.app import create_app
 from mysticanvas.web.server import Server
+from mysticanvas.web.shell import Visits
 
-__all__ = ["Server", "create_app"]
+__all__ = ["Server", "Visits", "create_app"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,22 +9,20 @@ from fastapi import FastAPI
 from mysticanvas import __version__, transport
 from mysticanvas.web import openapi, problems
 from mysticanvas.web.gate import Gate
-from mysticanvas.web.shell import Shell
+from mysticanvas.web.shell import Shell, Visits
 
 
-def create_app(
-    title: str, token: str, url: str, on_request: Callable[[], None] | None = None
-) -> FastAPI:
+def create_app(title: str, token: str, url: str, visits: Visits | None = None) -> FastAPI:
     """An application with gate, body limits, request ids and problem documents in place.
 
     Args:
         token: the bearer token that every request must carry.
         url: where it answers; a request that names another host is refused.
-        on_request: called for every request that is let in; must not block.
+        visits: told of every request, and may refuse it.
     """
     app = _App(title)
     problems.install(app)
-    app.add_middleware(Shell, gate=Gate(token, transport.hosts(url)), on_request=on_request)
+    app.add_middleware(Shell, gate=Gate(token, transport.hosts(url)), visits=visits)
     return app
 
 

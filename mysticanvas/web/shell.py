@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mysticanvas import logs
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.problem import REQUEST_ID_HEADER
+from mysticanvas.errors import MystiCanvasError
 from mysticanvas.web import body, problems
 from mysticanvas.web.gate import Gate, Refusal, has_body
 
@@ -17,19 +18,27 @@ _REQUEST_ID = re.compile(rb"[0-9A-Za-z_-]{8,64}")
 _HEADER = REQUEST_ID_HEADER.lower().encode()
 
 
+class Visits(Protocol):
+    """Who wants to know of every request that passes the gate; must not block."""
+
+    def enter(self) -> MystiCanvasError | None:
+        """A request begins; why it is not let in, or None, and then `leave` follows."""
+
+    def leave(self) -> None:
+        """A request is over."""
+
+
 class Shell:
     """Lets requests in, and puts their ids on log lines and answers.
 
     Args:
-        on_request: called for every request that is let in; must not block.
+        visits: told of every request, and may refuse it.
     """
 
-    def __init__(
-        self, app: ASGIApp, gate: Gate, on_request: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, visits: Visits | None = None) -> None:
         self._app = app
         self._gate = gate
-        self._on_request = on_request
+        self._visits = visits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -46,12 +55,20 @@ class Shell:
                     receive = await body.read(receive)
                 except body.Unreadable as unreadable:
                     refusal = unreadable.refusal
+            if refusal is None and self._visits is not None:
+                refusal = _unwelcome(self._visits.enter())
             if refusal is not None:
                 await _refuse(refusal, scope, receive, send)
                 return
-            if self._on_request is not None:
-                self._on_request()
-            await self._app(scope, receive, _stamped(send, request_id))
+            try:
+                await self._app(scope, receive, _stamped(send, request_id))
+            finally:
+                if self._visits is not None:
+                    self._visits.leave()
+
+
+def _unwelcome(error: MystiCanvasError | None) -> Refusal | None:
+    return None if error is None else Refusal(error, error.status)
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,10 +14,8 @@ import signal
 import sys
 from pathlib import Path
 
-from mysticanvas import logs, processes, transport, web
+from mysticanvas import logs, processes
 from mysticanvas.workers import engine
-from mysticanvas.workers.executor import EngineExecutor
-from mysticanvas.workers.server import create_app
 
 _STOP_S = 5.0
 """Seconds that a running step has to end when the process is told to."""
@@ -52,9 +50,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(arguments: argparse.Namespace, token: str) -> None:
-    listener = transport.listen(
-        arguments.ipc, transport.worker_socket(arguments.sockets, os.getpid())
-    )
+    # Late: a parent that is killed meanwhile must not be outlived by an import.
+    from mysticanvas import transport, web
+    from mysticanvas.workers.executor import EngineExecutor
+    from mysticanvas.workers.server import create_app
+
+    socket = transport.worker_socket(arguments.sockets, os.getpid())
+    listener = transport.listen(arguments.ipc, socket)
     executor = EngineExecutor()
     server = web.Server(create_app(arguments.engine, executor, token, listener.url))
     serving = asyncio.create_task(server.serve(sockets=[listener.socket]))

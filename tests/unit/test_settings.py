@@ -43,3 +43,22 @@ def test_a_home_with_a_tilde_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_the_starter_ships_with_the_package() -> None:
     assert (data_folder() / "starter" / "image").is_dir()
+
+
+def test_a_state_holds_what_needs_locks_and_the_home_the_rest(tmp_path: Path) -> None:
+    home, state = tmp_path / "home", tmp_path / "loçal disk"
+    environ = {"MYSTICANVAS_HOME": str(home), "MYSTICANVAS_STATE": str(state)}
+    paths = Settings.load(environ).paths
+    paths.create()
+    local = (paths.database, paths.write_ahead_log, paths.run, paths.runtime_file, paths.backups)
+    assert all(path.is_relative_to(state) for path in (*local, paths.store_lock, paths.start_lock))
+    assert all(path.is_relative_to(home) for path in (paths.images, paths.thumbs, paths.logs))
+    paths.create()
+
+
+def test_home_and_state_belong_together(tmp_path: Path) -> None:
+    home, state, other = tmp_path / "home", tmp_path / "state", tmp_path / "other"
+    HomePaths.of(home, state).create()
+    for paths in (HomePaths.of(home), HomePaths.of(home, other), HomePaths.of(other, state)):
+        with pytest.raises(FileExistsError, match="MYSTICANVAS_STATE"):
+            paths.create()

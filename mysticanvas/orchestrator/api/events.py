@@ -46,7 +46,7 @@ def routes(bus: Bus) -> APIRouter:
 async def _send(socket: WebSocket, listener: Subscription) -> None:
     while events := await listener.next():
         for event in events:
-            await socket.send_text(event.model_dump_json())
+            await socket.send_text(event.text)
 
 
 async def _receive(socket: WebSocket, listener: Subscription) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Annotated
 
@@ -15,6 +16,8 @@ from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.store import Store
 
+MAX_DRAIN_S = 3600.0
+
 
 class Done(BaseModel):
     """Nothing to tell but that it is done."""
@@ -27,7 +30,7 @@ def routes(
     bus: Bus,
     dispatcher: Dispatcher,
     health: Callable[[], Health],
-    stop: Callable[[], None],
+    stop: Callable[[float], None],
 ) -> APIRouter:
     router = APIRouter(tags=["system"])
 
@@ -51,9 +54,12 @@ def routes(
 
     @router.post("/v1/shutdown", status_code=202)
     def shutdown(
-        force: Annotated[bool, Body()] = False, client: Annotated[str, Body()] = ""
+        force: Annotated[bool, Body()] = False,
+        client: Annotated[str, Body()] = "",
+        drain_s: Annotated[float, Body(ge=0, le=MAX_DRAIN_S)] = 0.0,
     ) -> Done:
-        """Stop orchestrator and workers; refused while others listen, unless forced."""
+        """Stop orchestrator and workers; refused while others listen, unless forced. Jobs that run
+        have `drain_s` seconds to end, and go back to the queue then; none is begun meanwhile."""
         others = [label for label in bus.clients if label != client]
         if others and not force:
             raise Conflict(
@@ -61,7 +67,7 @@ def routes(
                 hint="Close them first, or call shutdown(force=True).",
                 clients=others,
             )
-        stop()
+        threading.Thread(target=stop, args=(drain_s,), name="shutdown", daemon=True).start()
         return Done()
 
     return router

@@ -19,8 +19,7 @@ _MODE = 0o700
 def permissions(home: Home, repair: bool) -> Found:
     """Every folder is there, can be written to, and is nobody else's to read."""
     paths = home.paths
-    folders = (paths.root, paths.images, paths.thumbs, paths.backups, paths.logs, paths.run)
-    bad = [folder for folder in folders if not _private(folder)]
+    bad = [folder for folder in paths.folders if not _private(folder)]
     if not bad:
         return Found("ok", "The folders are there, and private.")
     if repair:

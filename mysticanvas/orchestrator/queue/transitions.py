@@ -53,6 +53,7 @@ class Transitions:
         self._paces = {True: Pace(), False: Pace()}
         """By whether a worker carries the jobs out."""
         self._paused = store.facts.get(_PAUSED) is True
+        self._draining = False
         self.changed = threading.Condition(threading.RLock())
         """Notified after every change."""
 
@@ -93,7 +94,7 @@ class Transitions:
             begin: makes its run; must not block.
         """
         with self.changed:
-            job = None if self._paused else self._store.jobs.claim(kinds, self._runner)
+            job = None if self._held else self._store.jobs.claim(kinds, self._runner)
             if job is None:
                 return None
             run = begin(job)
@@ -103,7 +104,13 @@ class Transitions:
 
     def due_s(self, kinds: Collection[str]) -> float | None:
         """Seconds until `claim` has a job of these kinds; None if none is foreseen."""
-        return None if self._paused else self._store.jobs.next_due_s(kinds)
+        return None if self._held else self._store.jobs.next_due_s(kinds)
+
+    def drain(self, timeout_s: float) -> None:
+        """Begin no job any more; returns when none runs, or after `timeout_s` seconds."""
+        with self.changed:
+            self._draining = True
+            self.changed.wait_for(lambda: not self._runs, timeout_s)
 
     def succeed(
         self,
@@ -240,6 +247,11 @@ class Transitions:
         return record.model_copy(
             update={"position": position, "eta_s": eta_s, "paused": self._paused}
         )
+
+    @property
+    def _held(self) -> bool:
+        """Whether no job is to be begun."""
+        return self._paused or self._draining
 
     def _eta_s(self, run: Run) -> float | None:
         typical_s = self._paces[run.on_worker].typical_s

@@ -1,18 +1,21 @@
 import asyncio
 import threading
+import tracemalloc
+from collections.abc import Coroutine
 
 import pytest
 
 from mysticanvas.contracts.events import Event
-from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.events import Bus, Published
 
 
-def run(listen: object) -> list[Event]:
-    return asyncio.run(asyncio.wait_for(listen, 10))  # type: ignore[arg-type]  # a coroutine
+def run(listen: Coroutine[None, None, list[Published]]) -> list[Event]:
+    got = asyncio.run(asyncio.wait_for(listen, 10))
+    return [published.event for published in got]
 
 
 def test_transitions_come_in_order_from_any_thread() -> None:
-    async def listen() -> list[Event]:
+    async def listen() -> list[Published]:
         bus = Bus()
         with bus.subscribe("a") as listener:
             threads = [
@@ -21,7 +24,7 @@ def test_transitions_come_in_order_from_any_thread() -> None:
             ]
             for thread in threads:
                 thread.start()
-            got: list[Event] = []
+            got: list[Published] = []
             while len(got) < 401:
                 got += await listener.next()
             for thread in threads:
@@ -34,7 +37,7 @@ def test_transitions_come_in_order_from_any_thread() -> None:
 
 
 def test_a_listener_that_comes_back_gets_what_it_missed() -> None:
-    async def listen() -> list[Event]:
+    async def listen() -> list[Published]:
         bus = Bus()
         for _ in range(5):
             bus.publish("job", {})
@@ -50,7 +53,7 @@ def test_a_listener_that_comes_back_gets_what_it_missed() -> None:
 
 @pytest.mark.parametrize(("epoch", "after"), [("", 0), ("another", 3), (None, 99)])
 def test_what_cannot_be_replayed_is_a_resync(epoch: str | None, after: int) -> None:
-    async def listen() -> list[Event]:
+    async def listen() -> list[Published]:
         bus = Bus(ring=2)
         for _ in range(5):
             bus.publish("job", {})
@@ -61,7 +64,7 @@ def test_what_cannot_be_replayed_is_a_resync(epoch: str | None, after: int) -> N
 
 
 def test_a_gap_wider_than_the_ring_is_a_resync() -> None:
-    async def listen() -> list[Event]:
+    async def listen() -> list[Published]:
         bus = Bus(ring=2)
         for _ in range(5):
             bus.publish("job", {})
@@ -72,7 +75,7 @@ def test_a_gap_wider_than_the_ring_is_a_resync() -> None:
 
 
 def test_progress_coalesces_to_the_newest_and_has_no_number() -> None:
-    async def listen() -> list[Event]:
+    async def listen() -> list[Published]:
         bus = Bus()
         with bus.subscribe("a") as listener:
             for step in range(50):
@@ -88,7 +91,7 @@ def test_progress_coalesces_to_the_newest_and_has_no_number() -> None:
 
 
 def test_a_listener_that_never_reads_holds_nobody_up_and_is_resynced() -> None:
-    async def listen() -> list[Event]:
+    async def listen() -> list[Published]:
         bus = Bus()
         with bus.subscribe("asleep") as listener:
             for _ in range(10_000):
@@ -102,7 +105,7 @@ def test_a_listener_that_never_reads_holds_nobody_up_and_is_resynced() -> None:
 
 
 def test_previews_go_to_those_who_asked() -> None:
-    async def listen() -> list[Event]:
+    async def listen() -> list[Published]:
         bus = Bus()
         with bus.subscribe("a") as plain, bus.subscribe("b") as wanting:
             assert not bus.previews_wanted
@@ -115,7 +118,7 @@ def test_previews_go_to_those_who_asked() -> None:
 
 
 def test_closing_the_bus_ends_every_subscription() -> None:
-    async def listen() -> list[Event]:
+    async def listen() -> list[Published]:
         bus = Bus()
         with bus.subscribe("a") as listener:
             await listener.next()
@@ -128,3 +131,56 @@ def test_closing_the_bus_ends_every_subscription() -> None:
         return []
 
     run(listen())
+
+
+def test_progress_never_comes_behind_the_end_of_its_job() -> None:
+    async def listen() -> list[Published]:
+        bus = Bus()
+        with bus.subscribe("a") as listener:
+            for status in ("running", "succeeded"):
+                bus.publish("job", {"id": "j", "status": status})
+                if status == "running":
+                    bus.publish_latest("progress", "j", {"fraction": 0.5})
+            return await listener.next()
+
+    assert [event.type for event in run(listen())] == ["hello", "job", "job"]
+
+
+def test_one_who_never_reads_takes_no_more_memory_however_much_happens() -> None:
+    def happen(bus: Bus, jobs: int) -> None:
+        for number in range(jobs):
+            job = f"job {number}"
+            bus.publish("job", {"id": job, "status": "running", "prompt": "x" * 1000})
+            for step in range(3):
+                bus.publish_latest("progress", job, {"step": step})
+                bus.publish_latest("preview", job, {"webp": "x" * 10_000 + str(step)})
+            bus.publish("job", {"id": job, "status": "succeeded"})
+
+    async def listen() -> list[Published]:
+        bus = Bus(ring=64)
+        with bus.subscribe("asleep") as listener:
+            listener.previews = True
+            happen(bus, 64)
+            tracemalloc.start()
+            happen(bus, 320)
+            grown, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            # A ring is held anew; what came before is let go of, so this is all there ever is.
+            assert grown < 64 * 4_000
+            return await listener.next()
+
+    got = run(listen())
+    assert got[0].type == "resync"
+    assert len(got) <= 64
+
+
+def test_an_event_becomes_text_once_for_all_who_listen() -> None:
+    async def listen() -> list[Published]:
+        bus = Bus()
+        with bus.subscribe("a") as one, bus.subscribe("b") as two:
+            bus.publish("job", {"id": "j"})
+            (_, first), (_, second) = await one.next(), await two.next()
+            assert first.text is second.text
+            return [first]
+
+    assert run(listen())[0].seq == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mysticanvas import OrchestratorUnavailable
+from mysticanvas import OrchestratorUnavailable, __version__
 from mysticanvas.client import api
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.base import PROTOCOL
@@ -43,7 +43,7 @@ def test_an_orchestrator_that_hangs_is_not_asked_again_and_again(
             started_at=me.started_at,
             boot_id=me.boot_id,
             host="here",
-            version="0",
+            version=__version__,
             protocol=PROTOCOL,
             prefix=sys.prefix,
         )

@@ -1,10 +1,12 @@
+import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mysticanvas import OrchestratorUnavailable
+from mysticanvas import OrchestratorUnavailable, __version__, processes
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.processes import FileLock, Identity
@@ -29,7 +31,7 @@ def write(paths: HomePaths, **changes: object) -> Runtime:
         started_at=me.started_at,
         boot_id=me.boot_id,
         host="here",
-        version="0",
+        version=__version__,
         protocol=PROTOCOL,
         prefix=sys.prefix,
     ).model_copy(update=changes)
@@ -109,3 +111,27 @@ def test_a_child_that_never_reports_is_ended(
     with pytest.raises(OrchestratorUnavailable, match="did not answer within 2 s"):
         launch.attach(Settings.load({}, home=paths.root, start_timeout_s=2))
     assert not Path(f"/proc/{note.read_text()}/cwd").exists()
+
+
+def test_other_settings_are_refused_to_a_canvas_and_nobody_else(paths: HomePaths) -> None:
+    write(paths, settings={"keep_alive_s": 900.0, "device": "auto"})
+    asked = Settings.load({"MYSTICANVAS_DEVICE": "cpu"}, home=paths.root, keep_alive_s=900)
+    with pytest.raises(OrchestratorUnavailable, match="device=auto and not device=cpu") as refused:
+        launch.attach(asked, strict=True)
+    assert "mysticanvas stop" in refused.value.hint
+    assert launch.attach(asked).pid == os.getpid()
+
+
+def no_locks(_: int) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@pytest.mark.parametrize("flock", [no_locks, lambda _: None])
+def test_a_home_whose_locks_do_not_hold_asks_for_a_state_on_a_local_disk(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch, flock: Callable[[int], None]
+) -> None:
+    monkeypatch.setattr(processes, "flock", flock)
+    with pytest.raises(OrchestratorUnavailable, match="do not hold") as refused:
+        launch.attach(Settings.load({}, home=paths.root))
+    assert "MYSTICANVAS_STATE" in refused.value.hint
+    assert not paths.database.exists()

@@ -1,0 +1,61 @@
+"""Whether a kernel can use the orchestrator that runs: pure decisions on its runtime file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.settings import Settings
+
+KERNELS_OWN = frozenset({"home", "state", "start_timeout_s", "progress"})
+"""Settings that each kernel may have as it likes."""
+
+
+def outdated(runtime: Runtime, version: str, protocol: int) -> bool:
+    """Whether what runs is older than we are, so that it is to be replaced."""
+    if runtime.protocol != protocol:
+        return runtime.protocol < protocol
+    return _release(runtime.version) < _release(version)
+
+
+def objection(runtime: Runtime, prefix: str, protocol: int) -> tuple[str, str] | None:
+    """What keeps us from talking to it, and what to do; None if nothing does.
+
+    A newer one of the same protocol is used as it is, and an older one can be replaced.
+    """
+    if runtime.prefix != prefix:
+        return (
+            f"was started from another environment, {runtime.prefix}",
+            "Stop it there with Canvas().shutdown() or `mysticanvas stop`, or use another home: "
+            "Canvas(home=...) or MYSTICANVAS_HOME.",
+        )
+    if runtime.protocol > protocol:
+        return (
+            f"is MystiCanvas {runtime.version}, which is newer than this kernel and which it "
+            "cannot talk to",
+            "Restart this kernel, so that it uses the version that is installed now, or use "
+            "another home: Canvas(home=...) or MYSTICANVAS_HOME.",
+        )
+    return None
+
+
+def conflicts(asked: Settings, running: Mapping[str, JsonValue]) -> list[str]:
+    """The settings that were asked for and that what runs has otherwise, a clause each.
+
+    What was not asked for, by argument or variable, conflicts with nothing.
+    """
+    wanted = asked.model_dump(mode="json")
+    names = asked.model_fields_set & running.keys() - KERNELS_OWN
+    return [
+        f"{name}={running[name]} and not {name}={wanted[name]}"
+        for name in sorted(names)
+        if running[name] != wanted[name]
+    ]
+
+
+def _release(version: str) -> list[int]:
+    """The numbers of a version: of 1.10.2.dev3 those before any letter."""
+    return [int(part) for part in re.findall(r"\d+", re.split(r"[^\d.]", version)[0])]
