@@ -169,6 +169,7 @@ def _stamped(send: Send, request_id: str) -> Send:
 def problem_response(error: BaseException, request_id: str) -> Response:
     """An error as the response that every process gives."""
     problem = Problem.of(error, request_id)
+    _log.info("request_refused", code=problem.code, status=problem.status)
     return JSONResponse(
         problem.model_dump(mode="json"), status_code=problem.status, media_type=MEDIA_TYPE
     )

@@ -17,7 +17,7 @@ from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.orchestrator import chores, export
+from mysticanvas.orchestrator import chores, export, models
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
     backups,
@@ -50,7 +50,6 @@ from mysticanvas.store.sql import Sql
 
 _log = logs.get(__name__)
 _START_LOCK_S = 2.0
-_STARTER_FOLDER = Path("starter") / "image" / "model"
 
 
 class Orchestrator:
@@ -71,7 +70,7 @@ class Orchestrator:
             _image_worker(settings, self.paths), self._worker_changed, settings.stop_timeout_s
         )
         self.pool = Pool(
-            self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes
+            self.paths.root, self.paths.logs / "thumbnails.jsonl", settings.thumbnail_processes
         )
         self.thumbnails = Thumbnails(self.store, self.paths.root, self.pool)
         me = processes.Identity.of(os.getpid())
@@ -154,6 +153,7 @@ class Orchestrator:
             models=[status.model] if status.model else [],
             queue=queue,
             workers=[status],
+            clients=self.bus.clients,
         )
 
     def _kinds(self) -> Kinds:
@@ -239,7 +239,7 @@ def _open_store(paths: HomePaths, stemmer: str) -> Store:
     report = rebuild.if_demanded(store, paths)
     if report is not None:
         _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
-    starter = settings_module.data_folder() / _STARTER_FOLDER
+    starter = settings_module.data_folder() / models.STARTER_FOLDER
     # At every start, since an upgrade may have moved the package.
     store.presets.save(ImagePreset(name=STARTER, model=str(starter)))
     store.tags.load_starter(starter_aliases.read(settings_module.data_folder()))
@@ -250,7 +250,6 @@ def _image_worker(settings: Settings, paths: HomePaths) -> Launch:
     arguments = {
         "engine": "image",
         "images": paths.images,
-        "log": paths.logs / "worker-image.jsonl",
         "parent-pid": os.getpid(),
         "device": settings.device,
         "threads": settings.threads,
@@ -259,5 +258,5 @@ def _image_worker(settings: Settings, paths: HomePaths) -> Launch:
         kind="image",
         arguments=[text for name, value in arguments.items() for text in (f"--{name}", str(value))],
         environment=processes.child_environment(processes.engine_environment(settings.threads)),
-        log=paths.logs / "worker-image.out",
+        log=paths.logs / "worker-image.jsonl",
     )

@@ -14,7 +14,7 @@ ALLOWED = {
     "safetensors": ("workers/image/",),
     "fastapi": ("web.py", "orchestrator/api/", "orchestrator/app.py", "workers/server.py"),
     "uvicorn": ("web.py",),
-    "structlog": ("logs.py", "orchestrator/supervisor/client.py", "workers/"),
+    "structlog": ("logs/structured.py", "orchestrator/supervisor/client.py", "workers/"),
     "websockets": ("client/events.py",),
     "IPython": ("session/",),
     "pandas": ("session/",),

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
+from mysticanvas.logs.capture import Capture
+from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import backoff
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 
@@ -27,6 +29,7 @@ class Launch(NamedTuple):
     arguments: list[str]
     environment: dict[str, str]
     log: Path
+    """File for what the process puts out, its own log lines among it."""
 
 
 class Worker:
@@ -42,6 +45,8 @@ class Worker:
         self, launch: Launch, report: Callable[[WorkerStatus], None], stop_timeout_s: float
     ) -> None:
         self._launch = launch
+        self._log_file = LogFile(launch.log)
+        self._last_words: list[str] = []
         self._report = report
         self._stop_timeout_s = stop_timeout_s
         self._changed = threading.Condition()
@@ -138,7 +143,8 @@ class Worker:
             if self._stopping.is_set():
                 break
             failures = backoff.failures_in_a_row(failures, time.monotonic() - began)
-            _log.warning("worker_ended", kind=self._launch.kind, reason=reason)
+            said = self._last_words
+            _log.warning("worker_ended", kind=self._launch.kind, reason=reason, last_words=said)
             with self._changed:
                 self._restarts += 1
                 self._last_error = reason
@@ -154,11 +160,13 @@ class Worker:
                 "mysticanvas.workers",
                 self._launch.arguments,
                 environment=self._launch.environment,
-                log=self._launch.log,
                 secret=token.encode(),
             )
         except OSError as error:
             return f"could not be started: {error}"
+        assert spawned.output is not None
+        name = f"worker-{self._launch.kind}"
+        capture = Capture(spawned.output, self._log_file, name, spawned.process.pid)
         with self._changed:
             self._process = spawned.process
         self._set(WorkerState.STARTING, model=None)
@@ -175,6 +183,7 @@ class Worker:
         processes.kill_group(spawned.process.pid, signal.SIGKILL)
         if spawned.process.stdin is not None:
             spawned.process.stdin.close()
+        self._last_words = capture.finish()
         reason = _how_it_ended(code)
         with self._changed:
             client, self._client, self._process = self._client, None, None
