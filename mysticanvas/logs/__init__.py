@@ -13,9 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mysticanvas.logs.structured import bind as bind, configure as configure, get as get
+    from mysticanvas.logs.structured import (
+        bind as bind,
+        configure as configure,
+        get as get,
+        request_id as request_id,
+    )
 
-_LAZY = ("bind", "configure", "get")
+_LAZY = ("bind", "configure", "get", "request_id")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from mysticanvas import processes
@@ -68,6 +69,19 @@ def claim(**members: Any) -> Iterator[None]:
 def _announce(members: dict[str, Any]) -> None:
     if _captured:
         put(line.encode({"at": line.now(), "whose": members}))
+
+
+def take_in(path: Path) -> str:
+    """The end of what an earlier process left in the file of its output, which is emptied: a
+    process that outlives whoever started it has no reader, and crashes into a file."""
+    try:
+        with path.open("r+b") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _CHUNK))
+            left = file.read()
+            file.truncate(0)
+    except OSError:
+        return ""
+    return redacted(left.decode(errors="replace").strip())
 
 
 class Budget:

@@ -41,6 +41,11 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+def request_id() -> str:
+    """The id of the request at hand; empty if there is none."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
 def configure(path: Path | None, process: str, level: str | None = None) -> None:
     """Send structlog, the standard library's loggers, warnings and errors that nobody catches to
     `path`, a JSON object a line.

@@ -9,6 +9,7 @@ from typing import Any
 
 from mysticanvas import errors, logs, processes
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.logs import capture
 from mysticanvas.orchestrator.app import Orchestrator
 from mysticanvas.settings import HomePaths, Settings
 
@@ -29,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     paths = HomePaths.of(settings.home)
     paths.create()
     logs.configure(paths.logs / "orchestrator.jsonl", "orchestrator")
+    if left := capture.take_in(paths.logs / "orchestrator.out"):
+        _log.warning("earlier_output", text=left)
     try:
         orchestrator = Orchestrator(settings)
     except errors.MystiCanvasError as error:

@@ -14,7 +14,7 @@ ALLOWED = {
     "safetensors": ("workers/image/",),
     "fastapi": ("web.py", "orchestrator/api/", "orchestrator/app.py", "workers/server.py"),
     "uvicorn": ("web.py",),
-    "structlog": ("logs/structured.py", "orchestrator/supervisor/client.py", "workers/"),
+    "structlog": ("logs/structured.py", "workers/executor.py"),
     "websockets": ("client/events.py",),
     "IPython": ("session/",),
     "pandas": ("session/",),

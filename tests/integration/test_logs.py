@@ -97,6 +97,19 @@ def test_a_crash_and_the_second_attempt_belong_to_the_same_story(
     words = [line for line in lines if "Fatal Python error: Aborted" in str(line.get("text"))]
     assert [line["pid"] for line in words] == [worker.pid]
     assert "Fatal Python error: Aborted" in logs(shared_home, "--job", job.id).stdout
+    ended = [line for line in told(shared_home, "-n", "999") if line["event"] == "worker_ended"]
+    assert "Fatal Python error: Aborted" in ended[-1]["last_words"]
+
+
+def test_the_last_words_of_an_orchestrator_are_told_by_the_next(home: Path) -> None:
+    with Canvas(home=home) as canvas:
+        pid = canvas.health().pid
+        os.kill(pid, signal.SIGABRT)
+        assert canvas.health().pid != pid
+        canvas.shutdown()
+    (left,) = [line for line in told(home) if line["event"] == "earlier_output"]
+    assert "Fatal Python error: Aborted" in left["text"]
+    assert (home / "logs" / "orchestrator.out").read_bytes() == b""
 
 
 def test_exports_and_reproductions_have_their_stories(
@@ -150,7 +163,7 @@ def test_follow_shows_what_is_added_over_a_rotation(
     canvas: Canvas, shared_home: Path, tiny_sd: Path
 ) -> None:
     command = [sys.executable, "-m", "mysticanvas", "logs", "--home", str(shared_home)]
-    command += ["--follow", "--json", "--lines", "0", "--level", "info"]
+    command += ["--follow", "--json", "--lines", "1000", "--level", "info"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
         jobs = []
