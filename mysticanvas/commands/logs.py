@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
-    from mysticanvas.logs.reading import Entry
+    from mysticanvas.logs.following import Following
+    from mysticanvas.logs.reading import Accept, Entry
     from mysticanvas.logs.story import Story
+
+    Show = Callable[[Entry], None]
 
 LEVELS = ("debug", "info", "warning", "error")
 _LINES = 100
@@ -64,8 +68,13 @@ def run(options: argparse.Namespace) -> int:
     shown = _history(folder, call, wanted, options.lines)
     for entry in shown:
         show(entry)
-    if following is None:
-        return 0
+    if following is not None:
+        _follow(following, wanted, show, shown)
+    return 0
+
+
+def _follow(following: Following, wanted: Accept, show: Show, shown: list[Entry]) -> None:
+    """Show what is added, until the user stops us."""
     # What was added while the history was read is in both.
     known = {entry.raw for entry in shown}
     while True:
@@ -77,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         time.sleep(_POLL_S)
 
 
-def _history(folder: Path, call: Story | None, wanted: Any, lines: int | None) -> list[Entry]:
+def _history(folder: Path, call: Story | None, wanted: Accept, lines: int | None) -> list[Entry]:
     from mysticanvas.logs import reading
 
     if call is None:
@@ -86,7 +95,7 @@ def _history(folder: Path, call: Story | None, wanted: Any, lines: int | None) -
     return entries if lines is None else entries[max(0, len(entries) - lines) :]
 
 
-def _printer(json: bool) -> Any:
+def _printer(json: bool) -> Show:
     from mysticanvas.commands.console import Console
     from mysticanvas.commands.log_text import text
 

@@ -201,7 +201,7 @@ class Capture:
         self._dropped_bytes += len(lines)
 
     def _last_words(self) -> list[str]:
-        return [said for said in map(_text, self._last) if said]
+        return [said for said in map(_text, list(self._last)) if said]
 
     def _end(self) -> None:
         unsaid = self._last_words()[-self._dropped_lines :] if self._dropped_lines else []

@@ -193,7 +193,7 @@ def test_one_of_another_environment_is_named_and_only_force_stops_it(home: Path)
 def test_the_doctor_before_the_first_start_and_after_a_kill(home: Path) -> None:
     found = findings(home)
     assert {state for state, _ in found.values()} == {"ok"}
-    assert {"home", "python", "packages", "loopback", "starter model", "plug-ins"} == set(found)
+    assert {"home", "python", "packages", "loopback", "starter model"} == set(found)
     assert not home.exists()
     with Canvas(home=home) as canvas:
         found = findings(home)

@@ -23,7 +23,6 @@ SURROUNDINGS: dict[str, Check] = {
     "packages": surroundings.packages,
     "loopback": surroundings.loopback,
     "starter model": surroundings.starter,
-    "plug-ins": surroundings.plug_ins,
 }
 """Those that need no home."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import platform
 import socket
 import sys
@@ -77,16 +76,6 @@ def starter(_home: Home, _repair: bool) -> Found:
     return Found("ok", f"The starter model is there, in {len(model.files)} files.")
 
 
-def plug_ins(_home: Home, _repair: bool) -> Found:
-    """What extends this package can be found. Nothing of it is run."""
-    found = {each.name: each for each in importlib.metadata.entry_points(group=PACKAGE)}
-    lost = [f"{name}: {each.value}" for name, each in found.items() if not _there(each.module)]
-    if lost:
-        hint = "Install these packages again, or remove them."
-        return Found("warning", "Plug-ins name modules that are not there.", hint, some(lost))
-    return Found("ok", f"There are {len(found)}: {', '.join(sorted(found)) or 'none'}.")
-
-
 def locks(home: Home, _repair: bool) -> Found:
     """The file system of the home holds locks: two processes must never have the store."""
     path = home.paths.run / "doctor.lock"
@@ -123,14 +112,6 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _there(module: str) -> bool:
-    try:
-        # The package alone: to find a module in it would run the package.
-        return importlib.util.find_spec(module.partition(".")[0]) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _not_hashed(path: Path) -> str:

@@ -29,7 +29,6 @@ def test_here_everything_is_as_it_has_to_be(home: Home) -> None:
         surroundings.packages,
         surroundings.loopback,
         surroundings.starter,
-        surroundings.plug_ins,
         surroundings.locks,
     ):
         assert check(home, False).state == "ok", check
@@ -86,14 +85,3 @@ def test_a_file_system_without_locks(home: Home, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(FileLock, "acquire", refuse)
     found: Found = surroundings.locks(home, False)
     assert (found.state, "No locks available" in found.message) == ("problem", True)
-
-
-def test_a_plug_in_whose_module_is_gone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    group = surroundings.PACKAGE
-    points = [
-        importlib.metadata.EntryPoint("good", "json.tool", group),
-        importlib.metadata.EntryPoint("bad", "no_such_package.plugin", group),
-    ]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
-    found = surroundings.plug_ins(home, False)
-    assert (found.state, list(found.examples)) == ("warning", ["bad: no_such_package.plugin"])
