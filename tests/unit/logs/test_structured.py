@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.logs.redaction import HIDDEN, redact
 
 
@@ -85,6 +87,13 @@ def test_secrets_are_never_written_and_prompts_at_debug_level_alone() -> None:
         "number": 3,
     }
     assert redact(None, "", given | {"level": "debug"})["prompt"] == "a castle"
+
+
+def test_an_error_of_a_contract_does_not_quote_a_prompt() -> None:
+    with pytest.raises(ValidationError) as refused:
+        GenerateRequest.model_validate({"params": {"prompt": ["a castle"]}})
+    assert "castle" not in str(refused.value)
+    assert refused.value.errors()[0]["input"] == ["a castle"]
 
 
 def test_reading_loads_no_structlog() -> None:
