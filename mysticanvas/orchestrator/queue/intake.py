@@ -131,7 +131,7 @@ class Intake:
         job, created = self._transitions.add(
             _host_record(request, request_id), request.model_dump_json(), None, key, params
         )
-        return _accepted(job, created)
+        return Accepted(job, created)
 
     def internal(self, kind: HostKind, params: dict[str, JsonValue] | None = None) -> None:
         """Have work of this process done in the background, unless such work waits already."""
@@ -143,7 +143,7 @@ class Intake:
     def _add(self, record: JobRecord, request: str, task: GenerateTask, key: str) -> Accepted:
         job, created = self._transitions.add(record, request, task, key)
         _log.debug("job_request", job_id=job.id, prompt=task.recipe.params.prompt)
-        return _accepted(job, created)
+        return Accepted(job, created)
 
     def _tag(self, images: list[ImageRecord], names: list[str]) -> None:
         """Give pictures that were there before what they were asked for with."""
@@ -191,11 +191,6 @@ class Intake:
                 f"{self._min_free_mib} MiB.",
                 hint="Free some room, or set MYSTICANVAS_MIN_FREE_MIB to a smaller number.",
             )
-
-
-def _accepted(job: JobRecord, created: bool) -> Accepted:
-    _log.info("job_queued" if created else "job_known", job_id=job.id, kind=job.kind)
-    return Accepted(job, created)
 
 
 def _queued(
