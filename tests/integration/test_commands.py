@@ -103,7 +103,9 @@ def test_status_while_nothing_runs(home: Path) -> None:
 def test_status_of_what_runs(home: Path, tiny_sd: Path) -> None:
     with Canvas(home=home) as canvas:
         canvas.generate("x", preset=str(tiny_sd), num_inference_steps=2)
-        job = canvas.submit("x", **long_job(tiny_sd))
+        # So long that it outlasts two commands on the busiest machine; it is cancelled.
+        endless = {**long_job(tiny_sd), "num_inference_steps": 1000, "num_images": 32}
+        job = canvas.submit("x", **endless)
         next(event for event in job.events() if event.type == "progress")
         found = status_of(home)
         assert found.state == "running"
