@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mysticanvas import __version__
-from mysticanvas.commands import doctor, prune, store
+from mysticanvas.commands import doctor, logs, prune, status, stop, store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,7 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done, 1 an error that is explained on standard error, 2 wrong usage,
-        3 (of `doctor`) something is wrong, 130 stopped by the user.
+        3 (`doctor`) something is wrong or (`status`) nothing runs, 4 (`stop`) others use it,
+        130 stopped by the user.
     """
     options = _parser().parse_args(argv)
     # Late, so that `--help` and a typing mistake are answered at once.
@@ -27,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MystiCanvasError as error:
         print(f"mysticanvas: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read the output, `head` say, has seen enough. Python would complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("mysticanvas: stopped", file=sys.stderr)
         return 130
@@ -44,13 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("mysticanvas-demo"), help="folder of the contact sheet"
     )
     demo.set_defaults(run=_demo)
-
-    stop = commands.add_parser(
-        "stop", parents=[home], help="stop orchestrator and workers of a home"
-    )
-    stop.add_argument("--force", action="store_true", help="even while others use them")
-    stop.set_defaults(run=_stop)
-    for command in (doctor, prune, store):
+    for command in (status, logs, stop, doctor, prune, store):
         command.add(commands, home)
     return parser
 
@@ -60,17 +60,6 @@ def _demo(options: argparse.Namespace) -> int:
 
     sheet = run(options.home, options.output)
     print(f"The pictures: {sheet}")
-    return 0
-
-
-def _stop(options: argparse.Namespace) -> int:
-    from mysticanvas.settings import Settings
-
-    home = Settings.load(home=options.home).home
-    if store.stop(home, options.force):
-        print(f"Stopped what ran for {home}.")
-    else:
-        print(f"Nothing runs for {home}.")
     return 0
 
 

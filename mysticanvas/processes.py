@@ -19,10 +19,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self, cast
 
 import psutil
 
@@ -52,6 +52,7 @@ INHERITED = [
     "NVIDIA_VISIBLE_DEVICES",
     "PYTHONDONTWRITEBYTECODE",
     "COVERAGE_PROCESS_START",
+    "MYSTICANVAS_LOG_LEVEL",
 ]
 """Variables that a child gets from its parent: an allow-list, so that secrets stay behind."""
 
@@ -276,10 +277,12 @@ def engine_environment(threads: int) -> dict[str, str]:
 
 
 class Spawned(NamedTuple):
-    """A started child: its handle, and what it reports on once it is ready."""
+    """A started child: its handle, what it reports on once it is ready, and what it puts out."""
 
     process: subprocess.Popen[bytes]
     ready: BinaryIO
+    output: BinaryIO | None = None
+    """Standard output and error, if there is no file for them; to be read until its end."""
 
     def read_ready(self) -> dict[str, object] | None:
         """Block until the child reports; None if it ended, or closed the pipe, without a word."""
@@ -296,24 +299,29 @@ def spawn(
     arguments: list[str],
     *,
     environment: Mapping[str, str],
-    log: Path,
+    log: Path | None = None,
     secret: bytes | None = None,
 ) -> Spawned:
     """Start `python -m module` in a session of its own, with a pipe to report ready on.
 
     Args:
-        log: file that standard output and error are appended to.
+        log: file that standard output and error are appended to; a pipe without it, which is for
+            children that do not outlive us.
         secret: written to the child's standard input, which then stays open: its end tells the
             child that its parent is gone. None gives the child no input and lets it outlive us.
     """
     reader, writer = os.pipe()
     try:
-        with log.open("ab") as output:
+        with _output_to(log) as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, "--ready-fd", str(writer), *arguments],
+                # A crash then says where it was: on standard error, as C++ does.
+                [
+                    *(sys.executable, "-X", "faulthandler", "-m", module),
+                    *("--ready-fd", str(writer), *arguments),
+                ],
                 stdin=subprocess.DEVNULL if secret is None else subprocess.PIPE,
-                stdout=output,
-                stderr=output,
+                stdout=subprocess.PIPE if output is None else output,
+                stderr=subprocess.STDOUT,
                 env=dict(environment),
                 pass_fds=(writer,),
                 start_new_session=True,
@@ -328,7 +336,22 @@ def spawn(
         assert process.stdin is not None
         process.stdin.write(secret + b"\n")
         process.stdin.flush()
-    return Spawned(process, os.fdopen(reader, "rb"))
+    # Popen gives readers of pipes.
+    return Spawned(process, os.fdopen(reader, "rb"), cast("BinaryIO | None", process.stdout))
+
+
+@contextlib.contextmanager
+def _output_to(log: Path | None) -> Iterator[BinaryIO | None]:
+    """The open file; the null device if it cannot be opened, on a full disk say."""
+    if log is None:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(log.open("ab"))
+        except OSError:
+            file = stack.enter_context(Path(os.devnull).open("ab"))
+        yield file
 
 
 def report_ready(ready_fd: int, report: Mapping[str, object]) -> None:
@@ -406,3 +429,8 @@ def memory_mib(pid: int | None = None) -> float:
         return float(psutil.Process(pid).memory_info().rss) / 2**20
     except psutil.NoSuchProcess:
         return 0.0
+
+
+def flush_c_output() -> None:
+    """Have what C code of this process printed leave its buffers."""
+    ctypes.CDLL(None).fflush(None)

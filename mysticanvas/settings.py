@@ -11,9 +11,9 @@ import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PREFIX = "MYSTICANVAS_"
 
@@ -37,6 +37,8 @@ Stemmer = Literal[
     "swedish", "tamil", "turkish",
 ]  # fmt: skip
 """Those of DuckDB's full-text extension."""
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def default_home() -> Path:
@@ -111,6 +113,8 @@ class Settings(BaseModel):
     search_stemmer: Stemmer = "porter"
     """What makes one word of its forms in the search: `porter` for English, a language for that,
     `none` to take words as they are. Another one than before makes the index anew."""
+    log_level: Annotated[LogLevel, BeforeValidator(lambda text: str(text).lower())] = "info"
+    """What is written to the logs; at `debug`, prompts are, too."""
     progress: Literal["auto", "off"] = "auto"
     """Whether `generate` shows a progress line."""
 

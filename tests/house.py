@@ -15,6 +15,7 @@ from mysticanvas import processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.transitions import Transitions
@@ -69,7 +70,7 @@ class House:
             kind="image",
             arguments=[*arguments, "--parent-pid", str(os.getpid())],
             environment=processes.child_environment({**counted, **environment}),
-            log=self.paths.logs / "worker.out",
+            log=LogFile(self.paths.logs / "worker.jsonl"),
             module="problem_worker",
         )
 

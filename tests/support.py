@@ -1,8 +1,12 @@
 """What tests of several folders share; `pythonpath` in pyproject.toml puts it within reach."""
 
+import subprocess
 from pathlib import Path
 
 import psutil
+
+MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
+"""A mount of one's own, which ends with its process, for whoever may make a user namespace."""
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
@@ -19,3 +23,11 @@ def processes_of(home: Path) -> list[psutil.Process]:
 def long_job(preset: Path) -> dict[str, object]:
     """Arguments of a job that runs for seconds on the tiny model, in some hundred steps."""
     return {"preset": str(preset), "num_inference_steps": 300, "seed": 1}
+
+
+def can_mount() -> bool:
+    try:
+        command = [*MOUNT, "mount -t tmpfs -o size=1m tmpfs /mnt"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False

@@ -7,15 +7,23 @@ start would open it, while kernels that want to start wait.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
-    from mysticanvas.contracts.doctor import Diagnosis
+    from mysticanvas.commands.console import Console
+    from mysticanvas.contracts.doctor import Diagnosis, State
+    from mysticanvas.errors import MystiCanvasError
     from mysticanvas.settings import HomePaths, Settings
 
 WELL, UNWELL = 0, 3
-_SIGNS = {"ok": " ", "repaired": "+", "warning": "!", "problem": "×"}
+_SIGNS = {
+    "ok": ("✓", "green"),
+    "repaired": ("+", "cyan"),
+    "warning": ("!", "yellow"),
+    "problem": ("×", "red", "bold"),
+}
 _LOCK_S = 10.0
 
 
@@ -40,41 +48,107 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Examine a home and print what was found."""
+    from mysticanvas.commands.console import Console
     from mysticanvas.settings import Settings
 
     settings = Settings.load(home=options.home)
-    paths = settings.paths
-    if not paths.root.exists():
-        print("{}" if options.json else f"{paths.root} does not exist yet: nothing to look at.")
-        return WELL
-    diagnosis = _examined(settings, paths, options.repair)
-    print(diagnosis.model_dump_json(indent=2) if options.json else _text(diagnosis))
+    diagnosis = diagnose(settings, settings.paths, options.repair)
+    if options.json:
+        print(diagnosis.model_dump_json(indent=2))
+    else:
+        print(text(diagnosis, Console.of()))
     return WELL if diagnosis.well else UNWELL
 
 
-def _examined(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
+def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
+    """Examine a home, and whatever runs for it.
+
+    Raises:
+        OrchestratorUnavailable: an orchestrator of it is about to start or stop, for long.
+    """
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.processes import FileLock
     from mysticanvas.session import launch
 
-    if launch.find(paths) is not None:
-        return _asked(settings, repair)
-    paths.run.mkdir(mode=0o700, exist_ok=True)
-    lock = FileLock(paths.start_lock)
-    if not lock.acquire(_LOCK_S):
-        raise OrchestratorUnavailable(f"An orchestrator of {paths.root} is about to start or stop.")
-    with lock:
-        return _asked(settings, repair) if launch.find(paths) else _opened(settings, paths, repair)
-
-
-def _asked(settings: Settings, repair: bool) -> Diagnosis:
-    from mysticanvas.session.connection import Connection
-
-    connection = Connection(settings)
+    if not paths.root.exists():
+        return _without_home(settings, paths)
     try:
-        return connection.call(lambda api: api.doctor(repair))
+        if launch.find(paths) is not None:
+            return _asked(paths, repair)
+        paths.run.mkdir(mode=0o700, exist_ok=True)
+        lock = FileLock(paths.start_lock)
+        if not lock.acquire(_LOCK_S):
+            raise OrchestratorUnavailable("An orchestrator is about to start or stop.")
+        with lock:
+            if launch.find(paths) is not None:
+                return _asked(paths, repair)
+            return _opened(settings, paths, repair)
+    except OrchestratorUnavailable as error:
+        return _kept_out(settings, paths, repair, error)
+
+
+def text(diagnosis: Diagnosis, console: Console) -> str:
+    """A diagnosis for people."""
+    from mysticanvas.commands.console import printable
+
+    lines = [f"The home is {diagnosis.home}."]
+    for finding in diagnosis.findings:
+        sign, *styles = _SIGNS[finding.state]
+        lines.append(
+            f"{console.paint(sign, *styles)} {finding.check}: {printable(finding.message)}"
+        )
+        lines += [f"      {printable(example)}" for example in finding.examples]
+        lines += [console.paint(f"    {finding.hint}", "cyan")] if finding.hint else []
+    counts = Counter(finding.state for finding in diagnosis.findings)
+    if not diagnosis.well:
+        lines.append(console.paint(f"{counts['problem']} × something is wrong: see ×.", "red"))
+    elif counts["warning"]:
+        lines.append(console.paint("Nothing is wrong; see ! for what to know.", "yellow"))
+    else:
+        lines.append(console.paint("Everything is in order.", "green"))
+    return "\n".join(lines)
+
+
+def _without_home(settings: Settings, paths: HomePaths) -> Diagnosis:
+    from mysticanvas.orchestrator.doctor import SURROUNDINGS, Home, examine
+
+    found = examine(Home(paths, settings, None, running=False), False, SURROUNDINGS)
+    return _with(found, "home", "ok", f"{paths.root} does not exist yet; the first start makes it.")
+
+
+def _asked(paths: HomePaths, repair: bool) -> Diagnosis:
+    from mysticanvas.client.api import Api
+    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.errors import OrchestratorUnavailable
+    from mysticanvas.session import launch
+
+    runtime = launch.find(paths)
+    if runtime is None:
+        raise OrchestratorUnavailable("The orchestrator is stopping.", hint="Ask again.")
+    api = Api(HttpClient(runtime.url, runtime.token))
+    try:
+        # Asked first: this is answered at once, and the examination may take a while.
+        api.health()
+        found = api.doctor(repair)
+    except ConnectionLost as lost:
+        raise OrchestratorUnavailable(
+            f"Process {runtime.pid} does not answer: {lost}.",
+            hint="Wait a moment; `mysticanvas stop --force` ends it, and nothing is lost.",
+        ) from lost
     finally:
-        connection.close()
+        api.close()
+    return _with(found, "orchestrator", "ok", f"Process {runtime.pid} runs, and answers.")
+
+
+def _kept_out(
+    settings: Settings, paths: HomePaths, repair: bool, error: MystiCanvasError
+) -> Diagnosis:
+    """What can be seen while somebody has the store who cannot be asked."""
+    from mysticanvas.orchestrator.doctor import Home, examine
+
+    home = Home(paths, settings, None, "It is in use by what cannot be asked.", running=True)
+    found = examine(home, repair)
+    return _with(found, "orchestrator", "problem", error.detail, error.hint)
 
 
 def _opened(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
@@ -85,26 +159,38 @@ def _opened(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
     from mysticanvas.store import Store
 
     paths.logs.mkdir(mode=0o700, exist_ok=True)
-    logs.configure(paths.logs / "doctor.jsonl", "doctor")
-    home = Home(
-        paths, settings, None, running=False, plugins=loading.load(settings.plugins).records
-    )
+    logs.configure(paths.logs / "commands.jsonl", "command")
+    orchestrator = _stale(paths, repair)
+    plugins = loading.load(settings.plugins).records
+    home = Home(paths, settings, None, running=False, plugins=plugins)
     if not paths.database.exists():
         # Opening would make an empty one, and the next start would not read the pictures back.
-        return examine(home, repair)
+        return _with(examine(home, repair), *orchestrator)
     try:
         store = Store.open(paths)
     except StoreError as error:
-        return examine(home._replace(store_error=str(error)), repair)
+        return _with(examine(home._replace(store_error=str(error)), repair), *orchestrator)
     with store:
-        return examine(home._replace(store=store), repair)
+        return _with(examine(home._replace(store=store), repair), *orchestrator)
 
 
-def _text(diagnosis: Diagnosis) -> str:
-    lines = [f"The home is {diagnosis.home}."]
-    for finding in diagnosis.findings:
-        lines.append(f"{_SIGNS[finding.state]} {finding.check}: {finding.message}")
-        lines += [f"      {example}" for example in finding.examples]
-        lines += [f"    {finding.hint}"] if finding.hint else []
-    lines.append("Everything is in order." if diagnosis.well else "Something is wrong: see ×.")
-    return "\n".join(lines)
+def _stale(paths: HomePaths, repair: bool) -> tuple[str, State, str, str]:
+    """What there is of an orchestrator while none runs. The start lock is held."""
+    if not paths.runtime_file.exists():
+        return "orchestrator", "ok", "None runs; the next call starts one.", ""
+    said = f"None runs, but {paths.runtime_file.name} says so: it was killed, or the machine was."
+    if repair:
+        paths.runtime_file.unlink(missing_ok=True)
+        return "orchestrator", "repaired", f"{said} The file is gone.", ""
+    hint = "The next start puts it right; `mysticanvas doctor --repair` removes the file."
+    return "orchestrator", "warning", said, hint
+
+
+def _with(
+    diagnosis: Diagnosis, check: str, state: State, message: str, hint: str = ""
+) -> Diagnosis:
+    """A diagnosis with a finding before all others."""
+    from mysticanvas.contracts.doctor import Finding
+
+    first = Finding(check=check, state=state, message=message, hint=hint)
+    return diagnosis.model_copy(update={"findings": [first, *diagnosis.findings]})

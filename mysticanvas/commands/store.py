@@ -9,6 +9,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas.commands.stop import stop
+
 if TYPE_CHECKING:
     from mysticanvas.settings import HomePaths
     from mysticanvas.store.restore import Restored
@@ -43,33 +45,6 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
     migrate.set_defaults(run=_migrate)
 
 
-def stop(home: Path | None, force: bool) -> bool:
-    """Stop orchestrator and workers of a home; whether any ran.
-
-    Raises:
-        Conflict: other clients use them, and `force` is not set.
-    """
-    from mysticanvas.session import launch
-    from mysticanvas.settings import Settings
-
-    settings = Settings.load(home=home)
-    if launch.find(settings.paths) is None:
-        return False
-    from mysticanvas.errors import Conflict
-    from mysticanvas.session import calls
-    from mysticanvas.session.connection import Connection
-
-    connection = Connection(settings)
-    try:
-        calls.shutdown(connection, force)
-    except Conflict as error:
-        error.hint = "Close them first, or give --force."
-        raise
-    finally:
-        connection.close()
-    return True
-
-
 def _backup(options: argparse.Namespace) -> int:
     from mysticanvas.client.api import Api
     from mysticanvas.client.http import ConnectionLost, HttpClient
@@ -96,10 +71,11 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
+    from mysticanvas.settings import Settings
     from mysticanvas.store import restore
 
     paths = _paths(options)
-    stop(options.home, options.force)
+    stop(Settings.load(home=options.home), options.force)
     if options.latest:
         done = restore.restore_latest(paths)
     elif options.from_images:
@@ -120,8 +96,10 @@ def _tell(paths: HomePaths, done: Restored) -> None:
 
 
 def _migrate(options: argparse.Namespace) -> int:
+    from mysticanvas.settings import Settings
+
     paths = _paths(options)
-    stop(options.home, options.force)
+    stop(Settings.load(home=options.home), options.force)
     with _store(paths) as store:
         before, after = store.versions
     if before == after:

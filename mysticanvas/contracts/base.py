@@ -14,9 +14,10 @@ PROTOCOL = 1
 
 class Contract(BaseModel):
     """A frozen value that travels as JSON. Unknown members are ignored, so that an older reader
-    can read what a newer writer added."""
+    can read what a newer writer added. The text of an error does not quote what was given, since it
+    may end in a log and hold a prompt."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 def canonical_json(value: Any) -> str:

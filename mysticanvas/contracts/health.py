@@ -65,3 +65,5 @@ class Health(Contract):
     last_error: Problem | None = None
     queue: QueueStatus | None = None
     workers: list[WorkerStatus] = []
+    clients: list[str] = []
+    """Who listens to the orchestrator."""

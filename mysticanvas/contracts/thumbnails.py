@@ -26,6 +26,8 @@ class ThumbnailOrder(Contract):
     """The picture's file, relative to the home."""
     urgent: bool = False
     """Somebody waits for it: it comes before those that nobody waits for."""
+    request_id: str = ""
+    """Of the call that wants them; for the log."""
 
 
 class ThumbnailAnswer(Contract):

@@ -10,6 +10,7 @@ from typing import Any
 import mysticanvas.orchestrator.lean  # noqa: F401  # first: it keeps libraries out of the rest
 from mysticanvas import errors, logs, processes
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.logs import capture
 from mysticanvas.orchestrator.app import Orchestrator
 from mysticanvas.settings import Settings
 
@@ -25,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     paths = settings.paths
     paths.create()
     logs.configure(paths.logs / "orchestrator.jsonl", "orchestrator")
+    if left := capture.take_in(paths.logs / "orchestrator.out"):
+        _log.warning("earlier_output", text=left)
     try:
         orchestrator = Orchestrator(settings)
     except errors.MystiCanvasError as error:

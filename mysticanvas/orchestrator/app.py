@@ -25,7 +25,8 @@ from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.orchestrator import chores, export
+from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator import chores, export, models
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
     backups,
@@ -94,7 +95,7 @@ class Orchestrator:
             Seams(spare=Spare() if settings.spare_worker else None),
         )
         self.pool = Pool(
-            self.paths.root, self.paths.logs / "thumbnails.out", settings.thumbnail_processes
+            self.paths.root, self.paths.logs / "thumbnails.jsonl", settings.thumbnail_processes
         )
         self.thumbnails = Thumbnails(self.store, self.paths.root, self.pool)
         me = processes.Identity.of(os.getpid())
@@ -192,6 +193,7 @@ class Orchestrator:
             models=[status.model] if status.model else [],
             queue=queue,
             workers=[status],
+            clients=self.bus.clients,
         )
 
     def _kinds(self) -> Kinds:
@@ -272,7 +274,7 @@ def _open_store(paths: HomePaths, stemmer: str) -> Store:
     report = rebuild.if_demanded(store, paths)
     if report is not None:
         _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
-    starter = settings_module.data_folder() / _STARTER_FOLDER
+    starter = settings_module.data_folder() / models.STARTER_FOLDER
     # At every start, since an upgrade may have moved the package.
     store.presets.save(ImagePreset(name=STARTER, model=str(starter)))
     store.tags.load_starter(starter_aliases.read(settings_module.data_folder()))
@@ -285,7 +287,6 @@ def _launch(settings: Settings, paths: HomePaths, registry: Registry) -> Launch:
     arguments = {
         "engine": kind,
         "images": paths.images,
-        "log": paths.logs / f"worker-{kind}.jsonl",
         "ipc": settings.ipc,
         "sockets": paths.run,
         "parent-pid": os.getpid(),
@@ -300,6 +301,6 @@ def _launch(settings: Settings, paths: HomePaths, registry: Registry) -> Launch:
             f"--plugins={settings.plugins}",
         ],
         environment=processes.child_environment(processes.engine_environment(settings.threads)),
-        log=paths.logs / f"worker-{kind}.out",
+        log=LogFile(paths.logs / f"worker-{kind}.jsonl"),
         spawn=loading.launcher(registry.launcher(settings.launcher)),
     )

@@ -15,6 +15,8 @@ from mysticanvas.contracts.base import sha256_of
 from mysticanvas.errors import ModelFileError, PresetError
 
 INDEX = "model_index.json"
+STARTER_FOLDER = Path("starter") / "image" / "model"
+"""Where the model that ships is, in the data folder."""
 _MAX_JSON_BYTES = 4 << 20
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]{2,80}")
 _LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}

@@ -14,7 +14,6 @@ kernel loads plug-ins. `extensions/echo` is a complete one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 import pluggy
@@ -60,6 +59,5 @@ class Launcher(Protocol):
         arguments: list[str],
         *,
         environment: Mapping[str, str],
-        log: Path,
         secret: bytes,
     ) -> Spawned: ...

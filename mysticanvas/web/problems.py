@@ -25,6 +25,7 @@ def response(error: BaseException, request_id: str, status: int | None = None) -
     problem = Problem.of(error, request_id)
     if status is not None:
         problem = problem.model_copy(update={"status": status})
+    _log.info("request_refused", code=problem.code, status=problem.status)
     # In ASCII, and with text for what JSON does not have: refused values are in it, and they may
     # be anything.
     text = json.dumps(dict(problem), default=str)

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
+import structlog
+
 from mysticanvas import errors, logs
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.logs import capture
 from mysticanvas.workers.engine import Control, Engine
 
 T = TypeVar("T")
@@ -134,7 +137,8 @@ class EngineExecutor:
     def _work(self, work: Work[T], control: Control) -> T:
         assert self._engine is not None, "begin() comes before the first call"
         engine = self._engine.result()
-        return _logged(lambda: work(engine, control))
+        with capture.claim(**structlog.contextvars.get_contextvars()):
+            return _logged(lambda: work(engine, control))
 
     def _end(self, call: Call[T]) -> None:
         error = call.result.exception()

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mysticanvas import __version__, processes, web
+from mysticanvas import __version__, logs, processes, web
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import (
@@ -25,6 +25,8 @@ from mysticanvas.contracts.worker import (
 )
 from mysticanvas.workers.engine import Control, Engine
 from mysticanvas.workers.executor import Call, EngineExecutor
+
+_log = logs.get(__name__)
 
 
 def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> FastAPI:
@@ -72,7 +74,8 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
     @app.post("/v1/generate", response_class=NdjsonStream, status_code=200)
     async def generate(task: GenerateTask) -> Response:
         """Make pictures; one `Message` a line. Closing the connection cancels."""
-        return await _generate(executor, task)
+        with logs.bind(job_id=task.job_id, attempt=task.attempt):
+            return await _generate(executor, task)
 
     return app
 
@@ -85,7 +88,10 @@ async def _generate(executor: EngineExecutor, task: GenerateTask) -> Response:
         loop.call_soon_threadsafe(messages.put_nowait, message)
 
     def work(engine: Engine, control: Control) -> Finished:
-        return engine.generate(task, emit, control)
+        _log.info("generate_started", images=len(task.image_ids))
+        finished = engine.generate(task, emit, control)
+        _log.info("generate_done", seconds=finished.seconds)
+        return finished
 
     call = await executor.start(work, Control(previews=task.previews))
     call.result.add_done_callback(lambda _: messages.put_nowait(None))

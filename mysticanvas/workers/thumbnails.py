@@ -33,6 +33,8 @@ from mysticanvas import processes
 from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.thumbnails import ThumbnailAnswer, ThumbnailOrder
+from mysticanvas.logs import capture
+from mysticanvas.logs.line import render as log_line
 from mysticanvas.settings import MAX_SIDE_PX
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -178,6 +180,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _log_unfit(order: ThumbnailOrder, reason: str) -> None:
+    whose = {"request_id": order.request_id} if order.request_id else {}
+    found = {"image_id": order.image_id, "reason": reason, **whose}
+    capture.put(log_line("thumbnails", "warning", "thumbnail_unfit", **found))
+
+
 Orders = queue.PriorityQueue[tuple[bool, int, ThumbnailOrder]]
 
 
@@ -212,6 +220,7 @@ def main() -> None:
         try:
             writer.put(answer, encode(arguments.home, order))
         except Unfit as reason:
+            _log_unfit(order, str(reason))
             writer.put(answer.model_copy(update={"unfit": str(reason)}))
 
 

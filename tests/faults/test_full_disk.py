@@ -8,21 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import MOUNT, can_mount
 
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 HERE = Path(__file__).parent
-MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
-"""A mount of one's own, which ends with its process, for whoever may make a user namespace."""
-
-
-def can_mount() -> bool:
-    try:
-        command = [*MOUNT, "mount -t tmpfs -o size=1m tmpfs /mnt"]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.skipif(not can_mount(), reason="no file system can be mounted here")

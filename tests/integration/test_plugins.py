@@ -17,6 +17,8 @@ from mysticanvas.processes import child_environment
 
 BESIDE = {
     "noting.py": """
+from pathlib import Path
+
 from mysticanvas import processes
 from mysticanvas.plugins.hookspecs import LauncherSpec, hookimpl
 
@@ -24,9 +26,10 @@ from mysticanvas.plugins.hookspecs import LauncherSpec, hookimpl
 def register_launchers():
     return [LauncherSpec(name="noting", path="noting:spawn")]
 
-def spawn(module, arguments, *, environment, log, secret):
-    (log.parent / "noted.txt").write_text(module)
-    return processes.spawn(module, arguments, environment=environment, log=log, secret=secret)
+def spawn(module, arguments, *, environment, secret):
+    images = Path(arguments[arguments.index("--images") + 1])
+    (images.parent / "logs" / "noted.txt").write_text(module)
+    return processes.spawn(module, arguments, environment=environment, secret=secret)
 """,
     "noting-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: noting\nVersion: 1.0\n",
     "noting-1.0.dist-info/entry_points.txt": "[mysticanvas]\nnoting = noting\n",

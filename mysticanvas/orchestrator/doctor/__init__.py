@@ -5,18 +5,31 @@ A check is a small function with a line in `CHECKS`; nothing else knows how many
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from mysticanvas import logs
 from mysticanvas.contracts.doctor import Diagnosis, Finding
 from mysticanvas.errors import StoreError
-from mysticanvas.orchestrator.doctor import files, house
+from mysticanvas.orchestrator.doctor import files, house, surroundings
 from mysticanvas.orchestrator.doctor.home import Check, Found, Home
 
-__all__ = ["CHECKS", "Home", "examine"]
+__all__ = ["CHECKS", "SURROUNDINGS", "Home", "examine"]
 
 _log = logs.get(__name__)
 
+SURROUNDINGS: dict[str, Check] = {
+    "python": surroundings.python,
+    "packages": surroundings.packages,
+    "loopback": surroundings.loopback,
+    "starter model": surroundings.starter,
+}
+"""Those that need no home."""
+
 CHECKS: dict[str, Check] = {
+    **SURROUNDINGS,
     "permissions": house.permissions,
+    "locks": surroundings.locks,
     "disk": house.disk,
     "store": house.store,
     "backups": house.backups,
@@ -33,14 +46,16 @@ CHECKS: dict[str, Check] = {
 """Name -> check, in the order in which they are made: a later one sees what an earlier mended."""
 
 
-def examine(home: Home, repair: bool) -> Diagnosis:
-    """Make all checks.
+def examine(
+    home: Home, repair: bool, checks: Mapping[str, Check] = MappingProxyType(CHECKS)
+) -> Diagnosis:
+    """Make checks, by default all.
 
     Args:
         repair: whether to mend what can be mended.
     """
     findings = []
-    for name, check in CHECKS.items():
+    for name, check in checks.items():
         try:
             found = check(home, repair)
         except (OSError, StoreError) as error:

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from mysticanvas import processes
 from mysticanvas.contracts.thumbnails import ThumbnailAnswer, ThumbnailOrder
+from mysticanvas.logs.capture import Capture
+from mysticanvas.logs.file import LogFile
 
 _MODULE = "mysticanvas.workers.thumbnails"
 _ENDING_S = 2.0
@@ -32,16 +34,17 @@ class Helper:
         OSError: it cannot be started.
     """
 
-    def __init__(self, home: Path, log: Path) -> None:
+    def __init__(self, home: Path, log: LogFile) -> None:
         spawned = processes.spawn(
             _MODULE,
             ["--home", str(home), "--parent-pid", str(os.getpid())],
             environment=processes.child_environment({"MALLOC_ARENA_MAX": "2"}),
-            log=log,
             # No secret, but an input that stays open until we are gone.
             secret=b"",
         )
         self._process: subprocess.Popen[bytes] = spawned.process
+        assert spawned.output is not None
+        self._capture = Capture(spawned.output, log, log.path.stem, spawned.process.pid)
         self._answers = spawned.ready
         self._heard = b""
         self._selector = selectors.DefaultSelector()
@@ -102,6 +105,7 @@ class Helper:
             self._process.wait()
         self._selector.close()
         self._answers.close()
+        self._capture.finish()
 
     def _last_word(self) -> str:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from mysticanvas import logs
 from mysticanvas.contracts.thumbnails import ThumbnailAnswer, ThumbnailOrder
 from mysticanvas.errors import Conflict, StoreError
+from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.files.helper import Helper, HelperLost
 
 IN_FLIGHT = 16
@@ -97,7 +98,7 @@ class Pool:
 
     Args:
         home: what the paths of orders are relative to.
-        log: file for what a process says at its end.
+        log: file for what processes put out.
     """
 
     def __init__(self, home: Path, log: Path, size: int) -> None:
@@ -106,7 +107,8 @@ class Pool:
         self._backlog = Backlog()
         self._lock = threading.Lock()
         self._making: dict[str, Task] = {}
-        self._keepers = [_Keeper(self._backlog, home, log) for _ in range(size)]
+        file = LogFile(log)
+        self._keepers = [_Keeper(self._backlog, home, file) for _ in range(size)]
 
     @property
     def pids(self) -> list[int]:
@@ -141,7 +143,7 @@ class Pool:
 class _Keeper:
     """A thread and its process. The thread lasts as long as the pool: its process needs that."""
 
-    def __init__(self, backlog: Backlog, home: Path, log: Path) -> None:
+    def __init__(self, backlog: Backlog, home: Path, log: LogFile) -> None:
         self._backlog = backlog
         self._home, self._log = home, log
         self._helper: Helper | None = None

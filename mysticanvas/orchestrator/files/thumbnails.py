@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from mysticanvas import logs
 from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.images import FileRecord
@@ -121,7 +122,12 @@ class Thumbnails:
         return {"made": made - failed, "failed": failed}
 
     def _order(self, original: Original, urgent: bool = False) -> _Ordered:
-        order = ThumbnailOrder(image_id=original.id, source=original.path, urgent=urgent)
+        order = ThumbnailOrder(
+            image_id=original.id,
+            source=original.path,
+            urgent=urgent,
+            request_id=logs.request_id(),
+        )
         return _Ordered(original, self._pool.submit(order))
 
     def _record(self, done: Sequence[tuple[Original, ThumbnailAnswer]]) -> int:

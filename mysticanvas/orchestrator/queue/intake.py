@@ -152,7 +152,7 @@ class Intake:
 
     def _add(self, record: JobRecord, request: str, task: GenerateTask, key: str) -> Accepted:
         job, created = self._transitions.add(record, request, task, key)
-        _log.info("job_queued" if created else "job_known", job_id=job.id)
+        _log.debug("job_request", job_id=job.id, prompt=task.recipe.params.prompt)
         return Accepted(job, created)
 
     def _tag(self, images: list[ImageRecord], names: list[str]) -> None:

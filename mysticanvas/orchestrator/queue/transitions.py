@@ -75,6 +75,9 @@ class Transitions:
         """Queue a job, unless one with this key is known; the job, and whether it is new."""
         with self.changed:
             job, created = self._store.jobs.add(record, request, task, key, params=params)
+            # In here, or the line of its start might come before.
+            said = "job_queued" if created else "job_known"
+            _log.info(said, job_id=job.record.id, kind=job.record.kind)
             if created:
                 self._tell(job.record)
             return self.shown(job.record), created

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import httpx
-import structlog
 from pydantic import ValidationError
 
-from mysticanvas import transport
+from mysticanvas import logs, transport
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.problem import REQUEST_ID_HEADER, Problem
 from mysticanvas.contracts.worker import MESSAGE, GenerateTask, Message, PreviewSwitch
@@ -136,8 +135,7 @@ class GenerateStream:
 
 
 def _request_id() -> dict[str, str]:
-    bound = structlog.contextvars.get_contextvars()
-    request_id = bound.get("request_id")
+    request_id = logs.request_id()
     return {REQUEST_ID_HEADER: request_id} if request_id else {}
 
 

@@ -56,9 +56,9 @@ def in_words(ending: Ending) -> str:
     return f"ended by itself with exit code {ending.code}"
 
 
-def last_lines(written: bytes) -> tuple[str, ...]:
+def last_lines(written: Sequence[str]) -> tuple[str, ...]:
     """The last lines of what a process wrote, each of them short."""
-    lines = [line.strip() for line in written.decode(errors="replace").splitlines()]
+    lines = [line.strip() for line in written]
     return tuple(line[:_MAX_CHARS] for line in lines if line)[-MAX_LINES:]
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import secrets
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from mysticanvas import processes
+from mysticanvas.logs.capture import Capture
+from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import ending
 from mysticanvas.plugins.hookspecs import Launcher
-
-_TAIL_BYTES = 4096
 
 
 class Launch(NamedTuple):
@@ -21,7 +20,8 @@ class Launch(NamedTuple):
     kind: str
     arguments: list[str]
     environment: dict[str, str]
-    log: Path
+    log: LogFile
+    """Takes what the process puts out, its own log lines among it."""
     module: str = "mysticanvas.workers"
     spawn: Launcher = processes.spawn
     """Starts it: here, or wherever a plug-in does."""
@@ -32,23 +32,15 @@ class Started(NamedTuple):
 
     spawned: processes.Spawned
     token: str
-    log: Path
-    log_start: int
-    """Where in the log what it writes begins."""
+    capture: Capture
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
         return self.spawned.process
 
     def last_lines(self) -> tuple[str, ...]:
-        """What it wrote last."""
-        try:
-            with self.log.open("rb") as log:
-                size = log.seek(0, 2)
-                log.seek(max(self.log_start, size - _TAIL_BYTES))
-                return ending.last_lines(log.read(_TAIL_BYTES))
-        except OSError:
-            return ()
+        """What it and its libraries wrote last, once it has ended."""
+        return ending.last_lines(self.capture.finish())
 
 
 Starter = Callable[[Launch], Started]
@@ -60,12 +52,12 @@ Raises OSError if there can be none."""
 def start(launch: Launch) -> Started:
     """A new process."""
     token = secrets.token_urlsafe(32)
-    log_start = launch.log.stat().st_size if launch.log.exists() else 0
     spawned = launch.spawn(
         launch.module,
         launch.arguments,
         environment=launch.environment,
-        log=launch.log,
         secret=token.encode(),
     )
-    return Started(spawned, token, launch.log, log_start)
+    assert spawned.output is not None
+    name = f"worker-{launch.kind}"
+    return Started(spawned, token, Capture(spawned.output, launch.log, name, spawned.process.pid))

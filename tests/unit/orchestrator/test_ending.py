@@ -45,7 +45,7 @@ def test_a_signal_or_an_exit_code_never_both() -> None:
 
 
 def test_the_last_lines_are_few_and_short() -> None:
-    written = b"\n".join(b"line %d" % k for k in range(50)) + b"\n\n" + b"x" * 9999 + b"\xff\n"
+    written = [*(f"line {k}" for k in range(50)), "", "x" * 9999]
     lines = last_lines(written)
     assert len(lines) == MAX_LINES
     assert lines[0] == "line 46"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import signal
 import struct
@@ -17,6 +18,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
+from mysticanvas import logs
 from mysticanvas.contracts import thumbnails as where
 from mysticanvas.errors import Conflict, InvalidRequest, JobCancelled, NotFound, StoreError
 from mysticanvas.orchestrator.files.pool import Pool
@@ -160,6 +162,20 @@ def test_hostile_files_are_recorded_once_and_cost_the_others_nothing(
     with pytest.raises(NotFound, match="no thumbnail"):
         thumbnails.get(bad[0].id, 256)
     assert opened(thumbnails.get(good[0].id, 256))
+
+
+def test_a_picture_that_can_have_none_is_logged_with_the_request_that_wanted_it(
+    paths: HomePaths, thumbnails: Thumbnails, add: Add, pool: Pool
+) -> None:
+    image = add()
+    (paths.root / image.file.path).write_text("no picture")
+    with logs.bind(request_id="r-12345678"), pytest.raises(NotFound):
+        thumbnails.get(image.id, 256)
+    (pid,) = pool.pids
+    pool.close()
+    (line,) = map(json.loads, (paths.logs / "thumbnails.out").read_text().splitlines())
+    assert (line["process"], line["pid"], line["event"]) == ("thumbnails", pid, "thumbnail_unfit")
+    assert (line["image_id"], line["request_id"]) == (image.id, "r-12345678")
 
 
 def test_one_that_is_wanted_is_made_at_once(

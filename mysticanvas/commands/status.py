@@ -1,0 +1,213 @@
+"""`mysticanvas status`: what runs for a home, how it is, and how much room there is."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Modules that only this command needs are imported when it runs: `--help` has to be quick.
+if TYPE_CHECKING:
+    from mysticanvas.commands.console import Console
+    from mysticanvas.contracts.health import Health, WorkerStatus
+    from mysticanvas.contracts.runtime import Runtime
+    from mysticanvas.contracts.status import DiskReport, StatusReport, WorkerReport
+    from mysticanvas.settings import HomePaths
+
+RUNS, SILENT, NOTHING_RUNS = 0, 1, 3
+_ANSWER_S = 2.0
+_MIB = 1 << 20
+_STATES = {
+    "ready": "green",
+    "busy": "cyan",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "failed": "red",
+}
+
+
+def add(commands: Any, home: argparse.ArgumentParser) -> None:
+    """Add the command to the parser's subcommands; `home` is the parent with `--home`."""
+    parser = commands.add_parser(
+        "status",
+        parents=[home],
+        help="show what runs: orchestrator, workers, queue, disk",
+        epilog="Exit code: 0 it runs, 3 nothing runs; 1 what runs does not answer, or another "
+        "error; 2 wrong usage.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what runs. Nothing is started."""
+    from mysticanvas.commands.console import Console
+    from mysticanvas.settings import Settings
+
+    found = report(Settings.load(home=options.home).paths)
+    print(found.model_dump_json(indent=2) if options.json else text(found, Console.of()))
+    return {"running": RUNS, "silent": SILENT, "stopped": NOTHING_RUNS}[found.state]
+
+
+def report(paths: HomePaths) -> StatusReport:
+    """What runs for a home.
+
+    Raises:
+        OrchestratorUnavailable: something runs that this installation cannot talk to.
+    """
+    from mysticanvas.contracts.status import StatusReport
+    from mysticanvas.session import launch
+
+    runtime = launch.find(paths)
+    health = None if runtime is None else _health(runtime)
+    state = "stopped" if runtime is None else "silent" if health is None else "running"
+    return StatusReport.model_validate(
+        {
+            "home": str(paths.root),
+            "state": state,
+            "orchestrator": runtime and _orchestrator(runtime, health),
+            "workers": [_worker(worker) for worker in health.workers] if health else [],
+            "queue": health and health.queue,
+            "disk": _disk(paths),
+        }
+    )
+
+
+def text(found: StatusReport, console: Console) -> str:
+    """A report for people."""
+    from mysticanvas.commands.console import table
+
+    rows = [("home", found.home), *_orchestrator_rows(found, console)]
+    rows += [(f"{each.kind} worker", _worker_text(each, console)) for each in found.workers]
+    if found.queue is not None:
+        paused = console.paint(", paused", "yellow") if found.queue.paused else ""
+        rows.append(
+            ("queue", f"{found.queue.running} running, {found.queue.queued} waiting{paused}")
+        )
+    if found.disk is not None:
+        rows.append(("disk", _disk_text(found.disk)))
+    width = max(len(name) for name, _ in rows)
+    named = [(console.paint(name.ljust(width), "bold"), value) for name, value in rows]
+    return "\n".join(table(named))
+
+
+def _health(runtime: Runtime) -> Health | None:
+    """What it says of itself; None if it says nothing in time."""
+    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.contracts.health import Health
+
+    client = HttpClient(runtime.url, runtime.token)
+    try:
+        answer = client.request("GET", "/internal/health", answer_s=_ANSWER_S)
+        return Health.model_validate(answer)
+    except ConnectionLost:
+        return None
+    finally:
+        client.close()
+
+
+def _orchestrator(runtime: Runtime, health: Health | None) -> dict[str, Any]:
+    import time
+
+    return {
+        "pid": runtime.pid,
+        "version": runtime.version,
+        "url": runtime.url,
+        "uptime_s": health.uptime_s if health else time.time() - runtime.started_at,
+        "memory_mib": _memory_mib(runtime.pid) or 0.0,
+        "clients": health.clients if health else [],
+    }
+
+
+def _worker(status: WorkerStatus) -> WorkerReport:
+    from mysticanvas.contracts.status import WorkerReport
+
+    return WorkerReport(
+        kind=status.kind,
+        state=status.state,
+        pid=status.pid,
+        restarts=status.restarts,
+        model=status.model,
+        memory_mib=None if status.pid is None else _memory_mib(status.pid),
+        last_error=status.last_error,
+    )
+
+
+def _memory_mib(pid: int) -> float | None:
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / _MIB
+    except psutil.Error:
+        return None
+
+
+def _disk(paths: HomePaths) -> DiskReport | None:
+    import shutil
+
+    from mysticanvas.contracts.status import DiskReport
+
+    if not paths.root.exists():
+        return None
+    return DiskReport(
+        free=shutil.disk_usage(paths.root).free,
+        # Only ever `stat`: see the store for why its file is not to be opened.
+        database=sum(map(_size, (paths.database, paths.write_ahead_log))),
+        logs=_sizes(paths.logs),
+        backups=_sizes(paths.backups),
+    )
+
+
+def _sizes(folder: Path) -> int:
+    return sum(map(_size, folder.iterdir())) if folder.is_dir() else 0
+
+
+def _size(file: Path) -> int:
+    with contextlib.suppress(OSError):
+        return file.stat().st_size
+    return 0
+
+
+def _orchestrator_rows(found: StatusReport, console: Console) -> list[tuple[str, str]]:
+    from mysticanvas.commands.console import duration
+
+    runs = found.orchestrator
+    if runs is None:
+        return [("orchestrator", console.paint("not running", "dim"))]
+    state = console.paint("running", "green")
+    if found.state == "silent":
+        state = console.paint(
+            "does not answer: wait a moment, or `mysticanvas stop --force`", "red"
+        )
+    said = [
+        state,
+        f"process {runs.pid}",
+        f"up {duration(runs.uptime_s)}",
+        f"{runs.memory_mib:,.0f} MiB",
+        f"version {runs.version}",
+    ]
+    rows = [("orchestrator", " · ".join(said))]
+    if found.state == "running":
+        rows.append(("clients", "; ".join(runs.clients) or "none"))
+    return rows
+
+
+def _worker_text(worker: WorkerReport, console: Console) -> str:
+    said = [console.paint(worker.state, _STATES.get(worker.state, "dim"))]
+    if worker.pid is not None:
+        said.append(f"process {worker.pid}")
+    if worker.memory_mib is not None:
+        said.append(f"{worker.memory_mib:,.0f} MiB")
+    said.append(f"model {worker.model[:12]}" if worker.model else "no model")
+    if worker.restarts:
+        said.append(f"restarted {worker.restarts} ×, last {worker.last_error}")
+    return " · ".join(said)
+
+
+def _disk_text(disk: DiskReport) -> str:
+    from mysticanvas.commands.console import size
+
+    parts = {"database": disk.database, "backups": disk.backups, "logs": disk.logs}
+    used = ", ".join(f"{name} {size(count)}" for name, count in parts.items())
+    return f"{size(disk.free)} free; {used}"

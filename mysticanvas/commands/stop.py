@@ -1,0 +1,148 @@
+"""`mysticanvas stop`: stop orchestrator and workers of a home, unless others use them."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+# Modules that only this command needs are imported when it runs: `--help` has to be quick.
+if TYPE_CHECKING:
+    from mysticanvas.contracts.runtime import Runtime
+    from mysticanvas.contracts.status import StopReport
+    from mysticanvas.settings import HomePaths, Settings
+
+DONE, IN_USE = 0, 4
+_ANSWER_S = 5.0
+_STORE_S = 5.0
+"""Seconds for the store's checkpoint, after the workers are gone."""
+
+
+def add(commands: Any, home: argparse.ArgumentParser) -> None:
+    """Add the command to the parser's subcommands; `home` is the parent with `--home`."""
+    parser = commands.add_parser(
+        "stop",
+        parents=[home],
+        help="stop orchestrator and workers of a home",
+        description="Nothing is lost: jobs that wait or run go on with the next start.",
+        epilog="Exit code: 0 nothing runs now; 4 others use it, nothing was done; 1 an error; "
+        "2 wrong usage.",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="even while others use it; if it hangs, end it"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Stop what runs, and say what came of it."""
+    from mysticanvas.contracts.status import StopReport
+    from mysticanvas.errors import Conflict
+    from mysticanvas.settings import Settings
+
+    settings = Settings.load(home=options.home)
+    try:
+        done = stop(settings, options.force)
+    except Conflict as error:
+        if options.json:
+            clients = error.extra.get("clients", [])
+            refused = StopReport(home=str(settings.home), stopped=False, clients=clients)
+            print(refused.model_dump_json(indent=2))
+        print(f"mysticanvas: {error}", file=sys.stderr)
+        return IN_USE
+    print(done.model_dump_json(indent=2) if options.json else _text(done))
+    return DONE
+
+
+def stop(settings: Settings, force: bool) -> StopReport:
+    """Stop orchestrator and workers of a home; returns when they are gone.
+
+    Args:
+        force: whether to stop although others use them, and to end what hangs.
+
+    Raises:
+        Conflict: other clients use them, and `force` is not set; the error names them.
+        OrchestratorUnavailable: it does not answer, or does not stop, and `force` is not set.
+    """
+    from mysticanvas.contracts.status import StopReport
+
+    paths = settings.paths
+    runtime = _running(paths, force)
+    if runtime is None:
+        return StopReport(home=str(paths.root), stopped=False)
+    killed = _end(runtime, paths, settings.stop_timeout_s + _STORE_S, force)
+    return StopReport(home=str(paths.root), stopped=True, killed=killed)
+
+
+def _running(paths: HomePaths, force: bool) -> Runtime | None:
+    """What runs. One that we cannot talk to is somebody's: only force takes it."""
+    from mysticanvas.contracts.runtime import Runtime
+    from mysticanvas.errors import OrchestratorUnavailable
+    from mysticanvas.session import launch
+
+    try:
+        return launch.find(paths)
+    except OrchestratorUnavailable:
+        if not force:
+            raise
+        return Runtime.model_validate_json(paths.runtime_file.read_bytes())
+
+
+def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> bool:
+    """Ask it to stop, then wait; whether it had to be killed."""
+    from mysticanvas.errors import OrchestratorUnavailable
+    from mysticanvas.processes import kill_group
+    from mysticanvas.session import launch
+
+    identity = launch.identity(runtime)
+    asked = _ask(runtime, force)
+    if not asked and force and identity.alive():
+        # It takes the signal as it takes the request, and knows it in every version.
+        kill_group(runtime.pid, signal.SIGTERM)
+    if (asked or force) and identity.wait_gone(timeout_s):
+        return False
+    if not force:
+        raise OrchestratorUnavailable(
+            f"Process {runtime.pid}, the orchestrator of {paths.root}, does not "
+            f"{'stop' if asked else 'answer'}.",
+            hint="Wait a moment, or give --force, which ends it: nothing that was recorded is "
+            "lost.",
+            pid=runtime.pid,
+        )
+    # Workers end with it.
+    kill_group(runtime.pid, signal.SIGKILL)
+    identity.wait_gone(timeout_s)
+    return True
+
+
+def _ask(runtime: Runtime, force: bool) -> bool:
+    """Have it stop; whether it understood."""
+    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.errors import Conflict, MystiCanvasError
+
+    client = HttpClient(runtime.url, runtime.token)
+    body = {"force": force, "client": ""}
+    try:
+        client.request("POST", "/v1/shutdown", body=body, answer_s=_ANSWER_S)
+    except Conflict as error:
+        error.hint = "Close them first, or give --force."
+        raise
+    except ConnectionLost:
+        return False
+    except MystiCanvasError:
+        # Of another version, say.
+        if not force:
+            raise
+        return False
+    finally:
+        client.close()
+    return True
+
+
+def _text(done: StopReport) -> str:
+    if not done.stopped:
+        return f"Nothing runs for {done.home}."
+    how = " It did not answer, and was ended." if done.killed else ""
+    return f"Stopped what ran for {done.home}.{how}"
