@@ -79,9 +79,10 @@ def test_a_newer_client_replaces_what_runs_and_no_job_is_lost(
         images = [job.result(timeout=180) for job in jobs]
         assert older.health().pid == pid
         assert sorted(image.id for image in older.images()) == sorted(i.id for i in images)
-        monkeypatch.setattr(launch, "PROTOCOL", launch.PROTOCOL - 1)
-        with pytest.raises(OrchestratorUnavailable, match="newer than this kernel"):
-            Canvas(home=home)
+        with monkeypatch.context() as too_old:
+            too_old.setattr(launch, "PROTOCOL", launch.PROTOCOL - 1)
+            with pytest.raises(OrchestratorUnavailable, match="newer than this kernel"):
+                Canvas(home=home)
         assert older.health().pid == pid
         older.shutdown()
 
