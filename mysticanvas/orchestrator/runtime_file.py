@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from mysticanvas import durable
 from mysticanvas.contracts.runtime import Runtime
 
 
 def write_runtime(path: Path, runtime: Runtime) -> None:
     """Put the file in place in one step, readable by the user alone."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(runtime.model_dump_json())
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
+    durable.replace(path, runtime.model_dump_json().encode())
 
 
 def remove_runtime(path: Path, pid: int) -> None:
