@@ -148,19 +148,6 @@ def test_no_worker_outlives_an_orchestrator_that_was_killed(home: Path) -> None:
     assert orchestrator.wait_gone(WORKERS_GONE_S)
 
 
-def test_a_canvas_outlives_its_orchestrator_and_the_queue_goes_on(
-    home: Path, tiny_sd: Path
-) -> None:
-    with Canvas(home=home) as canvas:
-        job = canvas.submit("x", **long_job(tiny_sd))
-        next(event for event in job.events() if event.type == "progress")
-        os.kill(canvas.health().pid, signal.SIGKILL)
-        image = job.result(timeout=180)
-        assert job.attempts == 2
-        assert [found.id for found in canvas.images()] == [image.id]
-        canvas.shutdown()
-
-
 def test_the_orchestrator_ends_when_nobody_needs_it(home: Path) -> None:
     with Canvas(home=home, idle_timeout_s=0.5):
         started = identities(home)

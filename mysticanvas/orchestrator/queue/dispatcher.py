@@ -81,7 +81,7 @@ class Dispatcher(Lane[Generation]):
         asked.done.wait()
 
     def begin(self, job: StoredJob) -> Generation:
-        return Generation(job, self._bus)
+        return Generation(job, self._bus, self._transitions.somebody_waits)
 
     def between_jobs(self) -> None:
         with self._transitions.changed:
@@ -100,7 +100,12 @@ class Dispatcher(Lane[Generation]):
         try:
             self._generate(run)
         except WorkerLost as lost:
-            self._lost(run, str(lost))
+            if run.finished is None:
+                self._lost(run, str(lost))
+            else:
+                # It died behind its last message: the pictures are made.
+                self._held = None
+                self._succeed(run)
         except MystiCanvasError as refusal:
             self._settle(run)
             self._transitions.fail(run, Problem.of(refusal, run.job.record.request_id))

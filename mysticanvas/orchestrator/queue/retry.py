@@ -24,6 +24,8 @@ class Failure(StrEnum):
     """The orchestrator ended while the job ran; found at the next start."""
     ORCHESTRATOR_STOPPED = "orchestrator_stopped"
     """The orchestrator was asked to stop."""
+    PREEMPTED = "preempted"
+    """It made way for a job that somebody waits for."""
 
     @property
     def counts(self) -> bool:
@@ -41,14 +43,15 @@ def decide(failure: Failure, attempts: int, failures: int, jitter: float) -> Ret
     """Whether a job runs again; None means that it failed.
 
     A stop that somebody asked for says nothing about the job, so it always waits for the next
-    start. What may be the job's doing is tried again until it has happened `MAX_FAILURES` times.
+    start, as one that made way does for its next turn. What may be the job's doing is tried again
+    until it has happened `MAX_FAILURES` times.
 
     Args:
         attempts: attempts behind it, this one included.
         failures: those that count against it, this one included.
         jitter: a random number from 0 to 1, so that several do not come back at one time.
     """
-    if failure is Failure.ORCHESTRATOR_STOPPED:
+    if failure in (Failure.ORCHESTRATOR_STOPPED, Failure.PREEMPTED):
         return Retry(0.0)
     if failure.counts:
         return Retry(delay_s(failures, jitter)) if failures < MAX_FAILURES else None

@@ -27,6 +27,8 @@ class Launch(NamedTuple):
     arguments: list[str]
     environment: dict[str, str]
     log: Path
+    module: str = "mysticanvas.workers"
+    """What is run: a program that takes the arguments of that one."""
 
 
 class Worker:
@@ -151,7 +153,7 @@ class Worker:
         token = secrets.token_urlsafe(32)
         try:
             spawned = processes.spawn(
-                "mysticanvas.workers",
+                self._launch.module,
                 self._launch.arguments,
                 environment=self._launch.environment,
                 log=self._launch.log,
