@@ -25,8 +25,8 @@ from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.search import maintenance, stale
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "store"))
-from conftest import Maker
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from makers import Maker
 
 assert pd  # DuckDB imports it at its first statement: once here, rather than in every fork
 logs.configure(None, "test")  # standard output is for the figure alone

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from support import long_job, processes_of
@@ -96,21 +95,6 @@ def test_a_killed_kernel_leaves_its_job_running(canvas: Canvas, tiny_sd: Path) -
     job = canvas.job(job_id)
     assert job.result(timeout=120).prompt == "left behind"
     assert job.attempts == 1
-
-
-def test_a_job_of_a_killed_worker_is_done_again_with_the_same_pixels(
-    canvas: Canvas, tiny_sd: Path
-) -> None:
-    undisturbed = canvas.generate("x", **long_job(tiny_sd))
-    job = canvas.submit("x", **long_job(tiny_sd))
-    next(event for event in job.events() if event.type == "progress" and job.progress > 0.1)
-    os.kill(worker_pid(canvas), signal.SIGKILL)
-    image = job.result(timeout=120)
-    assert job.attempts == 2
-    assert np.array_equal(image.numpy(), undisturbed.numpy())
-    assert canvas.generate("next", preset=str(tiny_sd), num_inference_steps=2).width == 64
-    assert canvas.workers[0].restarts >= 1
-    assert canvas.images().total == 3
 
 
 def test_cancel_ends_a_running_job_and_frees_the_worker(canvas: Canvas, tiny_sd: Path) -> None:

@@ -46,11 +46,11 @@ def test_interactive_jobs_overtake_background_ones(canvas: Canvas, tiny_sd: Path
     assert later.started_at > sooner.started_at
 
 
-@pytest.mark.parametrize("stage", ["load", "save"])
+@pytest.mark.parametrize("stage", ["load", "denoise"])
 def test_a_worker_that_dies_at_a_step_costs_nothing(
     canvas: Canvas, tiny_sd: Path, stage: str
 ) -> None:
-    """Early and late, with a real model; every other step is in the dispatcher's own tests."""
+    """With a real model; every other step is in the dispatcher's own tests."""
     settings = {**long_job(tiny_sd), "num_inference_steps": 100, "num_images": 2}
     undisturbed = canvas.generate("x", **settings)
     canvas.unload()
@@ -58,13 +58,12 @@ def test_a_worker_that_dies_at_a_step_costs_nothing(
     reached(job, stage)
     kill_worker(canvas)
     images = job.result(WAIT_S)
-    # Behind the last step, the picture may have been faster than the signal.
-    assert job.attempts == 2 or stage == "save"
-    assert len(job.failures) == job.attempts - 1
+    assert (job.attempts, len(job.failures)) == (2, 1)
     assert [image.pixels_sha256 for image in images] == [
         image.pixels_sha256 for image in undisturbed
     ]
     assert canvas.images().total == 4
+    assert canvas.workers[0].restarts >= 1
 
 
 def test_a_background_job_makes_way_and_comes_to_its_end(canvas: Canvas, tiny_sd: Path) -> None:
@@ -99,13 +98,17 @@ def test_a_generate_that_waits_for_the_queue_says_that_it_is_paused(
 ) -> None:
     said: list[str] = []
 
-    class Resuming(progress.Silent):
+    class Resuming:
+        previews = False
+
         def update(self, snapshot: Snapshot, seconds: float) -> None:
             said.append(progress.headline(snapshot))
             if said[-1].startswith("waiting: the queue is paused, canvas.jobs.resume()"):
                 canvas.jobs.resume()
 
-    # Not silent as far as `follow` goes: it asks only whether there is something to show.
+        def finish(self, line: str) -> None:
+            said.append(line)
+
     monkeypatch.setattr(progress, "choose", lambda *_: Resuming())
     canvas.jobs.pause()
     assert canvas.generate("x", **small(tiny_sd)).width == 64
