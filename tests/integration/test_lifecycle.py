@@ -151,12 +151,12 @@ def test_it_ends_as_well_when_its_home_was_deleted(home: Path) -> None:
         assert identity.wait_gone(30)
 
 
-def test_the_store_is_rebuilt_from_the_pictures_alone(home: Path, tiny_sd: Path) -> None:
+def test_the_store_is_rebuilt_from_the_pictures_alone(home_with_pictures: Path) -> None:
+    home = home_with_pictures
     with Canvas(home=home, project="p") as canvas:
-        before = [
-            canvas.generate(prompt, preset=str(tiny_sd), num_inference_steps=2)
-            for prompt in ("one", "zwei", "три")
-        ]
+        before = list(canvas.images())
+        assert [image.prompt for image in before] == ["три", "zwei", "one"]
+        recipes = [image.recipe for image in before]
         canvas.shutdown()
     for path in home.glob("mysticanvas.duckdb*"):
         path.unlink()
@@ -164,13 +164,10 @@ def test_the_store_is_rebuilt_from_the_pictures_alone(home: Path, tiny_sd: Path)
         path.unlink()
     with Canvas(home=home, project="p") as canvas:
         after = list(canvas.images())
-        assert [image.id for image in reversed(after)] == [image.id for image in before]
-        for old, new in zip(before, reversed(after), strict=True):
-            assert (new.recipe, new.created_at, new.prompt) == (
-                old.recipe,
-                old.created_at,
-                old.prompt,
-            )
+        assert [(i.id, i.created_at, i.prompt) for i in after] == [
+            (i.id, i.created_at, i.prompt) for i in before
+        ]
+        assert [image.recipe for image in after] == recipes
         canvas.shutdown()
 
 

@@ -15,6 +15,9 @@ from mysticanvas.processes import Identity
 from mysticanvas.session import progress
 from mysticanvas.session.tracker import Snapshot
 
+# A worker imports its libraries for 8 s on an idle machine, and up to a minute on a busy one.
+pytestmark = pytest.mark.timeout(400)
+
 WAIT_S = 150
 
 
