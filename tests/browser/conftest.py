@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser import chromium, lab
-from playwright.sync_api import Browser, BrowserContext, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Route, sync_playwright
 from support import processes_of
 
 _FLAGS = [
@@ -40,6 +40,10 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def complaint(said: ConsoleMessage) -> str:
+    return f"{said.text} ({said.location['url']})"
+
+
 @pytest.fixture
 def window(server: lab.Server, browser: Browser) -> Iterator[BrowserContext]:
     """A browser window that must stay without errors, and whose page must ask nobody else."""
@@ -56,7 +60,9 @@ def window(server: lab.Server, browser: Browser) -> Iterator[BrowserContext]:
 
     window.route("**/*", guard)
     window.on("weberror", lambda error: errors.append(str(error.error)))
-    window.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    window.on(
+        "console", lambda said: errors.append(complaint(said)) if said.type == "error" else None
+    )
     yield window
     window.close()
     assert not errors
