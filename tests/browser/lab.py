@@ -19,8 +19,6 @@ READY_MS = 90_000
 _SETTINGS = {
     # Its toast would cover the corner, and asks the network.
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    # It would look for language servers, of which there are none, and complain.
-    "lsp-extension/plugin": {"activate": "off"},
 }
 _KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
