@@ -227,6 +227,7 @@ if __name__ == "__main__":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     processes.report_ready = report_ready
     # The engine's module, which is not this one although it has its text.
-    server.NdjsonStream = importlib.import_module("problem_worker").ProblemStream
-    engine.ENGINES["problem"] = "problem_worker:ProblemEngine"
+    problem = importlib.import_module("problem_worker")
+    server.NdjsonStream = problem.ProblemStream
+    engine.create = lambda _kind, options, _plugins: problem.ProblemEngine(options)
     program.main()

@@ -63,6 +63,7 @@ class ReproduceRequest(Contract):
     recipe: Recipe
     parent: str | None = None
     pixels_sha256: str | None = None
+    after_crash: AfterCrash = "requeue"
 
 
 class HostRequest(Contract):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
+from mysticanvas import durable
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.orchestrator.periodic import Periodic
 
@@ -42,13 +42,7 @@ class RuntimeFile(Periodic):
         self._path.unlink(missing_ok=True)
 
     def _put(self) -> None:
-        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(self._content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.rename(self._path)
+        durable.replace(self._path, self._content)
         self._seen = self._stamp()
 
     def _stamp(self) -> tuple[int, ...]:

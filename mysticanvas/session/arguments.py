@@ -42,6 +42,7 @@ class Keywords(TypedDict, total=False):
     tags: str | Sequence[str] | None
     priority: Literal["interactive", "background"] | None
     reuse: bool | None
+    after_crash: Literal["requeue", "cancel"] | None
 
 
 def refused(parameter: str, value: object, allowed: str) -> InvalidRequest:
@@ -69,12 +70,17 @@ def request(
     from mysticanvas.contracts.params import parse
 
     values = {name: value for name, value in given.items() if value is not None}
+    after_crash = values.pop("after_crash", "requeue")
+    if after_crash not in ("requeue", "cancel"):
+        raise refused("after_crash", after_crash, '"requeue" or "cancel"')
     if "preset" in values:
         values["preset"] = _preset(values["preset"])
     if "tags" in values and not isinstance(values["tags"], str):
         values["tags"] = _listed(values["tags"])
     params = parse(prompt=prompt, **values, **unknown)
-    return GenerateRequest(params=params, project=project or DEFAULT_PROJECT)
+    return GenerateRequest(
+        params=params, project=project or DEFAULT_PROJECT, after_crash=after_crash
+    )
 
 
 def settings(**given: Any) -> Settings:

@@ -59,6 +59,7 @@ class Generating:
         tags: str | Sequence[str] | None = None,
         priority: Literal["interactive", "background"] | None = None,
         reuse: bool | None = None,
+        after_crash: Literal["requeue", "cancel"] | None = None,
         **unknown: Any,
     ) -> Image | Images:
         """Make a picture from a prompt, and wait for it.
@@ -82,9 +83,12 @@ class Generating:
                 default.
             tags: what to file the pictures under: a name, or several. They are no part of the
                 recipe.
-            priority: `interactive` goes before `background`.
+            priority: `interactive` goes before `background`; a background job that has not come
+                half way makes room for it, and begins again behind it.
             reuse: whether a picture of the same request that is there already will do. Without a
                 seed, the seed then follows from the request. The canvas's own by default.
+            after_crash: what becomes of the job if the orchestrator itself is killed while it
+                runs: `requeue`, the default, runs it again, `cancel` does not.
 
         Returns:
             The picture; a list of pictures if `num_images` is given, even 1.
@@ -115,6 +119,7 @@ class Generating:
             tags=tags,
             priority=priority,
             reuse=reuse,
+            after_crash=after_crash,
         )
         if num_images is None:
             return calls.run(self._connection, request, calls.one(self._connection))
@@ -145,6 +150,7 @@ class Generating:
         tags: str | Sequence[str] | None = None,
         priority: Literal["interactive", "background"] | None = None,
         reuse: bool | None = None,
+        after_crash: Literal["requeue", "cancel"] | None = None,
         **unknown: Any,
     ) -> Job[Image] | Job[Images]:
         """Ask for a picture, and go on at once.
@@ -177,6 +183,7 @@ class Generating:
             tags=tags,
             priority=priority,
             reuse=reuse,
+            after_crash=after_crash,
         )
         if num_images is None:
             return calls.submit(self._connection, request, calls.one(self._connection))

@@ -25,13 +25,14 @@ from typing import NamedTuple
 
 import duckdb
 
+from mysticanvas import durable
 from mysticanvas.contracts.backups import BackupRecord
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import InvalidRequest, StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import failures, inspection, migrate
 from mysticanvas.store.connection import CATALOG, STORAGE_VERSION, Database
-from mysticanvas.store.high_water import Mark, sync_folder
+from mysticanvas.store.high_water import Mark
 
 KEPT_DAYS = 3
 MEMORY_LIMIT_MIB = 256
@@ -261,24 +262,19 @@ def _exists(target: Path) -> InvalidRequest:
 def _place(made: Path, target: Path) -> None:
     """Give a finished file its name, whole and lasting, and never that of another file."""
     if made.stat().st_dev == target.parent.stat().st_dev:
-        _sync(made)
+        durable.sync(made)
         os.link(made, target)
     else:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
         os.close(handle)
         try:
             shutil.copyfile(made, name)
-            _sync(Path(name))
+            durable.sync(Path(name))
             os.link(name, target)
         finally:
             Path(name).unlink(missing_ok=True)
     target.chmod(0o600)
-    sync_folder(target.parent)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    durable.sync_folder(target.parent)
 
 
 def _quoted(path: Path) -> str:

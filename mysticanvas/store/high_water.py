@@ -7,14 +7,12 @@ from an old backup looks just like any other. Only a mark that is kept elsewhere
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from mysticanvas import logs
+from mysticanvas import durable, logs
 
 _log = logs.get(__name__)
 
@@ -79,30 +77,4 @@ def read(path: Path) -> Mark:
 
 def write(path: Path, mark: Mark) -> None:
     """Have the file hold this mark, whatever it held."""
-    replace_durably(path, json.dumps(mark._asdict()).encode())
-
-
-def replace_durably(path: Path, content: bytes) -> None:
-    """Put `content` in the file's place at once, so that it lasts: a reader and a crash meet the
-    old content or the new."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    fresh = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder last."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    durable.replace(path, json.dumps(mark._asdict()).encode())

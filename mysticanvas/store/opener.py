@@ -1,6 +1,6 @@
 """The one opener of the database file.
 
-The order is the point. Lock; put the write-ahead log aside; look at everything read-only, so that
+The order is the point. Lock; put aside what a crash left; look at everything read-only, so that
 a database that is refused is untouched; open; CHECKPOINT, before anything else is written; migrate.
 
 DuckDB's own lock on the file is a POSIX lock, and any open-and-close of the file within this
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import duckdb
 import duckdb_extension_fts
 
-from mysticanvas import logs
+from mysticanvas import durable, logs, processes
 from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
 from mysticanvas.processes import FileLock, LocksDoNotHold
 from mysticanvas.settings import LOCAL_STATE, HomePaths
@@ -28,7 +28,7 @@ from mysticanvas.store import backups, failures, high_water, inspection, migrate
 from mysticanvas.store.connection import CATALOG, STORAGE_VERSION
 
 MEMORY_LIMIT_MIB = 256
-KEPT_LOGS = 3
+KEPT_CRASHES = 3
 
 _log = logs.get(__name__)
 
@@ -107,7 +107,7 @@ def _advised(error: StoreError, paths: HomePaths) -> StoreError:
 
 def _open_locked(paths: HomePaths, taken: FileLock, memory_limit_mib: int) -> Opened:
     is_new = _is_new(paths)
-    _put_log_aside(paths, is_new)
+    _put_aside(paths, is_new)
     connection = _connect(paths, memory_limit_mib)
     try:
         if not is_new:
@@ -144,22 +144,26 @@ def _is_new(paths: HomePaths) -> bool:
     return True
 
 
-def _put_log_aside(paths: HomePaths, is_new: bool) -> None:
-    """Keep a copy of the log that a crash left; without its database, keep the log itself."""
+def _put_aside(paths: HomePaths, is_new: bool) -> None:
+    """Keep what a crash left: a copy of the log, and one of the database where the file system
+    makes that for nothing; without its database, the log itself."""
     log = paths.write_ahead_log
     if not log.exists():
         return
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    kept = paths.backups / f"crash-{stamp}.wal"
+    kept = paths.backups / f"crash-{stamp}.duckdb"
+    kept_log = kept.with_name(f"{kept.name}.wal")
     if is_new:
-        log.rename(kept)
+        log.rename(kept_log)
     else:
-        shutil.copyfile(log, kept)
-    with kept.open("rb") as file:
-        os.fsync(file.fileno())
-    high_water.sync_folder(paths.backups)
-    for old in sorted(paths.backups.glob("crash-*.wal"))[:-KEPT_LOGS]:
-        old.unlink()
+        shutil.copyfile(log, kept_log)
+        if processes.clone(paths.database, kept):
+            durable.sync(kept)
+    durable.sync(kept_log)
+    durable.sync_folder(paths.backups)
+    for old_log in sorted(paths.backups.glob("crash-*.wal"))[:-KEPT_CRASHES]:
+        old_log.with_suffix("").unlink(missing_ok=True)
+        old_log.unlink()
 
 
 def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnection:

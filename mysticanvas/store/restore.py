@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from mysticanvas import logs
+import duckdb
+
+from mysticanvas import durable, logs
 from mysticanvas.errors import NotFound, StoreError
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import backups, high_water, inspection, opener, rebuild
-from mysticanvas.store.high_water import Mark, sync_folder
+from mysticanvas.store import backups, failures, high_water, inspection, opener, rebuild
+from mysticanvas.store.high_water import Mark
 from mysticanvas.store.rebuild import RebuildReport
 from mysticanvas.store.store import Store
 
@@ -93,18 +95,40 @@ def restore_from_images(paths: HomePaths) -> Restored:
 
 @contextmanager
 def _copy(backup: Path, folder: Path) -> Iterator[Path]:
-    """A lasting copy of the backup on the disk of the home, removed if it is left unused."""
+    """A lasting copy of the backup on the disk of the home, removed if it is left unused. What was
+    put aside may have its log beside it, whose rows are in the copy."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=".restore-")
     os.close(handle)
+    copy, log = Path(name), _log_of(Path(name))
     try:
-        shutil.copyfile(backup, name)
-        with Path(name).open("rb") as file:
-            os.fsync(file.fileno())
-        yield Path(name)
+        shutil.copyfile(backup, copy)
+        if _log_of(backup).exists():
+            shutil.copyfile(_log_of(backup), log)
+            _replay(copy)
+        durable.sync(copy)
+        yield copy
     except OSError as error:
         raise StoreError(f"The backup {backup} could not be put in place: {error}.") from error
     finally:
-        Path(name).unlink(missing_ok=True)
+        copy.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
+
+
+def _log_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}.wal")
+
+
+def _replay(database: Path) -> None:
+    """Move the rows of a database's log into its file.
+
+    Raises:
+        StoreDamaged: one of them is damaged, or they do not belong together.
+    """
+    try:
+        with duckdb.connect(str(database)) as connection:
+            connection.execute("CHECKPOINT")
+    except duckdb.Error as error:
+        raise failures.of_opening(error, database) from error
 
 
 def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
@@ -120,7 +144,7 @@ def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
         paths.database.unlink(missing_ok=True)
     else:
         fresh.replace(paths.database)
-    sync_folder(paths.state)
+    durable.sync_folder(paths.state)
     high_water.write(paths.high_water, mark)
     return aside
 
@@ -133,8 +157,8 @@ def _keep(paths: HomePaths) -> Path | None:
     aside = paths.backups / f"aside-{stamp}.duckdb"
     _second_name(paths.database, aside)
     if paths.write_ahead_log.exists():
-        _second_name(paths.write_ahead_log, aside.with_name(f"{aside.name}.wal"))
-    sync_folder(paths.backups)
+        _second_name(paths.write_ahead_log, _log_of(aside))
+    durable.sync_folder(paths.backups)
     return aside
 
 
@@ -144,8 +168,7 @@ def _second_name(path: Path, name: Path) -> None:
     except OSError:
         # A file system without hard links. Nobody has the database open, so it may be read.
         shutil.copyfile(path, name)
-        with name.open("rb") as file:
-            os.fsync(file.fileno())
+        durable.sync(name)
 
 
 def _open_and_rebuild(paths: HomePaths) -> RebuildReport:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mysticanvas.store.high_water import replace_durably, sync_folder
+from mysticanvas import durable
 
 _NAME = "deleted.txt"
 
@@ -25,7 +25,7 @@ def add(images_folder: Path, image_ids: Iterable[str]) -> None:
         file.flush()
         os.fsync(file.fileno())
     if not existed:
-        sync_folder(images_folder)
+        durable.sync_folder(images_folder)
 
 
 def read(images_folder: Path) -> set[str]:
@@ -40,4 +40,4 @@ def replace(images_folder: Path, image_ids: Iterable[str]) -> None:
     """Have the list hold these ids and no others."""
     ids = set(image_ids)
     if ids != read(images_folder):
-        replace_durably(images_folder / _NAME, "".join(f"{each}\n" for each in ids).encode())
+        durable.replace(images_folder / _NAME, "".join(f"{each}\n" for each in ids).encode())

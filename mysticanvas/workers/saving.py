@@ -1,7 +1,6 @@
 """Pictures as files: a PNG that tells its recipe, under a name that is its own hash.
 
-The file is complete and on disk before anyone is told of it: temporary file, fsync, rename, fsync
-of the folder.
+The file is complete and on disk before anyone is told of it.
 """
 
 from __future__ import annotations
@@ -9,14 +8,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from mysticanvas import durable
 from mysticanvas.contracts import picture
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.errors import StoreFull
@@ -75,24 +73,5 @@ def _write(path: Path, data: bytes) -> None:
     folder = path.parent
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _fsync(folder.parent)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _fsync(folder)
-
-
-def _fsync(folder: Path) -> None:
-    """Make a rename or a new folder inside last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        durable.sync_folder(folder.parent)
+    durable.replace(path, data)

@@ -29,7 +29,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
-from mysticanvas import processes
+from mysticanvas import durable, processes
 from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.thumbnails import ThumbnailAnswer, ThumbnailOrder
@@ -143,15 +143,17 @@ class Writer:
     def _place(self, encoded: Sequence[Encoded]) -> int:
         """Make the files last: written, synced, renamed, and their folders synced; the number of
         the error if that fails, and then any of them may be missing."""
-        fresh = [self._home / f"{each.record.path}.{os.getpid()}.tmp" for each in encoded]
+        fresh = [
+            self._home / f"{each.record.path}.{os.getpid()}{durable.TEMPORARY}" for each in encoded
+        ]
         final = [self._home / each.record.path for each in encoded]
         try:
             for folder in {path.parent for path in final}:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            list(self._syncs.map(_write, fresh, (each.content for each in encoded)))
+            list(self._syncs.map(durable.write, fresh, (each.content for each in encoded)))
             for temporary, path in zip(fresh, final, strict=True):
                 temporary.replace(path)
-            list(self._syncs.map(_sync_folder, {path.parent for path in final}))
+            list(self._syncs.map(durable.sync_folder, {path.parent for path in final}))
         except OSError as error:
             for temporary in fresh:
                 with contextlib.suppress(OSError):
@@ -163,21 +165,6 @@ class Writer:
 def _settled(answer: ThumbnailAnswer, encoded: Sequence[Encoded], error: int) -> ThumbnailAnswer:
     files = [] if error else [each.record for each in encoded]
     return answer.model_copy(update={"files": files, "errno": error})
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _log_unfit(order: ThumbnailOrder, reason: str) -> None:

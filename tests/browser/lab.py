@@ -117,7 +117,9 @@ class Lab:
         return Notebook(self.page, path)
 
     def _visit(self, place: str) -> None:
-        self.page.goto(f"{self.server.url}{place}?reset&token={self.server.token}")
+        self.page.goto(
+            f"{self.server.url}{place}?reset&token={self.server.token}", timeout=READY_MS
+        )
         self.page.wait_for_function("() => window.jupyterapp?.shell", timeout=READY_MS)
         self.page.evaluate("() => jupyterapp.restored")
         if place != "/lab":

@@ -1,4 +1,5 @@
-"""SIGKILL at random moments of opening, committing and checkpointing: the long run."""
+"""SIGKILL at random moments of opening, committing, checkpointing and keeping the search index;
+that of migrations, at every statement of them, is in `tests/migrations`."""
 
 from __future__ import annotations
 
@@ -35,3 +36,11 @@ def test_no_acknowledged_picture_is_lost_and_every_look_up_equals_a_scan(
         jobs = store.database.read("SELECT id::VARCHAR AS id FROM jobs")
         for row in jobs:
             assert store.jobs.get(row["id"]).record.id == row["id"]
+
+
+@pytest.mark.timeout(0)
+def test_after_every_kill_a_search_finds_what_a_scan_finds(tmp_path: Path, count: int) -> None:
+    script = Path(__file__).with_name("index_until_killed.py")
+    command = [sys.executable, str(script), str(tmp_path / "home"), str(count), "1"]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert int(said) >= count // 5

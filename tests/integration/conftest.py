@@ -1,5 +1,6 @@
 """Homes of real processes; whatever a test starts is ended with it."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,22 @@ def home(make_home: Callable[[], Path]) -> Iterator[Path]:
     yield home
     for process in processes_of(home):
         process.kill()
+
+
+@pytest.fixture(scope="session")
+def _pictures(make_home: Callable[[], Path], tiny_sd: Path) -> Path:
+    home = make_home()
+    with Canvas(home=home, project="p") as canvas:
+        for prompt in ("one", "zwei", "три"):
+            canvas.generate(prompt, preset=tiny_sd, num_inference_steps=2)
+        canvas.shutdown()
+    return home
+
+
+@pytest.fixture
+def home_with_pictures(_pictures: Path, home: Path) -> Path:
+    """A home of the test's own with three pictures, for tests that need no worker."""
+    return Path(shutil.copytree(_pictures, home))
 
 
 @pytest.fixture(scope="session")

@@ -58,28 +58,32 @@ def test_a_deleted_picture_is_gone_and_comes_back(canvas: Canvas, tiny_sd: Path)
 
 
 def test_a_quota_is_named_and_prune_makes_room(
-    home: Path, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
+    home_with_pictures: Path, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    home = home_with_pictures
     monkeypatch.setenv("MYSTICANVAS_DISK_QUOTA_MIB", "1")
     with Canvas(home=home) as canvas:
-        image = canvas.generate("x", preset=tiny_sd, **QUICK)
+        paths = [image.path for image in canvas.images()]
         with pytest.raises(StoreFull, match=r"quota of 1 MiB.*mysticanvas prune"):
             canvas.generate("x", preset=tiny_sd, width=1024, height=1024, **QUICK)
         said = mysticanvas("prune", "--home", str(home), "--older-than", "0d")
-        assert said.stdout.startswith("1 pictures would go")
-        assert canvas.images().total == 1
+        assert said.stdout.startswith("3 pictures would go")
+        assert canvas.images().total == 3
         done = mysticanvas("prune", "--home", str(home), "--older-than", "0d", "--yes")
-        assert done.stdout.startswith("1 pictures went")
+        assert done.stdout.startswith("3 pictures went")
         assert canvas.images().total == 0
-        assert not image.path.exists()
+        assert not any(path.exists() for path in paths)
         canvas.shutdown()
 
 
-def test_the_doctor_looks_whether_the_orchestrator_runs_or_not(home: Path, tiny_sd: Path) -> None:
-    nothing = mysticanvas("doctor", "--home", str(home))
+def test_the_doctor_looks_whether_the_orchestrator_runs_or_not(
+    home_with_pictures: Path, tmp_path: Path
+) -> None:
+    home = home_with_pictures
+    nothing = mysticanvas("doctor", "--home", str(tmp_path / "home"))
     assert (nothing.returncode, "does not exist yet" in nothing.stdout) == (0, True)
     with Canvas(home=home) as canvas:
-        image = canvas.generate("x", preset=tiny_sd, **QUICK)
+        image = canvas.images().items[0]
         assert mysticanvas("doctor", "--home", str(home)).returncode == 0
         image.path.rename(image.path.with_suffix(".away"))
         sick = mysticanvas("doctor", "--home", str(home), "--json")

@@ -51,6 +51,15 @@ def http(runtime: dict[str, str]) -> Iterator[httpx.Client]:
             422,
             "preset_error",
         ),
+        (
+            "POST",
+            "/v1/jobs",
+            {"kind": "generate", "params": {"prompt": "x"}, "after_crash": "retry"},
+            422,
+            "invalid_request",
+        ),
+        ("POST", "/v1/jobs", {"kind": "autotag"}, 422, "invalid_request"),
+        ("POST", "/v1/jobs", {"kind": "import", "params": {"path": "/"}}, 422, "invalid_request"),
         ("POST", "/v1/unload", {"preset": "?"}, 404, "not_found"),
     ],
 )
@@ -75,6 +84,33 @@ def test_the_same_key_gives_the_same_job(http: httpx.Client, tiny_sd: Path) -> N
     second = http.post("/v1/jobs", json=body, headers=key)
     assert (first.status_code, second.status_code) == (202, 200)
     assert first.json()["id"] == second.json()["id"]
+
+
+def test_a_job_says_what_becomes_of_it_after_a_crash(http: httpx.Client, tiny_sd: Path) -> None:
+    body = {
+        "kind": "generate",
+        "params": {"prompt": "x", "preset": str(tiny_sd), "num_inference_steps": 2},
+    }
+    jobs = [http.post("/v1/jobs", json=body | more) for more in ({}, {"after_crash": "cancel"})]
+    assert [job.json()["after_crash"] for job in jobs] == ["requeue", "cancel"]
+    for job in jobs:
+        stored = http.get(f"/v1/jobs/{job.json()['id']}").json()
+        assert stored["after_crash"] == job.json()["after_crash"]
+
+
+@pytest.mark.parametrize("kind", ["autotag", "import"])
+def test_a_kind_that_nothing_carries_out_is_refused_by_name(http: httpx.Client, kind: str) -> None:
+    problem = http.post("/v1/jobs", json={"kind": kind}).json()
+    assert problem["detail"] == (
+        f"kind='{kind}' is not allowed; allowed is a kind that this version carries out: "
+        "backup, export, generate, index, reproduce, thumbnails."
+    )
+    assert http.get("/v1/jobs", params={"kind": kind, "internal": True}).json()["total"] == 0
+
+
+def test_the_api_describes_itself(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    assert {"/v1/jobs", "/v1/images", "/internal/health"} <= document["paths"].keys()
 
 
 def test_the_event_stream_wants_the_token(runtime: dict[str, str]) -> None:

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from support import long_job, processes_of
@@ -98,21 +97,6 @@ def test_a_killed_kernel_leaves_its_job_running(canvas: Canvas, tiny_sd: Path) -
     assert job.attempts == 1
 
 
-def test_a_job_of_a_killed_worker_is_done_again_with_the_same_pixels(
-    canvas: Canvas, tiny_sd: Path
-) -> None:
-    undisturbed = canvas.generate("x", **long_job(tiny_sd))
-    job = canvas.submit("x", **long_job(tiny_sd))
-    next(event for event in job.events() if event.type == "progress" and job.progress > 0.1)
-    os.kill(worker_pid(canvas), signal.SIGKILL)
-    image = job.result(timeout=120)
-    assert job.attempts == 2
-    assert np.array_equal(image.numpy(), undisturbed.numpy())
-    assert canvas.generate("next", preset=str(tiny_sd), num_inference_steps=2).width == 64
-    assert canvas.workers[0].restarts >= 1
-    assert canvas.images().total == 3
-
-
 def test_cancel_ends_a_running_job_and_frees_the_worker(canvas: Canvas, tiny_sd: Path) -> None:
     worker = worker_pid(canvas)
     job = canvas.submit("x", **long_job(tiny_sd))
@@ -148,19 +132,6 @@ def test_no_worker_outlives_an_orchestrator_that_was_killed(home: Path) -> None:
     assert orchestrator.wait_gone(WORKERS_GONE_S)
 
 
-def test_a_canvas_outlives_its_orchestrator_and_the_queue_goes_on(
-    home: Path, tiny_sd: Path
-) -> None:
-    with Canvas(home=home) as canvas:
-        job = canvas.submit("x", **long_job(tiny_sd))
-        next(event for event in job.events() if event.type == "progress")
-        os.kill(canvas.health().pid, signal.SIGKILL)
-        image = job.result(timeout=180)
-        assert job.attempts == 2
-        assert [found.id for found in canvas.images()] == [image.id]
-        canvas.shutdown()
-
-
 def test_the_orchestrator_ends_when_nobody_needs_it(home: Path) -> None:
     with Canvas(home=home, idle_timeout_s=0.5):
         started = identities(home)
@@ -180,12 +151,12 @@ def test_it_ends_as_well_when_its_home_was_deleted(home: Path) -> None:
         assert identity.wait_gone(30)
 
 
-def test_the_store_is_rebuilt_from_the_pictures_alone(home: Path, tiny_sd: Path) -> None:
+def test_the_store_is_rebuilt_from_the_pictures_alone(home_with_pictures: Path) -> None:
+    home = home_with_pictures
     with Canvas(home=home, project="p") as canvas:
-        before = [
-            canvas.generate(prompt, preset=str(tiny_sd), num_inference_steps=2)
-            for prompt in ("one", "zwei", "три")
-        ]
+        before = list(canvas.images())
+        assert [image.prompt for image in before] == ["три", "zwei", "one"]
+        recipes = [image.recipe for image in before]
         canvas.shutdown()
     for path in home.glob("mysticanvas.duckdb*"):
         path.unlink()
@@ -193,13 +164,10 @@ def test_the_store_is_rebuilt_from_the_pictures_alone(home: Path, tiny_sd: Path)
         path.unlink()
     with Canvas(home=home, project="p") as canvas:
         after = list(canvas.images())
-        assert [image.id for image in reversed(after)] == [image.id for image in before]
-        for old, new in zip(before, reversed(after), strict=True):
-            assert (new.recipe, new.created_at, new.prompt) == (
-                old.recipe,
-                old.created_at,
-                old.prompt,
-            )
+        assert [(i.id, i.created_at, i.prompt) for i in after] == [
+            (i.id, i.created_at, i.prompt) for i in before
+        ]
+        assert [image.recipe for image in after] == recipes
         canvas.shutdown()
 
 

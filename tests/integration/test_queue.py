@@ -12,6 +12,11 @@ from support import long_job
 
 from mysticanvas import Canvas, Job, errors
 from mysticanvas.processes import Identity
+from mysticanvas.session import progress
+from mysticanvas.session.tracker import Snapshot
+
+# A worker imports its libraries for 8 s on an idle machine, and up to a minute on a busy one.
+pytestmark = pytest.mark.timeout(400)
 
 WAIT_S = 150
 
@@ -44,10 +49,11 @@ def test_interactive_jobs_overtake_background_ones(canvas: Canvas, tiny_sd: Path
     assert later.started_at > sooner.started_at
 
 
-@pytest.mark.parametrize("stage", ["load", "encode", "denoise", "decode", "save"])
+@pytest.mark.parametrize("stage", ["load", "denoise"])
 def test_a_worker_that_dies_at_a_step_costs_nothing(
     canvas: Canvas, tiny_sd: Path, stage: str
 ) -> None:
+    """With a real model; every other step is in the dispatcher's own tests."""
     settings = {**long_job(tiny_sd), "num_inference_steps": 100, "num_images": 2}
     undisturbed = canvas.generate("x", **settings)
     canvas.unload()
@@ -55,46 +61,28 @@ def test_a_worker_that_dies_at_a_step_costs_nothing(
     reached(job, stage)
     kill_worker(canvas)
     images = job.result(WAIT_S)
-    # Behind the last step, the picture may have been faster than the signal.
-    assert job.attempts == 2 or stage in ("decode", "save")
-    assert len(job.failures) == job.attempts - 1
+    assert (job.attempts, len(job.failures)) == (2, 1)
     assert [image.pixels_sha256 for image in images] == [
         image.pixels_sha256 for image in undisturbed
     ]
     assert canvas.images().total == 4
+    assert canvas.workers[0].restarts >= 1
 
 
-def test_a_poison_job_is_parked_and_the_queue_goes_on(canvas: Canvas, tiny_sd: Path) -> None:
-    job = canvas.submit("x", **long_job(tiny_sd))
-    behind = canvas.submit("next", **small(tiny_sd))
-    for attempt in (1, 2, 3):
-        reached(job, "denoise", attempt)
-        kill_worker(canvas)
-    with pytest.raises(errors.WorkerCrashed, match="tried 3 times"):
-        job.result(WAIT_S)
-    assert job.status == "failed"
-    assert [reason.partition(":")[0] for reason in job.failures] == [
-        f"attempt {k}" for k in (1, 2, 3)
-    ]
-    assert all("SIGKILL" in reason for reason in job.failures)
-    assert behind.result(WAIT_S).width == 64
-
-
-def test_a_worker_that_died_between_two_jobs_costs_neither(canvas: Canvas, tiny_sd: Path) -> None:
-    canvas.generate("one", **small(tiny_sd))
-    kill_worker(canvas)
-    job = canvas.submit("two", **small(tiny_sd))
-    job.result(WAIT_S)
-    assert job.failures == []
+def test_a_background_job_makes_way_and_comes_to_its_end(canvas: Canvas, tiny_sd: Path) -> None:
+    slow = canvas.submit("x", priority="background", **long_job(tiny_sd))
+    reached(slow, "denoise")
+    quick = canvas.submit("y", **small(tiny_sd))
+    quick.result(WAIT_S)
+    slow.result(WAIT_S)
+    assert (slow.attempts, slow.failures, quick.attempts) == (2, [], 1)
+    assert quick.finished_at < slow.finished_at
 
 
 def test_a_pause_lasts_over_a_restart_and_is_said(home: Path, tiny_sd: Path) -> None:
     with Canvas(home=home) as canvas:
-        running = canvas.submit("x", **long_job(tiny_sd))
-        reached(running, "denoise")
         canvas.jobs.pause()
         assert canvas.jobs.paused
-        assert running.result(WAIT_S).width == 64
         job = canvas.submit("later", **small(tiny_sd))
         assert job.notices[-1].startswith("The queue is paused")
         canvas.shutdown()
@@ -106,6 +94,28 @@ def test_a_pause_lasts_over_a_restart_and_is_said(home: Path, tiny_sd: Path) -> 
         assert job.result(WAIT_S).width == 64
         assert not any("paused" in notice for notice in job.notices)
         canvas.shutdown()
+
+
+def test_a_generate_that_waits_for_the_queue_says_that_it_is_paused(
+    canvas: Canvas, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Resuming:
+        previews = False
+
+        def update(self, snapshot: Snapshot, seconds: float) -> None:
+            said.append(progress.headline(snapshot))
+            if said[-1].startswith("waiting: the queue is paused, canvas.jobs.resume()"):
+                canvas.jobs.resume()
+
+        def finish(self, line: str) -> None:
+            said.append(line)
+
+    monkeypatch.setattr(progress, "choose", lambda *_: Resuming())
+    canvas.jobs.pause()
+    assert canvas.generate("x", **small(tiny_sd)).width == 64
+    assert not canvas.jobs.paused
 
 
 def test_no_job_is_lost_or_done_twice_when_the_orchestrator_is_killed(
@@ -151,10 +161,18 @@ def test_the_jobs_of_a_project_are_a_collection(canvas: Canvas, tiny_sd: Path) -
         jobs["ffffffff"]
 
 
-def test_a_kind_that_nothing_carries_out_is_refused_by_name(canvas: Canvas) -> None:
-    from mysticanvas.contracts.jobs import HostRequest
-
-    request = HostRequest(kind="autotag")
-    with pytest.raises(errors.InvalidRequest, match="autotag"):
-        canvas._connection.call(lambda api: api.submit(request, "key-of-autotag"))
-    assert len(canvas.jobs) == 0
+def test_a_job_that_is_not_to_run_again_after_a_crash_is_cancelled_with_the_reason(
+    home: Path, tiny_sd: Path
+) -> None:
+    with Canvas(home=home) as canvas:
+        job = canvas.submit("once", after_crash="cancel", **long_job(tiny_sd))
+        waiting = canvas.submit("waits", after_crash="cancel", **small(tiny_sd))
+        canvas.jobs.pause()
+        reached(job, "denoise")
+        os.kill(canvas.health().pid, signal.SIGKILL)
+        with pytest.raises(errors.JobCancelled, match="ended while it ran.*not to run again"):
+            job.result(WAIT_S)
+        assert (job.status, job.attempts) == ("cancelled", 1)
+        # It never ran, so the crash was none of its own.
+        assert waiting.status == "queued"
+        canvas.shutdown()

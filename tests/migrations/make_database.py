@@ -24,8 +24,8 @@ from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 # The makers of rows belong to the same commit as the store that they fill.
-sys.path.insert(0, str(Path(mysticanvas.__file__).parents[1] / "tests" / "unit" / "store"))
-from conftest import Maker
+sys.path.insert(0, str(Path(mysticanvas.__file__).parents[1] / "tests"))
+from makers import Maker
 
 DATABASES = Path(__file__).with_name("databases")
 

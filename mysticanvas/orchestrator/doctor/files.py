@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from mysticanvas import durable
 from mysticanvas.contracts.picture import PictureText
 from mysticanvas.orchestrator.doctor.home import NO_STORE, REPAIR, Found, Home, some
 from mysticanvas.orchestrator.files import sweep
@@ -21,7 +22,6 @@ from mysticanvas.store.rebuild import picture_in, record
 
 BATCH = 5_000
 FEW = 10
-_TEMPORARY = ".tmp"
 _MOUNTED = "Is a disk not mounted? Nothing was touched; a copy of the images folder helps."
 
 
@@ -125,7 +125,7 @@ def unfinished_files(home: Home, repair: bool) -> Found:
     """No file is left that somebody died writing."""
     folders = (home.paths.images, home.paths.thumbs)
     files = itertools.chain.from_iterable(_settled(home, folder) for folder in folders)
-    return _remove([path for path in files if path.suffix == _TEMPORARY], home, repair)
+    return _remove([path for path in files if path.suffix == durable.TEMPORARY], home, repair)
 
 
 def thumbnail_files_without_a_row(home: Home, repair: bool) -> Found:

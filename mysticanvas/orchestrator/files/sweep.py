@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from mysticanvas import logs
+from mysticanvas import durable, logs
 from mysticanvas.orchestrator.queue.context import Pace
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, tombstones
-from mysticanvas.store.high_water import sync_folder
 
 BATCH = 500
 _log = logs.get(__name__)
@@ -72,4 +71,4 @@ def _unlink(home: Path, path: str) -> bool:
 def _sync(folders: Iterable[Path]) -> None:
     for folder in folders:
         if folder.is_dir():
-            sync_folder(folder)
+            durable.sync_folder(folder)

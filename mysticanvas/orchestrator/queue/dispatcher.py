@@ -82,7 +82,7 @@ class Dispatcher(Lane[Generation]):
         asked.done.wait()
 
     def begin(self, job: StoredJob) -> Generation:
-        return Generation(job, self._bus)
+        return Generation(job, self._bus, self._transitions.somebody_waits)
 
     def between_jobs(self) -> None:
         with self._transitions.changed:

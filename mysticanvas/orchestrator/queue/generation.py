@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import (
@@ -13,6 +15,8 @@ from mysticanvas.contracts.worker import (
     Progressed,
 )
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue import preemption
+from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.supervisor.client import GenerateStream
 from mysticanvas.orchestrator.supervisor.messages import Held
@@ -21,10 +25,16 @@ from mysticanvas.store import NewImage, StoredJob
 
 
 class Generation(Run):
-    """An attempt that a worker carries out."""
+    """An attempt that a worker carries out.
 
-    def __init__(self, job: StoredJob, bus: Bus) -> None:
+    Args:
+        job, bus: as for every run.
+        is_wanted: whether somebody waits for the worker.
+    """
+
+    def __init__(self, job: StoredJob, bus: Bus, is_wanted: Callable[[], bool]) -> None:
         super().__init__(job, bus)
+        self._is_wanted = is_wanted
         assert job.task is not None
         self.task: GenerateTask = job.task.model_copy(
             update={"attempt": job.record.attempts, "previews": bus.previews_wanted}
@@ -73,6 +83,7 @@ class Generation(Run):
             if isinstance(message, Progressed):
                 self.advance(message.progress)
                 previews = self._switch_previews(previews)
+                self._make_way()
             elif isinstance(message, Previewed):
                 self.tell("preview", message.model_dump(exclude={"type"}))
             elif isinstance(message, Made):
@@ -93,6 +104,14 @@ class Generation(Run):
             return made
         self.lease.client.previews(not made)
         return not made
+
+    def _make_way(self) -> None:
+        """Go back to the queue if somebody waits; a model that is being loaded cannot be left."""
+        loading = self.progress.stage == "load"
+        if loading or not preemption.decide(self.job.record, self.progress.fraction):
+            return
+        if self._is_wanted():
+            self.stop(Failure.PREEMPTED)
 
 
 def _new_image(task: GenerateTask, made: Made) -> NewImage:

@@ -121,6 +121,7 @@ class Intake:
             update={"batch_index": 0, "environment": None, "model_files": model.files}
         )
         record = _queued("reproduce", request.project, "interactive", again, request_id)
+        record = record.model_copy(update={"after_crash": request.after_crash})
         task = _task(record, again, preset, model).model_copy(
             update={
                 "only_index": recipe.batch_index,

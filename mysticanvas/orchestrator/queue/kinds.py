@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict, JsonValue, ValidationError
 
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.orchestrator.queue.context import JobContext
@@ -46,8 +47,8 @@ def checked(kinds: Kinds, kind: str, params: Mapping[str, JsonValue]) -> dict[st
     """
     job = kinds.get(kind)
     if job is None:
-        known = ", ".join(sorted(kinds)) or "none"
-        raise refused("kind", kind, f"one of those that this version carries out ({known})")
+        known = ", ".join(sorted({*kinds, *WORKER_KINDS}))
+        raise refused("kind", kind, f"a kind that this version carries out: {known}")
     try:
         given = job.params.model_validate(params)
     except ValidationError as error:

@@ -26,6 +26,8 @@ class Failure(StrEnum):
     """The orchestrator ended while the job ran; found at the next start."""
     ORCHESTRATOR_STOPPED = "orchestrator_stopped"
     """The orchestrator was asked to stop."""
+    PREEMPTED = "preempted"
+    """It made way for a job that somebody waits for."""
 
     @property
     def counts(self) -> bool:
@@ -45,8 +47,9 @@ def decide(
     """Whether a job runs again; None means that it failed.
 
     A stop that somebody asked for says nothing about the job, so it always waits for the next
-    start. What may be the job's doing is tried again until it has happened `MAX_FAILURES` times.
-    While the worker is broken, who waits is told at once, and a job in the background is kept.
+    start, as one that made way does for its next turn. What may be the job's doing is tried again
+    until it has happened `MAX_FAILURES` times. While the worker is broken, who waits is told at
+    once, and a job in the background is kept.
 
     Args:
         attempts: attempts behind it, this one included.
@@ -54,7 +57,7 @@ def decide(
         jitter: a random number from 0 to 1, so that several do not come back at one time.
         waited_for: whether somebody waits for it.
     """
-    if failure is Failure.ORCHESTRATOR_STOPPED:
+    if failure in (Failure.ORCHESTRATOR_STOPPED, Failure.PREEMPTED):
         return Retry(0.0)
     if failure.counts:
         return Retry(delay_s(failures, jitter)) if failures < MAX_FAILURES else None

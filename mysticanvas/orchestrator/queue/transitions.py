@@ -136,7 +136,7 @@ class Transitions:
 
     def fail(self, run: Run, problem: Problem) -> None:
         """End a run whose job cannot be done."""
-        self._finish(run, JobStatus.FAILED, problem, run.job.record.failures)
+        self._finish(run, JobStatus.FAILED, problem)
 
     def stop(self, run: Run) -> None:
         """End a run that was stopped: for good if a user did it, else until the next start."""
@@ -146,9 +146,7 @@ class Transitions:
         """End a run that did not get to its end: its job runs again, or has failed too often."""
         with self.changed:
             if run.cancelled:
-                self._finish(
-                    run, JobStatus.CANCELLED, _cancelled(run.job.record), run.job.record.failures
-                )
+                self._finish(run, JobStatus.CANCELLED, _cancelled(run.job.record))
                 return
             record = run.job.record
             failures = list(record.failures)
@@ -204,13 +202,14 @@ class Transitions:
                 what = rescue.decide(job.runner, job.record.after_crash, self._others)
                 if what is Rescue.LEAVE:
                     continue
-                run = Run(job, self._bus)
-                if what is Rescue.CANCEL:
-                    run.stop(None)
                 # One of our own was abandoned: the disk was full, say.
                 mine = job.runner == self._runner
                 reason = "its end could not be recorded" if mine else _ORCHESTRATOR_LOST
-                self.lose(run, Failure.ORCHESTRATOR_LOST, reason)
+                run = Run(job, self._bus)
+                if what is Rescue.CANCEL:
+                    self._finish(run, JobStatus.CANCELLED, _not_again(job.record, reason))
+                else:
+                    self.lose(run, Failure.ORCHESTRATOR_LOST, reason)
 
     def pause(self, paused: bool) -> QueueStatus:
         """Begin no job any more, or begin them again; lasts over a restart."""
@@ -264,8 +263,14 @@ class Transitions:
         return identity != self._me and identity.alive()
 
     def _finish(
-        self, run: Run, status: JobStatus, problem: Problem, failures: Sequence[str]
+        self,
+        run: Run,
+        status: JobStatus,
+        problem: Problem,
+        failures: Sequence[str] | None = None,
     ) -> None:
+        """Record the end of a run; `failures` if there are more than before."""
+        failures = run.job.record.failures if failures is None else failures
         with self.changed:
             record = self._store.jobs.finish(run.id, run.attempt, status, problem, failures)
             _log.info("job_ended", status=status, code=problem.code)
@@ -293,6 +298,14 @@ def _cancelled(record: JobRecord) -> Problem:
     return Problem.of(JobCancelled("The job was cancelled."), record.request_id)
 
 
+def _not_again(record: JobRecord, reason: str) -> Problem:
+    cancelled = JobCancelled(
+        f"The job was cancelled: {reason}, and it was asked not to run again after that.",
+        hint="Submit it again, or leave out after_crash='cancel'.",
+    )
+    return Problem.of(cancelled, record.request_id)
+
+
 def _given_up(failure: Failure, failures: Sequence[str], reason: str) -> MystiCanvasError:
     if failure is Failure.WORKER_BROKEN:
         return WorkerCrashed(
@@ -302,7 +315,7 @@ def _given_up(failure: Failure, failures: Sequence[str], reason: str) -> MystiCa
         )
     if failure is Failure.WORKER_MISSING:
         return WorkerCrashed(
-            f"The job was never begun: {reason}.",
+            f"No worker could be had for the job: {reason}.",
             hint="The logs folder of the home has the worker's last words.",
         )
     return WorkerCrashed(

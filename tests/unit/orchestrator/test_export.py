@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import zipfile
@@ -13,6 +12,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
+from makers import Maker
 
 from mysticanvas.contracts import ids
 from mysticanvas.contracts.exports import ExportParams, ExportReport
@@ -54,14 +54,8 @@ def store(paths: HomePaths) -> Iterator[Store]:
 
 
 @pytest.fixture
-def maker() -> Any:
-    conftest = Path(__file__).parents[1] / "store" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("store_conftest", conftest)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Maker()
+def maker() -> Maker:
+    return Maker()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from mysticanvas.orchestrator.queue.retry import (
     MAX_FAILURES,
     MAX_UNBEGUN,
     Failure,
+    Retry,
     decide,
     delay_s,
 )
@@ -30,6 +31,11 @@ def test_a_worker_that_was_not_there_is_not_held_against_the_job() -> None:
         assert decide(missing, attempts, failures=0, jitter=0.5) is not None
     assert decide(missing, MAX_UNBEGUN, failures=0, jitter=0.5) is None
     assert decide(missing, MAX_UNBEGUN, failures=2, jitter=0.5) is not None
+
+
+def test_making_way_never_costs_a_job() -> None:
+    assert decide(Failure.PREEMPTED, 100, 2, 1.0) == Retry(0.0)
+    assert not Failure.PREEMPTED.counts
 
 
 def test_a_stop_never_costs_a_job() -> None:

@@ -183,5 +183,5 @@ def test_parameters_are_checked_before_there_is_a_job() -> None:
 
 
 def test_a_kind_that_nothing_carries_out_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="autotag.*export, index"):
+    with pytest.raises(InvalidRequest, match="autotag.*: export, generate, index"):
         kinds.checked(TABLE, "autotag", {})

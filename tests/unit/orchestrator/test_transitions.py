@@ -186,7 +186,9 @@ def test_jobs_of_a_dead_process_are_taken_up_as_each_asks(
     elsewhere.rescue()
     assert store.jobs.get(again).record.status is JobStatus.QUEUED
     assert len(store.jobs.get(again).record.failures) == 1
-    assert store.jobs.get(never).record.status is JobStatus.CANCELLED
+    given_up = store.jobs.get(never).record
+    assert given_up.status is JobStatus.CANCELLED
+    assert "the orchestrator ended while it ran" in given_up.error.detail
     assert store.jobs.get(other).record.status is JobStatus.RUNNING
 
 

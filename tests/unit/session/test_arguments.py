@@ -25,6 +25,13 @@ def test_a_request_belongs_to_the_project_or_to_the_default_one() -> None:
     assert arguments.request("x", {}, {}, None).project == arguments.DEFAULT_PROJECT
 
 
+def test_what_becomes_of_a_job_after_a_crash_is_asked_per_job() -> None:
+    assert arguments.request("x", {}, {}, None).after_crash == "requeue"
+    assert arguments.request("x", {"after_crash": "cancel"}, {}, None).after_crash == "cancel"
+    with pytest.raises(InvalidRequest, match=r"after_crash='retry'.*requeue.*cancel"):
+        arguments.request("x", {"after_crash": "retry"}, {}, None)
+
+
 @pytest.mark.parametrize("written", ["./model", Path("model"), "../here/model"])
 def test_a_path_is_made_absolute_for_the_orchestrator(
     written: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from conftest import Maker
 
 from mysticanvas import logs
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from makers import Maker
 
 assert pd  # DuckDB imports it at its first statement: once here, rather than in every fork
 logs.configure(None, "test")  # standard output is for ids alone

@@ -5,10 +5,11 @@ import signal
 import sys
 from pathlib import Path
 
-from conftest import Maker
-
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from makers import Maker
 
 maker = Maker()
 store = Store.open(HomePaths.of(Path(sys.argv[1])))

@@ -55,10 +55,3 @@ def test_more_than_the_mark_is_fine() -> None:
 def test_a_mark_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     HighWater(tmp_path / "no folder" / "mark", lambda: FULL).update()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_replacement_that_fails_leaves_the_old_content(path: Path) -> None:
-    path.mkdir()  # a file cannot take the place of a folder
-    with pytest.raises(OSError, match=r"store\.high-water"):
-        high_water.replace_durably(path, b"new")
-    assert list(path.parent.iterdir()) == [path]

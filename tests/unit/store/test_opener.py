@@ -207,6 +207,26 @@ def test_a_newer_schema_is_refused_and_untouched(
     assert digests(paths) == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE schema_version SET checksum = 'x' WHERE version = 2",
+        "DELETE FROM schema_version WHERE version = 2",
+    ],
+    ids=["checksum", "gap"],
+)
+def test_another_history_is_refused_and_untouched(
+    paths: HomePaths, digests: Digests, change: str
+) -> None:
+    Store.open(paths).close()
+    with raw(paths) as connection:
+        connection.execute(change)
+    before = digests(paths)
+    with pytest.raises(StoreError, match=r"Migration 2 .*is not the one that was applied"):
+        Store.open(paths)
+    assert digests(paths) == before
+
+
 def test_a_database_of_something_else_is_refused_and_untouched(
     paths: HomePaths, digests: Digests
 ) -> None:

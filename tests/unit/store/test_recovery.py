@@ -17,6 +17,7 @@ import pytest
 from mysticanvas.errors import StoreDamaged
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, opener
+from mysticanvas.store.restore import restore
 
 Digests = Callable[[HomePaths], dict[str, str]]
 
@@ -56,12 +57,12 @@ def test_no_acknowledged_row_is_lost_by_kills(paths: HomePaths) -> None:
     # A kill between commit and acknowledgement leaves one row more.
     assert set(acknowledged.split()) <= set(stored)
     assert len(stored) == len(set(stored)) <= len(acknowledged.split()) + 10
-    assert len(list(paths.backups.glob("crash-*.wal"))) <= opener.KEPT_LOGS
+    assert len(list(paths.backups.glob("crash-*.wal"))) <= opener.KEPT_CRASHES
 
 
 def test_the_log_of_a_crash_is_put_aside(killed: HomePaths) -> None:
     for old in range(4):
-        (killed.backups / f"crash-2020010{old}T000000.000000Z.wal").touch()
+        (killed.backups / f"crash-2020010{old}T000000.000000Z.duckdb.wal").touch()
     left = wal(killed).read_bytes()
     assert left
 
@@ -70,8 +71,31 @@ def test_the_log_of_a_crash_is_put_aside(killed: HomePaths) -> None:
         assert not store.created
 
     kept = sorted(killed.backups.glob("crash-*.wal"))
-    assert len(kept) == opener.KEPT_LOGS
+    assert len(kept) == opener.KEPT_CRASHES
     assert kept[-1].read_bytes() == left
+
+
+def test_the_database_is_put_aside_too_where_that_is_free(
+    killed: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept is what the crash left, and both together can be brought back."""
+    monkeypatch.setattr("mysticanvas.processes.clone", shutil.copyfile)
+    old = killed.backups / "crash-20200101T000000.000000Z.duckdb"
+    for number in range(4):
+        old.with_name(old.name.replace("0101T", f"010{number}T")).touch()
+        old.with_name(old.name.replace("0101T", f"010{number}T") + ".wal").touch()
+    left = killed.database.read_bytes()
+
+    Store.open(killed).close()
+
+    assert not old.exists()
+    kept = sorted(killed.backups.glob("crash-*.duckdb"))
+    assert len(kept) == opener.KEPT_CRASHES
+    assert kept[-1].read_bytes() == left
+    done = restore(killed, kept[-1])
+    assert done.backup == kept[-1]
+    with Store.open(killed) as store:
+        assert store.images.count() == 5
 
 
 def test_an_older_database_in_its_place_is_noticed(

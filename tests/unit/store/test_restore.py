@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mysticanvas import durable
 from mysticanvas.errors import NotFound, StoreDamaged, StoreError, StoreLocked
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, rebuild, restore as restoring
@@ -155,7 +156,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing of ours catches it."""
 
 
-@pytest.mark.parametrize("fatal", range(1, 9))
+@pytest.mark.parametrize("fatal", range(1, 11))
 def test_a_kill_in_the_middle_is_noticed_and_mended(
     paths: HomePaths,
     backup: Path,
@@ -181,7 +182,7 @@ def test_a_kill_in_the_middle_is_noticed_and_mended(
     with monkeypatch.context() as patch:
         patch.setattr(rebuild, "demand", counted(rebuild.demand))
         patch.setattr(restoring, "_second_name", counted(restoring._second_name))
-        patch.setattr(restoring, "sync_folder", counted(restoring.sync_folder))
+        patch.setattr(durable, "sync_folder", counted(durable.sync_folder))
         patch.setattr(Path, "replace", counted(Path.replace))
         patch.setattr(restoring.high_water, "write", counted(restoring.high_water.write))
         patch.setattr(restoring, "_open_and_rebuild", counted(restoring._open_and_rebuild))

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
 import pytest
+from makers import Maker
 
 from mysticanvas.contracts import ids
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import NewImage, Store
-
-_SPEC = importlib.util.spec_from_file_location(
-    "store_makers", Path(__file__).parents[2] / "store" / "conftest.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_MAKERS = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MAKERS)
 
 
 class Context:
@@ -75,7 +67,7 @@ def thumbnails(store: Store, paths: HomePaths, pool: Pool) -> Thumbnails:
 @pytest.fixture
 def add(store: Store, paths: HomePaths) -> Callable[..., NewImage]:
     """Records a picture with its real file, or with the file content that is given."""
-    maker = _MAKERS.Maker()
+    maker = Maker()
 
     def make(
         size: tuple[int, int] = (300, 150), content: bytes | None = None, **changes: Any

@@ -1,12 +1,9 @@
-"""Steps of maintenance: which, that they hold nobody up, and what a kill leaves."""
+"""Steps of maintenance: which, and that they hold nobody up."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,32 +150,3 @@ def test_the_index_is_there_after_reopening(
     with Store.open(paths) as store:
         assert counts(store) == before
         assert len(shelf_of(store).find("castle")) == 9
-
-
-def test_after_kills_the_index_equals_a_scan(
-    paths: HomePaths, shelf_of: Any, eager: Callable[..., None]
-) -> None:
-    eager()
-    with Store.open(paths) as store:
-        shelf_of(store).add("red first")
-    script = Path(__file__).with_name("maintain_until_killed.py")
-    command = [sys.executable, str(script), str(paths.root), "6"]
-    acknowledged = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    prompts = acknowledged.splitlines()
-    assert len(prompts) >= 36
-
-    with Store.open(paths) as store:
-        shelf = shelf_of(store)
-        for _ in range(2):
-            rows = store.database.read("SELECT seq, prompt, caption FROM images")
-            assert set(prompts) <= {row["prompt"] for row in rows}
-            stored = {row["seq"]: f"{row['prompt']} {row['caption'] or ''}" for row in rows}
-            for word in ("red", "run1", "count2", "caption1", "caption4", "first"):
-                scanned = {seq for seq, text in stored.items() if word in text.split()}
-                assert set(shelf.find(word)) == scanned, word
-            shelf.index()
-        schemas = store.database.read(
-            "SELECT database_name, schema_name FROM duckdb_schemas()"
-            " WHERE starts_with(schema_name, 'fts')"
-        )
-        assert schemas == []

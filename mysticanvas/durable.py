@@ -1,0 +1,51 @@
+"""Files that last: a reader and a crash meet the old content or the new, never a part of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+TEMPORARY = ".tmp"
+"""How a name ends that a file has until it is whole; a kill can leave such a file behind."""
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put `content` in the file's place at once, so that it lasts; readable by the user alone.
+
+    Raises:
+        OSError: it could not be done; what was there is unchanged.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=TEMPORARY)
+    os.close(handle)
+    fresh = Path(name)
+    try:
+        write(fresh, content)
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whose content lasts; its name does once the folder is synced."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Make a file's content last that others have written."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder last."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,185 @@
+"""Jobs on a real worker process that dies at any step of them, or that somebody else waits for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mortal_worker
+import pytest
+from mortal_worker import STEPS
+from tasks import make_task
+
+from mysticanvas import processes
+from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator.queue import retry
+from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
+from mysticanvas.orchestrator.queue.transitions import Transitions
+from mysticanvas.orchestrator.supervisor import breaker
+from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+
+TESTS = Path(mortal_worker.__file__).parent
+WAIT_S = 60
+
+Submit = Callable[..., str]
+
+
+@pytest.fixture
+def paths(tmp_path: Path, store: Store) -> HomePaths:
+    return HomePaths.of(tmp_path / "home")
+
+
+@pytest.fixture
+def worker(paths: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    # It dies again and again here, and no breaker is to end that.
+    monkeypatch.setattr(breaker, "MAX_FAILURES", 1000)
+    monkeypatch.setattr(breaker, "FIRST_S", 0.001)
+    arguments = ["--engine", "mortal", "--images", str(paths.images), "--threads", "1"]
+    launch = Launch(
+        kind="mortal",
+        arguments=[*arguments, "--parent-pid", str(os.getpid())],
+        environment=processes.child_environment({"PYTHONPATH": str(TESTS)}),
+        log=LogFile(paths.logs / "worker.jsonl"),
+        module="mortal_worker",
+    )
+    worker = Worker(launch, Listener(lambda _: None, lambda _: None), stop_timeout_s=10)
+    worker.start()
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def dispatcher(
+    transitions: Transitions, store: Store, bus: Any, worker: Worker
+) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher(transitions, store, bus, worker, keep_alive_s=900, settle_s=10)
+    yield dispatcher
+    dispatcher.stop()
+
+
+@pytest.fixture
+def submit(store: Store, transitions: Transitions) -> Submit:
+    """Queues a batch of two pictures and gives its id."""
+
+    def submit(prompt: str, seed: int = 7, priority: str = "interactive") -> str:
+        task = make_task(Path("sd"), prompt=prompt, seed=seed, num_images=2)
+        record = JobRecord.model_validate(
+            {
+                "id": task.job_id,
+                "kind": "generate",
+                "status": JobStatus.QUEUED,
+                "project": "default",
+                "priority": priority,
+                "request_hash": task.recipe.request_hash,
+                "created_at": task.created_at,
+            }
+        )
+        return transitions.add(record, "{}", task, None)[0].id
+
+    return submit
+
+
+@pytest.fixture
+def reached(store: Store, transitions: Transitions) -> Callable[..., JobRecord]:
+    """Waits until a job is in a state, of an attempt if one is given; the job."""
+
+    def reached(job: str, status: str, attempt: int | None = None) -> JobRecord:
+        def there() -> bool:
+            record = store.jobs.get(job).record
+            return record.status == status and attempt in (None, record.attempts)
+
+        with transitions.changed:
+            assert transitions.changed.wait_for(there, WAIT_S), store.jobs.get(job).record
+        return store.jobs.get(job).record
+
+    return reached
+
+
+def pixels(record: JobRecord) -> list[str]:
+    return [image.pixels_sha256 for image in record.images]
+
+
+def test_a_worker_that_dies_at_any_step_costs_no_picture_and_makes_none_twice(
+    store: Store,
+    paths: HomePaths,
+    dispatcher: Dispatcher,
+    submit: Submit,
+    reached: Any,
+    bus: Any,
+) -> None:
+    undisturbed = submit("begin 0")
+    jobs = {step: submit(f"{step} 1") for step in STEPS}
+    dispatcher.start()
+    expected = pixels(reached(undisturbed, "succeeded"))
+    for step, job in jobs.items():
+        record = reached(job, "succeeded")
+        assert pixels(record) == expected, step
+        # Behind the last message there is nothing left to do again.
+        assert record.attempts == (1 if step == "finished" else 2), step
+        # One that dies at once may not have had the job, for all that is known.
+        assert step == "begin" or len(record.failures) == record.attempts - 1, step
+        assert all("SIGKILL" in failure for failure in record.failures), step
+        assert bus.statuses(job).count("succeeded") == 1, step
+    rows = store.database.read("SELECT id FROM images")
+    assert len(rows) == 2 * (len(STEPS) + 1)
+    for image in store.images.page(1000).items:
+        assert (paths.root / image.path).is_file()
+
+
+def test_a_job_that_always_kills_its_worker_is_parked_and_the_queue_goes_on(
+    store: Store, dispatcher: Dispatcher, submit: Submit, reached: Any
+) -> None:
+    poison, behind = submit("denoise 99"), submit("begin 0")
+    dispatcher.start()
+    record = reached(poison, "failed")
+    assert [reason.partition(":")[0] for reason in record.failures] == [
+        f"attempt {k}" for k in range(1, retry.MAX_FAILURES + 1)
+    ]
+    assert record.error is not None
+    assert record.error.code == "worker_crashed"
+    assert record.error.detail.count("SIGKILL") == retry.MAX_FAILURES
+    assert reached(behind, "succeeded").failures == []
+
+
+def test_a_worker_that_died_between_two_jobs_costs_neither(
+    dispatcher: Dispatcher, worker: Worker, submit: Submit, reached: Any
+) -> None:
+    dispatcher.start()
+    reached(submit("begin 0"), "succeeded")
+    assert worker.status.pid is not None
+    os.kill(worker.status.pid, signal.SIGKILL)
+    assert reached(submit("begin 0"), "succeeded").failures == []
+
+
+def test_a_background_job_makes_way_and_begins_again(
+    store: Store, paths: HomePaths, dispatcher: Dispatcher, submit: Submit, reached: Any, bus: Any
+) -> None:
+    slow = submit("endless", priority="background")
+    dispatcher.start()
+    for attempt in (1, 2):
+        reached(slow, "running", attempt)
+        reached(submit("begin 0"), "succeeded")
+    reached(slow, "running", 3)
+    (paths.images.parent / "enough").touch()
+    record = reached(slow, "succeeded")
+    assert (record.attempts, record.failures) == (3, [])
+    assert bus.statuses(slow) == ["queued", *["running", "queued"] * 2, "running", "succeeded"]
+
+
+def test_a_job_that_somebody_waits_for_makes_way_for_none(
+    paths: HomePaths, dispatcher: Dispatcher, submit: Submit, reached: Any
+) -> None:
+    first = submit("endless")
+    dispatcher.start()
+    reached(first, "running")
+    second = submit("begin 0")
+    (paths.images.parent / "enough").touch()
+    assert reached(second, "succeeded").attempts == 1
+    assert reached(first, "succeeded").attempts == 1

@@ -1,0 +1,74 @@
+"""Files that are whole or not there, written by processes that are killed meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from mysticanvas import durable
+
+REPLACE_FOR_EVER = """
+    import itertools, sys
+    from pathlib import Path
+    from mysticanvas import durable
+    for number in itertools.count():
+        durable.replace(Path(sys.argv[1]), f"{number}\\n".encode() * 20_000)
+        print(number, flush=True)
+"""
+
+
+def test_content_is_replaced_for_the_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for content in (b"old", b"newer"):
+        durable.replace(path, content)
+        assert path.read_bytes() == content
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.mkdir()  # a file cannot take the place of a folder
+    with pytest.raises(OSError, match="file"):
+        durable.replace(path, b"new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, done = tmp_path / "file", []
+    sync = os.fsync
+
+    def noted(handle: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        done.append(("folder" if is_folder else "content", path.exists()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    durable.replace(path, b"content")
+    assert done == [("content", False), ("folder", True)]
+
+
+def test_a_kill_leaves_the_old_content_or_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    command = [sys.executable, "-c", textwrap.dedent(REPLACE_FOR_EVER), str(path)]
+    for kill in range(5):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            for _ in range(1 + 3 * kill):
+                acknowledged = int(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+        lines = path.read_text().splitlines()
+        assert len(lines) == 20_000
+        assert len(set(lines)) == 1
+        assert int(lines[0]) >= acknowledged
+    left = {file.suffix for file in tmp_path.iterdir() if file != path}
+    assert left <= {durable.TEMPORARY}
