@@ -66,5 +66,5 @@ def _insert_arrow(
 
 
 def _is_wide(values: Sequence[object]) -> bool:
-    """Whether they are whole numbers of which one needs the 64th bit."""
-    return isinstance(values[0], int) and max(values) > _MAX_SIGNED  # type: ignore[type-var]  # all are
+    """Whether there is a whole number among them that needs the 64th bit."""
+    return any(isinstance(value, int) and value > _MAX_SIGNED for value in values)
