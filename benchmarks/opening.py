@@ -12,7 +12,7 @@ from benchmarks.statistics import summarize
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import checkpoints
 
-ROUNDS = 5
+ROUNDS = 3
 OPEN_S, REST_MB = 1.5, 400.0
 
 
