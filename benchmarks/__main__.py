@@ -97,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     subjects = Subjects(options.model.absolute(), options.images)
     parts = []
-    for name in options.parts or PARTS:
+    # In this order: what recording adds, SQLite does not have, and search compares the two.
+    for name in [name for name in PARTS if name in (options.parts or PARTS)]:
         print(f"measuring: {name} …", file=sys.stderr, flush=True)
         parts.append(_measure(name, subjects))
         print("\n".join(_rows(parts[-1])), flush=True)

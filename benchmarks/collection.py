@@ -20,8 +20,8 @@ from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams
 from mysticanvas.store import NewImage
 
-VERSION = 1
-"""To be raised with every change of what is made."""
+VERSION = 2
+"""To be raised with every change of what is made, and of how the store keeps it."""
 
 BEGAN = datetime(2023, 1, 1, tzinfo=UTC)
 LASTED = timedelta(days=3 * 365)

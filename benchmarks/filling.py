@@ -20,8 +20,7 @@ from benchmarks.collection import Entry
 from benchmarks.figure import Absent
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, times
-from mysticanvas.store.connection import CATALOG
-from mysticanvas.store.opener import STORAGE_VERSION
+from mysticanvas.store.connection import CATALOG, STORAGE
 
 _BATCH = 20_000
 Rows = list[dict[str, Any]]
@@ -48,7 +47,7 @@ def _insert(database: Path, images: int) -> None:
     path = str(database).replace("'", "''")
     ids = {name: number for number, name in enumerate(collection.TAGS.names, 1)}
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH '{path}' AS {CATALOG} (STORAGE_VERSION '{STORAGE_VERSION}')")
+        connection.execute(f"ATTACH '{path}' AS {CATALOG} ({STORAGE})")
         connection.execute(f"USE {CATALOG}")
         _append(connection, "tags", [_tag_row(name, number) for name, number in ids.items()])
         for batch in collection.batches(collection.entries(images), _BATCH):

@@ -22,10 +22,17 @@ from mysticanvas.store import Store
 sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
 
 
-def use(store: Store, images: int, salt: int) -> child.Answer:
-    """Record some pictures, then ask a question of each kind; the memory that is taken then."""
-    for entry in collection.entries(images, salt=salt):
-        store.images.add([entry.new_image()])
+def use(store: Store, commits: int, batch: int, salt: int) -> child.Answer:
+    """Record some pictures, then ask a question of each kind; the memory that is taken then.
+
+    Args:
+        commits: how many; what the log held is moved before.
+        batch: pictures of each.
+    """
+    store.checkpoint()
+    entries = collection.entries(commits * batch, salt=salt)
+    for some in collection.batches(entries, batch):
+        store.images.add([entry.new_image() for entry in some])
     memory.page(store)
     left_out = []
     for question in (_tagged, _searched):

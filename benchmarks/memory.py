@@ -18,6 +18,7 @@ from mysticanvas import Canvas
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.images import ImagePage
 from mysticanvas.store import Store
+from mysticanvas.store.images import CURSORS
 
 PAGE = 50
 _LONGEST_PAGE = 1_000
@@ -45,8 +46,8 @@ def cursors(
     Raises:
         ValueError: there are not that many pictures.
     """
-    cursor = None
-    while skip:
+    cursor = _behind(store, skip) if tag is None else None
+    while skip and tag is not None:
         step = min(skip, _LONGEST_PAGE)
         cursor = page(store, cursor, step, tag).next_cursor
         skip -= step
@@ -56,6 +57,13 @@ def cursors(
             raise ValueError(f"There is no full page of {limit} pictures.")
         yield cursor
         cursor = found.next_cursor
+
+
+def _behind(store: Store, skip: int) -> str | None:
+    """The cursor that `skip` pictures lead to, as the store would give it; turning all those pages
+    takes a minute."""
+    newest = page(store, limit=1).items[0].seq
+    return CURSORS.encode((newest - skip + 1,), {"sort": "newest"}) if skip else None
 
 
 def count(store: Store) -> int:

@@ -10,13 +10,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from PIL import Image
+from pydantic import JsonValue
 
 from benchmarks import child
 from benchmarks.figure import Figure, ratio
@@ -39,6 +40,8 @@ BAR = 0.9
 
 class _Context:
     job_id = ""
+    project = ""
+    params: Mapping[str, JsonValue] = {}
 
     def check(self) -> None: ...
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from mysticanvas.contracts.base import canonical_json, sha256_of
 from mysticanvas.contracts.filters import ImageFilters, Sort
@@ -26,7 +28,7 @@ from mysticanvas.store.search import stale
 
 MAX_PAGE = 1000
 _SQL = queries.load("images")
-_CURSORS = Cursors("images", "q")
+CURSORS = Cursors("images", "q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,14 @@ class NewImage:
     """Names that the user gives it."""
 
 
+class Given(NamedTuple):
+    """What was last given out in the order of recording."""
+
+    commits: int
+    """What the database had counted then."""
+    seq: int
+
+
 class Images:
     """Pictures, newest first. Deleted ones are not there.
 
@@ -58,6 +68,7 @@ class Images:
     def __init__(self, database: Database, tag_ids: TagIds) -> None:
         self._database = database
         self._tag_ids = tag_ids
+        self._given = Given(commits=-1, seq=0)
 
     def add(self, images: Sequence[NewImage]) -> None:
         """Record pictures that no job is waiting for, in the given order.
@@ -66,7 +77,14 @@ class Images:
             StoreError: one of them cannot be recorded, such as a known one; none was.
         """
         with self._database.write() as transaction:
-            _insert(transaction, images)
+            self._insert(transaction, images)
+
+    def insert(self, transaction: Transaction, images: Sequence[NewImage]) -> list[ImageRecord]:
+        """Record pictures and their files, in the given order; as they will be read."""
+        return [
+            _record(_UNTOUCHED | row | {f"file_{name}": value for name, value in file.items()})
+            for row, file in self._insert(transaction, images)
+        ]
 
     def get(self, image_id: str) -> ImageRecord:
         """The picture with that id.
@@ -131,11 +149,11 @@ class Images:
         if not 1 <= limit <= MAX_PAGE:
             raise refused("limit", limit, f"1 to {MAX_PAGE}")
         query = {"sort": sort, **filters.model_dump(mode="json", exclude_defaults=True)}
-        behind = None if cursor is None else _CURSORS.decode(cursor, query)[0]
+        behind = None if cursor is None else CURSORS.decode(cursor, query)[0]
         found = pages.find(self._database, filters, self._tag_ids, sort, behind, limit)
         return ImagePage(
             items=found.cards,
-            next_cursor=None if found.behind is None else _CURSORS.encode((found.behind,), query),
+            next_cursor=None if found.behind is None else CURSORS.encode((found.behind,), query),
         )
 
     def count(self, filters: ImageFilters = ImageFilters()) -> int:  # noqa: B008 - it is frozen
@@ -209,6 +227,30 @@ class Images:
             stale.touch(transaction, changed)
         return len(changed)
 
+    def _insert(
+        self, transaction: Transaction, images: Sequence[NewImage]
+    ) -> Iterator[tuple[Row, Row]]:
+        """Record pictures; of each, the row of its own and that of its file."""
+        if not images:
+            return iter(())
+        last = self._last_seq(transaction)
+        rows = [_row(image, last + place) for place, image in enumerate(images, 1)]
+        files = [_file_row(image, row["seq"]) for image, row in zip(images, rows, strict=True)]
+        transaction.insert("images", rows)
+        transaction.insert("generation_files", files)
+        tagged = [(row["seq"], image.tags) for row, image in zip(rows, images, strict=True)]
+        tags.attach(transaction, tagged, "user")
+        self._given = Given(self._database.commits, last + len(rows))
+        return zip(rows, files, strict=True)
+
+    def _last_seq(self, transaction: Transaction) -> int:
+        """The last place in the order of recording that was given away."""
+        # Only the writer comes here. If something was committed, it was what was given out last, or
+        # that was rolled back, and a few places stay empty.
+        if self._given.seq and self._given.commits < self._database.commits:
+            return self._given.seq
+        return int(transaction.run(_SQL["last_seq"])[0]["seq"])
+
     def _seqs(self, column: str, whole_ids: Sequence[str]) -> list[int]:
         if not whole_ids:
             return []
@@ -239,34 +281,8 @@ def _newest_complete(rows: Sequence[Row]) -> list[int]:
     return max(complete, key=max, default=[])
 
 
-def insert(transaction: Transaction, images: Sequence[NewImage]) -> list[ImageRecord]:
-    """Record pictures and their files, in the given order; as they will be read."""
-    return [
-        _record(_UNTOUCHED | row | {f"file_{name}": value for name, value in file.items()})
-        for row, file in _insert(transaction, images)
-    ]
-
-
-def _insert(transaction: Transaction, images: Sequence[NewImage]) -> Iterator[tuple[Row, Row]]:
-    """Record pictures; of each, the row of its own and that of its file."""
-    if not images:
-        return iter(())
-    last = transaction.run(_SQL["last_seq"])[0]["seq"]
-    rows = [_row(image, last + place) for place, image in enumerate(images, 1)]
-    files = [_file_row(image, row["seq"]) for image, row in zip(images, rows, strict=True)]
-    transaction.run(_SQL["insert"], **_columns(rows))
-    transaction.run(_SQL["insert_files"], **_columns(files))
-    tagged = [(row["seq"], image.tags) for row, image in zip(rows, images, strict=True)]
-    tags.attach(transaction, tagged, "user")
-    return zip(rows, files, strict=True)
-
-
-_UNTOUCHED = {"style": None, "caption": None, "starred": False, "rating": None}
+_UNTOUCHED = {"style": None, "caption": None, "rating": None}
 """What a new picture has in the columns that come later."""
-
-
-def _columns(rows: Sequence[Row]) -> dict[str, object]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _row(image: NewImage, seq: int) -> Row:
@@ -283,7 +299,7 @@ def _row(image: NewImage, seq: int) -> Row:
         "prompt": params.prompt,
         "negative_prompt": params.negative_prompt,
         "preset": recipe.preset,
-        "model_digest": sha256_of(recipe.model_files),
+        "model_digest": _digest(tuple(recipe.model_files.items())),
         "pipeline": recipe.pipeline,
         "seed": recipe.seed,
         "width": image.file.width,
@@ -296,14 +312,21 @@ def _row(image: NewImage, seq: int) -> Row:
         "recipe_hash": recipe.hash,
         "pixels_sha256": image.pixels_sha256,
         "recipe": canonical_json(recipe.model_dump(mode="json")),
+        "starred": False,
         "created_at": times.to_db(image.created_at),
     }
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(model_files: tuple[tuple[str, str], ...]) -> str:
+    return sha256_of(dict(model_files))
 
 
 def _file_row(image: NewImage, seq: int) -> Row:
     return {
         "image_id": image.id,
         "image_seq": seq,
+        "position": 0,
         **image.file.model_dump(),
         "created_at": times.to_db(image.created_at),
     }

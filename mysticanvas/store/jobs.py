@@ -42,7 +42,7 @@ class Jobs:
     """All jobs, from any thread.
 
     Args:
-        images: where the pictures of a job are read.
+        images: where the pictures of a job are recorded and read.
     """
 
     def __init__(self, database: Database, images: images.Images) -> None:
@@ -273,7 +273,7 @@ class Jobs:
                 result=None if result is None else canonical_json(result),
                 now=now,
             )
-            recorded = images.insert(transaction, made) if ended else []
+            recorded = self._images.insert(transaction, made) if ended else []
         update = {
             "status": JobStatus.SUCCEEDED,
             "matched": matched,

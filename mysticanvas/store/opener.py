@@ -25,7 +25,7 @@ from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
 from mysticanvas.processes import FileLock, LocksDoNotHold
 from mysticanvas.settings import LOCAL_STATE, HomePaths
 from mysticanvas.store import backups, failures, high_water, inspection, migrate
-from mysticanvas.store.connection import CATALOG, STORAGE_VERSION
+from mysticanvas.store.connection import CATALOG, STORAGE
 
 MEMORY_LIMIT_MIB = 256
 KEPT_CRASHES = 3
@@ -204,9 +204,7 @@ def _inspect(connection: duckdb.DuckDBPyConnection, paths: HomePaths) -> None:
 
 def _attach(connection: duckdb.DuckDBPyConnection, database: Path, mode: str) -> None:
     path = str(database).replace("'", "''")
-    connection.execute(
-        f"ATTACH '{path}' AS {CATALOG} ({mode}, STORAGE_VERSION '{STORAGE_VERSION}')"
-    )
+    connection.execute(f"ATTACH '{path}' AS {CATALOG} ({mode}, {STORAGE})")
     connection.execute(f"USE {CATALOG}")
 
 

@@ -177,9 +177,13 @@ PRAGMA create_fts_index(
 )
 
 -- name: weigh_batch
--- The extension's postings with all that a score needs, in the order of terms.
+-- The extension's postings with all that a score needs; they are put in order where they are kept.
 CREATE OR REPLACE TABLE search_weighed AS
-WITH posting AS (
+WITH numbered AS MATERIALIZED (
+    -- A word is in many pictures, and its number costs more than a join.
+    SELECT termid, md5_number_lower(term) AS term FROM fts_main_search_batch.dict
+),
+posting AS (
     SELECT docid, termid, sum(weight) AS tf, bool_or(field.field <> 'negative_prompt') AS shown
     FROM fts_main_search_batch.terms
     JOIN fts_main_search_batch.fields AS field USING (fieldid)
@@ -189,12 +193,11 @@ WITH posting AS (
     GROUP BY docid, termid
 )
 SELECT
-    md5_number_lower(dict.term) AS term, docs.name AS seq, posting.tf::FLOAT AS tf,
+    numbered.term, docs.name AS seq, posting.tf::FLOAT AS tf,
     (sum(posting.tf) OVER (PARTITION BY posting.docid))::FLOAT AS length, posting.shown
 FROM posting
-JOIN fts_main_search_batch.dict AS dict USING (termid)
+JOIN numbered USING (termid)
 JOIN fts_main_search_batch.docs AS docs USING (docid)
-ORDER BY ALL
 
 -- name: drop_batch
 DROP SCHEMA fts_main_search_batch CASCADE; DROP TABLE search_batch; DROP TABLE search_weighed

@@ -8,6 +8,7 @@ query is looked for as a phrase.
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 
 _PLAIN = {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe"}
@@ -16,14 +17,25 @@ _ACCENTS = dict.fromkeys(range(0x0300, 0x0370), "") | {ord(old): new for old, ne
 _UNSPACED = ("CJK UNIFIED", "CJK COMPATIBILITY", "HIRAGANA", "KATAKANA")
 
 
+_REPEATED_CHARS = 80
+"""Texts up to this length are tags, styles and negative prompts, which many pictures share."""
+
+
 def fold(text: str) -> str:
     """The words of a text in order, folded, with one space between them."""
+    return _fold_repeated(text) if len(text) <= _REPEATED_CHARS else _fold(text)
+
+
+def _fold(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().translate(_WORDS).split())
     # Casefolding may compose letters again, so they are decomposed once more.
     spelled = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     composed = unicodedata.normalize("NFC", spelled.translate(_ACCENTS))
     return " ".join(composed.translate(_WORDS).split())
+
+
+_fold_repeated = functools.lru_cache(maxsize=4096)(_fold)
 
 
 class _Words(dict[int, str]):
