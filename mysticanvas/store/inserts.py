@@ -1,7 +1,7 @@
-"""Rows into a table: values in the statement for a few, Arrow for many.
+"""Rows into a table: values in the statement for a few, a list a column for many.
 
-Planning costs by the value, Arrow by the statement: from some rows on, it takes a third of what
-lists in parameters do. Columns are named by us, so their names may stand in a statement.
+Columns are named by us, so their names may stand in a statement. Arrow would be quicker for many,
+but it looks for pandas, which the orchestrator forbids to itself, and fails.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from mysticanvas.errors import StoreError
 
 FEW = 8
 """Rows up to which values are quicker."""
-_MAX_SIGNED = 2**63 - 1
-_ADDED = "added"
 
 
 def insert(
@@ -30,9 +28,9 @@ def insert(
     if not rows:
         return
     try:
-        (_insert_values if len(rows) <= FEW else _insert_arrow)(cursor, table, rows)
-    except (RuntimeError, UnicodeEncodeError) as error:
-        # What driver and Arrow say to text with a lone surrogate.
+        (_insert_values if len(rows) <= FEW else _insert_lists)(cursor, table, rows)
+    except RuntimeError as error:
+        # The driver's answer to text with a lone surrogate, which is no Unicode text.
         raise StoreError(f"A value cannot be stored: {error}") from error
 
 
@@ -46,25 +44,11 @@ def _insert_values(
     cursor.execute(sql, values)
 
 
-def _insert_arrow(
+def _insert_lists(
     cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, object]]
 ) -> None:
-    # Here, since it takes 50 MB that most processes never need.
-    import pyarrow as pa
-
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    wide = {name for name, values in columns.items() if _is_wide(values)}
-    arrays = {
-        name: pa.array(values, type=pa.uint64() if name in wide else None)
-        for name, values in columns.items()
-    }
-    cursor.register(_ADDED, pa.table(arrays))
-    try:
-        cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM {_ADDED}")
-    finally:
-        cursor.unregister(_ADDED)
-
-
-def _is_wide(values: Sequence[object]) -> bool:
-    """Whether there is a whole number among them that needs the 64th bit."""
-    return any(isinstance(value, int) and value > _MAX_SIGNED for value in values)
+    # A list of nothing but None has no type that could be converted.
+    given = {name: values for name, values in columns.items() if any(v is not None for v in values)}
+    places = ", ".join(f"unnest(${name})" if name in given else "NULL" for name in columns)
+    cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {places}", given)

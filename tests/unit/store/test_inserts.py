@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -36,7 +37,11 @@ def things(count: int) -> list[dict[str, Any]]:
 
 
 @BOTH
-def test_rows_are_read_as_they_were_given(store: Store, table: str, count: int) -> None:
+def test_rows_are_read_as_they_were_given(
+    store: Store, table: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in the orchestrator.
+    monkeypatch.setitem(sys.modules, "pandas", None)
     given = things(count)
     with store.database.write() as transaction:
         transaction.insert(table, given)
