@@ -104,7 +104,7 @@ def test_status_of_what_runs(home: Path, tiny_sd: Path) -> None:
     with Canvas(home=home) as canvas:
         canvas.generate("x", preset=str(tiny_sd), num_inference_steps=2)
         # So long that it outlasts two commands on the busiest machine; it is cancelled.
-        endless = {**long_job(tiny_sd), "num_inference_steps": 1000, "num_images": 32}
+        endless = {**long_job(tiny_sd), "num_images": 64}
         job = canvas.submit("x", **endless)
         next(event for event in job.events() if event.type == "progress")
         found = status_of(home)
