@@ -1,4 +1,4 @@
-"""Locks, process start and death-watch: everything here that depends on the operating system.
+"""Process start and death-watch: everything here that depends on the operating system.
 
 Linux in full; macOS has no parent-death signal, so there the end of the standard input pipe alone
 tells a worker that its parent is gone.
@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
-import fcntl
 import functools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import psutil
 
@@ -55,100 +51,6 @@ INHERITED = [
     "MYSTICANVAS_LOG_LEVEL",
 ]
 """Variables that a child gets from its parent: an allow-list, so that secrets stay behind."""
-
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-
-
-def flock(fd: int) -> None:
-    """The system's call for an exclusive lock, without waiting."""
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-class LocksDoNotHold(OSError):
-    """A file system takes locks and does not keep others out, or takes none at all."""
-
-
-class FileLock:
-    """An exclusive `flock` on a file of its own, held until released or until the process ends.
-
-    The descriptor is not inherited: a child that kept it would keep the lock.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fd: int | None = None
-
-    def acquire(self, timeout_s: float = 0.0) -> bool:
-        """Take the lock within `timeout_s` seconds; whether it is held now.
-
-        Raises:
-            LocksDoNotHold: the file system has no locks that are worth the name.
-        """
-        if self._fd is not None:
-            return True
-        deadline = time.monotonic() + timeout_s
-        fd = self._open()
-        try:
-            while not self._lock(fd):
-                if time.monotonic() > deadline:
-                    os.close(fd)
-                    return False
-                time.sleep(_POLL_S)
-            self._probe()
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
-        return True
-
-    def _open(self) -> int:
-        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def _lock(self, fd: int) -> bool:
-        try:
-            flock(fd)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                return False
-            if error.errno in _NO_LOCKS:
-                raise LocksDoNotHold(error.errno, error.strerror, str(self.path)) from error
-            raise
-        return True
-
-    def _probe(self) -> None:
-        """See that the lock, which we have, is refused to another descriptor."""
-        fd = self._open()
-        try:
-            if self._lock(fd):
-                said = "the file system gives one lock to two"
-                raise LocksDoNotHold(errno.ENOLCK, said, str(self.path))
-        finally:
-            os.close(fd)
-
-    def write(self, text: str) -> None:
-        """Leave a note for whoever finds the lock taken. The lock must be held."""
-        assert self._fd is not None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, text.encode(), 0)
-
-    def release(self) -> None:
-        """Give the lock back; harmless if it is not held."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def __enter__(self) -> Self:
-        if not self.acquire():
-            raise BlockingIOError(f"{self.path} is locked")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
 
 
 class Identity(NamedTuple):
@@ -220,18 +122,18 @@ def _read(path: str) -> bytes:
 
 
 class Holding(NamedTuple):
-    """A socket in the hands of a process, told apart from a later one with the same number."""
+    """A descriptor in the hands of a process, told apart from a later one with the same number."""
 
     descriptor: int
     inode: int
 
     @classmethod
-    def of(cls, held: socket.socket) -> Holding:
-        """That of a socket of ours."""
-        return cls(held.fileno(), os.fstat(held.fileno()).st_ino)
+    def of(cls, descriptor: int) -> Holding:
+        """That of a descriptor of ours."""
+        return cls(descriptor, os.fstat(descriptor).st_ino)
 
     def held_by(self, pid: int) -> bool:
-        """Whether the process has the socket still; True where the system does not tell."""
+        """Whether the process has it still; True where the system does not tell."""
         if sys.platform != "linux":
             return True
         try:

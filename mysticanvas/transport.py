@@ -128,6 +128,21 @@ def is_address(url: str) -> bool:
     return url.startswith(("http://", "https://")) or _socket_path(url) is not None
 
 
+def is_loopback(url: str) -> bool:
+    """Whether the address is a port, of which it can be seen who holds it."""
+    return url.startswith("http://")
+
+
+def connect(url: str, timeout_s: float) -> socket.socket:
+    """A connection to a port, before anything is sent over it.
+
+    Raises:
+        OSError: nobody answers there.
+    """
+    address = urllib.parse.urlsplit(url)
+    return socket.create_connection((address.hostname or "", address.port or 80), timeout_s)
+
+
 def hosts(url: str) -> frozenset[bytes]:
     """What a request to that address has in its `Host` header."""
     if _socket_path(url) is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import time
-import urllib.parse
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from mysticanvas import transport
 from mysticanvas.processes import Holding, Identity
+
+if TYPE_CHECKING:
+    import socket
 
 _POLL_S = 0.02
 
@@ -41,10 +43,9 @@ class Endpoint(NamedTuple):
         Raises:
             OSError: nobody answers there, or somebody else.
         """
-        if self.identity is None or not self.url.startswith("http://"):
+        if self.identity is None or not transport.is_loopback(self.url):
             return None
-        address = urllib.parse.urlsplit(self.url)
-        connection = socket.create_connection((address.hostname, address.port), timeout_s)
+        connection = transport.connect(self.url, timeout_s)
         if self.alive():
             return connection
         connection.close()

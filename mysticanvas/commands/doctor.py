@@ -67,7 +67,7 @@ def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
         OrchestratorUnavailable: an orchestrator of it is about to start or stop, for long.
     """
     from mysticanvas.errors import OrchestratorUnavailable
-    from mysticanvas.processes import FileLock
+    from mysticanvas.locks import FileLock
     from mysticanvas.session import launch
 
     if not paths.root.exists():
@@ -145,8 +145,11 @@ def _kept_out(
 ) -> Diagnosis:
     """What can be seen while somebody has the store who cannot be asked."""
     from mysticanvas.orchestrator.doctor import Home, examine
+    from mysticanvas.plugins import loading
 
-    home = Home(paths, settings, None, "It is in use by what cannot be asked.", running=True)
+    plugins = loading.load(settings.plugins).records
+    in_use = "It is in use by what cannot be asked."
+    home = Home(paths, settings, None, in_use, running=True, plugins=plugins)
     found = examine(home, repair)
     return _with(found, "orchestrator", "problem", error.detail, error.hint)
 

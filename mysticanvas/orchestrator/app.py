@@ -141,7 +141,7 @@ class Orchestrator:
             version=__version__,
             protocol=PROTOCOL,
             prefix=sys.prefix,
-            listener=processes.Holding.of(self.listener.socket),
+            listener=processes.Holding.of(self.listener.socket.fileno()),
             settings=self.settings.model_dump(mode="json"),
         )
         self.runtime_file.write(runtime)

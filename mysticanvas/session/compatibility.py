@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.settings import Settings
 
-KERNELS_OWN = frozenset({"home", "state", "start_timeout_s", "progress"})
+KERNELS_OWN = frozenset({"home", "state", "start_timeout_s", "progress", "log_level"})
 """Settings that each kernel may have as it likes."""
 
 

@@ -21,11 +21,10 @@ from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, StoreLocked
+from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.processes import (
-    FileLock,
     Holding,
     Identity,
-    LocksDoNotHold,
     Spawned,
     child_environment,
     kill_group,

@@ -22,7 +22,7 @@ import duckdb_extension_fts
 
 from mysticanvas import durable, logs, processes
 from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
-from mysticanvas.processes import FileLock, LocksDoNotHold
+from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.settings import LOCAL_STATE, HomePaths
 from mysticanvas.store import backups, failures, high_water, inspection, migrate
 from mysticanvas.store.connection import CATALOG, STORAGE

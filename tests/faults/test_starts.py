@@ -10,7 +10,8 @@ import pytest
 from support import processes_of
 
 from mysticanvas import Canvas, OrchestratorUnavailable
-from mysticanvas.processes import FileLock, child_environment
+from mysticanvas.locks import FileLock
+from mysticanvas.processes import child_environment
 from mysticanvas.session import launch
 from mysticanvas.settings import HomePaths
 

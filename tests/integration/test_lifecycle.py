@@ -172,7 +172,7 @@ def test_the_store_is_rebuilt_from_the_pictures_alone(home_with_pictures: Path) 
 
 
 def test_a_store_that_another_process_holds_is_a_clear_error(home: Path) -> None:
-    from mysticanvas.processes import FileLock
+    from mysticanvas.locks import FileLock
     from mysticanvas.settings import HomePaths
 
     paths = HomePaths.of(home)

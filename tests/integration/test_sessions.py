@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support import processes_of
 
-from mysticanvas import Canvas, Conflict, OrchestratorUnavailable, processes
+from mysticanvas import Canvas, Conflict, OrchestratorUnavailable, locks
 from mysticanvas.session import launch
 
 KERNEL = """
@@ -152,18 +152,18 @@ def test_no_shell_no_path_a_foreign_package_and_a_state_on_another_disk(
 ) -> None:
     home = make_home()
     state = home.with_name("loçal state")
-    package = Path(processes.__file__).parent
+    package = Path(locks.__file__).parent
     before = {path: path.stat().st_mtime_ns for path in package.rglob("*.*")}
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("SHELL", raising=False)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("MYSTICANVAS_STATE", str(state))
 
-    def flock(fd: int, real: Callable[[int], None] = processes.flock) -> None:
+    def flock(fd: int, real: Callable[[int], None] = locks.flock) -> None:
         if not Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(home):
             real(fd)
 
-    monkeypatch.setattr(processes, "flock", flock)
+    monkeypatch.setattr(locks, "flock", flock)
     with Canvas(home=home) as canvas:
         image = canvas.generate("x", preset=tiny_sd, num_inference_steps=1)
         assert image.path.is_relative_to(home / "images")

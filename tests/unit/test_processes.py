@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mysticanvas import processes
-from mysticanvas.processes import FileLock, Identity
+from mysticanvas.locks import FileLock
+from mysticanvas.processes import Identity
 
 
 def test_a_lock_excludes_until_released(tmp_path: Path) -> None:

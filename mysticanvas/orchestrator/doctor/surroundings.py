@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from mysticanvas import settings
+from mysticanvas import settings, transport
 from mysticanvas.errors import MystiCanvasError
+from mysticanvas.locks import FileLock
 from mysticanvas.orchestrator import models
 from mysticanvas.orchestrator.doctor.home import Found, Home, some
-from mysticanvas.processes import FileLock
 
 PACKAGE = "mysticanvas"
 _NAMED = ("torch", "diffusers", "transformers", "duckdb")
@@ -55,14 +54,16 @@ def packages(_home: Home, _repair: bool) -> Found:
 def loopback(_home: Home, _repair: bool) -> Found:
     """A process can be talked to on a free port of the loopback interface."""
     try:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            server.settimeout(_SOCKET_S)
-            address = server.getsockname()
-            with socket.create_connection(address, _SOCKET_S), server.accept()[0]:
+        listener = transport.listen("tcp", Path())
+        try:
+            listener.socket.settimeout(_SOCKET_S)
+            with transport.connect(listener.url, _SOCKET_S), listener.socket.accept()[0]:
                 return Found("ok", "A free port of 127.0.0.1 can be listened on, and reached.")
-    except OSError as error:
+        finally:
+            listener.close()
+    except (OSError, MystiCanvasError) as error:
         hint = "A firewall or a sandbox keeps processes of this machine from talking."
-        return Found("problem", f"127.0.0.1 cannot be used: {error.strerror or error}.", hint)
+        return Found("problem", f"127.0.0.1 cannot be used: {error}.", hint)
 
 
 def starter(_home: Home, _repair: bool) -> Found:

@@ -46,7 +46,7 @@ def stranger() -> Iterator[Stranger]:
 def former(stranger: Stranger) -> Endpoint:
     """This process, which lives, and had a socket there once."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        held = Holding.of(closed)
+        held = Holding.of(closed.fileno())
     return Endpoint(stranger.url, "secret", Identity.of(os.getpid()), held)
 
 
@@ -68,7 +68,7 @@ def test_nor_does_the_event_stream(stranger: Stranger) -> None:
 def test_the_process_that_holds_its_socket_is_trusted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
-        there = Endpoint(url, "secret", Identity.of(os.getpid()), Holding.of(held))
+        there = Endpoint(url, "secret", Identity.of(os.getpid()), Holding.of(held.fileno()))
         assert there.alive()
         connection = there.connect(5)
         assert connection is not None

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mysticanvas import settings as settings_module
+from mysticanvas.locks import FileLock
 from mysticanvas.orchestrator.doctor import Home, surroundings
 from mysticanvas.orchestrator.doctor.home import Found
-from mysticanvas.processes import FileLock
 from mysticanvas.settings import HomePaths, Settings
 
 

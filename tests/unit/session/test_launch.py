@@ -9,7 +9,8 @@ import pytest
 from mysticanvas import OrchestratorUnavailable, __version__, processes
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.processes import FileLock, Identity
+from mysticanvas.locks import FileLock
+from mysticanvas.processes import Identity
 from mysticanvas.session import launch
 from mysticanvas.settings import HomePaths, Settings
 
