@@ -74,13 +74,14 @@ def any_worker(request: pytest.FixtureRequest, worker_of: Callable[[str], Worker
 
 
 @pytest.fixture
-def long_task(any_worker: Worker, tiny_sd: Path, tmp_path: Path) -> GenerateTask:
-    """A job of many seconds for such a worker, for tests that end it."""
-    if any_worker.engine == "echo":
-        model = make_model(tmp_path / "slow", seconds_per_step=0.1)
-    else:
-        model = tiny_sd
-    return make_task(Path(model), num_inference_steps=900)
+def long_task(tiny_sd: Path, tmp_path: Path) -> Callable[[Worker], GenerateTask]:
+    """A job of many seconds for a worker, for tests that end it."""
+
+    def for_worker(worker: Worker) -> GenerateTask:
+        slow = worker.engine == "echo" and make_model(tmp_path / "slow", seconds_per_step=0.1)
+        return make_task(Path(slow or tiny_sd), num_inference_steps=900)
+
+    return for_worker
 
 
 @pytest.fixture

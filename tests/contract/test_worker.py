@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mysticanvas import processes
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.worker import Failed, Finished, GenerateTask, Made, Previewed, Progressed
 
+LongTask = Callable[[Worker], GenerateTask]
 LONG: dict[str, Any] = {"num_inference_steps": 900}
 """A job of many seconds, for tests that end it."""
 
@@ -96,24 +98,25 @@ def test_closing_the_stream_cancels_and_leaves_no_file(worker: Worker, tiny_sd: 
     assert worker.health().last_error is None
 
 
-def test_a_second_generate_is_a_conflict(any_worker: Worker, long_task: GenerateTask) -> None:
-    worker = any_worker
-    with worker.stream(long_task) as messages:
+def test_a_second_generate_is_a_conflict(any_worker: Worker, long_task: LongTask) -> None:
+    worker, task = any_worker, long_task(any_worker)
+    with worker.stream(task) as messages:
         next(messages)
         assert worker.health().state is WorkerState.BUSY
-        response = worker.http.post("/v1/generate", json=long_task.model_dump(mode="json"))
+        response = worker.http.post("/v1/generate", json=task.model_dump(mode="json"))
         assert (response.status_code, response.json()["code"]) == (409, "conflict")
         assert worker.health().state is WorkerState.BUSY
 
 
 def test_closing_the_stream_cancels_what_any_engine_does(
-    any_worker: Worker, long_task: GenerateTask
+    any_worker: Worker, long_task: LongTask
 ) -> None:
-    with any_worker.stream(long_task) as messages:
+    before = any_worker.health().last_error
+    with any_worker.stream(long_task(any_worker)) as messages:
         assert isinstance(next(messages), Progressed)
     health = any_worker.wait_imported()  # a call waits for the cancelled one, not for its end
     assert health.state in (WorkerState.READY, WorkerState.BUSY)
-    assert any_worker.health().last_error is None
+    assert any_worker.health().last_error == before
 
 
 def test_previews_come_while_someone_listens(worker: Worker, tiny_sd: Path) -> None:
@@ -168,10 +171,10 @@ def test_running_out_of_memory_is_told_and_the_worker_goes_on(
 
 
 def test_sigterm_cancels_what_runs_and_ends_it_cleanly(
-    any_fresh_worker: Worker, tiny_sd: Path
+    any_fresh_worker: Worker, long_task: LongTask
 ) -> None:
     fresh_worker = any_fresh_worker
-    with fresh_worker.stream(make_task(tiny_sd, **LONG)) as messages:
+    with fresh_worker.stream(long_task(fresh_worker)) as messages:
         next(message for message in messages if message.type == "progress")
         fresh_worker.spawned.process.send_signal(signal.SIGTERM)
         last = list(messages)[-1]

@@ -26,4 +26,3 @@ def test_work_goes_on_and_what_was_dropped_is_said(tmp_path: Path, tiny_sd: Path
     assert min(said["dropped"].values()) > 0
     assert said["events"][0] == "job_queued"
     assert {"job_started", "generate_started", "generate_done"} <= set(said["events"])
-    assert said["events"][-1] == "job_succeeded"
