@@ -156,7 +156,9 @@ def draw(scene: Scene, rng: Random, width: int = BASE, height: int = BASE) -> ND
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
 
-Layers = list[tuple[Thing, Field]]
+Layer = tuple[Thing, Field]
+"""A thing and the signed distances to its edge."""
+Layers = list[Layer]
 Painter = Callable[[str, Layers, Random, tuple[int, int]], Field]
 
 

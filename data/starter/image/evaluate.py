@@ -101,7 +101,7 @@ def _figure(readings: list[judging.Reading], scenes: list[Scene]) -> dict[str, A
 
 def evaluate(count: int, folder: Path = MODEL) -> dict[str, Any]:
     pipeline, params, rng = load(folder), defaults(folder), Random(31)
-    thresholds = styles.fit()
+    threshold = styles.fit()
     one = _kept_back(rng, count, 0.0, COLOURED_STYLES)
     two = _kept_back(rng, count, 1.0, COLOURED_STYLES)
     grey = _kept_back(rng, count // 5, 0.0, ("noir",))
@@ -113,11 +113,9 @@ def evaluate(count: int, folder: Path = MODEL) -> dict[str, Any]:
             ("grey", grey, 30_000),
         )
     }
-    told = [
-        (scene.style, styles.tell(picture, thresholds))
-        for scenes, name in ((one, "one"), (grey, "grey"), (two, "two"))
-        for scene, picture in zip(scenes, drawn[name], strict=True)
-    ]
+    asked = [scene.style for scene in (*one, *grey, *two)]
+    pictures = [picture for name in ("one", "grey", "two") for picture in drawn[name]]
+    told = list(zip(asked, styles.tell_all(pictures, threshold), strict=True))
     greys = _readings(drawn["grey"], grey)
     return {
         "one": _figure(_readings(drawn["one"], one), one),
@@ -134,8 +132,8 @@ def evaluate(count: int, folder: Path = MODEL) -> dict[str, Any]:
             },
         },
         "judge_on_drawn": judging.accuracy(),
-        "styles_on_drawn": styles.accuracy(thresholds),
-        "style_thresholds": thresholds,
+        "styles_on_drawn": styles.accuracy(threshold),
+        "filled_threshold": round(threshold, 4),
         "combinations": {
             "one": len({thing_key(s.first, s.background) for s in one}),
             "two": len({pair_key(s) for s in two}),

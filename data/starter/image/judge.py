@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import product
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
-from draw import PAINTERS, Field, Layers, Place, distance, draw
+from draw import PAINTERS, Field, Layer, Layers, Place, distance, draw
 from numpy.typing import NDArray
 from world import COLOURED_STYLES, COLOURS, SHAPES, Scene, Thing, sample
 
@@ -36,6 +37,9 @@ THRESHOLD = {
 GAP = 4  # rows of background that part two things; stripes leave three
 CLEARLY = 0.8  # a thing inside must explain this much better than none
 INNER = (0.28, 0.34, 0.41)  # radii of a thing inside, as shares of the outer one's
+RIM = 0.06  # of the shorter side: how far from a shape's edge its line may be
+INKED = 0.7  # of the greatest change, from which on a pixel shows a thing's colour alone
+SMALLEST_OUTER = 0.29  # radius, as a share of the picture, from which on a thing can hold another
 
 
 def read_scene(scene: Scene) -> Reading:
@@ -51,12 +55,18 @@ def read_scene(scene: Scene) -> Reading:
     }
 
 
-def _reading(background: str, first: Thing, relation: str, second: Thing | None) -> Reading:
-    return read_scene(Scene(first, background, "flat", relation, second))
+def _reading(background: str, relation: str, things: list[Thing]) -> Reading:
+    if not things:
+        return dict.fromkeys(PARTS, "none") | {"background": background}
+    second = things[1] if len(things) > 1 else None
+    return read_scene(Scene(things[0], background, "flat", relation, second))
 
 
-def _nothing(background: str) -> Reading:
-    return dict.fromkeys(PARTS, "none") | {"background": background}
+class _Even(Random):
+    """Draws nothing by chance: paper without its mottle, which no guess could meet."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
 
 
 @cache
@@ -72,7 +82,7 @@ def _extent(shape: str) -> tuple[float, float, float, float]:
 
 @cache
 def _paper(style: str, colour: str) -> tuple[float, ...]:
-    painted = PAINTERS[style](colour, [], Random(0), (128, 128))
+    painted = PAINTERS[style](colour, [], _Even(), (128, 128))
     return tuple(float(value) for value in np.median(painted.reshape(-1, 3), axis=0))
 
 
@@ -82,8 +92,9 @@ def _border(pixels: Field) -> Field:
     return colour
 
 
-def _mask(pixels: Field, style: str) -> Mask:
+def things(picture: Picture, style: str) -> Mask:
     """The things' pixels, without specks: a pixel counts if most of its neighbourhood does too."""
+    pixels = picture.astype(np.float32)
     mask = np.abs(pixels - _border(pixels)).max(axis=2) > THRESHOLD[style]
     padded = np.pad(mask.astype(np.int8), 1)
     height, width = mask.shape
@@ -142,7 +153,11 @@ def _fit(mask: Mask) -> list[tuple[float, str, Place]]:
     return sorted(found, reverse=True, key=lambda fit: fit[0])
 
 
-Drawn = list[tuple[Thing, Place]]
+def _ink(pixels: Field, where: Mask) -> Field:
+    """The colour of the pixels there that differ most from the background."""
+    change = np.where(where, np.abs(pixels - _border(pixels)).max(axis=2), 0)
+    ink: Field = np.median(pixels[change >= INKED * np.quantile(change[where], 0.98)], axis=0)
+    return ink
 
 
 class _Easel:
@@ -157,76 +172,97 @@ class _Easel:
             COLOURS, key=lambda c: float(np.abs(border - np.array(_paper(style, c))).sum())
         )
 
-    def layer(self, thing: Thing, place: Place) -> tuple[Thing, Field]:
+    def layer(self, thing: Thing, place: Place) -> Layer:
         return thing, distance(thing, place, self.width, self.height)
 
+    def paint(self, layers: Layers) -> Field:
+        return PAINTERS[self.style](self.background, layers, _Even(), (self.height, self.width))
+
     def error(self, layers: Layers, where: Mask) -> float:
-        shape = (self.height, self.width)
-        guess = PAINTERS[self.style](self.background, layers, Random(0), shape)
-        return float(np.abs(guess - self.pixels)[where].mean())
+        return float(np.abs(self.paint(layers) - self.pixels)[where].mean())
 
     def colour(self, shape: str, place: Place, where: Mask) -> Thing:
         """The colour that draws the shape there most like the picture."""
         layer = self.layer(Thing(shape, "red"), place)[1]
-        things = [Thing(shape, c) for c in COLOURS if c != self.background]
-        return min(things, key=lambda thing: self.error([(thing, layer)], where))
+        rim = np.abs(layer) < RIM * min(self.width, self.height)
 
-    def inner(self, outer: Thing, place: Place) -> Thing | None:
+        def difference(thing: Thing) -> float:
+            if self.style != "outline":
+                return self.error([(thing, layer)], where)
+            # A line beside its place would be nearest to a colour like the background's: of lines,
+            # only the ink is compared.
+            ink = _ink(self.paint([(thing, layer)]), rim)
+            return float(np.abs(ink - _ink(self.pixels, rim)).sum())
+
+        return min((Thing(shape, c) for c in COLOURS if c != self.background), key=difference)
+
+    def inner(self, outer: Layer, place: Place) -> Layer | None:
         """The thing inside that explains the picture best, or None if an empty one does."""
-        base = self.layer(outer, place)
         core = (
-            distance(
-                Thing("square", "red"),
-                Place(place.x, place.y, place.radius * 0.5),
-                self.width,
-                self.height,
-            )
-            < 0
+            self.layer(Thing("square", "red"), Place(place.x, place.y, place.radius * 0.5))[1] < 0
         )
-        best: tuple[Thing | None, float] = None, CLEARLY * self.error([base], core)
+        best: tuple[Layer | None, float] = None, CLEARLY * self.error([outer], core)
         for shape, share in product(SHAPES, INNER):
-            layer = self.layer(Thing(shape, "red"), Place(place.x, place.y, place.radius * share))
+            inside = Place(place.x, place.y, place.radius * share)
+            distances = self.layer(Thing(shape, "red"), inside)[1]
             for colour in COLOURS:
-                thing = Thing(shape, colour)
-                error = self.error([base, (thing, layer[1])], core)
-                if colour != outer.colour and error < best[1]:
-                    best = thing, error
+                layer = Thing(shape, colour), distances
+                error = self.error([outer, layer], core)
+                if colour != outer[0].colour and error < best[1]:
+                    best = layer, error
         return best[0]
 
 
-def _one(easel: _Easel, mask: Mask) -> tuple[Thing, Place] | None:
+def _one(easel: _Easel, mask: Mask) -> tuple[Layer, Place] | None:
     fits = _fit(mask)
     if not fits:
         return None
     _, shape, place = fits[0]
-    return easel.colour(shape, place, _fill(mask)), place
+    return easel.layer(easel.colour(shape, place, _fill(mask)), place), place
+
+
+class Guess(NamedTuple):
+    """What a picture shows if it is of a style."""
+
+    reading: Reading
+    error: float
+    """Mean difference of a channel, 0 to 255, between the picture and what was read, painted in
+    the style."""
+
+
+def guess(picture: Picture, style: str) -> Guess:
+    """The picture read as one of the style, and painted again."""
+    easel = _Easel(picture, style)
+    relation, layers = _read(easel, things(picture, style))
+    everywhere = np.ones(picture.shape[:2], bool)
+    return Guess(
+        _reading(easel.background, relation, [thing for thing, _ in layers]),
+        easel.error(layers[::-1], everywhere),
+    )
 
 
 def judge(picture: Picture, style: str) -> Reading:
     """What the picture shows, read as one of the style."""
-    easel = _Easel(picture, style)
-    mask = _mask(easel.pixels, style)
+    return guess(picture, style).reading
+
+
+def _read(easel: _Easel, mask: Mask) -> tuple[str, Layers]:
+    """The relation, and what stands in it, in the order of reading."""
     for relation, turned in (("above", False), ("left", True)):
         parts = _parts(mask.T if turned else mask)
         if parts is None:
             continue
         first, second = (_one(easel, part.T if turned else part) for part in parts)
-        if first is None or second is None:
-            return _nothing(easel.background)
-        return _reading(easel.background, first[0], relation, second[0])
+        return (relation, [first[0], second[0]]) if first and second else ("none", [])
     found = _one(easel, mask)
     if found is None:
-        return _nothing(easel.background)
-    thing, place = found
-    if place.radius < 0.29:
-        return _reading(easel.background, thing, "none", None)
-    inner = easel.inner(thing, place)
-    return _reading(
-        easel.background, inner or thing, "inside" if inner else "none", thing if inner else None
-    )
+        return "none", []
+    layer, place = found
+    inner = easel.inner(layer, place) if place.radius >= SMALLEST_OUTER else None
+    return ("inside", [inner, layer]) if inner else ("none", [layer])
 
 
-def _soften(picture: Picture, rng: Random) -> Picture:
+def soften(picture: Picture, rng: Random) -> Picture:
     """Blurred, tinted and noised a little, as a generated picture may be."""
     pixels = np.pad(picture.astype(np.float32), ((1, 1), (1, 1), (0, 0)), mode="edge")
     blurred = (
@@ -247,7 +283,7 @@ def accuracy(count: int = 300, seed: int = 22) -> dict[str, float]:
     right: dict[str, list[bool]] = {"one": [], "two": []}
     for pairs, name in ((0.0, "one"), (1.0, "two")):
         for scene in _coloured(rng, pairs, count // 2):
-            reading = judge(_soften(draw(scene, rng), rng), scene.style)
+            reading = judge(soften(draw(scene, rng), rng), scene.style)
             right[name].append(reading == read_scene(scene))
     return {name: round(float(np.mean(hits)), 4) for name, hits in right.items()}
 
