@@ -35,6 +35,9 @@ MAX_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 _BACKLOG = 256
 
 
+Connection = socket.socket
+
+
 class Listener(NamedTuple):
     """A socket that listens, and the address that leads to it."""
 
@@ -133,7 +136,7 @@ def is_loopback(url: str) -> bool:
     return url.startswith("http://")
 
 
-def connect(url: str, timeout_s: float) -> socket.socket:
+def connect(url: str, timeout_s: float) -> Connection:
     """A connection to a port, before anything is sent over it.
 
     Raises:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from mysticanvas import transport
 from mysticanvas.processes import Holding, Identity
-
-if TYPE_CHECKING:
-    import socket
 
 _POLL_S = 0.02
 
@@ -37,7 +34,7 @@ class Endpoint(NamedTuple):
         held = self.listener is None or self.listener.held_by(self.identity.pid)
         return held and self.identity.alive()
 
-    def connect(self, timeout_s: float) -> socket.socket | None:
+    def connect(self, timeout_s: float) -> transport.Connection | None:
         """A connection that leads to that very process; None for an address of another kind.
 
         Raises:

@@ -21,7 +21,7 @@ ALLOWED = {
     "pandas": ("session/",),
     "pyarrow": ("session/", "store/"),
     "pluggy": ("plugins/",),
-    "fcntl": ("processes.py",),
+    "fcntl": ("locks.py",),
     "ctypes": ("processes.py",),
 }
 
