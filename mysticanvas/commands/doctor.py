@@ -118,14 +118,14 @@ def _without_home(settings: Settings, paths: HomePaths) -> Diagnosis:
 
 def _asked(paths: HomePaths, repair: bool) -> Diagnosis:
     from mysticanvas.client.api import Api
-    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.client.http import ConnectionLost
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.session import launch
 
     runtime = launch.find(paths)
     if runtime is None:
         raise OrchestratorUnavailable("The orchestrator is stopping.", hint="Ask again.")
-    api = Api(HttpClient(runtime.url, runtime.token))
+    api = Api(launch.client(runtime))
     try:
         # Asked first: this is answered at once, and the examination may take a while.
         api.health()

@@ -94,10 +94,11 @@ def text(found: StatusReport, console: Console) -> str:
 
 def _health(runtime: Runtime) -> Health | None:
     """What it says of itself; None if it says nothing in time."""
-    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.client.http import ConnectionLost
     from mysticanvas.contracts.health import Health
+    from mysticanvas.session import launch
 
-    client = HttpClient(runtime.url, runtime.token)
+    client = launch.client(runtime)
     try:
         answer = client.request("GET", "/internal/health", answer_s=_ANSWER_S)
         return Health.model_validate(answer)

@@ -119,10 +119,11 @@ def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> b
 
 def _ask(runtime: Runtime, force: bool) -> bool:
     """Have it stop; whether it understood."""
-    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.client.http import ConnectionLost
     from mysticanvas.errors import Conflict, MystiCanvasError
+    from mysticanvas.session import launch
 
-    client = HttpClient(runtime.url, runtime.token)
+    client = launch.client(runtime)
     body = {"force": force, "client": ""}
     try:
         client.request("POST", "/v1/shutdown", body=body, answer_s=_ANSWER_S)

@@ -47,7 +47,7 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 
 def _backup(options: argparse.Namespace) -> int:
     from mysticanvas.client.api import Api
-    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.client.http import ConnectionLost
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.session import launch
 
@@ -57,7 +57,7 @@ def _backup(options: argparse.Namespace) -> int:
         with _store(paths) as store:
             made = store.backups.save(target)
     else:
-        api = Api(HttpClient(runtime.url, runtime.token))
+        api = Api(launch.client(runtime))
         try:
             made = api.backup(str(target))
         except ConnectionLost as lost:

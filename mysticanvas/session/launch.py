@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -33,6 +34,9 @@ from mysticanvas.processes import (
 )
 from mysticanvas.session import compatibility
 from mysticanvas.settings import LOCAL_STATE, HomePaths, Settings
+
+if TYPE_CHECKING:
+    from mysticanvas.client.http import HttpClient
 
 MODULE = "mysticanvas.orchestrator"
 DRAIN_S = 30.0
@@ -102,6 +106,14 @@ def endpoint(runtime: Runtime) -> Endpoint:
     return Endpoint(runtime.url, runtime.token, identity(runtime), listener)
 
 
+def client(runtime: Runtime) -> HttpClient:
+    """A client of that process, which sends the token to no other."""
+    from mysticanvas.client.http import HttpClient
+
+    there = endpoint(runtime)
+    return HttpClient(there.url, there.token, there.alive)
+
+
 def _recorded(paths: HomePaths) -> Runtime | None:
     try:
         return Runtime.model_validate_json(paths.runtime_file.read_bytes())
@@ -165,10 +177,9 @@ def _drain(former: Runtime) -> None:
     A signal is what every version of it understands.
     """
     from mysticanvas.client.api import Api
-    from mysticanvas.client.http import ConnectionLost, HttpClient
+    from mysticanvas.client.http import ConnectionLost
 
-    there = endpoint(former)
-    api = Api(HttpClient(there.url, there.token, there.alive))
+    api = Api(client(former))
     try:
         api.shutdown(force=True, client="", drain_s=DRAIN_S)
     except (ConnectionLost, MystiCanvasError):

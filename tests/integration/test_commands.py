@@ -23,6 +23,16 @@ def mysticanvas(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def elsewhere(*words: object) -> subprocess.CompletedProcess[str]:
+    """The same, in what takes itself for another environment."""
+    program = (
+        "import sys; sys.prefix = '/elsewhere'; from mysticanvas.__main__ import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_backup_while_it_runs_and_restore_which_stops_it(
     home: Path, tmp_path: Path, tiny_sd: Path
 ) -> None:
@@ -178,17 +188,16 @@ def test_an_orchestrator_that_hangs(home: Path, monkeypatch: pytest.MonkeyPatch)
 def test_one_of_another_environment_is_named_and_only_force_stops_it(home: Path) -> None:
     with Canvas(home=home) as canvas:
         identity = Identity.of(canvas.health().pid)
-    runtime = home / "run" / "orchestrator.json"
-    runtime.write_text(json.dumps(json.loads(runtime.read_text()) | {"prefix": "/elsewhere"}))
     for command in ("status", "stop"):
-        refused = mysticanvas(command, "--home", home)
+        refused = elsewhere(command, "--home", home)
         assert refused.returncode == 1
-        assert "/elsewhere" in refused.stderr
-    state, said = findings(home)["orchestrator"]
-    assert state == "problem"
-    assert "/elsewhere" in said
+        assert sys.prefix in refused.stderr
+    diagnosis = Diagnosis.model_validate_json(elsewhere("doctor", "--home", home, "--json").stdout)
+    (found,) = (each for each in diagnosis.findings if each.check == "orchestrator")
+    assert found.state == "problem"
+    assert sys.prefix in found.message
     assert identity.alive()
-    assert mysticanvas("stop", "--home", home, "--force").returncode == 0
+    assert elsewhere("stop", "--home", home, "--force").returncode == 0
     assert not identity.alive()
 
 

@@ -98,7 +98,7 @@ def test_a_crash_and_the_second_attempt_belong_to_the_same_story(
     assert [line["pid"] for line in words] == [worker.pid]
     assert "Fatal Python error: Aborted" in logs(shared_home, "--job", job.id).stdout
     ended = [line for line in told(shared_home, "-n", "999") if line["event"] == "worker_ended"]
-    assert any("File" in said for said in ended[-1]["last_words"])
+    assert ended[-1]["last_words"]
 
 
 def test_the_last_words_of_an_orchestrator_are_told_by_the_next(home: Path) -> None:

@@ -210,7 +210,13 @@ class Worker:
                 if self._seams.spare is not None:
                     self._seams.spare.prepare(self._launch)
             case Report():
-                _log.warning("worker_ended", kind=self.kind, pid=effect.pid, reason=effect.reason)
+                _log.warning(
+                    "worker_ended",
+                    kind=self.kind,
+                    pid=effect.pid,
+                    reason=effect.reason,
+                    last_words=effect.ending.last_lines,
+                )
                 self._listener.alert(alerts.of(effect, self.kind, datetime.now(UTC)))
 
     def _spawn(self, number: int) -> None:
