@@ -35,6 +35,8 @@ async def _serve() -> None:
     # As uvicorn makes it when it is given a port: the protocol is named, so asyncio sends at once.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    # Before its address is told: whoever connects at once waits, and is not refused.
+    listener.listen()
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     child.answer(url="http://{}:{}".format(*listener.getsockname()))
