@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mysticanvas import OrchestratorUnavailable, __version__, processes
+from mysticanvas import OrchestratorUnavailable, __version__, locks
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.locks import FileLock
@@ -131,7 +131,7 @@ def no_locks(_: int) -> None:
 def test_a_home_whose_locks_do_not_hold_asks_for_a_state_on_a_local_disk(
     paths: HomePaths, monkeypatch: pytest.MonkeyPatch, flock: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(processes, "flock", flock)
+    monkeypatch.setattr(locks, "flock", flock)
     with pytest.raises(OrchestratorUnavailable, match="do not hold") as refused:
         launch.attach(Settings.load({}, home=paths.root))
     assert "MYSTICANVAS_STATE" in refused.value.hint
