@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from mysticanvas.processes import child_environment
 
 Answer = dict[str, Any]
+PREFIX = "MYSTICANVAS_"
 
 
 class Child:
@@ -50,12 +52,16 @@ class Child:
 def start(
     module: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[Child]:
-    """Start a module with the environment that workers get; the process ends with the context."""
+    """Start a module with the environment that workers get, and the settings of this process.
+
+    The process ends with the context.
+    """
+    settings = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=child_environment(environment or {}),
+        env=child_environment({**settings, **(environment or {})}),
         text=True,
     )
     with process:
