@@ -16,7 +16,7 @@ from benchmarks.figure import Figure, duration, ratio
 from benchmarks.statistics import summarize
 from benchmarks.subject import Subject, warm
 
-ROUNDS = 5
+ROUNDS = 11
 TIMES = 5.0
 
 

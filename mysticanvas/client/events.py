@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 2.0
 """Seconds between two calls of `on_tick` while events arrive."""
+_HEAD_START_S = 0.15
+"""Seconds that the kernel's first call has the interpreter for itself, before this imports."""
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _CONNECT_S = 5.0
 _MAX_EVENT_BYTES = 16 << 20
@@ -123,6 +125,7 @@ class EventStream:
 
     def _run(self) -> None:
         failures = 0
+        self._closed.wait(_HEAD_START_S)
         while not self._closed.is_set():
             if self._try_to_listen():
                 failures = 0

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import httpx
 from pydantic import BaseModel, ValidationError
 
-from mysticanvas import transport
+from mysticanvas import lean, transport
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.problem import MEDIA_TYPE, REQUEST_ID_HEADER, Problem
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable
+
+with lean.without("httpx._main"):  # its command line, which takes half of the import
+    import httpx
 
 ANSWER_S = 30.0
 """Seconds within which the orchestrator answers what it has in memory or in its store."""

@@ -9,7 +9,6 @@ Imported before everything else. They are optional for those who ask for them:
 
 from __future__ import annotations
 
-import sys
+from mysticanvas import lean
 
-for _name in ("pandas", "rich"):
-    sys.modules[_name] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
+lean.forbid("pandas", "rich")
