@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from mysticanvas.workers import __main__ as worker, engine
 from mysticanvas.workers.engine import Options
 
@@ -11,13 +13,15 @@ class IdleEngine:
 
     models: list[str] = []
 
-    def __init__(self, _options: Options) -> None:
-        pass
-
     def unload(self) -> None:
         """There is nothing."""
 
 
+def create(_kind: str, _options: Options, _plugins: str) -> IdleEngine:
+    """In place of `engine.create`."""
+    return IdleEngine()
+
+
 if __name__ == "__main__":
-    engine.ENGINES["idle"] = "benchmarks.idle_worker:IdleEngine"
-    worker.main()
+    with mock.patch.object(engine, "create", create):
+        worker.main()
