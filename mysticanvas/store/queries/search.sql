@@ -72,6 +72,14 @@ SELECT term, seq, tf, length, shown FROM search_postings_1 WHERE term IN ({terms
 UNION ALL
 SELECT term, seq, tf, length, shown FROM search_postings_2 WHERE term IN ({terms}) {current}
 
+-- name: few
+-- The postings of some terms as far as `most` goes, and the generation they are of. DuckDB takes
+-- longer to plan a ranking than to read the few pictures that a rare word has.
+SELECT NULL AS term, generation AS seq, NULL AS tf, NULL AS length, NULL AS shown FROM search_state
+UNION ALL
+{hits}
+LIMIT {most}
+
 -- name: ranked
 -- The best pictures of the index. A term without a given idf gets the one that its pictures mean,
 -- those that the index does not have yet included.

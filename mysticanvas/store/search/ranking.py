@@ -1,11 +1,17 @@
-"""One page of a search: the best of the index by one statement, and of the tail beside it."""
+"""One page of a search: the best of the index by one statement, and of the tail beside it.
+
+Where all the pictures that the index finds are few, they are ranked here, as those of the tail are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mysticanvas.store import queries
+from mysticanvas.store.connection import Row
 from mysticanvas.store.filters import Clause
 from mysticanvas.store.search import bm25
 from mysticanvas.store.search.documents import Read
@@ -17,6 +23,8 @@ from mysticanvas.store.search.tail import Entry, Tail
 _SQL = queries.load("search")
 _SUMMAND = _SQL["summand"].format(k1=f"{bm25.K1}::DOUBLE", b=f"{bm25.B}::DOUBLE", unit=bm25.UNIT)
 _MAX_BITS = 62
+FEW = 500
+"""Postings that are ranked here at most; with many more, DuckDB is quicker in spite of planning."""
 
 
 class Plan(NamedTuple):
@@ -85,6 +93,59 @@ def ranked(
     asked = _asked(plan, tail, at)
     if not any(term.wanted for term in asked):
         return Found([], at)
+    best = _few(read, asked, tail, plan) or _many(read, asked, tail, plan, at, clause, limit)
+    if best.generation != tail.generation:
+        return None
+    idfs = {term.term: idf for term, idf in zip(asked, best.idfs, strict=True) if term.wanted}
+    others = [*best.entries, *tail.entries.values()]
+    met = _meeting(read, others, clause, lambda entry: _wanted(entry, plan, at.horizon))
+    found = [(_score(entry, idfs, at.average), entry.seq) for entry in met]
+    hits = best.hits + [place for place in found if place < (at.score, at.seq)]
+    total = at.total if start else best.total + len(found)
+    kept = tuple(idfs[word] for word in plan.words)
+    return Found(sorted(hits, reverse=True)[:limit], at._replace(total=total, idfs=kept))
+
+
+class _Best(NamedTuple):
+    """What the index has, ranked or to be ranked yet."""
+
+    generation: int
+    idfs: Sequence[float]
+    """Of the terms that were asked for."""
+    hits: list[tuple[int, int]]
+    """The best, by score and seq."""
+    total: int
+    """Pictures that were ranked, those of other pages included."""
+    entries: Sequence[Entry]
+    """Pictures that may be wanted, and are not among those."""
+
+
+def _few(read: Read, asked: Sequence[_Asked], tail: Tail, plan: Plan) -> _Best | None:
+    """All pictures with one of the terms; None if they are many, or their texts are needed."""
+    if plan.phrases or plan.unwanted_phrases:
+        return None
+    hits = _hits([term.number for term in asked], tail)
+    # One more for the generation, and one to know that there are not more.
+    statement = Clause(_SQL["few"].format(hits=hits.sql, most=FEW + 2), hits.parameters)
+    rows = read(statement.sql, **statement.parameters)
+    [state], postings = rows[:1], rows[1:]
+    if len(postings) > FEW or state["term"] is not None:
+        return None
+    counts = Counter(posting["term"] for posting in postings)
+    idfs = [_idf(term, counts[term.number], tail.images) for term in asked]
+    return _Best(state["seq"], idfs, [], 0, _entries(postings, asked))
+
+
+def _many(
+    read: Read,
+    asked: Sequence[_Asked],
+    tail: Tail,
+    plan: Plan,
+    at: Position,
+    clause: Clause | None,
+    limit: int,
+) -> _Best:
+    """The best of all pictures of the index; the arguments are those of `ranked`."""
     statement = _ranked(plan, asked, tail, clause)
     rows = read(
         statement.sql,
@@ -97,16 +158,35 @@ def ranked(
         before=at.seq,
         limit=limit,
     )
-    if rows[0]["generation"] != tail.generation:
-        return None
-    idfs = {term.term: idf for term, idf in zip(asked, rows[0]["idfs"], strict=True) if term.wanted}
-    met = _meeting(read, tail, clause, lambda entry: _wanted(entry, plan, at.horizon))
-    found = [(_score(entry, idfs, at.average), entry.seq) for entry in met]
     hits = [(row["score"], row["seq"]) for row in rows if row["seq"] is not None]
-    hits += [place for place in found if place < (at.score, at.seq)]
-    total = at.total if start else rows[0]["total"] + len(found)
-    kept = tuple(idfs[word] for word in plan.words)
-    return Found(sorted(hits, reverse=True)[:limit], at._replace(total=total, idfs=kept))
+    return _Best(rows[0]["generation"], rows[0]["idfs"], hits, rows[0]["total"], [])
+
+
+def _idf(term: _Asked, indexed: int, images: int) -> float:
+    """The arithmetic of the statement `ranked`."""
+    df = indexed + term.elsewhere
+    if term.given is not None:
+        return term.given
+    return math.log10((images - df + 0.5) / (df + 0.5) + 1)
+
+
+def _entries(postings: Iterable[Row], asked: Sequence[_Asked]) -> list[Entry]:
+    """Pictures as far as their postings tell: their other words and their texts are not known."""
+    names = {term.number: term.term for term in asked}
+    found: dict[int, list[Row]] = {}
+    for posting in postings:
+        found.setdefault(posting["seq"], []).append(posting)
+    return [
+        Entry(
+            seq=seq,
+            text="",
+            words=frozenset(),
+            tf={names[each["term"]]: each["tf"] for each in some},
+            length=some[0]["length"],
+            shown=frozenset(names[each["term"]] for each in some if each["shown"]),
+        )
+        for seq, some in found.items()
+    ]
 
 
 def listed(
@@ -233,10 +313,10 @@ def _excluded(entry: Entry, plan: Plan) -> bool:
 
 
 def _meeting(
-    read: Read, tail: Tail, clause: Clause | None, wanted: Callable[[Entry], bool]
+    read: Read, some: Iterable[Entry], clause: Clause | None, wanted: Callable[[Entry], bool]
 ) -> list[Entry]:
-    """The pictures of the tail that are wanted and meet the clause."""
-    entries = {entry.seq: entry for entry in tail.entries.values() if wanted(entry)}
+    """Those of some pictures that are wanted and meet the clause."""
+    entries = {entry.seq: entry for entry in some if wanted(entry)}
     if clause is None or not entries:
         return list(entries.values())
     sql = _SQL["met"].format(clause=clause.sql)

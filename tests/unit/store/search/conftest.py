@@ -10,7 +10,7 @@ import pytest
 from mysticanvas.contracts import ids
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.store import Store, times
-from mysticanvas.store.search import stale
+from mysticanvas.store.search import ranking, stale
 
 
 class Shelf:
@@ -93,3 +93,9 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr("mysticanvas.store.search.maintenance.LEVELS", tuple(levels))
 
     return set_sizes
+
+
+@pytest.fixture(params=[0, 6, ranking.FEW], ids=["duckdb", "both", "here"])
+def ranker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who ranks what the index finds: DuckDB, or this process, or the one after the other."""
+    monkeypatch.setattr(ranking, "FEW", request.param)

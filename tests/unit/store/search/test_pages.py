@@ -14,6 +14,7 @@ from mysticanvas.store.search.position import Position
 PROMPTS = [f"red castle number{k % 3}" + " blue" * (k % 4) for k in range(30)]
 
 
+@pytest.mark.usefixtures("ranker")
 @pytest.mark.parametrize("text", ["red", "blue number1", "number*", "castle -number2", "", "-blue"])
 def test_new_pictures_and_maintenance_leave_the_pages_as_they_are(
     shelf: Any, eager: Callable[..., None], text: str

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import duckdb
 import duckdb_extension_fts
@@ -16,6 +17,7 @@ from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
+from mysticanvas.store.search import ranking
 
 VOCABULARY = (
     "red blue circle square castle castles running runs 4k 1girl sd15 sci-fi замок 城堡 café the"
@@ -37,6 +39,7 @@ def settled(request: pytest.FixtureRequest, eager: Callable[..., None]) -> Calla
     return lambda shelf: shelf.index() if request.param == "segment" else None
 
 
+@pytest.mark.usefixtures("ranker")
 @pytest.mark.parametrize(
     ("left", "several"), [(0, False), (25, False), (25, True)], ids=["index", "tail", "two fields"]
 )
@@ -276,12 +279,14 @@ _PART = st.tuples(st.sampled_from(["", "", "-"]), _ATOM).map("".join)
 @given(text=st.lists(_PART, max_size=4).map(" ".join))
 def test_the_index_agrees_with_a_scan(scan_and_index: tuple[Store, Store], text: str) -> None:
     answers = []
-    for store in scan_and_index:
-        try:
-            answers.append(store.search.search(text, limit=1000)[:2])
-        except InvalidRequest as error:
-            answers.append(error.detail)
-    assert answers[0] == answers[1]
+    scan, index = scan_and_index
+    for store, few in ((scan, ranking.FEW), (index, ranking.FEW), (index, 0), (index, 20)):
+        with mock.patch.object(ranking, "FEW", few):
+            try:
+                answers.append(store.search.search(text, limit=1000)[:2])
+            except InvalidRequest as error:
+                answers.append(error.detail)
+    assert all(answer == answers[0] for answer in answers)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
