@@ -42,14 +42,29 @@ def where(filters: ImageFilters, tag_ids: TagIds, span: str = "") -> Clause:
         if value is not None:
             terms.append(term)
             values[f"f_{name}"] = value
-    tagged = f"SELECT image_seq FROM image_tags WHERE {span.format(seq='image_seq') or 'TRUE'}"
     for name, ids in _tags(filters, tag_ids).items():
-        if None in ids and name == "tags":
-            terms.append("FALSE")
-        found = list(dict.fromkeys(ids))
-        values[f"f_{name}"] = [tag_id for tag_id in found if tag_id is not None]
-        terms.append(_TAGGED[name].format(tagged=tagged, count=len(found)))
+        terms.append(_tagged(name, ids, span.format(seq="image_seq") or "TRUE"))
     return Clause(" AND ".join(f"({term})" for term in terms), values)
+
+
+def with_tags(ids: Sequence[int], span: str) -> str:
+    """The condition for rows of `image_tags` within a span that are of one of these tags.
+
+    The numbers stand in the text: DuckDB tells by them alone what it need not look at.
+    """
+    return f"{span} AND tag_id IN ({', '.join(map(str, ids))})"
+
+
+def _tagged(name: str, ids: Sequence[int | None], span: str) -> str:
+    """The condition that a picture has all, any or none of some tags, by the filter's name."""
+    known = list(dict.fromkeys(tag_id for tag_id in ids if tag_id is not None))
+    if not known or (name == "tags" and None in ids):
+        return str(name == "not_tags")
+    chosen = f"SELECT image_seq FROM image_tags WHERE {with_tags(known, span)}"
+    if name == "tags" and len(known) > 1:
+        # Several sources may have given a picture the same tag.
+        chosen += f" GROUP BY image_seq HAVING count(DISTINCT tag_id) = {len(known)}"
+    return f"image.seq {'NOT ' * (name == 'not_tags')}IN ({chosen})"
 
 
 def _value(filters: ImageFilters, name: str) -> object:
@@ -97,10 +112,4 @@ _TERMS = {
     "since": "image.created_at >= $f_since",
     "until": "image.created_at < $f_until",
 }
-_TAGGED = {
-    # Several sources may have given a picture the same tag.
-    "tags": "image.seq IN ({tagged} AND tag_id = ANY($f_tags::INTEGER[])"
-    " GROUP BY image_seq HAVING count(DISTINCT tag_id) = {count})",
-    "any_tags": "image.seq IN ({tagged} AND tag_id = ANY($f_any_tags::INTEGER[]))",
-    "not_tags": "image.seq NOT IN ({tagged} AND tag_id = ANY($f_not_tags::INTEGER[]))",
-}
+_TAGGED = ("tags", "any_tags", "not_tags")

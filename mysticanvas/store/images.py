@@ -50,8 +50,8 @@ class NewImage:
     """Names that the user gives it."""
 
 
-class Given(NamedTuple):
-    """What was last given out in the order of recording."""
+class Last(NamedTuple):
+    """The last place in the order of recording, at one moment."""
 
     commits: int
     """What the database had counted then."""
@@ -68,7 +68,10 @@ class Images:
     def __init__(self, database: Database, tag_ids: TagIds) -> None:
         self._database = database
         self._tag_ids = tag_ids
-        self._given = Given(commits=-1, seq=0)
+        self._given = Last(commits=-1, seq=0)
+        """What was last given out, for the writer."""
+        self._read = Last(commits=-1, seq=0)
+        """What was last read, for readers."""
 
     def add(self, images: Sequence[NewImage]) -> None:
         """Record pictures that no job is waiting for, in the given order.
@@ -150,7 +153,9 @@ class Images:
             raise refused("limit", limit, f"1 to {MAX_PAGE}")
         query = {"sort": sort, **filters.model_dump(mode="json", exclude_defaults=True)}
         behind = None if cursor is None else CURSORS.decode(cursor, query)[0]
-        found = pages.find(self._database, filters, self._tag_ids, sort, behind, limit)
+        found = pages.find(
+            self._database, filters, self._tag_ids, sort, behind, self._newest_seq, limit
+        )
         return ImagePage(
             items=found.cards,
             next_cursor=None if found.behind is None else CURSORS.encode((found.behind,), query),
@@ -240,7 +245,7 @@ class Images:
         transaction.insert("generation_files", files)
         tagged = [(row["seq"], image.tags) for row, image in zip(rows, images, strict=True)]
         tags.attach(transaction, tagged, "user")
-        self._given = Given(self._database.commits, last + len(rows))
+        self._given = Last(self._database.commits, last + len(rows))
         return zip(rows, files, strict=True)
 
     def _last_seq(self, transaction: Transaction) -> int:
@@ -250,6 +255,13 @@ class Images:
         if self._given.seq and self._given.commits < self._database.commits:
             return self._given.seq
         return int(transaction.run(_SQL["last_seq"])[0]["seq"])
+
+    def _newest_seq(self) -> int:
+        """The last place that a picture has."""
+        commits = self._database.commits
+        if self._read.commits != commits:
+            self._read = Last(commits, self._database.read(_SQL["last_seq"])[0]["seq"])
+        return self._read.seq
 
     def _seqs(self, column: str, whole_ids: Sequence[str]) -> list[int]:
         if not whole_ids:
@@ -314,6 +326,7 @@ def _row(image: NewImage, seq: int) -> Row:
         "recipe": canonical_json(recipe.model_dump(mode="json")),
         "starred": False,
         "created_at": times.to_db(image.created_at),
+        "path": image.file.path,
     }
 
 

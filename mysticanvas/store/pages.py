@@ -7,8 +7,9 @@ the blocks outside of a window, so that a page far down costs what the first one
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from mysticanvas.contracts.filters import ImageFilters, Sort
@@ -22,9 +23,11 @@ SMALL = 1024
 narrow columns, since most of what it held would be read for nothing."""
 FIRST_WINDOW = 8192
 """Rows, four of DuckDB's vectors; fewer would hardly cost less."""
-GROWTH = 16
-"""How many times wider the next window may be."""
+GROWTH = 128
+"""How many times wider the next window may be. Where four vectors held nothing, a page takes most
+of a million rows; and each window is another statement, whose planning takes milliseconds."""
 _SPAN = "{seq} >= $low AND {seq} < $high"
+_ORDER: dict[Sort, str] = {"newest": "DESC", "oldest": "ASC"}
 _SQL = queries.load("images")
 
 
@@ -91,22 +94,39 @@ def find(
     tag_ids: TagIds,
     sort: Sort,
     behind: int | None,
+    newest: Callable[[], int],
     limit: int,
 ) -> Found:
     """The first `limit` cards that meet the filters.
 
     Args:
         behind: the seq that they come behind; None for the beginning.
+        newest: finds the last seq that there is, or a later one.
 
     Raises:
         InvalidRequest: a filter is not allowed.
     """
+    last = newest() if behind is None or sort == "oldest" else 0
+    walk = functools.partial(Walk, sort, behind, last)
+    if filters.tags and _is_only(filters, "tags", "project"):
+        found = _find_tagged(database, filters, tag_ids, walk(), sort, limit)
+        if found is not None:
+            return found
+    return _find(database, filters, tag_ids, walk(), sort, limit)
+
+
+def _find(
+    database: Database,
+    filters: ImageFilters,
+    tag_ids: TagIds,
+    walk: Walk,
+    sort: Sort,
+    limit: int,
+) -> Found:
+    """By any filters: what is looked through is the table of pictures."""
     clause = conditions.where(filters, tag_ids, _SPAN)
-    open_ended = behind is None or sort == "oldest"
-    last = database.read(_SQL["last_seq"])[0]["seq"] if open_ended else 0
-    walk = Walk(sort, behind, last)
     missing = limit + 1
-    size = missing + limit // 4 if _is_dense(filters) else FIRST_WINDOW
+    size = missing + limit // 4 if _is_only(filters, "project") else FIRST_WINDOW
     rows: dict[int, Row] = {}
     picked: list[int] = []
     while missing > 0 and not walk.done:
@@ -124,28 +144,78 @@ def find(
     if picked:
         rows |= _rows(database, *_again(clause, picked))
     # What was deleted since it was picked is left out; the way on must not depend on it.
-    seqs = sorted({*rows, *picked}, reverse=sort == "newest")
-    more = len(seqs) > limit
-    del seqs[limit:]
-    return Found(_cards(database, rows, seqs), seqs[-1] if more else None)
+    return _found(rows, {*rows, *picked}, sort, limit)
+
+
+def _find_tagged(
+    database: Database,
+    filters: ImageFilters,
+    tag_ids: TagIds,
+    walk: Walk,
+    sort: Sort,
+    limit: int,
+) -> Found | None:
+    """By tags alone: only their table is looked through, and the pictures are fetched by their key.
+
+    Returns:
+        The page; None if some pictures with the tags are deleted or of other projects. How many
+        is not known, so the table of pictures has to be looked through.
+    """
+    ids = list(dict.fromkeys(tag_ids(filters.tags)))
+    known = [tag_id for tag_id in ids if tag_id is not None]
+    if len(known) < len(ids):
+        return Found([], None)
+    picked: list[int] = []
+    size = FIRST_WINDOW
+    while len(picked) <= limit and not walk.done:
+        window = walk.step(size)
+        missing = limit + 1 - len(picked)
+        seqs = _pick_tagged(database, known, window, sort, missing)
+        size = next_size(size, len(seqs), missing)
+        picked += seqs
+    if not picked:
+        return Found([], None)
+    others = conditions.where(filters.model_copy(update={"tags": []}), tag_ids)
+    rows = _rows(database, _by_number(picked, others), {})
+    return _found(rows, set(picked), sort, limit) if len(rows) == len(picked) else None
+
+
+def _found(rows: Mapping[int, Row], seqs: Set[int], sort: Sort, limit: int) -> Found:
+    """The page of what was found at these places, one more than it holds if there are more."""
+    ordered = sorted(seqs, reverse=sort == "newest")
+    more = len(ordered) > limit
+    del ordered[limit:]
+    return Found(_cards(rows, ordered), ordered[-1] if more else None)
 
 
 def cards(database: Database, seqs: Sequence[int]) -> list[ImageCard]:
     """The cards of these rows, in the given order; deleted ones are left out."""
     if not seqs:
         return []
-    return _cards(database, _rows(database, *_by_number(seqs)), seqs)
+    there = Clause("image.deleted_at IS NULL", {})
+    return _cards(_rows(database, _by_number(seqs, there), {}), seqs)
 
 
-def _is_dense(filters: ImageFilters) -> bool:
-    """Whether most pictures can be expected to meet the filters."""
-    return filters.model_dump(exclude_defaults=True).keys() <= {"project"}
+def _is_only(filters: ImageFilters, *names: str) -> bool:
+    """Whether there is no filter but these; most pictures are expected to meet that of project."""
+    return filters.model_dump(exclude_defaults=True).keys() <= set(names)
 
 
 def _pick(database: Database, clause: Clause, window: Window, sort: Sort, limit: int) -> list[int]:
-    order = "DESC" if sort == "newest" else "ASC"
-    sql = _SQL["pick"].format(condition=clause.sql, order=order, limit=limit)
+    sql = _SQL["pick"].format(condition=clause.sql, order=_ORDER[sort], limit=limit)
     return [row["seq"] for row in database.read(sql, **clause.parameters, **window._asdict())]
+
+
+def _pick_tagged(
+    database: Database, ids: Sequence[int], window: Window, sort: Sort, limit: int
+) -> list[int]:
+    sql = _SQL["pick_tagged"].format(
+        condition=conditions.with_tags(ids, _SPAN.format(seq="image_seq")),
+        count=len(ids),
+        order=_ORDER[sort],
+        limit=limit,
+    )
+    return [row["seq"] for row in database.read(sql, **window._asdict())]
 
 
 def _again(clause: Clause, picked: Sequence[int]) -> tuple[Clause, dict[str, int]]:
@@ -153,28 +223,25 @@ def _again(clause: Clause, picked: Sequence[int]) -> tuple[Clause, dict[str, int
     window = Window(min(picked), max(picked) + 1)
     if window.high - window.low <= FIRST_WINDOW:
         return clause, window._asdict()
-    return _by_number(picked)
+    return _by_number(picked, Clause("image.deleted_at IS NULL", {})), {}
 
 
-def _by_number(seqs: Sequence[int]) -> tuple[Clause, dict[str, int]]:
-    return Clause(f"{among('image.seq', seqs)} AND image.deleted_at IS NULL", {}), {}
+def _by_number(seqs: Sequence[int], clause: Clause) -> Clause:
+    """The condition for those of these rows that meet another."""
+    return Clause(f"{among('image.seq', seqs)} AND {clause.sql}", clause.parameters)
 
 
-def _rows(database: Database, clause: Clause, window: dict[str, int]) -> dict[int, Row]:
+def _rows(database: Database, clause: Clause, window: Mapping[str, int]) -> dict[int, Row]:
     sql = _SQL["cards"].format(condition=clause.sql)
     return {row["seq"]: row for row in database.read(sql, **clause.parameters, **window)}
 
 
-def _cards(database: Database, rows: dict[int, Row], seqs: Sequence[int]) -> list[ImageCard]:
+def _cards(rows: Mapping[int, Row], seqs: Sequence[int]) -> list[ImageCard]:
     """The cards of these rows, in the given order."""
-    if not seqs:
-        return []
-    sql = _SQL["paths"].format(condition=among("image_seq", seqs, spare=SMALL))
-    paths = {file["image_seq"]: file["path"] for file in database.read(sql)}
-    return [_card(rows[seq], paths[seq]) for seq in seqs if seq in rows and seq in paths]
+    return [_card(rows[seq]) for seq in seqs if seq in rows]
 
 
-def among(column: str, seqs: Sequence[int], spare: int = 0) -> str:
+def among(column: str, seqs: Sequence[int]) -> str:
     """The condition that a column is one of these numbers.
 
     A range says most of it, since DuckDB passes over blocks by a range; a list costs it more than
@@ -182,14 +249,13 @@ def among(column: str, seqs: Sequence[int], spare: int = 0) -> str:
 
     Args:
         seqs: at least one.
-        spare: how many others may meet it too, where they lie between.
     """
     low, high = min(seqs), max(seqs)
     inside = f"{column} >= {low} AND {column} <= {high}"
-    if high - low < len(seqs) + spare:
+    if high - low < len(seqs):
         return inside
     return f"{inside} AND {column} IN ({', '.join(map(str, seqs))})"
 
 
-def _card(row: Row, path: str) -> ImageCard:
-    return ImageCard(**row | {"path": path, "created_at": times.from_db(row["created_at"])})
+def _card(row: Row) -> ImageCard:
+    return ImageCard(**row | {"created_at": times.from_db(row["created_at"])})

@@ -74,6 +74,8 @@ CREATE TABLE images (
     rating              TINYINT,
     created_at          TIMESTAMP NOT NULL,
     deleted_at          TIMESTAMP,
+    -- That of the original, which never changes. NULL where it was swept before this column came.
+    path                VARCHAR,
     UNIQUE (job_id, batch_index)
 );
 

@@ -5,8 +5,8 @@ Run it with the code of the commit that has that schema on main:
     git worktree add /tmp/released COMMIT
     PYTHONPATH=/tmp/released .venv/bin/python tests/migrations/make_database.py
 
-It writes `databases/v<N>.duckdb.xz`. What is in it: jobs of every status, pictures, their files,
-presets and digests of model files. When a schema gets new tables, rows for them are added here
+It writes `databases/v<N>.duckdb.xz`. What is in it: jobs of every status, pictures, some of them
+deleted, their files, tags, the index of their words, presets and digests of model files. When a schema gets new tables, rows for them are added here
 before the database of that version is stored; a stored one is never made again.
 """
 
@@ -16,12 +16,14 @@ import tempfile
 from pathlib import Path
 
 import mysticanvas
+from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import WorkerCrashed
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
+from mysticanvas.store.search import maintenance
 
 # The makers of rows belong to the same commit as the store that they fill.
 sys.path.insert(0, str(Path(mysticanvas.__file__).parents[1] / "tests"))
@@ -44,6 +46,7 @@ def fill(store: Store, folder: Path) -> None:
         claimed = store.jobs.claim()
         assert claimed is not None
         store.jobs.finish(job, claimed.record.attempts, status, error)
+    _keep_house(maker, store)
     maker.added(store)
     running = store.jobs.claim()
     assert running is not None
@@ -55,6 +58,34 @@ def fill(store: Store, folder: Path) -> None:
         file = folder / f"{number}.safetensors"
         file.write_bytes(bytes([number]) * 100)
         store.model_files.sha256(file)
+
+
+def _keep_house(maker: Maker, store: Store) -> None:
+    """What comes after pictures: tags, the index, thumbnails, deleting and its sweep."""
+    for _ in range(2):
+        maker.recorded(store)
+    seqs = {card.id: card.seq for card in store.images.page(1000).items}
+    store.tags.add([*seqs.values()][:3], ["castle", "noir"], "user")
+    store.tags.add([*seqs.values()][2:4], ["fog"], "vision", confidence=0.5)
+    store.tags.alias("burg", "castle")
+    maintenance.MIN_BATCH = 1
+    while store.search.maintain():
+        pass
+    store.tags.add([*seqs.values()][4:5], ["later"], "user")
+    hidden, gone, bare, small = list(seqs)[:4]
+    thumbnail = FileRecord(
+        kind="thumbnail_256",
+        path="thumbs/256/a.webp",
+        sha256="0" * 64,
+        bytes=9,
+        width=256,
+        height=256,
+    )
+    store.files.add([(store.files.original(small), [thumbnail])])
+    store.files.add_failures([(store.files.original(bare), "It is damaged.")])
+    store.images.delete([hidden, gone])
+    store.files.doom([seqs[gone]])
+    store.facts.set("queue.paused", False)
 
 
 def main() -> None:

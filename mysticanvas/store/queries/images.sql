@@ -18,16 +18,17 @@ SELECT
     image.id::VARCHAR AS id, image.seq, image.job_id::VARCHAR AS job_id, image.batch_index,
     image.project, image.parent::VARCHAR AS parent, image.source, image.prompt, image.width,
     image.height, image.mode, image.seed, image.preset, image.style, image.starred, image.rating,
-    image.request_hash, image.created_at
+    image.request_hash, image.created_at, image.path
 FROM images AS image
 WHERE {condition}
 
--- name: paths
--- Apart from the cards: as a join the two take longer.
-SELECT image_seq, path FROM generation_files WHERE {condition} AND kind = 'original'
-
 -- name: pick
 SELECT image.seq FROM images AS image WHERE {condition} ORDER BY image.seq {order} LIMIT {limit}
+
+-- name: pick_tagged
+SELECT image_seq AS seq FROM image_tags WHERE {condition}
+GROUP BY image_seq HAVING count(DISTINCT tag_id) = {count}
+ORDER BY image_seq {order} LIMIT {limit}
 
 -- name: count
 SELECT count(*) AS total FROM images AS image WHERE {condition}

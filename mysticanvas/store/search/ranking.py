@@ -23,7 +23,7 @@ from mysticanvas.store.search.tail import Entry, Tail
 _SQL = queries.load("search")
 _SUMMAND = _SQL["summand"].format(k1=f"{bm25.K1}::DOUBLE", b=f"{bm25.B}::DOUBLE", unit=bm25.UNIT)
 _MAX_BITS = 62
-FEW = 500
+FEW = 300
 """Postings that are ranked here at most; with many more, DuckDB is quicker in spite of planning."""
 
 

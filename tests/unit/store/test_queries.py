@@ -18,6 +18,7 @@ BLANKS = {
     **dict.fromkeys(("where", "condition", "images", "files"), "TRUE"),
     "order": "DESC",
     "limit": "1",
+    "count": "1",
     "column": "id",
     "ids": "NULL",
 }
