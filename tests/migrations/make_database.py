@@ -6,8 +6,9 @@ Run it with the code of the commit that has that schema on main:
     PYTHONPATH=/tmp/released .venv/bin/python tests/migrations/make_database.py
 
 It writes `databases/v<N>.duckdb.xz`. What is in it: jobs of every status, pictures, some of them
-deleted, their files, tags, the index of their words, presets and digests of model files. When a schema gets new tables, rows for them are added here
-before the database of that version is stored; a stored one is never made again.
+deleted, their files, tags, the index of their words, presets and digests of model files. When a
+schema gets new tables, rows for them are added here before the database of that version is stored;
+a stored one is never made again.
 """
 
 import lzma
