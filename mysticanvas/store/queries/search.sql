@@ -84,23 +84,7 @@ LIMIT {most}
 -- The best pictures of the index. A term without a given idf gets the one that its pictures mean,
 -- those that the index does not have yet included.
 WITH hit AS MATERIALIZED ({hits}),
-weight AS MATERIALIZED (
-    SELECT place, term, wanted, bit, CASE WHEN given IS NULL
-        THEN log10(($images - df + 0.5::DOUBLE) / (df + 0.5::DOUBLE) + 1) ELSE given END AS idf
-    FROM (
-        SELECT asked.*, asked.elsewhere + coalesce(counted.df, 0) AS df
-        FROM (
-            SELECT
-                unnest(range(len($terms::UBIGINT[]))) AS place,
-                unnest($terms::UBIGINT[]) AS term,
-                unnest($elsewhere::BIGINT[]) AS elsewhere,
-                unnest($given::DOUBLE[]) AS given,
-                unnest($wanted::BOOLEAN[]) AS wanted,
-                unnest($bits::BIGINT[]) AS bit
-        ) AS asked
-        LEFT JOIN (SELECT term, count(*) AS df FROM hit GROUP BY term) AS counted USING (term)
-    )
-),
+weight AS MATERIALIZED ({weighed}),
 scored AS ({scored}),
 met AS MATERIALIZED (SELECT seq, score FROM scored WHERE seq <= $horizon {conditions})
 SELECT
@@ -117,9 +101,34 @@ LEFT JOIN (
 ) AS top ON true
 ORDER BY top.score DESC, top.seq DESC
 
+-- name: weighed_one
+-- Most searches are for one term, and what several need takes most of the time of these.
+SELECT 0 AS place, {idf} AS idf
+FROM (SELECT $elsewhere + count(*) AS df, $given::DOUBLE AS given FROM hit)
+
 -- name: scored_one
--- Of one term: no picture has it twice.
-SELECT seq, ({summand})::BIGINT AS score FROM hit JOIN weight USING (term)
+-- No picture has a term twice.
+SELECT seq, ({summand})::BIGINT AS score FROM hit CROSS JOIN weight
+
+-- name: weighed_all
+SELECT place, term, wanted, bit, {idf} AS idf
+FROM (
+    SELECT asked.*, asked.elsewhere + coalesce(counted.df, 0) AS df
+    FROM (
+        SELECT
+            unnest(range(len($terms::UBIGINT[]))) AS place,
+            unnest($terms::UBIGINT[]) AS term,
+            unnest($elsewhere::BIGINT[]) AS elsewhere,
+            unnest($given::DOUBLE[]) AS given,
+            unnest($wanted::BOOLEAN[]) AS wanted,
+            unnest($bits::BIGINT[]) AS bit
+    ) AS asked
+    LEFT JOIN (SELECT term, count(*) AS df FROM hit GROUP BY term) AS counted USING (term)
+)
+
+-- name: idf
+CASE WHEN given IS NULL
+    THEN log10(($images - df + 0.5::DOUBLE) / (df + 0.5::DOUBLE) + 1) ELSE given END
 
 -- name: scored_all
 SELECT seq, sum(CASE WHEN wanted THEN ({summand})::BIGINT ELSE 0 END)::BIGINT AS score

@@ -76,7 +76,13 @@ def plan(
 
 
 def ranked(
-    read: Read, plan: Plan, tail: Tail, clause: Clause | None, start: Position | None, limit: int
+    read: Read,
+    plan: Plan,
+    tail: Tail,
+    clause: Clause | None,
+    start: Position | None,
+    limit: int,
+    frequent: set[int],
 ) -> Found | None:
     """A page, best first.
 
@@ -85,6 +91,8 @@ def ranked(
         clause: what the pictures have to meet besides; None for nothing.
         start: the end of the page before; None for page one.
         limit: pictures, at most.
+        frequent: terms that were found to be in many pictures, so as not to look again; others
+            are added.
 
     Returns:
         The page; None if the index has changed since the tail was read.
@@ -93,7 +101,8 @@ def ranked(
     asked = _asked(plan, tail, at)
     if not any(term.wanted for term in asked):
         return Found([], at)
-    best = _few(read, asked, tail, plan) or _many(read, asked, tail, plan, at, clause, limit)
+    best = _few(read, asked, tail, plan, frequent)
+    best = best or _many(read, asked, tail, plan, at, clause, limit)
     if best.generation != tail.generation:
         return None
     idfs = {term.term: idf for term, idf in zip(asked, best.idfs, strict=True) if term.wanted}
@@ -120,16 +129,21 @@ class _Best(NamedTuple):
     """Pictures that may be wanted, and are not among those."""
 
 
-def _few(read: Read, asked: Sequence[_Asked], tail: Tail, plan: Plan) -> _Best | None:
+def _few(
+    read: Read, asked: Sequence[_Asked], tail: Tail, plan: Plan, frequent: set[int]
+) -> _Best | None:
     """All pictures with one of the terms; None if they are many, or their texts are needed."""
-    if plan.phrases or plan.unwanted_phrases:
+    numbers = [term.number for term in asked]
+    if plan.phrases or plan.unwanted_phrases or not frequent.isdisjoint(numbers):
         return None
-    hits = _hits([term.number for term in asked], tail)
+    hits = _hits(numbers, tail)
     # One more for the generation, and one to know that there are not more.
     statement = Clause(_SQL["few"].format(hits=hits.sql, most=FEW + 2), hits.parameters)
     rows = read(statement.sql, **statement.parameters)
     [state], postings = rows[:1], rows[1:]
     if len(postings) > FEW or state["term"] is not None:
+        if len(numbers) == 1:
+            frequent.update(numbers)
         return None
     counts = Counter(posting["term"] for posting in postings)
     idfs = [_idf(term, counts[term.number], tail.images) for term in asked]
@@ -239,6 +253,8 @@ def _asked(plan: Plan, tail: Tail, at: Position) -> list[_Asked]:
 
 
 def _columns(asked: Sequence[_Asked]) -> dict[str, object]:
+    if len(asked) == 1:
+        return {"elsewhere": asked[0].elsewhere, "given": asked[0].given}
     return {
         "terms": [term.number for term in asked],
         "elsewhere": [term.elsewhere for term in asked],
@@ -253,12 +269,17 @@ def _ranked(plan: Plan, asked: Sequence[_Asked], tail: Tail, clause: Clause | No
     conditions = _conditions(plan._replace(unwanted=frozenset()), tail)
     if clause is not None:
         conditions.append(_statement("filtered", clause=clause))
-    # Most searches are for one word, and grouping would take most of their time.
-    shape = "scored_one" if len(asked) == 1 else "scored_all"
+    shape = "one" if len(asked) == 1 else "all"
+    weighed = _SQL[f"weighed_{shape}"].format(idf=_SQL["idf"])
     required = sum(term.bit for term in asked)
-    scored = _SQL[shape].format(summand=_SUMMAND, required=required)
-    hits = _hits([term.number for term in asked], tail)
-    return _statement("ranked", conditions, hits=hits, scored=Clause(scored, {}))
+    scored = _SQL[f"scored_{shape}"].format(summand=_SUMMAND, required=required)
+    return _statement(
+        "ranked",
+        conditions,
+        hits=_hits([term.number for term in asked], tail),
+        weighed=Clause(weighed, {}),
+        scored=Clause(scored, {}),
+    )
 
 
 def _conditions(plan: Plan, tail: Tail) -> list[Clause]:

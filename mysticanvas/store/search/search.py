@@ -55,6 +55,7 @@ class Search:
         self._maintenance = Maintenance(database, self._stems)
         self._reading = threading.Lock()
         self._tail: Tail | None = None
+        self._frequent: set[int] = set()
 
     def search(
         self,
@@ -130,7 +131,9 @@ class Search:
             plan = ranking.plan(query, self._stems.of, expand)
             if query.ranked:
                 restriction = None if empty else clause
-                found = ranking.ranked(self._database.read, plan, tail, restriction, start, limit)
+                found = ranking.ranked(
+                    self._database.read, plan, tail, restriction, start, limit, self._frequent
+                )
             else:
                 found = ranking.listed(self._database.read, plan, tail, clause, start, limit)
             if found is not None:
