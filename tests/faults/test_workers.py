@@ -21,7 +21,16 @@ from mysticanvas.orchestrator.supervisor.breaker import MAX_FAILURES
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 
 pytestmark = pytest.mark.timeout(0)
-STAGES = ("load", "denoise", "save")
+STAGES = ("take", "load", "denoise", "save")
+"""At the first, the worker has read of the job and not begun to answer."""
+HOW = {
+    "kill": ("SIGKILL", None),
+    "segv": ("SIGSEGV", None),
+    "exit": (None, 3),
+    # A process that is stopped takes no SIGTERM.
+    "stop": ("SIGKILL", None),
+}
+"""The signal and the exit code of an end."""
 LONG = pytest.mark.skipif("FAULTS" not in os.environ, reason="takes long: only in make faults")
 SHORT = Deadlines(
     start_s=30,
@@ -85,11 +94,29 @@ def test_a_job_that_a_worker_was_lost_with_is_done_by_the_next(
 ) -> None:
     for _ in range(few):
         with faults.inject(f"{problem} at stage {stage}", "done by the next worker, once"):
-            rows = house.rows()
+            rows, told = house.rows(), len(house.alerts)
             record = house.done(f"{problem} {stage} 1")
-            assert (record.attempts, len(record.failures)) == (2, 1)
+            assert record.attempts == 2
             assert house.rows() == rows + 1
-            assert house.worker.status.last_error in record.failures[0]
+            (alert,) = house.alerts[told:]
+            assert record.failures == [f"attempt 1: the worker {alert.reason}"]
+            assert (alert.signal, alert.exit_code) == HOW[problem]
+            assert problem != "exit" or "libcudart.so.12 is missing" in alert.last_lines[-1]
+
+
+def test_a_worker_that_was_lost_before_it_read_of_a_job_does_not_count(
+    house: House, few: int, faults: Any
+) -> None:
+    for _ in range(few):
+        with faults.inject("SIGKILL before it reads of its job", "done by the next worker, once"):
+            rows, pid = house.rows(), house.in_state(WorkerState.READY)
+            os.kill(pid, signal.SIGSTOP)
+            job = house.submit()
+            house.until(lambda status: status.state is WorkerState.BUSY)
+            os.kill(pid, signal.SIGKILL)
+            record = house.reached(job, "succeeded")
+            assert (record.attempts, record.failures) == (2, [])
+            assert house.rows() == rows + 1
 
 
 @pytest.mark.parametrize(
