@@ -14,10 +14,12 @@ from typing import Any
 
 import psutil
 import pytest
-from house import House
+from house import WAIT_S, House
+from tasks import make_task
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor.breaker import MAX_FAILURES
+from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 
 pytestmark = pytest.mark.timeout(0)
@@ -59,7 +61,9 @@ def assert_well(house: House) -> None:
     house.in_state(WorkerState.READY)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP], ids=lambda how: how.name
+)
 def test_an_idle_worker_is_replaced(
     house: House, few: int, faults: Any, how: signal.Signals
 ) -> None:
@@ -139,6 +143,24 @@ def test_a_worker_that_misbehaves_is_ended_and_its_job_done_by_the_next(
             assert said in house.alerts[-1].message
             assert house.rows() == rows + 1
             assert not psutil.pid_exists(before)
+
+
+def test_a_worker_that_does_not_give_its_memory_back_is_ended(house: House, faults: Any) -> None:
+    with faults.inject("an unload that is refused", "ended; nobody waits for ever"):
+        house.done()
+        before, told = house.in_state(WorkerState.READY), len(house.alerts)
+        lease = house.worker.lease(WAIT_S)
+        # Somebody else has it, whom it does not leave for this.
+        with (
+            pytest.raises(WorkerLost),
+            lease.client.generate(make_task(Path("sd"), prompt="wait denoise 1")) as stream,
+        ):
+            for _ in stream:
+                house.dispatcher.unload()
+        (alert,) = house.alerts[told:]
+        assert alert.pid == before
+        assert "would not give its memory back" in alert.message
+    assert_well(house)
 
 
 def test_an_answer_that_comes_late_is_recorded_once(house: House, few: int, faults: Any) -> None:
@@ -247,7 +269,7 @@ def test_a_worker_that_never_starts_opens_the_breaker(tmp_path: Path, faults: An
             assert house.until(lambda s: s.state is WorkerState.READY).retry_s is None
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=lambda how: how.name)
 def test_a_worker_that_is_lost_just_before_it_is_stopped_stays_stopped(
     tmp_path: Path, faults: Any, how: signal.Signals
 ) -> None:

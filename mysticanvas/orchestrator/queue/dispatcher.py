@@ -189,8 +189,14 @@ class Dispatcher(Lane[Generation]):
     def _give_back(self, reason: str) -> None:
         with contextlib.suppress(WorkerLost):
             lease = self._worker.lease(_WORKER_START_S)
-            lease.client.unload()
-            lease.ended(None)
+            try:
+                lease.client.unload()
+            except MystiCanvasError:
+                # The end of its process is the sure way.
+                if lease.ending(_ENDING_S) is None:
+                    lease.distrust("would not give its memory back")
+            else:
+                lease.ended(None)
         _log.info("model_unloaded", preset=self._held and self._held.preset, reason=reason)
         self._held = None
 
