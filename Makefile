@@ -9,6 +9,8 @@ FAULTS ?= 100
 # How many made-up requests `make fuzz` sends to a route.
 FUZZ   ?= 200
 PYTEST := $(BIN)/python -m pytest -q
+# Where tests inject faults.
+FAULTY := tests/unit tests/migrations tests/contract tests/integration tests/faults
 # What is tested through Unix sockets as well.
 UNIX   := tests/integration/test_http.py tests/integration/test_generate.py
 
@@ -48,7 +50,7 @@ unit: $(READY)
 
 faults: $(READY)  ## kills, hangs and damage, FAULTS of each kind, and a table of what came of it
 	@echo "== faults: $(FAULTS) of each kind"
-	@FAULTS=$(FAULTS) $(PYTEST) tests/faults
+	@FAULTS=$(FAULTS) $(PYTEST) -m fault $(FAULTY)
 
 fuzz: $(READY)  ## made-up requests, FUZZ of them on every route
 	@echo "== fuzz: $(FUZZ) requests on every route"

@@ -154,16 +154,27 @@ def hosts(url: str) -> frozenset[bytes]:
     return frozenset(name.encode() for name in (host, host.replace("127.0.0.1", "localhost")))
 
 
-def client(url: str, token: str, timeout: httpx.Timeout) -> httpx.Client:
-    """An HTTP client whose requests go to that address and carry the token."""
+def client(
+    url: str, token: str, timeout: httpx.Timeout, keep_connections: bool = True
+) -> httpx.Client:
+    """An HTTP client whose requests go to that address and carry the token.
+
+    Args:
+        keep_connections: whether a call may use the connection of one before it.
+    """
     import httpx
 
     path = _socket_path(url)
+    kept = 20 if keep_connections else 0
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=kept)
     return httpx.Client(
         base_url=url if path is None else f"http://{_UNIX_HOST}",
-        transport=None if path is None else httpx.HTTPTransport(uds=str(path), trust_env=False),
+        transport=None
+        if path is None
+        else httpx.HTTPTransport(uds=str(path), limits=limits, trust_env=False),
         headers={"Authorization": f"Bearer {token}"},
         timeout=timeout,
+        limits=limits,
         # Proxies are for the internet; the token must not travel to one.
         trust_env=False,
         # Loading the certificates of the internet takes longer than a call.

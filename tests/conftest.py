@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fault_table import FAILED, Faults
 
 # Its imports take seconds of every core, once for each home of a test.
 os.environ.setdefault("MYSTICANVAS_SPARE_WORKER", "false")
+
+
+_TABLE = pytest.StashKey[Faults]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,9 +22,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TABLE] = Faults()
     # As a user chooses it, so that the kernels which tests start follow.
     if chosen := config.getoption("--ipc"):
         os.environ["MYSTICANVAS_IPC"] = chosen
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
+    """Count the faults that a test is marked with."""
+    report = yield
+    if call.when == "call" and not report.skipped:
+        for mark in item.iter_markers("fault"):
+            if mark.args:
+                fault, outcome = mark.args
+                item.config.stash[_TABLE].count(fault, outcome if report.passed else FAILED)
+    return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    table = config.stash[_TABLE]
+    if "FAULTS" in os.environ and table.outcomes:
+        terminalreporter.section("faults")
+        for line in table.table():
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def faults(pytestconfig: pytest.Config) -> Faults:
+    return pytestconfig.stash[_TABLE]
 
 
 @pytest.fixture(scope="session")

@@ -37,14 +37,18 @@ _NOISE = {
 }
 
 
-def make_sd(folder: Path, *, size: int = 64, seed: int = 0) -> Path:
-    """A Stable Diffusion folder whose pictures are `size` pixels wide and high by default."""
+def make_sd(folder: Path, *, size: int = 64, seed: int = 0, width: int = 16) -> Path:
+    """A Stable Diffusion folder whose pictures are `size` pixels wide and high by default.
+
+    Args:
+        width: channels of the UNet's inner block, to the square of which its weights grow.
+    """
     torch.manual_seed(seed)
     pipeline = StableDiffusionPipeline(
         vae=_vae(size),
         text_encoder=CLIPTextModel(_text_config()),
         tokenizer=_tokenizer(folder / "tokenizer"),
-        unet=_unet(size, TEXT_WIDTH),
+        unet=_unet(size, TEXT_WIDTH, width),
         scheduler=DDIMScheduler(**_NOISE, clip_sample=False, set_alpha_to_one=False),
         safety_checker=None,
         feature_extractor=None,
@@ -68,7 +72,7 @@ def make_sdxl(folder: Path, *, size: int = 64, seed: int = 0) -> Path:
         text_encoder_2=CLIPTextModelWithProjection(_text_config()),
         tokenizer=_tokenizer(folder / "tokenizer"),
         tokenizer_2=_tokenizer(folder / "tokenizer_2"),
-        unet=_unet(size, 2 * TEXT_WIDTH, **added),
+        unet=_unet(size, 2 * TEXT_WIDTH, 16, **added),
         scheduler=EulerDiscreteScheduler(**_NOISE),
         add_watermarker=False,
     )
@@ -104,10 +108,10 @@ def _text_config() -> CLIPTextConfig:
     )
 
 
-def _unet(size: int, text_width: int, **more: Any) -> UNet2DConditionModel:
+def _unet(size: int, text_width: int, width: int, **more: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=size // 4,
-        block_out_channels=(8, 16),
+        block_out_channels=(8, width),
         layers_per_block=1,
         norm_num_groups=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),

@@ -26,9 +26,10 @@ from mysticanvas.errors import JobCancelled
 from mysticanvas.workers import __main__ as worker, engine, saving, server
 from mysticanvas.workers.engine import Control, Emit, Options
 
-STEPS = ["begin", "load", "encode", "denoise", "decode", "save", "made", "finished"]
-"""The moments of a job: `begin` is before anything is said, `save` between the content of a file
-and its name, `made` between two pictures, `finished` behind the last message."""
+STEPS = ["taken", "begin", "load", "encode", "denoise", "decode", "save", "made", "finished"]
+"""The moments of a job: `taken` is before the answer has begun, `begin` before anything is said in
+it, `save` between the content of a file and its name, `made` between two pictures, `finished`
+behind the last message."""
 answering = threading.Event()
 """Set once the orchestrator has been told that its job was begun."""
 _ENVIRONMENT = Environment(device="cpu", dtype="none", threads=1, versions={})
@@ -123,6 +124,7 @@ class MortalStream(server.NdjsonStream):
 
 
 async def generate(executor: Any, task: GenerateTask) -> Any:
+    die_if_fatal(task, "taken")
     stream = await plain_generate(executor, task)
     stream.task = task
     return stream

@@ -36,7 +36,12 @@ from mysticanvas.errors import JobCancelled
 from mysticanvas.workers import __main__ as program, engine, server
 from mysticanvas.workers.engine import Control, Emit, Options
 
+TAKE = "take"
+"""The stage of a job in which the worker has read of it and not begun to answer."""
 STAGES = ("load", "encode", "denoise", "decode", "save")
+ENDS = ("kill", "segv", "exit", "stop")
+"""Problems after which nothing in the process goes on; `stop` is as if it swapped, or were being
+debugged."""
 FLOOD_BYTES = 4 << 20
 _ENVIRONMENT = Environment(device="cpu", dtype="none", threads=1, versions={})
 
@@ -69,14 +74,15 @@ class ProblemEngine:
 
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
         self.answering.clear()
-        problem, stage, times = (*task.recipe.params.prompt.split(), "", "", "0")[:3]
+        late = False
         for step, name in enumerate(STAGES):
             emit(Progressed(progress=Progress(stage=name, step=step, steps=len(STAGES))))
-            if name == stage and task.attempt <= int(times):
-                # So that it is known that the worker had the job.
+            if met := problem_of(task, name):
+                # So that it is known how far it was.
                 self.answering.wait()
-                getattr(self, problem)(control)
-            if control.cancelled and problem != "late":
+                end(met) if met in ENDS else getattr(self, met)(control)
+            late = late or met == "late"
+            if control.cancelled and not late:
                 raise JobCancelled("The job was cancelled while it ran.")
         self.load(task.model)
         for index in range(task.recipe.params.num_images):
@@ -106,19 +112,6 @@ class ProblemEngine:
 
     # What a prompt can ask for. --------------------------------------------------------------
 
-    def kill(self, control: Control) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def segv(self, control: Control) -> None:
-        os.kill(os.getpid(), signal.SIGSEGV)
-
-    def exit(self, control: Control) -> None:
-        exit_with_an_error()
-
-    def stop(self, control: Control) -> None:
-        """As a process that swaps or is being debugged: nothing in it goes on."""
-        os.kill(os.getpid(), signal.SIGSTOP)
-
     def wait(self, control: Control) -> None:
         """Until it is cancelled."""
         while not control.cancelled:
@@ -146,7 +139,7 @@ class ProblemEngine:
         pids = self._images.with_name("grandchildren")
         pids.with_suffix(".tmp").write_text(f"{own.pid} {other.pid}")
         pids.with_suffix(".tmp").rename(pids)
-        self.kill(control)
+        end("kill")
 
     def close(self, control: Control) -> None:
         raise Broken
@@ -194,15 +187,31 @@ def meet_at_start(moment: str) -> None:
             time.sleep(0.1)
     if wanted == "raise":
         raise ImportError("libcudart.so.12 is missing")
-    if wanted == "exit":
-        exit_with_an_error()
-    os.kill(os.getpid(), getattr(signal, f"SIG{wanted.upper()}"))
+    end(wanted)
 
 
-def exit_with_an_error() -> None:
-    sys.stderr.write("ImportError: libcudart.so.12 is missing\n")
-    sys.stderr.flush()
-    os._exit(3)
+def end(how: str) -> None:
+    """Exit with an error, or get the signal of this name."""
+    if how == "exit":
+        sys.stderr.write("ImportError: libcudart.so.12 is missing\n")
+        sys.stderr.flush()
+        os._exit(3)
+    os.kill(os.getpid(), getattr(signal, f"SIG{how.upper()}"))
+
+
+def problem_of(task: GenerateTask, stage: str) -> str:
+    """The problem that this attempt meets at that stage; empty if it meets none."""
+    problem, where, times = (*task.recipe.params.prompt.split(), "", "", "0")[:3]
+    return problem if where == stage and task.attempt <= int(times) else ""
+
+
+async def generate(executor: Any, task: GenerateTask) -> Any:
+    if met := problem_of(task, TAKE):
+        end(met)
+    return await plain_generate(executor, task)
+
+
+plain_generate = server._generate
 
 
 def my_turn() -> bool:
@@ -229,5 +238,6 @@ if __name__ == "__main__":
     # The engine's module, which is not this one although it has its text.
     problem = importlib.import_module("problem_worker")
     server.NdjsonStream = problem.ProblemStream
+    server._generate = generate
     engine.create = lambda _kind, options, _plugins: problem.ProblemEngine(options)
     program.main()

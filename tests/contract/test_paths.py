@@ -54,6 +54,7 @@ def is_refused(response: httpx.Response) -> bool:
     return 400 <= response.status_code < 500
 
 
+@pytest.mark.fault("a path where a name belongs", "refused")
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_a_name_that_is_a_path_finds_nothing(
@@ -95,6 +96,7 @@ WRITING: dict[str, Any] = {
 }
 
 
+@pytest.mark.fault("a path or symlink that leads elsewhere", "refused; nothing is written")
 @pytest.mark.parametrize(
     "place",
     [
@@ -125,6 +127,7 @@ def test_nothing_is_written_where_it_does_not_belong(
     assert (tmp_path / "file").read_text() == SECRET
 
 
+@pytest.mark.fault("a preset that leads elsewhere", "refused")
 @pytest.mark.parametrize(
     "preset", ["../../etc", "/etc", "/etc/passwd", "a\0b", "/" + "x" * 5000, "~nobody", "\ud800"]
 )

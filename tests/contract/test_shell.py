@@ -46,6 +46,7 @@ def test_health_has_one_schema(http: httpx.Client, server: Server) -> None:
     assert health.memory_mib == pytest.approx(resident, rel=0.5)
 
 
+@pytest.mark.fault("no, a wrong or a non-ASCII token", "403")
 @pytest.mark.parametrize(
     "authorization",
     [b"", b"Bearer", b"Bearer wrong", b"Basic dXNlcjpwYXNz", "Bearer tökén".encode(), b"\xff\xfe"],
@@ -61,12 +62,14 @@ def test_without_the_token_nothing_is_answered(
     refusal(response, 403, "permission_denied")
 
 
+@pytest.mark.fault("a token that is nearly right", "403")
 def test_a_token_is_not_let_in_by_its_beginning(server: Server) -> None:
     for token in (server.token[:-1], f"{server.token}x", f"{server.token} x", server.token.upper()):
         with server.client(token) as stranger:
             refusal(stranger.get(HEALTH), 403, "permission_denied")
 
 
+@pytest.mark.fault("a foreign Host", "403")
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:{port}", ""]
 )
@@ -78,11 +81,13 @@ def test_a_request_for_another_host_is_refused(
     refusal(response, 403, "permission_denied")
 
 
+@pytest.mark.fault("a foreign Origin", "403")
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1"])
 def test_a_browser_page_is_refused_even_with_the_token(http: httpx.Client, origin: str) -> None:
     refusal(http.get(HEALTH, headers={"Origin": origin}), 403, "permission_denied")
 
 
+@pytest.mark.fault("a WebSocket with a foreign Host or Origin", "403")
 @pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}])
 def test_so_is_one_that_asks_for_a_websocket(server: Server, headers: dict[str, str]) -> None:
     place = urllib.parse.urlsplit(server.url)
@@ -104,6 +109,7 @@ def test_so_is_one_that_asks_for_a_websocket(server: Server, headers: dict[str, 
         assert Problem.model_validate_json(answer.read()).code == "permission_denied"
 
 
+@pytest.mark.fault("a WebSocket with a wrong token", "403")
 def test_a_websocket_wants_the_token(server: Server) -> None:
     with pytest.raises(InvalidStatus, match="403"):
         transport.websocket(server.url, "/v1/events", "wrong")
@@ -124,6 +130,7 @@ def test_json_may_name_its_encoding(http: httpx.Client, server: Server) -> None:
     refusal(response, 422, "invalid_request")
 
 
+@pytest.mark.fault("a body of 50 MB", "413, and it is not kept")
 @pytest.mark.parametrize("told", [True, False], ids=["its length is told", "in chunks"])
 def test_a_body_of_50_mb_is_refused_and_not_kept(
     http: httpx.Client, server: Server, told: bool
@@ -154,6 +161,7 @@ def test_a_body_at_the_limit_is_read(http: httpx.Client, server: Server) -> None
     refusal(response, 413, "invalid_request")
 
 
+@pytest.mark.fault("JSON that nests 100,000 deep", "422")
 @pytest.mark.parametrize("deep", [b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000, b"[" * 65])
 def test_json_that_nests_too_deep_is_refused(
     http: httpx.Client, server: Server, deep: bytes

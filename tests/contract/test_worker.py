@@ -170,6 +170,7 @@ def test_running_out_of_memory_is_told_and_the_worker_goes_on(
     assert isinstance(worker.generate(make_task(tiny_sd))[-1], Finished)
 
 
+@pytest.mark.fault("SIGTERM of a worker as it works", "it ends cleanly")
 def test_sigterm_cancels_what_runs_and_ends_it_cleanly(
     any_fresh_worker: Worker, long_task: LongTask
 ) -> None:
@@ -184,6 +185,7 @@ def test_sigterm_cancels_what_runs_and_ends_it_cleanly(
     assert fresh_worker.files() == set()
 
 
+@pytest.mark.fault("the pipe to a worker's parent breaks", "the worker ends")
 def test_the_end_of_its_input_ends_it(any_fresh_worker: Worker) -> None:
     stdin = any_fresh_worker.spawned.process.stdin
     assert stdin is not None
@@ -191,6 +193,7 @@ def test_the_end_of_its_input_ends_it(any_fresh_worker: Worker) -> None:
     assert any_fresh_worker.spawned.process.wait(20) == 1
 
 
+@pytest.mark.fault("SIGKILL of a worker's parent", "the worker ends")
 def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
     """A process between us and the worker is killed; nothing of it can clean up."""
     (tmp_path / "images").mkdir()

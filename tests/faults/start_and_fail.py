@@ -19,6 +19,7 @@ ACTIONS: dict[str, Callable[[], None]] = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "exit": lambda: os._exit(3),
+    "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
 }
 
 

@@ -25,6 +25,7 @@ def can_mount(folder: Path) -> bool:
     return bool(found) and in_xfs(folder, "true").returncode == 0
 
 
+@pytest.mark.fault("a crash on a file system that clones", "the database is kept as it was")
 def test_the_database_of_a_crash_is_cloned(tmp_path: Path) -> None:
     if not can_mount(tmp_path / "probe"):
         pytest.skip("no file system that clones files can be mounted here")

@@ -13,6 +13,7 @@ from support import MOUNT, can_mount
 HERE = Path(__file__).parent
 
 
+@pytest.mark.fault("a disk that is full in logs/", "work goes on; what was dropped is said")
 @pytest.mark.skipif(not can_mount(), reason="no file system can be mounted here")
 def test_work_goes_on_and_what_was_dropped_is_said(tmp_path: Path, tiny_sd: Path) -> None:
     home = tmp_path / "home"

@@ -1,22 +1,26 @@
-"""An orchestrator that is killed, stopped or ends at each stage of its start."""
+"""Orchestrators that are killed, stopped or end at each stage of their start, kernels that are
+killed meanwhile, and many that start one at once."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import processes_of
+from support import processes_of, start_as
 
 from mysticanvas import Canvas, OrchestratorUnavailable
 from mysticanvas.locks import FileLock
-from mysticanvas.processes import child_environment
-from mysticanvas.session import launch
 from mysticanvas.settings import HomePaths
 
 STAGES = ("before lock", "after lock", "after store", "before runtime file", "after runtime file")
-ACTIONS = ("kill", "stop", "exit")
+ACTIONS = ("kill", "stop", "exit", "segv")
 FAULTS = [(stage, action) for stage in STAGES for action in ACTIONS]
 GONE_S = 30.0
 
@@ -41,30 +45,90 @@ def chosen(count: int) -> list[tuple[str, str]]:
     return FAULTS if count > len(FAULTS) else FAULTS[:: len(ACTIONS) + 1] + FAULTS[-2:-1]
 
 
+def kernel(code: str, home: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(code), str(home)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 @pytest.mark.timeout(0)
 def test_a_start_that_fails_at_any_stage_is_told_and_the_next_one_works(
-    home: Path, count: int, monkeypatch: pytest.MonkeyPatch
+    home: Path, count: int, faults: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = HomePaths.of(home)
     for stage, action in chosen(count):
-        with monkeypatch.context() as fault:
-            fault.setattr(launch, "MODULE", "start_and_fail")
-            environment = {"PYTHONPATH": str(Path(__file__).parent), "FAULT": f"{stage}:{action}"}
-            fault.setattr(
-                launch,
-                "child_environment",
-                lambda extra, more=environment: child_environment({**extra, **more}),
-            )
-            patience_s = "10" if action == "stop" else "120"
-            fault.setenv("MYSTICANVAS_START_TIMEOUT_S", patience_s)
-            told = "did not answer" if action == "stop" else "ended before it answered"
-            with pytest.raises(OrchestratorUnavailable, match=told):
-                Canvas(home=home)
-        wait_gone(home)
-        lock = FileLock(paths.start_lock)
-        assert lock.acquire(), (stage, action)
-        lock.release()
+        told = "did not answer" if action == "stop" else "ended before it answered"
+        with faults.inject(f"{action} of an orchestrator {stage}", "told; nothing is in the way"):
+            with monkeypatch.context() as fault:
+                start_as(fault, "start_and_fail", FAULT=f"{stage}:{action}")
+                patience_s = "10" if action == "stop" else "120"
+                fault.setenv("MYSTICANVAS_START_TIMEOUT_S", patience_s)
+                with pytest.raises(OrchestratorUnavailable, match=told):
+                    Canvas(home=home)
+            wait_gone(home)
+            lock = FileLock(paths.start_lock)
+            assert lock.acquire()
+            lock.release()
     with Canvas(home=home) as canvas:
         assert canvas.images().total == 0
         canvas.shutdown()
     assert not paths.runtime_file.exists()
+
+
+@pytest.mark.timeout(0)
+def test_a_kernel_that_is_killed_while_it_starts_one_is_in_nobodys_way(
+    home: Path, few: int, faults: Any
+) -> None:
+    for _ in range(few):
+        with faults.inject("SIGKILL of a kernel that starts an orchestrator", "the next one works"):
+            first = kernel("import sys, mysticanvas; mysticanvas.Canvas(sys.argv[1])", home)
+            deadline = time.monotonic() + GONE_S
+            while not processes_of(home):
+                assert time.monotonic() < deadline
+            first.kill()
+            first.communicate()
+            with Canvas(home=home) as canvas:
+                pid = canvas.health().pid
+                assert canvas.images().total == 0
+                assert canvas.health().pid == pid
+                canvas.shutdown()
+            wait_gone(home)
+
+
+TOGETHER = """
+    import sys
+    from mysticanvas import Canvas
+    sys.stdin.readline()
+    with Canvas(home=sys.argv[1]) as canvas:
+        assert canvas._connection._stream.wait_connected(120)
+        print(canvas.health().pid, flush=True)
+        sys.stdin.readline()
+"""
+
+
+@pytest.mark.timeout(0)
+def test_twelve_starts_at_once_make_one_orchestrator(tmp_path: Path, few: int, faults: Any) -> None:
+    for number in range(few):
+        # Cold: not even the folder is there.
+        home = tmp_path / f"home {number}"
+        with faults.inject("twelve starts at once", "one orchestrator, all are attached to it"):
+            kernels = [kernel(TOGETHER, home) for _ in range(12)]
+            for one in kernels:
+                assert one.stdin is not None
+                one.stdin.write("go\n")
+                one.stdin.flush()
+            pids = {one.stdout.readline().strip() for one in kernels if one.stdout is not None}
+            assert len(pids) == 1, pids
+            with Canvas(home=home) as canvas:
+                health = canvas.health()
+                assert {str(health.pid)} == pids
+                attached = {client.rpartition(" ")[2] for client in health.clients}
+                assert {str(one.pid) for one in kernels} <= attached
+                for one in kernels:
+                    one.communicate("done\n", timeout=60)
+                    assert one.returncode == 0
+                canvas.shutdown(force=True)
+            # Nor was there another one in between.
+            log = (home / "logs" / "orchestrator.jsonl").read_text().splitlines()
+            events = [json.loads(line)["event"] for line in log]
+            assert (events.count("started"), events.count("start_failed")) == (1, 0)
+            wait_gone(home)

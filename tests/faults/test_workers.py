@@ -14,14 +14,25 @@ from typing import Any
 
 import psutil
 import pytest
-from house import House
+from house import WAIT_S, House
+from tasks import make_task
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor.breaker import MAX_FAILURES
+from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 
 pytestmark = pytest.mark.timeout(0)
-STAGES = ("load", "denoise", "save")
+STAGES = ("take", "load", "denoise", "save")
+"""At the first, the worker has read of the job and not begun to answer."""
+HOW = {
+    "kill": ("SIGKILL", None),
+    "segv": ("SIGSEGV", None),
+    "exit": (None, 3),
+    # A process that is stopped takes no SIGTERM.
+    "stop": ("SIGKILL", None),
+}
+"""The signal and the exit code of an end."""
 LONG = pytest.mark.skipif("FAULTS" not in os.environ, reason="takes long: only in make faults")
 SHORT = Deadlines(
     start_s=30,
@@ -50,7 +61,9 @@ def assert_well(house: House) -> None:
     house.in_state(WorkerState.READY)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP], ids=lambda how: how.name
+)
 def test_an_idle_worker_is_replaced(
     house: House, few: int, faults: Any, how: signal.Signals
 ) -> None:
@@ -85,11 +98,29 @@ def test_a_job_that_a_worker_was_lost_with_is_done_by_the_next(
 ) -> None:
     for _ in range(few):
         with faults.inject(f"{problem} at stage {stage}", "done by the next worker, once"):
-            rows = house.rows()
+            rows, told = house.rows(), len(house.alerts)
             record = house.done(f"{problem} {stage} 1")
-            assert (record.attempts, len(record.failures)) == (2, 1)
+            assert record.attempts == 2
             assert house.rows() == rows + 1
-            assert house.worker.status.last_error in record.failures[0]
+            (alert,) = house.alerts[told:]
+            assert record.failures == [f"attempt 1: the worker {alert.reason}"]
+            assert (alert.signal, alert.exit_code) == HOW[problem]
+            assert problem != "exit" or "libcudart.so.12 is missing" in alert.last_lines[-1]
+
+
+def test_a_worker_that_was_lost_before_it_read_of_a_job_does_not_count(
+    house: House, few: int, faults: Any
+) -> None:
+    for _ in range(few):
+        with faults.inject("SIGKILL before it reads of its job", "done by the next worker, once"):
+            rows, pid = house.rows(), house.in_state(WorkerState.READY)
+            os.kill(pid, signal.SIGSTOP)
+            job = house.submit()
+            house.until(lambda status: status.state is WorkerState.BUSY)
+            os.kill(pid, signal.SIGKILL)
+            record = house.reached(job, "succeeded")
+            assert (record.attempts, record.failures) == (2, [])
+            assert house.rows() == rows + 1
 
 
 @pytest.mark.parametrize(
@@ -112,6 +143,24 @@ def test_a_worker_that_misbehaves_is_ended_and_its_job_done_by_the_next(
             assert said in house.alerts[-1].message
             assert house.rows() == rows + 1
             assert not psutil.pid_exists(before)
+
+
+def test_a_worker_that_does_not_give_its_memory_back_is_ended(house: House, faults: Any) -> None:
+    with faults.inject("an unload that is refused", "ended; nobody waits for ever"):
+        house.done()
+        before, told = house.in_state(WorkerState.READY), len(house.alerts)
+        lease = house.worker.lease(WAIT_S)
+        # Somebody else has it, whom it does not leave for this.
+        with (
+            pytest.raises(WorkerLost),
+            lease.client.generate(make_task(Path("sd"), prompt="wait denoise 1")) as stream,
+        ):
+            for _ in stream:
+                house.dispatcher.unload()
+        (alert,) = house.alerts[told:]
+        assert alert.pid == before
+        assert "would not give its memory back" in alert.message
+    assert_well(house)
 
 
 def test_an_answer_that_comes_late_is_recorded_once(house: House, few: int, faults: Any) -> None:
@@ -220,7 +269,7 @@ def test_a_worker_that_never_starts_opens_the_breaker(tmp_path: Path, faults: An
             assert house.until(lambda s: s.state is WorkerState.READY).retry_s is None
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=lambda how: how.name)
 def test_a_worker_that_is_lost_just_before_it_is_stopped_stays_stopped(
     tmp_path: Path, faults: Any, how: signal.Signals
 ) -> None:

@@ -43,6 +43,7 @@ def limit_files(pid: int, size: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
 
 
+@pytest.mark.fault("a full disk under an orchestrator", "507; reads go on")
 def test_a_full_disk_is_507_over_http_and_costs_nothing(
     canvas: Canvas, http: httpx.Client, home: Path
 ) -> None:

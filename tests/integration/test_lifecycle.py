@@ -38,27 +38,6 @@ def worker_pid(canvas: Canvas) -> int:
     return int(worker.pid)
 
 
-def test_twelve_simultaneous_starts_make_one_orchestrator(home: Path) -> None:
-    code = """
-        import sys
-        from mysticanvas import Canvas
-        sys.stdin.readline()
-        with Canvas(home=sys.argv[1]) as canvas:
-            print(canvas.health().pid, flush=True)
-            sys.stdin.readline()
-    """
-    kernels = [in_another_kernel(code, home) for _ in range(12)]
-    for kernel in kernels:
-        kernel.stdin.write("go\n")
-        kernel.stdin.flush()
-    pids = {kernel.stdout.readline().strip() for kernel in kernels}
-    assert len(pids) == 1, pids
-    assert sum("mysticanvas.orchestrator" in p.cmdline() for p in processes_of(home)) == 1
-    for kernel in kernels:
-        kernel.communicate("done\n", timeout=60)
-        assert kernel.returncode == 0
-
-
 def test_two_kernels_share_one_orchestrator_and_see_each_others_pictures(
     canvas: Canvas, tiny_sd: Path
 ) -> None:
@@ -79,6 +58,7 @@ def test_two_kernels_share_one_orchestrator_and_see_each_others_pictures(
     assert [image.id for image in canvas.images()] == [theirs, mine.id]
 
 
+@pytest.mark.fault("SIGKILL of a kernel", "its job goes on")
 def test_a_killed_kernel_leaves_its_job_running(canvas: Canvas, tiny_sd: Path) -> None:
     code = """
         import sys
@@ -143,6 +123,7 @@ def test_the_orchestrator_ends_when_nobody_needs_it(home: Path) -> None:
         again.shutdown()
 
 
+@pytest.mark.fault("the home is deleted under an orchestrator", "it ends")
 def test_it_ends_as_well_when_its_home_was_deleted(home: Path) -> None:
     with Canvas(home=home, idle_timeout_s=0.5):
         started = identities(home)
@@ -185,6 +166,7 @@ def test_a_store_that_another_process_holds_is_a_clear_error(home: Path) -> None
         canvas.shutdown()
 
 
+@pytest.mark.fault("a runtime file of a dead process", "another is started")
 def test_a_runtime_file_of_a_dead_process_is_no_obstacle(home: Path) -> None:
     with Canvas(home=home) as first:
         pid = first.health().pid

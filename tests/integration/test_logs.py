@@ -79,6 +79,7 @@ def test_an_error_names_the_request_that_its_story_is_found_by(
     ]
 
 
+@pytest.mark.fault("SIGABRT of a worker", "its last words are in the job's story")
 def test_a_crash_and_the_second_attempt_belong_to_the_same_story(
     canvas: Canvas, shared_home: Path, tiny_sd: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_crash_and_the_second_attempt_belong_to_the_same_story(
     assert ended[-1]["last_words"]
 
 
+@pytest.mark.fault("SIGABRT of the orchestrator", "the next tells its last words")
 def test_the_last_words_of_an_orchestrator_are_told_by_the_next(home: Path) -> None:
     with Canvas(home=home) as canvas:
         pid = canvas.health().pid

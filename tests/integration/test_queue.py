@@ -49,6 +49,7 @@ def test_interactive_jobs_overtake_background_ones(canvas: Canvas, tiny_sd: Path
     assert later.started_at > sooner.started_at
 
 
+@pytest.mark.fault("SIGKILL of the image worker at a step", "the same pixels, once")
 @pytest.mark.parametrize("stage", ["load", "denoise"])
 def test_a_worker_that_dies_at_a_step_costs_nothing(
     canvas: Canvas, tiny_sd: Path, stage: str
@@ -118,6 +119,7 @@ def test_a_generate_that_waits_for_the_queue_says_that_it_is_paused(
     assert not canvas.jobs.paused
 
 
+@pytest.mark.fault("SIGKILL of the orchestrator with a queue", "every job is done once")
 def test_no_job_is_lost_or_done_twice_when_the_orchestrator_is_killed(
     home: Path, tiny_sd: Path
 ) -> None:

@@ -39,6 +39,7 @@ def kernel(code: str, *arguments: object, **options: object) -> subprocess.Popen
     )
 
 
+@pytest.mark.fault("SIGINT, then SIGKILL of a kernel's process group", "orchestrator and job go on")
 def test_a_new_kernel_finds_the_running_job_and_its_previews_when_the_old_group_is_killed(
     home: Path, tiny_sd: Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_newer_client_replaces_what_runs_and_no_job_is_lost(
         older.shutdown()
 
 
+@pytest.mark.fault("the runtime file is missing, then truncated", "the orchestrator is found again")
 def test_a_lost_runtime_file_is_no_obstacle(home: Path) -> None:
     file = home / "run" / "orchestrator.json"
     with Canvas(home=home) as canvas:

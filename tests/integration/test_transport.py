@@ -55,6 +55,7 @@ def test_a_kernel_that_does_not_choose_uses_what_is_there(home: Path) -> None:
         stranger.health()
 
 
+@pytest.mark.fault("a socket that a killed orchestrator left", "replaced")
 def test_a_killed_orchestrator_leaves_nothing_in_the_way(home: Path) -> None:
     with Canvas(home=home, ipc="unix") as canvas:
         before = canvas.health().pid

@@ -34,6 +34,7 @@ def heard(canvas: Canvas) -> Iterator[queue.SimpleQueue[Any]]:
         yield heard
 
 
+@pytest.mark.fault("SIGKILL of the idle image worker", "ready again; told in words")
 def test_a_worker_that_is_killed_while_idle_is_ready_again_and_it_is_said(
     canvas: Canvas, tiny_sd: Path, heard: Any
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_worker_that_is_killed_while_idle_is_ready_again_and_it_is_said(
     assert "<td>image</td>" in canvas.workers._repr_html_()
 
 
+@pytest.mark.fault("SIGSEGV of the image worker as it draws", "the same pixels; told in the cell")
 def test_a_crash_in_mid_generation_is_said_in_the_running_cell(
     canvas: Canvas, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_crash_in_mid_generation_is_said_in_the_running_cell(
     ] or alerts[0].startswith("The image worker crashed in native code (SIGSEGV).")
 
 
+@pytest.mark.fault("SIGSTOP of the image worker as it draws", "the same pixels")
 def test_a_worker_that_hangs_in_mid_generation_is_replaced(
     home: Path, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

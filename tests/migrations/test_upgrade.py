@@ -88,6 +88,7 @@ def test_an_upgraded_store_reads_and_works(version: int, tmp_path: Path) -> None
         assert len(store.presets.list()) == 2
 
 
+@pytest.mark.fault("SIGKILL at every statement of an upgrade", "no row is lost")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("version", stored.versions())
 def test_a_kill_at_any_statement_of_an_upgrade_loses_nothing(version: int, tmp_path: Path) -> None:

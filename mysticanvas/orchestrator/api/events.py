@@ -12,8 +12,11 @@ from pydantic import ValidationError
 from mysticanvas.contracts.events import Wish
 from mysticanvas.orchestrator.events import Bus, Subscription
 
+PATIENCE_S = 20.0
+"""Seconds without room for another event after which a listener is given up."""
 
-def routes(bus: Bus) -> APIRouter:
+
+def routes(bus: Bus, patience_s: float = PATIENCE_S) -> APIRouter:
     router = APIRouter()
 
     @router.websocket("/v1/events")
@@ -29,24 +32,30 @@ def routes(bus: Bus) -> APIRouter:
             bus.subscribe(client, epoch, after) as listener,
             contextlib.suppress(WebSocketDisconnect),
         ):
-            sender = asyncio.create_task(_send(socket, listener))
+            sender = asyncio.create_task(_send(socket, listener, patience_s))
             receiver = asyncio.create_task(_receive(socket, listener))
             done, pending = await asyncio.wait(
                 {sender, receiver}, return_when=asyncio.FIRST_COMPLETED
             )
             for task in pending:
                 task.cancel()
-            for task in done:
-                task.result()
+            try:
+                for task in done:
+                    task.result()
+            except TimeoutError:
+                # Nor would it take a word of farewell. It comes back and is told what it missed.
+                return
             await socket.close(1001)
 
     return router
 
 
-async def _send(socket: WebSocket, listener: Subscription) -> None:
+async def _send(socket: WebSocket, listener: Subscription, patience_s: float) -> None:
     while events := await listener.next():
         for event in events:
-            await socket.send_text(event.text)
+            # The server's own pings end no connection that has something left to be sent.
+            async with asyncio.timeout(patience_s):
+                await socket.send_text(event.text)
 
 
 async def _receive(socket: WebSocket, listener: Subscription) -> None:

@@ -29,38 +29,67 @@ _Names = Annotated[list[str], Query(alias="name", min_length=1, max_length=MAX_N
 
 def routes(store: Store, bus: Bus) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["tags"])
+    _of_images(router, _Given(store, bus))
+    _of_the_vocabulary(router, store)
+    return router
 
-    def add(ids: Sequence[str], names: Sequence[str]) -> None:
-        store.tags.add(store.tags.seqs(ids), names, "user")
-        tell(ids)
 
-    def remove(ids: Sequence[str], names: Sequence[str]) -> None:
-        store.tags.remove(store.tags.seqs(ids), names)
-        tell(ids)
+class _Given:
+    """Gives pictures tags and takes them, and tells listeners."""
 
-    def tell(ids: Sequence[str]) -> None:
+    def __init__(self, store: Store, bus: Bus) -> None:
+        self._store = store
+        self._bus = bus
+
+    def of(self, image_id: str) -> list[TagOnImage]:
+        [seq] = self._store.tags.seqs([image_id])
+        return self._store.tags.of([seq]).get(seq, [])
+
+    def add(self, ids: Sequence[str], names: Sequence[str]) -> None:
+        self._store.tags.add(self._store.tags.seqs(ids), names, "user")
+        self._tell(ids)
+
+    def remove(self, ids: Sequence[str], names: Sequence[str]) -> None:
+        self._store.tags.remove(self._store.tags.seqs(ids), names)
+        self._tell(ids)
+
+    def _tell(self, ids: Sequence[str]) -> None:
         if len(ids) <= _FEW:
             for image_id in ids:
-                bus.publish("image", store.images.get(image_id).model_dump(mode="json"))
+                image = self._store.images.get(image_id)
+                self._bus.publish("image", image.model_dump(mode="json"))
 
+
+def _of_images(router: APIRouter, given: _Given) -> None:
     @router.get("/images/{image_id}/tags")
     def of_image(image_id: str) -> list[TagOnImage]:
         """The tags of a picture, by name, a row for everybody who says so."""
-        [seq] = store.tags.seqs([image_id])
-        return store.tags.of([seq]).get(seq, [])
+        return given.of(image_id)
 
     @router.put("/images/{image_id}/tags")
     def add_to_image(image_id: str, body: ImageTagNames) -> list[TagOnImage]:
         """Give a picture tags; what it has then."""
-        add([image_id], body.names)
-        return of_image(image_id)
+        given.add([image_id], body.names)
+        return given.of(image_id)
 
     @router.delete("/images/{image_id}/tags")
     def remove_from_image(image_id: str, names: _Names) -> list[TagOnImage]:
         """Take tags from a picture, whoever gave them; what it has then."""
-        remove([image_id], names)
-        return of_image(image_id)
+        given.remove([image_id], names)
+        return given.of(image_id)
 
+    @router.post("/tags/add")
+    def add_to_images(body: BulkTagNames) -> None:
+        """Give each of several pictures all of these tags."""
+        given.add(body.ids, body.names)
+
+    @router.post("/tags/remove")
+    def remove_from_images(body: BulkTagNames) -> None:
+        """Take these tags from several pictures."""
+        given.remove(body.ids, body.names)
+
+
+def _of_the_vocabulary(router: APIRouter, store: Store) -> None:
     @router.get("/tags")
     def page(
         q: str = "",
@@ -78,16 +107,6 @@ def routes(store: Store, bus: Bus) -> APIRouter:
         return store.tags.page(
             q, project, limit=limit, cursor=cursor, most_used=most_used, unused=unused
         )
-
-    @router.post("/tags/add")
-    def add_to_images(body: BulkTagNames) -> None:
-        """Give each of several pictures all of these tags."""
-        add(body.ids, body.names)
-
-    @router.post("/tags/remove")
-    def remove_from_images(body: BulkTagNames) -> None:
-        """Take these tags from several pictures."""
-        remove(body.ids, body.names)
 
     @router.get("/tags/aliases")
     def aliases() -> list[TagAlias]:
@@ -110,5 +129,3 @@ def routes(store: Store, bus: Bus) -> APIRouter:
         """Make two tags one; the name of the first becomes an alias."""
         store.tags.merge(body.tag, body.into)
         return store.tags.get(body.into)
-
-    return router

@@ -16,7 +16,12 @@ from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.orchestrator.supervisor.client import Refused, WorkerBroken, WorkerLost
+from mysticanvas.orchestrator.supervisor.client import (
+    Refused,
+    Unreached,
+    WorkerBroken,
+    WorkerLost,
+)
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.store import Store, StoredJob
@@ -146,12 +151,10 @@ class Dispatcher(Lane[Generation]):
             self._transitions.stop(run)
             return
         self._held = None
+        failure = _failure(lost)
         if run.lease is None:
-            broken = isinstance(lost, WorkerBroken)
-            failure = Failure.WORKER_BROKEN if broken else Failure.WORKER_MISSING
             self._transitions.lose(run, failure, str(lost))
             return
-        failure = Failure.WORKER_LOST if run.begun else Failure.WORKER_MISSING
         # It is waited for: until the process is known to be gone, it might be given out again.
         ending = run.lease.ending(_ENDING_S) or run.lease.distrust(lost.words)
         self._transitions.lose(run, failure, f"the worker {ending}")
@@ -186,7 +189,23 @@ class Dispatcher(Lane[Generation]):
     def _give_back(self, reason: str) -> None:
         with contextlib.suppress(WorkerLost):
             lease = self._worker.lease(_WORKER_START_S)
-            lease.client.unload()
-            lease.ended(None)
+            try:
+                lease.client.unload()
+            except MystiCanvasError:
+                # The end of its process is the sure way.
+                if lease.ending(_ENDING_S) is None:
+                    lease.distrust("would not give its memory back")
+            else:
+                lease.ended(None)
         _log.info("model_unloaded", preset=self._held and self._held.preset, reason=reason)
         self._held = None
+
+
+def _failure(lost: WorkerLost) -> Failure:
+    match lost:
+        case WorkerBroken():
+            return Failure.WORKER_BROKEN
+        case Unreached():
+            return Failure.WORKER_MISSING
+        case _:
+            return Failure.WORKER_LOST

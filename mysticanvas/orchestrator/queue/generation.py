@@ -52,11 +52,6 @@ class Generation(Run):
         return Held(self.task.model.digest, self.task.recipe.preset)
 
     @property
-    def begun(self) -> bool:
-        """Whether the worker had the job."""
-        return self._stream is not None
-
-    @property
     def images(self) -> list[NewImage]:
         """The pictures to record."""
         return [_new_image(self.task, made) for made in self.made if made.file]

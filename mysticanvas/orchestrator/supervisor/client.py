@@ -32,13 +32,19 @@ class Garbage(WorkerLost):
     words = "answered what no worker answers"
 
 
-class Refused(WorkerLost):
+class Unreached(WorkerLost):
+    """It never had the job, so nothing that it did was the job's doing."""
+
+    words = "could not be reached"
+
+
+class Refused(Unreached):
     """It takes no job: it is being ended, or does what nobody here asked for."""
 
     words = "would not take a job"
 
 
-class WorkerBroken(WorkerLost):
+class WorkerBroken(Unreached):
     """There is no process, and for a while there will be none: it has failed too often."""
 
 
@@ -48,7 +54,11 @@ class WorkerClient:
     def __init__(self, url: str, token: str) -> None:
         # Loading and sampling take as long as they take; a process that is gone closes the
         # connection.
-        self._http = transport.client(url, token, httpx.Timeout(_QUICK_S, read=None))
+        # Each call has a connection of its own: of one that stands, it could not be told whether
+        # a process that is gone has read the call.
+        self._http = transport.client(
+            url, token, httpx.Timeout(_QUICK_S, read=None), keep_connections=False
+        )
 
     def health(self, timeout_s: float) -> Health:
         """The worker's health, which it answers from memory.
@@ -75,20 +85,26 @@ class WorkerClient:
         """Run a batch; the stream ends it when it is left early.
 
         Raises:
+            Unreached: the worker had ended before it read of the batch.
             WorkerLost: the connection broke.
             MystiCanvasError: the worker refused.
         """
         body = task.model_dump(mode="json")
+        answered = False
         try:
             with self._http.stream(
                 "POST", "/v1/generate", json=body, headers=_request_id()
             ) as response:
+                answered = True
                 if response.is_error:
                     response.read()
                     raise _error(response)
                 yield GenerateStream(response)
         except httpx.TransportError as error:
-            raise WorkerLost(str(error)) from error
+            # The connection of a process that has read all of it just ends; one in which something
+            # is left to read is reset by the system, and so is one that nobody has accepted.
+            was_read = answered or isinstance(error, httpx.RemoteProtocolError)
+            raise (WorkerLost if was_read else Unreached)(str(error)) from error
 
     def _call(
         self, method: str, path: str, body: Any = None, timeout_s: float | None = None

@@ -15,34 +15,10 @@ import signal
 from typing import NamedTuple
 
 from mysticanvas.contracts.health import WorkerState
-from mysticanvas.orchestrator.supervisor import breaker, deadlines
+from mysticanvas.orchestrator.supervisor import breaker, deadlines, messages
 from mysticanvas.orchestrator.supervisor.breaker import History, Open
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines, Work
 from mysticanvas.orchestrator.supervisor.ending import Ending, in_words
-from mysticanvas.orchestrator.supervisor.messages import (
-    Answered,
-    Beat,
-    Begun,
-    Distrusted,
-    Effect,
-    Ended,
-    Exited,
-    Held,
-    MemorySeen,
-    Message,
-    Missed,
-    Prepare,
-    Progressed,
-    Report,
-    Reset,
-    Signal,
-    Spawn,
-    Spawned,
-    Start,
-    Stop,
-    Tick,
-    Wanted,
-)
 
 NEXT: dict[WorkerState, frozenset[WorkerState]] = {
     WorkerState.STOPPED: frozenset({WorkerState.STARTING}),
@@ -77,7 +53,7 @@ class Process(NamedTuple):
     memory_mib: float = 0.0
     free_mib: float | None = None
     """What the device had left when it answered last."""
-    held: Held | None = None
+    held: messages.Held | None = None
     work: Work | None = None
     rests_since: float = 0.0
     """When its imports or its newest job were over."""
@@ -114,10 +90,10 @@ class Life(NamedTuple):
         return self.state is WorkerState.READY and not self.stopping and self.expected_mib is None
 
 
-Step = tuple[Life, tuple[Effect, ...]]
+Step = tuple[Life, tuple[messages.Effect, ...]]
 
 
-def step(life: Life, message: Message, now: float, limits: Deadlines) -> Step:
+def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -> Step:
     """The life after a message, and what is to be done, in order.
 
     Args:
@@ -127,23 +103,23 @@ def step(life: Life, message: Message, now: float, limits: Deadlines) -> Step:
     if number is not None and number != life.number:
         return life, ()
     match message:
-        case Start():
+        case messages.Start():
             return _start(life) if life.state is WorkerState.STOPPED else (life, ())
-        case Stop(grace_s):
+        case messages.Stop(grace_s):
             return _stop(life, now, grace_s)
-        case Reset():
+        case messages.Reset():
             return _reset(life)
-        case Wanted():
+        case messages.Wanted():
             return _start(life) if life.broken and _due(life, now) else (life, ())
-        case Tick():
+        case messages.Tick():
             return _tick(life, now, limits)
-        case MemorySeen(free_mib):
+        case messages.MemorySeen(free_mib):
             return _memory(life, free_mib, now), ()
-        case Spawned(pid=pid):
+        case messages.Spawned(pid=pid):
             return life._replace(process=Process(pid, now)), ()
-        case Exited(ending=ending):
+        case messages.Exited(ending=ending):
             return _exited(life, ending, now)
-        case Distrusted(why=why):
+        case messages.Distrusted(why=why):
             return _end(life, why, now, limits.term_s)
         case _:
             return _heard(life, message, now), ()
@@ -158,7 +134,7 @@ def _start(life: Life) -> Step:
         retry_at=None,
         broken=False,
     )
-    return begun, (Spawn(number),)
+    return begun, (messages.Spawn(number),)
 
 
 def _stop(life: Life, now: float, grace_s: float) -> Step:
@@ -179,7 +155,7 @@ def _end(life: Life, why: str, now: float, grace_s: float) -> Step:
         return life, ()
     ended = process._replace(ended_for=why, kill_at=now + grace_s)
     life = life._replace(state=WorkerState.STOPPING, process=ended)
-    return life, (Signal(process.pid, signal.SIGTERM),)
+    return life, (messages.Signal(process.pid, signal.SIGTERM),)
 
 
 def _tick(life: Life, now: float, limits: Deadlines) -> Step:
@@ -190,11 +166,11 @@ def _tick(life: Life, now: float, limits: Deadlines) -> Step:
         if process.kill_at is None or now < process.kill_at:
             return life, ()
         life = life._replace(process=process._replace(kill_at=None))
-        return life, (Signal(process.pid, signal.SIGKILL),)
+        return life, (messages.Signal(process.pid, signal.SIGKILL),)
     why = overdue(process, life.state, now, limits)
     if why is not None:
         return _end(life, why, now, limits.term_s)
-    return life, ((Prepare(),) if _at_rest(life, process, now) else ())
+    return life, ((messages.Prepare(),) if _at_rest(life, process, now) else ())
 
 
 def _at_rest(life: Life, process: Process, now: float) -> bool:
@@ -233,17 +209,17 @@ def overdue(process: Process, state: WorkerState, now: float, limits: Deadlines)
     return None
 
 
-def _heard(life: Life, message: Message, now: float) -> Life:
+def _heard(life: Life, message: messages.Message, now: float) -> Life:
     """What the process, or whoever uses it, says while it lives."""
     process = life.process
     if process is None:
         return life
     match message:
-        case Answered():
+        case messages.Answered():
             process = process._replace(answering=True)
             if life.state is WorkerState.STARTING:
                 life = life._replace(state=WorkerState.READY)
-        case Beat(_, importing, memory_mib, free_mib):
+        case messages.Beat(_, importing, memory_mib, free_mib):
             process = process._replace(
                 importing=importing,
                 silent_s=0.0,
@@ -251,15 +227,15 @@ def _heard(life: Life, message: Message, now: float) -> Life:
                 free_mib=free_mib,
                 rests_since=now if process.importing else process.rests_since,
             )
-        case Missed(seconds=seconds):
+        case messages.Missed(seconds=seconds):
             process = process._replace(silent_s=process.silent_s + seconds)
-        case Begun(held=held):
+        case messages.Begun(held=held):
             process = process._replace(work=Work("load", 0, now), held=held)
             life = _unless_ending(life, WorkerState.BUSY)
-        case Progressed(stage=stage, step=steps) if process.work is not None:
+        case messages.Progressed(stage=stage, step=steps) if process.work is not None:
             work = process.work.advanced(stage, steps, now)
             process = process._replace(work=work, silent_s=0.0, importing=False)
-        case Ended(held=held):
+        case messages.Ended(held=held):
             useful = process.useful or process.work is not None
             process = process._replace(work=None, held=held, useful=useful, rests_since=now)
             life = _unless_ending(life, WorkerState.READY)
@@ -300,7 +276,7 @@ def _exited(life: Life, ending: Ending, now: float) -> Step:
         state=WorkerState.FAILED, history=history, broken=broken, retry_at=now + wait_s
     )
     pid = None if process is None else process.pid
-    report = Report(ending, reason, pid, len(history.failures), wait_s if broken else None)
+    report = messages.Report(ending, reason, pid, len(history.failures), wait_s if broken else None)
     return failed, (report,)
 
 

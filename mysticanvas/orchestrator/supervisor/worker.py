@@ -16,33 +16,17 @@ from typing import NamedTuple
 from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.orchestrator.supervisor import alerts, deadlines, launcher, memory
-from mysticanvas.orchestrator.supervisor.client import WorkerBroken, WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor import alerts, deadlines, launcher, memory, messages
+from mysticanvas.orchestrator.supervisor.client import (
+    Unreached,
+    WorkerBroken,
+    WorkerClient,
+    WorkerLost,
+)
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.launcher import Launch, Starter
 from mysticanvas.orchestrator.supervisor.lifecycle import Life, step
-from mysticanvas.orchestrator.supervisor.messages import (
-    Begun,
-    Distrusted,
-    Effect,
-    Ended,
-    Exited,
-    Held,
-    MemorySeen,
-    Message,
-    Prepare,
-    Progressed,
-    Report,
-    Reset,
-    Signal,
-    Spawn,
-    Spawned,
-    Start,
-    Stop,
-    Tick,
-    Wanted,
-)
 from mysticanvas.orchestrator.supervisor.spare import Spare
 from mysticanvas.orchestrator.supervisor.watch import Watch
 
@@ -97,7 +81,7 @@ class Worker:
         self._stop_timeout_s = stop_timeout_s
         self._limits = limits
         self._seams = seams
-        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[messages.Message] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._life = Life()
         self._watch: Watch | None = None
@@ -111,20 +95,20 @@ class Worker:
 
     def start(self) -> None:
         """Start the process, in the background."""
-        self.tell(Start())
+        self.tell(messages.Start())
         self._thread.start()
 
     def stop(self) -> None:
         """End the process and return when it is gone."""
-        self.tell(Stop(self._stop_timeout_s))
+        self.tell(messages.Stop(self._stop_timeout_s))
         if self._thread.is_alive():
             self._thread.join()
 
     def reset(self) -> None:
         """Forget the failures, and start a process at once if there is none."""
-        self.tell(Reset())
+        self.tell(messages.Reset())
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: messages.Message) -> None:
         """Hand a message to the thread that decides."""
         self._inbox.put(message)
 
@@ -133,16 +117,16 @@ class Worker:
 
         Raises:
             WorkerBroken: it has failed too often to be started now.
-            WorkerLost: it did not answer in time, or is being stopped.
+            Unreached: it did not answer in time, or is being stopped.
         """
-        self.tell(Wanted())
+        self.tell(messages.Wanted())
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while not self._life.available:
                 self._refuse_if_broken()
                 left_s = deadline - time.monotonic()
                 if left_s <= 0 or self._life.stopping:
-                    raise WorkerLost(f"the {self.kind} worker does not start{self._because()}")
+                    raise Unreached(f"the {self.kind} worker does not start{self._because()}")
                 self._changed.wait(left_s)
             watch = self._watch
         assert watch is not None
@@ -174,22 +158,22 @@ class Worker:
             try:
                 self._take(self._next())
                 # After every message: a process that chatters must not put off its own deadlines.
-                self._take(Tick())
+                self._take(messages.Tick())
             # Whatever one message meets, the process hangs on this thread.
             except Exception:  # noqa: BLE001
                 _log.exception("worker_message_failed", kind=self.kind)
         if self._seams.spare is not None:
             self._seams.spare.close()
 
-    def _next(self) -> Message:
+    def _next(self) -> messages.Message:
         """The next message, or what time itself has to say."""
         try:
             return self._inbox.get(timeout=_pause_s(self._life))
         except queue.Empty:
             owed = self._life.expected_mib is not None
-            return MemorySeen(self._seams.free_mib()) if owed else Tick()
+            return messages.MemorySeen(self._seams.free_mib()) if owed else messages.Tick()
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: messages.Message) -> None:
         before = self._life
         life, effects = step(before, message, time.monotonic(), self._limits)
         with self._changed:
@@ -200,16 +184,16 @@ class Worker:
         for effect in effects:
             self._carry_out(effect)
 
-    def _carry_out(self, effect: Effect) -> None:
+    def _carry_out(self, effect: messages.Effect) -> None:
         match effect:
-            case Spawn(number):
+            case messages.Spawn(number):
                 self._spawn(number)
-            case Signal(pid, how):
+            case messages.Signal(pid, how):
                 processes.kill_group(pid, how)
-            case Prepare():
+            case messages.Prepare():
                 if self._seams.spare is not None:
                     self._seams.spare.prepare(self._launch)
-            case Report():
+            case messages.Report():
                 _log.warning(
                     "worker_ended",
                     kind=self.kind,
@@ -225,9 +209,9 @@ class Worker:
             launch = self._seams.start if spare is None else spare.launch
             started = launch(self._launch)
         except OSError as error:
-            self._take(Exited(number, Ending(None, str(error))))
+            self._take(messages.Exited(number, Ending(None, str(error))))
             return
-        self._take(Spawned(number, started.process.pid))
+        self._take(messages.Spawned(number, started.process.pid))
         self._watch = Watch(number, started, self.tell, self._quiet_s, self._seams.free_mib)
 
     def _quiet_s(self) -> float:
@@ -260,17 +244,17 @@ class Lease:
         self._worker = worker
         self._watch = watch
 
-    def begun(self, held: Held) -> None:
+    def begun(self, held: messages.Held) -> None:
         """Say that a job with this model runs on it."""
-        self._worker.tell(Begun(self._watch.number, held))
+        self._worker.tell(messages.Begun(self._watch.number, held))
 
     def progressed(self, stage: str, step: int) -> None:
         """Say how far the job is."""
-        self._worker.tell(Progressed(self._watch.number, stage, step))
+        self._worker.tell(messages.Progressed(self._watch.number, stage, step))
 
-    def ended(self, held: Held | None) -> None:
+    def ended(self, held: messages.Held | None) -> None:
         """Say that nothing runs on it, and which model it holds."""
-        self._worker.tell(Ended(self._watch.number, held))
+        self._worker.tell(messages.Ended(self._watch.number, held))
 
     def ending(self, timeout_s: float) -> str | None:
         """How the process ended; None if it has not in time."""
@@ -278,7 +262,7 @@ class Lease:
 
     def distrust(self, why: str) -> str:
         """End the process, whatever it does, and wait until it is gone; how it ended."""
-        self._worker.tell(Distrusted(self._watch.number, why))
+        self._worker.tell(messages.Distrusted(self._watch.number, why))
         return self._worker.wait_gone(self._watch, _GONE_S) or why
 
     def settle(self, timeout_s: float) -> None:

@@ -50,6 +50,7 @@ def former(stranger: Stranger) -> Endpoint:
     return Endpoint(stranger.url, "secret", Identity.of(os.getpid()), held)
 
 
+@pytest.mark.fault("a stranger on a live orchestrator's port", "HTTP sends nothing")
 def test_http_sends_nothing_to_a_stranger_on_the_recorded_port(stranger: Stranger) -> None:
     there = former(stranger)
     client = HttpClient(there.url, there.token, there.alive)
@@ -59,6 +60,7 @@ def test_http_sends_nothing_to_a_stranger_on_the_recorded_port(stranger: Strange
     assert stranger.end() == b""
 
 
+@pytest.mark.fault("a stranger on a live orchestrator's port, for events", "nothing is sent")
 def test_nor_does_the_event_stream(stranger: Stranger) -> None:
     with pytest.raises(ConnectionRefusedError, match="no longer"):
         former(stranger).connect(5)
@@ -78,6 +80,7 @@ def test_the_process_that_holds_its_socket_is_trusted() -> None:
     assert there.wait_gone(5)
 
 
+@pytest.mark.fault("the clock is set between two calls", "the process counts as the same")
 def test_a_clock_that_is_set_makes_nobody_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     me = Identity.of(os.getpid())
     booted = psutil.boot_time()

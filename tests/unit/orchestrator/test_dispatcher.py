@@ -106,6 +106,7 @@ def pixels(record: JobRecord) -> list[str]:
     return [image.pixels_sha256 for image in record.images]
 
 
+@pytest.mark.fault("SIGKILL of a worker at every step of a job", "each picture is made once")
 def test_a_worker_that_dies_at_any_step_costs_no_picture_and_makes_none_twice(
     store: Store,
     paths: HomePaths,
@@ -123,8 +124,7 @@ def test_a_worker_that_dies_at_any_step_costs_no_picture_and_makes_none_twice(
         assert pixels(record) == expected, step
         # Behind the last message there is nothing left to do again.
         assert record.attempts == (1 if step == "finished" else 2), step
-        # One that dies at once may not have had the job, for all that is known.
-        assert step == "begin" or len(record.failures) == record.attempts - 1, step
+        assert len(record.failures) == record.attempts - 1, step
         assert all("SIGKILL" in failure for failure in record.failures), step
         assert bus.statuses(job).count("succeeded") == 1, step
     rows = store.database.read("SELECT id FROM images")
@@ -133,10 +133,12 @@ def test_a_worker_that_dies_at_any_step_costs_no_picture_and_makes_none_twice(
         assert (paths.root / image.path).is_file()
 
 
+@pytest.mark.fault("a job that kills every worker", "parked with its reasons")
+@pytest.mark.parametrize("step", ["taken", "denoise"])
 def test_a_job_that_always_kills_its_worker_is_parked_and_the_queue_goes_on(
-    store: Store, dispatcher: Dispatcher, submit: Submit, reached: Any
+    store: Store, dispatcher: Dispatcher, submit: Submit, reached: Any, step: str
 ) -> None:
-    poison, behind = submit("denoise 99"), submit("begin 0")
+    poison, behind = submit(f"{step} 99"), submit("begin 0")
     dispatcher.start()
     record = reached(poison, "failed")
     assert [reason.partition(":")[0] for reason in record.failures] == [
@@ -148,6 +150,7 @@ def test_a_job_that_always_kills_its_worker_is_parked_and_the_queue_goes_on(
     assert reached(behind, "succeeded").failures == []
 
 
+@pytest.mark.fault("SIGKILL of a worker between two jobs", "it counts against neither")
 def test_a_worker_that_died_between_two_jobs_costs_neither(
     dispatcher: Dispatcher, worker: Worker, submit: Submit, reached: Any
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mysticanvas.contracts.health import WorkerState
-from mysticanvas.orchestrator.supervisor import alerts, lifecycle
+from mysticanvas.orchestrator.supervisor import alerts, lifecycle, messages as m
 from mysticanvas.orchestrator.supervisor.breaker import COOL_DOWN_S, MAX_FAILURES
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
 from mysticanvas.orchestrator.supervisor.ending import Ending
@@ -19,32 +19,10 @@ from mysticanvas.orchestrator.supervisor.lifecycle import (
     SPARE_FREE_MIB,
     Life,
 )
-from mysticanvas.orchestrator.supervisor.messages import (
-    Answered,
-    Beat,
-    Begun,
-    Distrusted,
-    Ended,
-    Exited,
-    Held,
-    MemorySeen,
-    Missed,
-    Prepare,
-    Progressed,
-    Report,
-    Reset,
-    Signal,
-    Spawn,
-    Spawned,
-    Start,
-    Stop,
-    Tick,
-    Wanted,
-)
 
 S = WorkerState
-HELD = Held("digest", "starter")
-TERM, KILL = Signal(77, signal.SIGTERM), Signal(77, signal.SIGKILL)
+HELD = m.Held("digest", "starter")
+TERM, KILL = m.Signal(77, signal.SIGTERM), m.Signal(77, signal.SIGKILL)
 
 
 class Story:
@@ -71,25 +49,25 @@ class Story:
         return self.life.state
 
 
-STARTED = (Start(), Spawned(1, 77))
-READY = (*STARTED, Answered(1), Beat(1, False, 400.0, 9000.0))
-BUSY = (*READY, Begun(1, HELD), Progressed(1, "denoise", 1))
+STARTED = (m.Start(), m.Spawned(1, 77))
+READY = (*STARTED, m.Answered(1), m.Beat(1, False, 400.0, 9000.0))
+BUSY = (*READY, m.Begun(1, HELD), m.Progressed(1, "denoise", 1))
 
 
 def test_from_start_to_stop() -> None:
     story = Story()
-    assert story.tell(Start()) == [Spawn(1)]
-    story.tell(Spawned(1, 77))
+    assert story.tell(m.Start()) == [m.Spawn(1)]
+    story.tell(m.Spawned(1, 77))
     assert (story.state, story.life.available) == (S.STARTING, False)
-    story.tell(Answered(1))
+    story.tell(m.Answered(1))
     assert (story.state, story.life.available) == (S.READY, True)
-    story.tell(Begun(1, HELD))
+    story.tell(m.Begun(1, HELD))
     assert (story.state, story.life.available) == (S.BUSY, False)
-    story.tell(Ended(1, HELD))
+    story.tell(m.Ended(1, HELD))
     assert story.state is S.READY
-    assert story.tell(Stop(10.0)) == [TERM]
+    assert story.tell(m.Stop(10.0)) == [TERM]
     assert story.state is S.STOPPING
-    assert story.tell(Exited(1, Ending(0))) == []
+    assert story.tell(m.Exited(1, Ending(0))) == []
     assert story.state is S.STOPPED
     assert story.life.restarts == 0
 
@@ -97,13 +75,13 @@ def test_from_start_to_stop() -> None:
 @pytest.mark.parametrize("before", [STARTED, READY, BUSY])
 def test_an_end_in_any_state_is_told_and_followed_by_another_process(before: Any) -> None:
     story = Story(*before)
-    (report,) = story.tell(Exited(1, Ending(-11)))
-    assert isinstance(report, Report)
+    (report,) = story.tell(m.Exited(1, Ending(-11)))
+    assert isinstance(report, m.Report)
     assert (report.reason, report.pid) == ("crashed in native code (SIGSEGV)", 77)
     assert report.cool_down_s is None
     assert story.state is S.FAILED
-    assert story.tell(Tick()) == []
-    assert story.tell(Tick(), after_s=1.0) == [Spawn(2)]
+    assert story.tell(m.Tick()) == []
+    assert story.tell(m.Tick(), after_s=1.0) == [m.Spawn(2)]
     assert story.life.restarts == 1
 
 
@@ -111,20 +89,24 @@ def test_an_end_in_any_state_is_told_and_followed_by_another_process(before: Any
     ("before", "seconds", "why"),
     [
         (STARTED, USUAL.start_s, "did not start within 60 s"),
-        ((*STARTED, Answered(1)), USUAL.import_s, "did not import its engine within 600 s"),
+        (
+            (*STARTED, m.Answered(1)),
+            USUAL.import_s,
+            "did not import its engine within 600 s",
+        ),
         (BUSY, USUAL.first_step_s, "made no progress for"),
-        ((*BUSY, Progressed(1, "decode", 0)), USUAL.stage_s, "(stage: decode)"),
+        ((*BUSY, m.Progressed(1, "decode", 0)), USUAL.stage_s, "(stage: decode)"),
     ],
 )
 def test_a_process_that_hangs_gets_term_then_kill(before: Any, seconds: float, why: str) -> None:
     story = Story(*before)
-    assert story.tell(Tick(), after_s=seconds - 1) == []
-    assert story.tell(Tick(), after_s=2.0) == [TERM]
+    assert story.tell(m.Tick(), after_s=seconds - 1) == []
+    assert story.tell(m.Tick(), after_s=2.0) == [TERM]
     assert story.state is S.STOPPING
-    assert story.tell(Tick(), after_s=USUAL.term_s - 1) == []
-    assert story.tell(Tick(), after_s=1.0) == [KILL]
-    assert story.tell(Tick(), after_s=60.0) == []
-    (report,) = story.tell(Exited(1, Ending(-9)))
+    assert story.tell(m.Tick(), after_s=USUAL.term_s - 1) == []
+    assert story.tell(m.Tick(), after_s=1.0) == [KILL]
+    assert story.tell(m.Tick(), after_s=60.0) == []
+    (report,) = story.tell(m.Exited(1, Ending(-9)))
     assert why in report.reason
     assert "SIGKILL" in report.reason
 
@@ -132,104 +114,116 @@ def test_a_process_that_hangs_gets_term_then_kill(before: Any, seconds: float, w
 def test_silence_counts_by_what_was_asked_not_by_the_clock() -> None:
     """An orchestrator that did not run itself for an hour must not take it for its worker's."""
     story = Story(*READY)
-    assert TERM not in story.tell(Tick(), after_s=3600.0)
+    assert TERM not in story.tell(m.Tick(), after_s=3600.0)
     story = Story(*READY)
-    assert story.tell(*[Missed(1, 3.0)] * 3, Tick()) == []
-    assert story.tell(Beat(1, False, 400.0, 9000.0), *[Missed(1, 3.0)] * 3, Tick()) == []
-    assert story.tell(Missed(1, 3.0), Tick()) == [TERM]
+    assert story.tell(*[m.Missed(1, 3.0)] * 3, m.Tick()) == []
+    assert story.tell(m.Beat(1, False, 400.0, 9000.0), *[m.Missed(1, 3.0)] * 3, m.Tick()) == []
+    assert story.tell(m.Missed(1, 3.0), m.Tick()) == [TERM]
 
 
 def test_progress_is_a_sign_of_life() -> None:
-    story = Story(*BUSY, *[Missed(1, 3.0)] * 20)
-    assert story.tell(Progressed(1, "denoise", 2), Missed(1, 3.0), Tick()) == []
+    story = Story(*BUSY, *[m.Missed(1, 3.0)] * 20)
+    assert story.tell(m.Progressed(1, "denoise", 2), m.Missed(1, 3.0), m.Tick()) == []
 
 
 def test_what_is_said_of_an_earlier_process_is_out_of_date() -> None:
-    story = Story(*BUSY, Exited(1, Ending(-9)))
-    story.tell(Tick(), Spawned(2, 78), Answered(2), after_s=1.0)
+    story = Story(*BUSY, m.Exited(1, Ending(-9)))
+    story.tell(m.Tick(), m.Spawned(2, 78), m.Answered(2), after_s=1.0)
     before = story.life
     for late in (
-        Answered(1), Beat(1, True, 1.0, 1.0), Missed(1, 99.0), Begun(1, HELD), Ended(1, HELD),
-        Progressed(1, "denoise", 9), Distrusted(1, "late"), Exited(1, Ending(0)),
-    ):  # fmt: skip
+        m.Answered(1),
+        m.Beat(1, True, 1.0, 1.0),
+        m.Missed(1, 99.0),
+        m.Begun(1, HELD),
+        m.Ended(1, HELD),
+        m.Progressed(1, "denoise", 9),
+        m.Distrusted(1, "late"),
+        m.Exited(1, Ending(0)),
+    ):
         assert story.tell(late) == []
         assert story.life == before
 
 
 def test_the_breaker_opens_and_a_job_makes_a_trial_after_the_cool_down() -> None:
     story = _broken()
-    assert story.tell(Tick(), Wanted(), after_s=COOL_DOWN_S - 1) == []
-    assert story.tell(Tick(), after_s=2.0) == [], "nothing is started that nobody waits for"
-    assert story.tell(Wanted()) == [Spawn(MAX_FAILURES + 1)]
-    (report,) = story.tell(Exited(MAX_FAILURES + 1, Ending(3)))
+    assert story.tell(m.Tick(), m.Wanted(), after_s=COOL_DOWN_S - 1) == []
+    assert story.tell(m.Tick(), after_s=2.0) == [], "nothing is started that nobody waits for"
+    assert story.tell(m.Wanted()) == [m.Spawn(MAX_FAILURES + 1)]
+    (report,) = story.tell(m.Exited(MAX_FAILURES + 1, Ending(3)))
     assert report.cool_down_s == 2 * COOL_DOWN_S
 
 
 def test_a_reset_starts_it_at_once_and_forgets() -> None:
     story = _broken()
-    assert story.tell(Reset()) == [Spawn(MAX_FAILURES + 1)]
-    (report,) = story.tell(Exited(MAX_FAILURES + 1, Ending(3)))
+    assert story.tell(m.Reset()) == [m.Spawn(MAX_FAILURES + 1)]
+    (report,) = story.tell(m.Exited(MAX_FAILURES + 1, Ending(3)))
     assert report.cool_down_s is None
-    assert Story(*READY).tell(Reset()) == [], "one that is well is left alone"
+    assert Story(*READY).tell(m.Reset()) == [], "one that is well is left alone"
 
 
 def _broken() -> Story:
-    story = Story(Start())
+    story = Story(m.Start())
     for number in range(1, MAX_FAILURES + 1):
-        story.tell(Exited(number, Ending(3)))
+        story.tell(m.Exited(number, Ending(3)))
         if number < MAX_FAILURES:
-            assert story.tell(Tick(), after_s=2.0) == [Spawn(number + 1)]
-    assert isinstance(story.effects[-1], Report)
+            assert story.tell(m.Tick(), after_s=2.0) == [m.Spawn(number + 1)]
+    assert isinstance(story.effects[-1], m.Report)
     assert story.effects[-1].cool_down_s == COOL_DOWN_S
     assert story.life.broken
     return story
 
 
 def test_no_job_is_given_out_before_the_device_has_its_memory_back() -> None:
-    story = Story(*READY, Exited(1, Ending(-9)))
-    story.tell(Tick(), Spawned(2, 78), Answered(2), MemorySeen(9100.0), after_s=1.0)
+    story = Story(*READY, m.Exited(1, Ending(-9)))
+    story.tell(
+        m.Tick(),
+        m.Spawned(2, 78),
+        m.Answered(2),
+        m.MemorySeen(9100.0),
+        after_s=1.0,
+    )
     assert (story.state, story.life.available) == (S.READY, False)
-    story.tell(MemorySeen(9250.0))
+    story.tell(m.MemorySeen(9250.0))
     assert story.life.available
 
 
 def test_memory_that_does_not_come_back_is_waited_for_only_so_long() -> None:
-    story = Story(*READY, Exited(1, Ending(-9)))
-    story.tell(Tick(), Spawned(2, 78), Answered(2), after_s=1.0)
-    story.tell(MemorySeen(0.0), after_s=MEMORY_BACK_S)
+    story = Story(*READY, m.Exited(1, Ending(-9)))
+    story.tell(m.Tick(), m.Spawned(2, 78), m.Answered(2), after_s=1.0)
+    story.tell(m.MemorySeen(0.0), after_s=MEMORY_BACK_S)
     assert story.life.available
 
 
 def test_another_process_is_prepared_when_there_is_nothing_to_do_and_room() -> None:
     story = Story(*READY)
-    assert story.tell(Tick(), after_s=REST_S - 1) == []
-    assert story.tell(Tick(), after_s=2.0) == [Prepare()]
-    assert story.tell(Begun(1, HELD), Tick(), Ended(1, HELD), Tick()) == []
-    assert story.tell(Beat(1, False, 400.0, SPARE_FREE_MIB - 1), Tick(), after_s=REST_S) == []
-    importing = Story(*STARTED, Answered(1), Beat(1, True, 400.0, 9000.0))
-    assert importing.tell(Tick(), after_s=REST_S + 1) == []
+    assert story.tell(m.Tick(), after_s=REST_S - 1) == []
+    assert story.tell(m.Tick(), after_s=2.0) == [m.Prepare()]
+    assert story.tell(m.Begun(1, HELD), m.Tick(), m.Ended(1, HELD), m.Tick()) == []
+    assert story.tell(m.Beat(1, False, 400.0, SPARE_FREE_MIB - 1), m.Tick(), after_s=REST_S) == []
+    importing = Story(*STARTED, m.Answered(1), m.Beat(1, True, 400.0, 9000.0))
+    assert importing.tell(m.Tick(), after_s=REST_S + 1) == []
 
 
-@pytest.mark.parametrize("before", [(), (Start(), Exited(1, Ending(3)))])
+@pytest.mark.parametrize("before", [(), (m.Start(), m.Exited(1, Ending(3)))])
 def test_a_stop_without_a_process_is_a_stop_at_once(before: Any) -> None:
     story = Story(*before)
-    assert story.tell(Stop(10.0)) == []
+    assert story.tell(m.Stop(10.0)) == []
     assert story.state is S.STOPPED
     assert story.life.stopping
 
 
 def test_a_process_that_is_asked_to_end_ignoring_it_is_killed_even_while_it_chatters() -> None:
-    story = Story(*BUSY, Stop(5.0))
-    assert story.tell(Progressed(1, "denoise", 3), Ended(1, HELD)) == []
+    story = Story(*BUSY, m.Stop(5.0))
+    assert story.tell(m.Progressed(1, "denoise", 3), m.Ended(1, HELD)) == []
     assert story.state is S.STOPPING
-    assert story.tell(Tick(), after_s=6.0) == [KILL]
+    assert story.tell(m.Tick(), after_s=6.0) == [KILL]
 
 
 def test_one_that_cannot_be_used_is_ended_once() -> None:
     story = Story(*BUSY)
-    assert story.tell(Distrusted(1, "broke off its answer")) == [TERM]
-    assert story.tell(Distrusted(1, "broke off its answer")) == []
-    (report,) = story.tell(Exited(1, Ending(0)))
+    assert story.tell(m.Distrusted(1, "broke off its answer")) == [TERM]
+    assert story.tell(m.Distrusted(1, "broke off its answer")) == []
+    (report,) = story.tell(m.Exited(1, Ending(0)))
     assert report.reason == "broke off its answer, and was ended (exit 0)"
 
 
@@ -240,7 +234,7 @@ def test_users_are_told_what_happened_and_what_to_do(ending: Ending, quoted: boo
     import datetime
 
     now = datetime.datetime.now(datetime.UTC)
-    report = Report(ending, "ended", 77, 5, None)
+    report = m.Report(ending, "ended", 77, 5, None)
     alert = alerts.of(report, "image", now)
     assert (alert.kind, alert.severity) == ("worker_restart", "warning")
     assert alert.message.startswith("The image worker ended.")

@@ -41,6 +41,7 @@ def test_a_job_of_a_dead_process_is_taken_up(other: subprocess.Popen[bytes]) -> 
     assert decided(runner, "cancel") is Rescue.CANCEL
 
 
+@pytest.mark.fault("the pid of a job's orchestrator is recycled", "its job is taken up")
 def test_a_later_process_with_the_same_number_is_another(other: subprocess.Popen[bytes]) -> None:
     recycled = Identity.of(other.pid)._replace(started_at=Identity.of(other.pid).started_at - 60)
     assert decided(rescue.to_text(recycled)) is Rescue.REQUEUE

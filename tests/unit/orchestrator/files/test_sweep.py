@@ -152,6 +152,7 @@ STEPS = [
 ]  # fmt: skip
 
 
+@pytest.mark.fault("SIGKILL at a step of a sweep", "the doctor mends it")
 @pytest.mark.parametrize("step", STEPS)
 def test_after_a_kill_at_any_step_the_doctor_mends_everything(
     paths: HomePaths, store: Store, thumbnails: Thumbnails, add: Add, context: Any, step: str

@@ -240,6 +240,7 @@ def test_the_background_and_somebody_who_waits_make_one(
         assert len(rows(store, image)) == 3
 
 
+@pytest.mark.fault("SIGKILL of the processes that make thumbnails", "all are made")
 def test_a_killed_process_costs_nothing(
     store: Store, thumbnails: Thumbnails, add: Add, pool: Pool, context: Any
 ) -> None:
