@@ -15,6 +15,9 @@ from mysticanvas.errors import StoreError
 FEW = 8
 """Rows up to which values are quicker."""
 
+_PARSED: dict[str, duckdb.Statement] = {}
+"""Statements for few rows by their text; there are as many as tables, times `FEW`."""
+
 
 def insert(
     cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, object]]
@@ -37,11 +40,21 @@ def insert(
 def _insert_values(
     cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, object]]
 ) -> None:
-    names = list(rows[0])
-    places = f"({', '.join('?' * len(names))})"
-    values = [row[name] for row in rows for name in names]
-    sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([places] * len(rows))}"
-    cursor.execute(sql, values)
+    values = [value for row in rows for value in row.values()]
+    cursor.execute(_parsed(cursor, table, list(rows[0]), len(rows)), values)
+
+
+def _parsed(
+    cursor: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], count: int
+) -> duckdb.Statement:
+    """The statement for that many rows; it is read once, and planned whenever it is run."""
+    places = ", ".join("?" * len(names))
+    # DuckDB plans a SELECT of one row in less time than VALUES, which it keeps as a table.
+    source = f"SELECT {places}" if count == 1 else f"VALUES {', '.join([f'({places})'] * count)}"
+    sql = f"INSERT INTO {table} ({', '.join(names)}) {source}"
+    if sql not in _PARSED:
+        [_PARSED[sql]] = cursor.extract_statements(sql)
+    return _PARSED[sql]
 
 
 def _insert_lists(

@@ -24,7 +24,7 @@ from mysticanvas import durable, logs, processes
 from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
 from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.settings import LOCAL_STATE, HomePaths
-from mysticanvas.store import backups, failures, high_water, inspection, migrate
+from mysticanvas.store import backups, failures, high_water, inspection, migrate, parameters
 from mysticanvas.store.connection import CATALOG, STORAGE
 
 MEMORY_LIMIT_MIB = 256
@@ -181,6 +181,7 @@ def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnecti
     )
     # Before hardening, after which no file can be loaded any more.
     connection.load_extension(str(_full_text_search()))
+    parameters.spare_pandas(connection)
     return connection
 
 
