@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import sys
 import urllib.parse
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mysticanvas.errors import InvalidRequest, OrchestratorUnavailable
 
 if TYPE_CHECKING:
+    from http.client import HTTPConnection
+
     import httpx
     from websockets.sync.client import ClientConnection
 
@@ -144,6 +147,56 @@ def connect(url: str, timeout_s: float) -> Connection:
     """
     address = urllib.parse.urlsplit(url)
     return socket.create_connection((address.hostname or "", address.port or 80), timeout_s)
+
+
+def http_connection(url: str, timeout_s: float) -> HTTPConnection:
+    """A connection to that address that speaks HTTP, before anything is sent over it.
+
+    It is this one or none: once it is closed, it does not open another by itself.
+
+    Raises:
+        OSError: nobody answers there.
+    """
+    import http.client
+
+    path = _socket_path(url)
+    address = urllib.parse.urlsplit(url)
+    if path is not None:
+        connection = http.client.HTTPConnection(_UNIX_HOST)
+        connection.sock = _connect_at(path, timeout_s)
+    else:
+        secure = address.scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        connection = kind(address.hostname or "", address.port, timeout=timeout_s)
+        connection.connect()
+    connection.auto_open = 0
+    return connection
+
+
+def prefix(url: str) -> str:
+    """What the path of every request to that address begins with; mostly nothing."""
+    return "" if _socket_path(url) is not None else urllib.parse.urlsplit(url).path.rstrip("/")
+
+
+def is_silent(connection: HTTPConnection) -> bool:
+    """Whether a connection between two calls is as it should be: open, and with nothing to read."""
+    if connection.sock is None:
+        return False
+    # Not select.select, which refuses descriptors beyond 1,023.
+    waiting = select.poll()
+    waiting.register(connection.sock, select.POLLIN)
+    return not waiting.poll(0)
+
+
+def _connect_at(path: Path, timeout_s: float) -> Connection:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(os.fsencode(path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def hosts(url: str) -> frozenset[bytes]:

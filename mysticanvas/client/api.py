@@ -54,7 +54,7 @@ class Api:
         self._http = http
 
     def health(self) -> Health:
-        return Health.model_validate(self._http.request("GET", "/internal/health"))
+        return Health.model_validate_json(self._http.request("GET", "/internal/health"))
 
     def submit(
         self, request: GenerateRequest | ReproduceRequest | HostRequest, key: str
@@ -68,10 +68,10 @@ class Api:
             # The first use of a model waits until its files are hashed.
             answer_s=LONG_ANSWER_S,
         )
-        return JobRecord.model_validate(answer)
+        return JobRecord.model_validate_json(answer)
 
     def job(self, job_id: str) -> JobRecord:
-        return JobRecord.model_validate(self._http.request("GET", f"/v1/jobs/{job_id}"))
+        return JobRecord.model_validate_json(self._http.request("GET", f"/v1/jobs/{job_id}"))
 
     def jobs(
         self,
@@ -90,48 +90,50 @@ class Api:
             "project": project,
             "internal": internal,
         }
-        return JobPage.model_validate(self._http.request("GET", "/v1/jobs", query=query))
+        return JobPage.model_validate_json(self._http.request("GET", "/v1/jobs", query=query))
 
     def pause(self) -> QueueStatus:
-        return QueueStatus.model_validate(self._http.request("POST", "/v1/queue/pause"))
+        return QueueStatus.model_validate_json(self._http.request("POST", "/v1/queue/pause"))
 
     def resume(self) -> QueueStatus:
-        return QueueStatus.model_validate(self._http.request("POST", "/v1/queue/resume"))
+        return QueueStatus.model_validate_json(self._http.request("POST", "/v1/queue/resume"))
 
     def cancel(self, job_id: str) -> JobRecord:
-        return JobRecord.model_validate(self._http.request("POST", f"/v1/jobs/{job_id}/cancel"))
+        return JobRecord.model_validate_json(
+            self._http.request("POST", f"/v1/jobs/{job_id}/cancel")
+        )
 
     def images(
         self, filters: ImageFilters, limit: int, cursor: str | None = None, sort: Sort = "newest"
     ) -> ImagePage:
         query = {**_query(filters), "limit": limit, "cursor": cursor, "sort": sort}
-        return ImagePage.model_validate(self._http.request("GET", "/v1/images", query=query))
+        return ImagePage.model_validate_json(self._http.request("GET", "/v1/images", query=query))
 
     def image_count(self, filters: ImageFilters) -> int:
         answer = self._http.request("GET", "/v1/images/count", query=_query(filters))
-        return ImageCount.model_validate(answer).total
+        return ImageCount.model_validate_json(answer).total
 
     def image_details(self, image_ids: Sequence[str]) -> list[ImageRecord]:
         """Whole records, as far as there are; at most `MAX_IDS` at a time."""
         query = {"ids": list(image_ids)}
-        return _IMAGES.validate_python(self._http.request("GET", "/v1/images/details", query=query))
+        return _IMAGES.validate_json(self._http.request("GET", "/v1/images/details", query=query))
 
     def change_image(self, image_id: str, changes: ImageChanges) -> ImageRecord:
         answer = self._http.request("PATCH", f"/v1/images/{image_id}", body=changes)
-        return ImageRecord.model_validate(answer)
+        return ImageRecord.model_validate_json(answer)
 
     def search(
         self, text: str, filters: ImageFilters, limit: int, cursor: str | None = None
     ) -> SearchPage:
         query = {**_query(filters), "text": text, "limit": limit, "cursor": cursor}
-        return SearchPage.model_validate(self._http.request("GET", "/v1/search", query=query))
+        return SearchPage.model_validate_json(self._http.request("GET", "/v1/search", query=query))
 
     def image(self, image_id: str, project: str | None = None) -> ImageRecord:
         answer = self._http.request("GET", f"/v1/images/{image_id}", query={"project": project})
-        return ImageRecord.model_validate(answer)
+        return ImageRecord.model_validate_json(answer)
 
     def tags_of(self, image_id: str) -> list[TagOnImage]:
-        return _TAGS.validate_python(self._http.request("GET", f"/v1/images/{image_id}/tags"))
+        return _TAGS.validate_json(self._http.request("GET", f"/v1/images/{image_id}/tags"))
 
     def tags(
         self,
@@ -153,7 +155,7 @@ class Api:
             "most_used": most_used,
             "unused": unused,
         }
-        return TagPage.model_validate(self._http.request("GET", "/v1/tags", query=query))
+        return TagPage.model_validate_json(self._http.request("GET", "/v1/tags", query=query))
 
     def add_tags(self, ids: list[str], names: list[str]) -> None:
         self._http.request("POST", "/v1/tags/add", body=BulkTagNames(ids=ids, names=names))
@@ -162,59 +164,59 @@ class Api:
         self._http.request("POST", "/v1/tags/remove", body=BulkTagNames(ids=ids, names=names))
 
     def aliases(self) -> list[TagAlias]:
-        return _ALIASES.validate_python(self._http.request("GET", "/v1/tags/aliases"))
+        return _ALIASES.validate_json(self._http.request("GET", "/v1/tags/aliases"))
 
     def alias(self, request: AliasRequest) -> None:
         self._http.request("POST", "/v1/tags/aliases", body=request)
 
     def rename_tag(self, request: RenameRequest) -> TagRecord:
         answer = self._http.request("POST", "/v1/tags/rename", body=request, answer_s=LONG_ANSWER_S)
-        return TagRecord.model_validate(answer)
+        return TagRecord.model_validate_json(answer)
 
     def merge_tags(self, request: MergeRequest) -> TagRecord:
         answer = self._http.request("POST", "/v1/tags/merge", body=request, answer_s=LONG_ANSWER_S)
-        return TagRecord.model_validate(answer)
+        return TagRecord.model_validate_json(answer)
 
     def thumbnail(self, image_id: str, size: int) -> bytes:
         """A WebP file."""
-        return self._http.content("GET", f"/v1/images/{image_id}/thumbnail", query={"size": size})
+        return self._http.request("GET", f"/v1/images/{image_id}/thumbnail", query={"size": size})
 
     def delete_image(self, image_id: str) -> None:
         self._http.request("DELETE", f"/v1/images/{image_id}")
 
     def restore_image(self, image_id: str) -> ImageRecord:
         answer = self._http.request("POST", f"/v1/images/{image_id}/restore")
-        return ImageRecord.model_validate(answer)
+        return ImageRecord.model_validate_json(answer)
 
     def prune(self, request: PruneRequest) -> PruneReport:
         """Returns when the files are gone."""
         answer = self._http.request(
             "POST", "/v1/images/prune", body=request, answer_s=LONG_ANSWER_S
         )
-        return PruneReport.model_validate(answer)
+        return PruneReport.model_validate_json(answer)
 
     def doctor(self, repair: bool) -> Diagnosis:
         answer = self._http.request(
             "POST", "/v1/doctor", body={"repair": repair}, answer_s=LONG_ANSWER_S
         )
-        return Diagnosis.model_validate(answer)
+        return Diagnosis.model_validate_json(answer)
 
     def presets(self) -> list[ImagePreset]:
-        return _PRESETS.validate_python(self._http.request("GET", "/v1/presets"))
+        return _PRESETS.validate_json(self._http.request("GET", "/v1/presets"))
 
     def plugins(self) -> list[PluginRecord]:
-        return _PLUGINS.validate_python(self._http.request("GET", "/v1/plugins"))
+        return _PLUGINS.validate_json(self._http.request("GET", "/v1/plugins"))
 
     def workers(self) -> list[WorkerStatus]:
-        return _WORKERS.validate_python(self._http.request("GET", "/v1/workers"))
+        return _WORKERS.validate_json(self._http.request("GET", "/v1/workers"))
 
     def reset_workers(self, kind: str | None) -> list[WorkerStatus]:
         answer = self._http.request("POST", "/v1/workers/reset", body={"kind": kind})
-        return _WORKERS.validate_python(answer)
+        return _WORKERS.validate_json(answer)
 
     def sql(self, request: SqlRequest) -> bytes:
         """The result of a query, as an Arrow IPC stream."""
-        return self._http.content("POST", "/v1/sql", body=request, answer_s=LONG_ANSWER_S)
+        return self._http.request("POST", "/v1/sql", body=request, answer_s=LONG_ANSWER_S)
 
     def unload(self, preset: str | None) -> None:
         """Returns when the memory is free, which is after the job that runs."""
@@ -224,7 +226,7 @@ class Api:
         """Copy the store into a new file; not to be repeated, since none is overwritten."""
         body = BackupRequest(path=path)
         answer = self._http.request("POST", "/v1/backups", body=body, answer_s=LONG_ANSWER_S)
-        return BackupRecord.model_validate(answer)
+        return BackupRecord.model_validate_json(answer)
 
     def shutdown(self, force: bool, client: str, drain_s: float = 0.0) -> None:
         """Have it stop, after at most `drain_s` seconds in which jobs may end; returns at once.

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import urllib.parse
 from collections.abc import Callable, Mapping
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mysticanvas import lean, transport
+from mysticanvas import transport
+from mysticanvas.client.pool import Pool
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.problem import MEDIA_TYPE, REQUEST_ID_HEADER, Problem
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable
-
-with lean.without("httpx._main"):  # its command line, which takes half of the import
-    import httpx
 
 ANSWER_S = 30.0
 """Seconds within which the orchestrator answers what it has in memory or in its store."""
 LONG_ANSWER_S = 600.0
 """Seconds for what waits on model files or on a running job."""
-_CONNECT_S = 5.0
 
 
 class ConnectionLost(Exception):
@@ -47,101 +48,85 @@ class HttpClient:
     """
 
     def __init__(self, url: str, token: str, trusted: Callable[[], bool] = lambda: True) -> None:
-        self._trusted = trusted
-        self._client = transport.client(url, token, httpx.Timeout(ANSWER_S, connect=_CONNECT_S))
+        self._pool = Pool(url, trusted)
+        self._prefix = transport.prefix(url)
+        self._authorization = f"Bearer {token}"
 
     def request(
         self,
         method: str,
         path: str,
         *,
-        query: dict[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
         body: BaseModel | dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         answer_s: float = ANSWER_S,
-    ) -> Any:
-        """One call and the JSON that it answers; members of `query` that are None are left out.
+    ) -> bytes:
+        """One call and what it answers; members of `query` that are None are left out.
 
         Raises:
             ConnectionLost, AnswerTimeout: no answer.
             MystiCanvasError: the problem that was answered, as the class its code names.
         """
-        return self._answer(method, path, query, body, headers, answer_s).json()
-
-    def content(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: dict[str, Any] | None = None,
-        body: BaseModel | None = None,
-        answer_s: float = ANSWER_S,
-    ) -> bytes:
-        """One call and what it answers, as it is; raises as `request`."""
-        return self._answer(method, path, query, body, None, answer_s).content
-
-    def _answer(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, Any] | None,
-        body: BaseModel | dict[str, Any] | None,
-        headers: dict[str, str] | None,
-        answer_s: float,
-    ) -> httpx.Response:
-        sent = {REQUEST_ID_HEADER: new_id(), **(headers or {})}
-        if isinstance(body, BaseModel):
-            body = body.model_dump(mode="json", exclude_none=True)
+        request_id = new_id()
+        sent = {"Authorization": self._authorization, REQUEST_ID_HEADER: request_id}
+        content = _encoded(body)
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        target = self._prefix + urllib.parse.quote(path) + _query(query or {})
         try:
-            response = self._client.request(
-                method,
-                path,
-                # None where there are none: to put nothing into a URL takes as long as a header.
-                params={key: value for key, value in query.items() if value is not None}
-                if query
-                else None,
-                json=body,
-                headers=sent,
-                timeout=httpx.Timeout(answer_s, connect=_CONNECT_S),
-                extensions={"trace": self._connected},
-            )
-        except httpx.ReadTimeout as error:
-            raise AnswerTimeout(f"{method} {path}: no answer within {answer_s:g} s") from error
-        except httpx.TransportError as error:
+            with self._pool.lent() as connection:
+                connection.sock.settimeout(answer_s)
+                # Who refuses a body answers before it has come, and then takes no more of it.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(method, target, content, {**sent, **(headers or {})})
+                try:
+                    response = connection.getresponse()
+                    answer = response.read()
+                except TimeoutError as error:
+                    late = f"{method} {path}: no answer within {answer_s:g} s"
+                    raise AnswerTimeout(late) from error
+        except (OSError, HTTPException) as error:
             raise ConnectionLost(f"{method} {path}: {error or type(error).__name__}") from error
-        except RuntimeError as error:
-            # Another thread found the orchestrator lost, and closed the client that we share.
-            if not self._client.is_closed:
-                raise
-            raise ConnectionLost(f"{method} {path}: the client was closed") from error
-        if response.is_success:
-            return response
-        problem = _error_of(response, sent[REQUEST_ID_HEADER])
+        if 200 <= response.status < 300:
+            return answer
+        problem = _error_of(response, answer, request_id)
         if isinstance(problem, OrchestratorUnavailable):
             raise Stopping(problem.detail)
         raise problem
 
-    def _connected(self, event: str, told: Mapping[str, Any]) -> None:
-        """Told by the HTTP library of all that it does; a connection is looked at once it stands,
-        since a look beforehand could be overtaken."""
-        stands = event.startswith("connection.connect_") and event.endswith(".complete")
-        if stands and not self._trusted():
-            told["return_value"].close()
-            raise ConnectionLost("somebody else answers at the orchestrator's address")
-
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._pool.close()
 
 
-def _error_of(response: httpx.Response, request_id: str) -> MystiCanvasError:
+def _encoded(body: BaseModel | dict[str, Any] | None) -> bytes | None:
+    """A body as JSON; what JSON does not have is an error here, and not a null there."""
+    if isinstance(body, BaseModel):
+        body = body.model_dump(mode="json", exclude_none=True)
+    if body is None:
+        return None
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _query(members: Mapping[str, Any]) -> str:
+    """The query with its question mark; a list gives its name several times."""
+    given = {
+        name: json.dumps(value) if isinstance(value, bool) else value
+        for name, value in members.items()
+        if value is not None
+    }
+    return f"?{urllib.parse.urlencode(given, doseq=True)}" if given else ""
+
+
+def _error_of(response: HTTPResponse, answer: bytes, request_id: str) -> MystiCanvasError:
     if response.headers.get("content-type", "").startswith(MEDIA_TYPE):
         try:
-            return Problem.model_validate_json(response.content).to_error()
+            return Problem.model_validate_json(answer).to_error()
         except ValidationError:
             pass
     return MystiCanvasError(
-        f"The orchestrator answered {response.status_code} without saying why.",
+        f"The orchestrator answered {response.status} without saying why.",
         hint="The logs folder of the home directory has the details.",
         request_id=request_id,
     )

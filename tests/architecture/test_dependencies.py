@@ -14,6 +14,7 @@ ALLOWED = {
     "safetensors": ("workers/image/",),
     "fastapi": ("web/", "orchestrator/api/", "orchestrator/app.py", "workers/server.py"),
     "uvicorn": ("web/",),
+    "httpx": ("transport.py", "orchestrator/supervisor/client.py"),
     "websockets": ("client/events.py", "transport.py"),
     "socket": ("transport.py", "client/events.py", "orchestrator/supervisor/client.py"),
     "structlog": ("logs/structured.py", "workers/executor.py"),

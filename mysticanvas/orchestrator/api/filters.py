@@ -9,7 +9,8 @@ from fastapi import Depends, Query
 from mysticanvas.contracts.filters import ImageFilters
 
 
-def _of_query(query: Annotated[ImageFilters, Query()]) -> ImageFilters:
+# On the event loop: what does nothing is not worth a thread, which costs as much as a query.
+async def _of_query(query: Annotated[ImageFilters, Query()]) -> ImageFilters:
     return query
 
 

@@ -1,4 +1,8 @@
+import json
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -17,18 +21,21 @@ def test_a_call_carries_token_request_id_query_and_body(app: FastAPI, serve: Ser
     @app.post("/echo")
     async def echo(request: Request) -> dict[str, object]:
         return {
-            "query": dict(request.query_params),
+            "query": request.query_params.multi_items(),
             "body": await request.json(),
             "request_id": request.headers[REQUEST_ID_HEADER],
             "extra": request.headers["Extra"],
         }
 
     client = HttpClient(serve(app), TOKEN)
-    ask = {"query": {"a": "ä", "none": None}, "headers": {"Extra": "1"}}
-    first = client.request("POST", "/echo", body=Event(epoch="e", type="hello"), **ask)
-    second = client.request("POST", "/echo", body={"plain": True}, **ask)
+    query = {"a": "ä &=?", "none": None, "yes": True, "several": ["x", "y"]}
+    ask = {"query": query, "headers": {"Extra": "1"}}
+    bodies = Event(epoch="e", type="hello"), {"plain": True}
+    first, second = (
+        json.loads(client.request("POST", "/echo", body=body, **ask)) for body in bodies
+    )
     client.close()
-    assert first["query"] == {"a": "ä"}
+    assert first["query"] == [["a", "ä &=?"], ["yes", "true"], ["several", "x"], ["several", "y"]]
     assert first["body"] == {"epoch": "e", "type": "hello", "data": {}}
     assert second["body"] == {"plain": True}
     assert first["extra"] == "1"
@@ -116,5 +123,148 @@ def test_proxies_of_the_environment_are_not_used(
         return "here"
 
     client = HttpClient(serve(app), TOKEN)
-    assert client.request("GET", "/here") == "here"
+    assert client.request("GET", "/here") == b'"here"'
     client.close()
+
+
+def test_a_path_may_hold_anything(app: FastAPI, serve: Serve) -> None:
+    @app.get("/at/{place}")
+    def at(place: str) -> str:
+        return place
+
+    client = HttpClient(serve(app), TOKEN)
+    assert json.loads(client.request("GET", "/at/a b?ä%20#")) == "a b?ä%20#"
+    client.close()
+
+
+def test_calls_share_a_connection_and_those_at_the_same_time_do_not(
+    app: FastAPI, serve: Serve
+) -> None:
+    together = threading.Barrier(2)
+    looks: list[None] = []
+
+    @app.get("/one")
+    def one() -> None: ...
+
+    @app.get("/both")
+    def both() -> None:
+        together.wait(20)
+
+    def look() -> bool:
+        looks.append(None)
+        return True
+
+    client = HttpClient(serve(app), TOKEN, look)
+    for _ in range(3):
+        client.request("GET", "/one")
+    assert len(looks) == 1
+    threads = [threading.Thread(target=client.request, args=("GET", "/both")) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    client.request("GET", "/one")
+    client.close()
+    assert len(looks) == 2
+
+
+class Reticent:
+    """Answers once on each connection."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.connections: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections.append(connection)
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(20)
+        for each in (self._listener, *self.connections):
+            each.close()
+
+
+@pytest.mark.parametrize(
+    "what_follows",
+    [socket.socket.close, lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nmore")],
+    ids=["its end", "more than was asked for"],
+)
+def test_a_connection_on_which_something_came_unasked_is_not_used_again(
+    what_follows: Callable[[socket.socket], None],
+) -> None:
+    server = Reticent()
+    client = HttpClient(server.url, TOKEN)
+    for number in (1, 2):
+        assert client.request("GET", "/", answer_s=20) == b"{}"
+        assert len(server.connections) == number
+        what_follows(server.connections[-1])
+    client.close()
+    server.close()
+
+
+def test_what_came_too_late_is_not_the_answer_to_the_next_call(app: FastAPI, serve: Serve) -> None:
+    late = threading.Event()
+
+    @app.get("/late")
+    def wait() -> str:
+        late.wait(20)
+        return "late"
+
+    @app.get("/next")
+    def following() -> str:
+        return "next"
+
+    client = HttpClient(serve(app), TOKEN)
+    with pytest.raises(AnswerTimeout):
+        client.request("GET", "/late", answer_s=0.05)
+    late.set()
+    assert client.request("GET", "/next") == b'"next"'
+    client.close()
+
+
+@pytest.mark.parametrize("mib", [1, 16])
+def test_a_body_that_is_too_large_is_refused_whether_or_not_all_of_it_was_sent(
+    app: FastAPI, serve: Serve, mib: int
+) -> None:
+    client = HttpClient(serve(app), TOKEN)
+    with pytest.raises(errors.InvalidRequest, match="too large"):
+        client.request("POST", "/x", body={"text": "x" * (mib << 20)}, answer_s=20)
+    client.close()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_have_is_not_sent_as_another(value: float) -> None:
+    client = HttpClient("http://127.0.0.1:9", TOKEN)
+    with pytest.raises(ValueError, match="JSON"):
+        client.request("POST", "/x", body={"value": value})
+
+
+def test_an_address_may_have_a_path(app: FastAPI, serve: Serve) -> None:
+    @app.get("/behind/a/proxy")
+    def here() -> str:
+        return "here"
+
+    url = serve(app)
+    if url.startswith("http://"):
+        client = HttpClient(f"{url}/behind", TOKEN)
+        assert client.request("GET", "/a/proxy") == b'"here"'
+        client.close()
+
+
+def test_a_kernel_that_calls_does_without_httpx() -> None:
+    program = (
+        "import sys, mysticanvas.client.api\n"
+        "assert not {'httpx', 'rich', 'click'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
