@@ -25,9 +25,11 @@ from benchmarks import collection, filling, sqlite
 from mysticanvas import Canvas
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
+from mysticanvas.store.search.maintenance import FORMAT
 
-_CODE = ("store/migrations", "store/search", "store/queries/search.sql")
-"""What decides, beside the generator, how a collection looks in the store; below the package."""
+_MIGRATIONS = "store/migrations"
+"""What decides, beside the generator and the format of the index, how a collection looks in the
+store; below the package."""
 
 
 class Library(NamedTuple):
@@ -92,13 +94,9 @@ def _kept(images: int) -> Path:
 
 
 def _checksum() -> str:
-    digest = hashlib.sha256(f"{collection.VERSION}".encode())
-    package = Path(mysticanvas.__file__).parent
-    for place in _CODE:
-        path = package / place
-        files = [path] if path.is_file() else sorted(path.rglob("*.[ps][yq]*"))
-        for file in files:
-            digest.update(file.name.encode() + file.read_bytes())
+    digest = hashlib.sha256(f"{collection.VERSION} {FORMAT}".encode())
+    for file in sorted((Path(mysticanvas.__file__).parent / _MIGRATIONS).glob("*.sql")):
+        digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 
 
