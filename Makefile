@@ -9,7 +9,7 @@ FAULTS ?= 100
 # How many made-up requests `make fuzz` sends to a route.
 FUZZ   ?= 200
 PYTEST := $(BIN)/python -m pytest -q
-# Where tests inject faults.
+# Where tests inject faults; with options of pytest, such as -k SIGKILL, for a part of them.
 FAULTY := tests/unit tests/migrations tests/contract tests/integration tests/faults
 # What is tested through Unix sockets as well.
 UNIX   := tests/integration/test_http.py tests/integration/test_generate.py

@@ -26,3 +26,9 @@ def count() -> int:
 def few(count: int) -> int:
     """Of faults that take seconds each: one in `make test`."""
     return max(1, count // 10)
+
+
+@pytest.fixture
+def seldom(count: int) -> int:
+    """Of faults that are noticed by a deadline, after ten seconds each."""
+    return max(1, count // 30)

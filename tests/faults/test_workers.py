@@ -65,9 +65,9 @@ def assert_well(house: House) -> None:
     "how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP], ids=lambda how: how.name
 )
 def test_an_idle_worker_is_replaced(
-    house: House, few: int, faults: Any, how: signal.Signals
+    house: House, few: int, seldom: int, faults: Any, how: signal.Signals
 ) -> None:
-    for _ in range(few):
+    for _ in range(seldom if how is signal.SIGSTOP else few):
         with faults.inject(f"{how.name} of an idle worker", "another one is ready, without a job"):
             assert_well(house)
             pid, told = house.in_state(WorkerState.READY), len(house.alerts)
@@ -94,9 +94,9 @@ def test_an_idle_worker_is_replaced(
     ],
 )
 def test_a_job_that_a_worker_was_lost_with_is_done_by_the_next(
-    house: House, few: int, faults: Any, problem: str, stage: str
+    house: House, few: int, seldom: int, faults: Any, problem: str, stage: str
 ) -> None:
-    for _ in range(few):
+    for _ in range(seldom if problem == "stop" else few):
         with faults.inject(f"{problem} at stage {stage}", "done by the next worker, once"):
             rows, told = house.rows(), len(house.alerts)
             record = house.done(f"{problem} {stage} 1")
@@ -132,9 +132,9 @@ def test_a_worker_that_was_lost_before_it_read_of_a_job_does_not_count(
     ],
 )
 def test_a_worker_that_misbehaves_is_ended_and_its_job_done_by_the_next(
-    house: House, few: int, faults: Any, problem: str, said: str
+    house: House, few: int, seldom: int, faults: Any, problem: str, said: str
 ) -> None:
-    for _ in range(few):
+    for _ in range(seldom if problem == "stick" else few):
         with faults.inject(f"a worker that would {problem}", "ended; done by the next, once"):
             rows, before = house.rows(), house.in_state(WorkerState.READY)
             record = house.done(f"{problem} denoise 1")
@@ -163,8 +163,8 @@ def test_a_worker_that_does_not_give_its_memory_back_is_ended(house: House, faul
     assert_well(house)
 
 
-def test_an_answer_that_comes_late_is_recorded_once(house: House, few: int, faults: Any) -> None:
-    for _ in range(few):
+def test_an_answer_that_comes_late_is_recorded_once(house: House, seldom: int, faults: Any) -> None:
+    for _ in range(seldom):
         with faults.inject("an answer while it is ended for hanging", "one result, one row"):
             rows = house.rows()
             record = house.done("late denoise 1")
@@ -204,9 +204,9 @@ def test_what_a_worker_started_ends_with_it(house: House, few: int, faults: Any)
             pids.unlink()
 
 
-def test_a_worker_that_ignores_term_is_killed(tmp_path: Path, few: int, faults: Any) -> None:
+def test_a_worker_that_ignores_term_is_killed(tmp_path: Path, seldom: int, faults: Any) -> None:
     with House(tmp_path, SHORT, PROBLEM_DEAF="1") as house:
-        for _ in range(few):
+        for _ in range(seldom):
             with faults.inject("SIGTERM is ignored", "killed; the job is done by the next"):
                 record = house.done("stick denoise 1")
                 assert "SIGKILL" in record.failures[0]
