@@ -93,6 +93,7 @@ def _image_row(entry: Entry) -> dict[str, Any]:
         "starred": entry.starred,
         "rating": entry.rating,
         "created_at": _utc(entry),
+        "path": entry.path,
     }
 
 
