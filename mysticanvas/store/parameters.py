@@ -17,8 +17,8 @@ def spare_pandas(connection: duckdb.DuckDBPyConnection) -> None:
     """Have the driver look for pandas no more, where there is none.
 
     It compares each value of each parameter, those in lists too, with two of pandas'. Once it has
-    found these it keeps them; else it tries the import again, twice a value, which costs more than
-    the rest of a statement. So it finds a stand-in, for a moment, whose values nobody else has.
+    found these it keeps them; else it tries the import again, twice a value, which for long lists
+    costs more than the statement. So it finds a stand-in, for a moment, whose values nobody has.
 
     Nothing is done where pandas can be imported.
     """
