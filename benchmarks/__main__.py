@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+import mysticanvas.orchestrator.lean  # noqa: F401  # the store is measured as the orchestrator has it
 from benchmarks import (
     footprint,
     generate,

@@ -142,3 +142,7 @@ def _check(store: Store, images: int) -> None:
         made = (image.recipe.params.prompt, image.recipe.seed, image.recipe.preset)
         if made != (image.prompt, image.seed, image.preset):
             raise RuntimeError(f"Picture {image.seq} is not what its recipe says.")
+
+
+if __name__ == "__main__":
+    fill(Path(sys.argv[1]), int(sys.argv[2]))

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import psutil
 
-import mysticanvas.orchestrator.app  # noqa: F401  # all that the orchestrator has in memory
+import mysticanvas.orchestrator.lean  # isort: skip  # first, as in the orchestrator
+import mysticanvas.orchestrator.app  # noqa: F401  # all that it has in memory
 from benchmarks import child, collection, memory
 from benchmarks.figure import Absent
 from benchmarks.turns import seconds
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
-
-# As in the orchestrator: DuckDB would import it.
-sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
 
 
 def use(store: Store, commits: int, batch: int, salt: int) -> child.Answer:

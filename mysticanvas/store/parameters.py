@@ -33,7 +33,7 @@ def spare_pandas(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("SELECT ?", [True]).fetchall()
     finally:
         if before:
-            sys.modules[_PANDAS] = None  # type: ignore[assignment]  # as `lean.forbid` has it
+            sys.modules[_PANDAS] = None  # type: ignore[assignment]  # as it was
         else:
             del sys.modules[_PANDAS]
 

@@ -9,9 +9,7 @@ from pathlib import Path
 _ASK = """
 import sys
 from pathlib import Path
-from mysticanvas import lean
-
-lean.forbid("pandas")
+import mysticanvas.orchestrator.lean
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
