@@ -101,7 +101,7 @@ def _health(runtime: Runtime) -> Health | None:
     client = launch.client(runtime)
     try:
         answer = client.request("GET", "/internal/health", answer_s=_ANSWER_S)
-        return Health.model_validate(answer)
+        return Health.model_validate_json(answer)
     except ConnectionLost:
         return None
     finally:
