@@ -27,7 +27,6 @@ GROWTH = 128
 """How many times wider the next window may be. Where four vectors held nothing, a page takes most
 of a million rows; and each window is another statement, whose planning takes milliseconds."""
 _SPAN = "{seq} >= $low AND {seq} < $high"
-_ORDER: dict[Sort, str] = {"newest": "DESC", "oldest": "ASC"}
 _SQL = queries.load("images")
 
 
@@ -48,22 +47,27 @@ class Walk:
     """
 
     def __init__(self, sort: Sort, behind: int | None, last: int) -> None:
-        self._down = sort == "newest"
+        self.down = sort == "newest"
         self._last = last
-        if self._down:
+        if self.down:
             self._place = last + 1 if behind is None else behind
         else:
             self._place = 1 if behind is None else behind + 1
 
     @property
+    def order(self) -> str:
+        """Which way it goes, in SQL."""
+        return "DESC" if self.down else "ASC"
+
+    @property
     def done(self) -> bool:
         """Whether nothing is left."""
-        return self._place <= 1 if self._down else self._place > self._last
+        return self._place <= 1 if self.down else self._place > self._last
 
     def step(self, size: int) -> Window:
         """The next `size` rows."""
         start = self._place
-        self._place += -size if self._down else size
+        self._place += -size if self.down else size
         return Window(*sorted((start, self._place)))
 
 
@@ -109,19 +113,14 @@ def find(
     last = newest() if behind is None or sort == "oldest" else 0
     walk = functools.partial(Walk, sort, behind, last)
     if filters.tags and _is_only(filters, "tags", "project"):
-        found = _find_tagged(database, filters, tag_ids, walk(), sort, limit)
+        found = _find_tagged(database, filters, tag_ids, walk(), limit)
         if found is not None:
             return found
-    return _find(database, filters, tag_ids, walk(), sort, limit)
+    return _find(database, filters, tag_ids, walk(), limit)
 
 
 def _find(
-    database: Database,
-    filters: ImageFilters,
-    tag_ids: TagIds,
-    walk: Walk,
-    sort: Sort,
-    limit: int,
+    database: Database, filters: ImageFilters, tag_ids: TagIds, walk: Walk, limit: int
 ) -> Found:
     """By any filters: what is looked through is the table of pictures."""
     clause = conditions.where(filters, tag_ids, _SPAN)
@@ -136,7 +135,7 @@ def _find(
             rows |= some
             found = len(some)
         else:
-            seqs = _pick(database, clause, window, sort, missing)
+            seqs = _pick(database, clause, window, walk.order, missing)
             picked += seqs
             found = len(seqs)
         size = next_size(size, found, missing)
@@ -144,16 +143,11 @@ def _find(
     if picked:
         rows |= _rows(database, *_again(clause, picked))
     # What was deleted since it was picked is left out; the way on must not depend on it.
-    return _found(rows, {*rows, *picked}, sort, limit)
+    return _found(rows, {*rows, *picked}, walk, limit)
 
 
 def _find_tagged(
-    database: Database,
-    filters: ImageFilters,
-    tag_ids: TagIds,
-    walk: Walk,
-    sort: Sort,
-    limit: int,
+    database: Database, filters: ImageFilters, tag_ids: TagIds, walk: Walk, limit: int
 ) -> Found | None:
     """By tags alone: only their table is looked through, and the pictures are fetched by their key.
 
@@ -170,19 +164,19 @@ def _find_tagged(
     while len(picked) <= limit and not walk.done:
         window = walk.step(size)
         missing = limit + 1 - len(picked)
-        seqs = _pick_tagged(database, known, window, sort, missing)
+        seqs = _pick_tagged(database, known, window, walk.order, missing)
         size = next_size(size, len(seqs), missing)
         picked += seqs
     if not picked:
         return Found([], None)
     others = conditions.where(filters.model_copy(update={"tags": []}), tag_ids)
     rows = _rows(database, _by_number(picked, others), {})
-    return _found(rows, set(picked), sort, limit) if len(rows) == len(picked) else None
+    return _found(rows, set(picked), walk, limit) if len(rows) == len(picked) else None
 
 
-def _found(rows: Mapping[int, Row], seqs: Set[int], sort: Sort, limit: int) -> Found:
+def _found(rows: Mapping[int, Row], seqs: Set[int], walk: Walk, limit: int) -> Found:
     """The page of what was found at these places, one more than it holds if there are more."""
-    ordered = sorted(seqs, reverse=sort == "newest")
+    ordered = sorted(seqs, reverse=walk.down)
     more = len(ordered) > limit
     del ordered[limit:]
     return Found(_cards(rows, ordered), ordered[-1] if more else None)
@@ -201,18 +195,18 @@ def _is_only(filters: ImageFilters, *names: str) -> bool:
     return filters.model_dump(exclude_defaults=True).keys() <= set(names)
 
 
-def _pick(database: Database, clause: Clause, window: Window, sort: Sort, limit: int) -> list[int]:
-    sql = _SQL["pick"].format(condition=clause.sql, order=_ORDER[sort], limit=limit)
+def _pick(database: Database, clause: Clause, window: Window, order: str, limit: int) -> list[int]:
+    sql = _SQL["pick"].format(condition=clause.sql, order=order, limit=limit)
     return [row["seq"] for row in database.read(sql, **clause.parameters, **window._asdict())]
 
 
 def _pick_tagged(
-    database: Database, ids: Sequence[int], window: Window, sort: Sort, limit: int
+    database: Database, ids: Sequence[int], window: Window, order: str, limit: int
 ) -> list[int]:
     sql = _SQL["pick_tagged"].format(
         condition=conditions.with_tags(ids, _SPAN.format(seq="image_seq")),
         count=len(ids),
-        order=_ORDER[sort],
+        order=order,
         limit=limit,
     )
     return [row["seq"] for row in database.read(sql, **window._asdict())]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import processes_of
 
 FAULTS = "FAULTS"
 
@@ -32,3 +34,12 @@ def few(count: int) -> int:
 def seldom(count: int) -> int:
     """Of faults that are noticed by a deadline, after ten seconds each."""
     return max(1, count // 30)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home of the test's own; what still runs in it ends with the test."""
+    home = tmp_path / "home"
+    yield home
+    for process in processes_of(home):
+        process.kill()

@@ -4,25 +4,16 @@ that of recording."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import processes_of, start_as
+from support import start_as
 
 from mysticanvas import Canvas
 
 WAIT_S = 150
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    home = tmp_path / "home"
-    yield home
-    for process in processes_of(home):
-        process.kill()
 
 
 @pytest.mark.timeout(0)

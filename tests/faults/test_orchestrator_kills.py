@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,6 @@ from mysticanvas.processes import Identity
 GONE_S = 2.0
 KILLS = 50
 """As many as the long run makes, whatever it makes of other faults."""
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    home = tmp_path / "home"
-    yield home
-    for process in processes_of(home):
-        process.kill()
 
 
 def wait_ready(canvas: Canvas) -> None:

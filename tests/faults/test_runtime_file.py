@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,6 @@ from mysticanvas.processes import Identity
 from mysticanvas.settings import HomePaths
 
 WAIT_S = 20
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    home = tmp_path / "home"
-    yield home
-    for process in processes_of(home):
-        process.kill()
 
 
 def killed(home: Path) -> Runtime:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,6 @@ STAGES = ("before lock", "after lock", "after store", "before runtime file", "af
 ACTIONS = ("kill", "stop", "exit", "segv")
 FAULTS = [(stage, action) for stage in STAGES for action in ACTIONS]
 GONE_S = 30.0
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    home = tmp_path / "home"
-    yield home
-    for process in processes_of(home):
-        process.kill()
 
 
 def wait_gone(home: Path) -> None:
