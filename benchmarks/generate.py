@@ -19,7 +19,7 @@ from benchmarks.figure import Figure, duration
 from benchmarks.statistics import limit, summarize
 from benchmarks.subject import SILENT, Subject, warm
 
-ROUNDS = 24
+ROUNDS = 40
 WARM_UP = 2
 FACTOR, EXTRA_MS = 1.03, 40.0
 """The bar: at most that many times the direct call, plus that."""
