@@ -161,4 +161,6 @@ def test_what_a_listener_says_in_vain_does_not_end_its_stream(
             socket.send(said)
         http.post("/v1/queue/pause")
         http.post("/v1/queue/resume")
-        assert json.loads(socket.recv(timeout=60))["type"] == "queue"
+        # Jobs of the orchestrator's own may be told of in between.
+        while json.loads(socket.recv(timeout=60))["type"] != "queue":
+            pass
