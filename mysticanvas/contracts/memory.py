@@ -1,0 +1,21 @@
+"""Amounts of memory, and how each is known."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mysticanvas.contracts.base import Contract
+
+Known = Literal["exact", "traced", "probed", "measured", "assumed"]
+"""`exact` by arithmetic on files and parameters, `traced` by running the architecture without
+numbers, `probed` by asking the device or the library, `measured` in an earlier run, `assumed` where
+nothing better is known."""
+
+
+class Term(Contract):
+    """A part of a prediction."""
+
+    name: str
+    """Such as `weights.unet` or `kv cache`."""
+    mib: float
+    known: Known
