@@ -88,6 +88,8 @@ class Database:
         self._refusal: StoreError | None = None
         self.commits = 0
         """Counts the transactions that were kept. While it stays, what was read stays true."""
+        self.asked = 0
+        """Counts calls of `read` and `write`. While it stays, nobody waits but for maintenance."""
         self._moved = 0
         """How many of them the log does not hold any more."""
 
@@ -97,6 +99,7 @@ class Database:
         Raises:
             StoreError: the database could not answer, or the store is closed.
         """
+        self.asked += 1
         with self._borrowed() as cursor, self._translated():
             return rows(cursor, sql, parameters)
 
@@ -134,6 +137,7 @@ class Database:
             StoreFull: the disk is full; nothing of the transaction was kept.
             StoreError: any other failure; nothing of the transaction was kept.
         """
+        self.asked += 1
         with self._writing, self._translated():
             self._check()
             with _transaction(self._writer) as transaction:

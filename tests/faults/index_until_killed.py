@@ -33,7 +33,8 @@ logs.configure(None, "test")  # standard output is for the figure alone
 PATHS = HomePaths.of(Path(sys.argv[1]))
 CHANCE = random.Random(int(sys.argv[3]))
 merge = maintenance._merge
-maintenance.MIN_BATCH, maintenance.MAX_BATCH, maintenance.LEVELS = 1, 4, (6, 18, None)
+maintenance.MIN_BATCH, maintenance.MAX_BATCH, maintenance.IDLE_BATCH = 1, 4, 4
+maintenance.LEVELS = 6, 18, None
 
 INSERT = """
 INSERT INTO images BY NAME

@@ -86,10 +86,14 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Has maintenance work on small numbers, so that a few pictures make many segments."""
 
     def set_sizes(
-        smallest: int = 1, largest: int = 5, levels: Iterable[int | None] = (10, 40, None)
+        smallest: int = 1,
+        largest: int = 5,
+        levels: Iterable[int | None] = (10, 40, None),
+        idle: int | None = None,
     ) -> None:
         monkeypatch.setattr("mysticanvas.store.search.maintenance.MIN_BATCH", smallest)
         monkeypatch.setattr("mysticanvas.store.search.maintenance.MAX_BATCH", largest)
+        monkeypatch.setattr("mysticanvas.store.search.maintenance.IDLE_BATCH", idle or largest)
         monkeypatch.setattr("mysticanvas.store.search.maintenance.LEVELS", tuple(levels))
 
     return set_sizes

@@ -67,6 +67,17 @@ def test_a_budget_ends_after_a_step(shelf: Any, eager: Callable[..., None]) -> N
     assert [shelf.store.search.maintain(0) for _ in range(4)] == [True, True, True, False]
 
 
+def test_segments_are_larger_while_nobody_asks(shelf: Any, eager: Callable[..., None]) -> None:
+    eager(idle=12, levels=(100, 200, None))
+    shelf.add(*(["red"] * 40))
+    for asks in (False, False, True):
+        if asks:
+            shelf.store.images.count()
+        shelf.store.search.maintain(0)
+    sizes = shelf.store.database.read("SELECT images FROM search_segments ORDER BY rowid")
+    assert [row["images"] for row in sizes] == [5, 12, 5]
+
+
 def test_a_tail_that_is_too_long_is_indexed_by_the_search(
     shelf: Any, eager: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

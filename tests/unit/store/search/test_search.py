@@ -252,6 +252,7 @@ def scan_and_index(
     ):
         patch.setattr("mysticanvas.store.search.maintenance.MIN_BATCH", 1)
         patch.setattr("mysticanvas.store.search.maintenance.MAX_BATCH", 9)
+        patch.setattr("mysticanvas.store.search.maintenance.IDLE_BATCH", 9)
         patch.setattr("mysticanvas.store.search.maintenance.LEVELS", (20, 50, None))
         for store in (scan, index):
             shelf = shelf_of(store)
