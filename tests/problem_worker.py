@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import importlib
 import io
+import itertools
 import os
 import signal
 import socket
@@ -25,7 +26,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
 from PIL import Image
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mysticanvas import processes
 from mysticanvas.contracts.images import FileRecord
@@ -59,6 +63,7 @@ class ProblemEngine:
 
     answering = threading.Event()
     """Set once a first message of the job was sent."""
+    raving = False
 
     def __init__(self, options: Options) -> None:
         self.models: list[str] = []
@@ -147,6 +152,10 @@ class ProblemEngine:
     def garble(self, control: Control) -> None:
         raise Garbled
 
+    def rave(self, control: Control) -> None:
+        """Answers nonsense to whoever asks how it is, from here on."""
+        ProblemEngine.raving = True
+
 
 class ProblemStream(server.NdjsonStream):
     """Breaks, or talks nonsense, where the engine says so."""
@@ -162,6 +171,28 @@ class ProblemStream(server.NdjsonStream):
                 await asyncio.sleep(3600)
             yield message
             ProblemEngine.answering.set()
+
+
+class Raving:
+    """Answers for the application once the engine raves: no JSON, JSON of no use, an error without
+    a reason, in turn."""
+
+    ANSWERS = ((200, b"<html>I am a proxy</html>"), (200, b"[[[1]]]"), (500, b"{}"))
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._answers = itertools.cycle(self.ANSWERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/internal/health" and self._raves():
+            status, body = next(self._answers)
+            await Response(body, status)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    @staticmethod
+    def _raves() -> bool:
+        return ProblemEngine.raving
 
 
 class Nonsense:
@@ -214,6 +245,15 @@ async def generate(executor: Any, task: GenerateTask) -> Any:
 plain_generate = server._generate
 
 
+def create_app(*arguments: Any) -> FastAPI:
+    app = plain_create_app(*arguments)
+    app.add_middleware(importlib.import_module("problem_worker").Raving)
+    return app
+
+
+plain_create_app = server.create_app
+
+
 def my_turn() -> bool:
     count = Path(os.environ["PROBLEM_COUNT"])
     with count.open("ab") as file:
@@ -239,5 +279,6 @@ if __name__ == "__main__":
     problem = importlib.import_module("problem_worker")
     server.NdjsonStream = problem.ProblemStream
     server._generate = generate
+    server.create_app = create_app
     engine.create = lambda _kind, options, _plugins: problem.ProblemEngine(options)
     program.main()

@@ -145,6 +145,21 @@ def test_a_worker_that_misbehaves_is_ended_and_its_job_done_by_the_next(
             assert not psutil.pid_exists(before)
 
 
+def test_a_worker_that_answers_nonsense_when_asked_how_it_is_is_replaced(
+    house: House, seldom: int, faults: Any
+) -> None:
+    for _ in range(seldom):
+        with faults.inject("nonsense for an answer about its health", "replaced, and it is said"):
+            assert house.done("rave denoise 1").failures == []
+            before, told = house.in_state(WorkerState.READY), len(house.alerts)
+            house.until(lambda s, pid=before: s.state is WorkerState.READY and s.pid != pid)
+            (alert,) = house.alerts[told:]
+            assert (alert.kind, alert.pid) == ("worker_restart", before)
+            assert "did not answer" in alert.message
+            assert not psutil.pid_exists(before)
+    assert_well(house)
+
+
 def test_a_worker_that_does_not_give_its_memory_back_is_ended(house: House, faults: Any) -> None:
     with faults.inject("an unload that is refused", "ended; nobody waits for ever"):
         house.done()
