@@ -1,0 +1,77 @@
+"""What a request would take, and what would be done for it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.memory import Known, Term
+
+Decision = Literal["proceed", "soft_unload", "mitigate", "hard_unload", "offload", "refuse"]
+"""The most far-reaching of the actions: nothing, dropping an assistant's context, running the
+request in another way, ending a process with its model, keeping weights in system memory, or
+nothing helps."""
+SLOW = 3.0
+"""Times as long as usual from which it is said before it starts."""
+
+
+class Action(Contract):
+    """One thing that is done before or while the request runs."""
+
+    kind: Decision
+    target: str
+    """The model that is unloaded, or the names of the mitigations."""
+    frees_mib: float
+    """What it gives back, or saves."""
+    why: str
+
+
+class Plan(Contract):
+    """See the module."""
+
+    decision: Decision
+    actions: list[Action] = []
+    terms: list[Term]
+    """What the request takes in the way that was chosen; in the smallest that is allowed if it is
+    refused."""
+    total_mib: float
+    """Their sum."""
+    free_mib: float
+    """What the device has left for it before anything is done."""
+    changes_pixels: bool = False
+    slowdown: float = 1.0
+    """How many times as long as without mitigations."""
+    waits_for: list[str] = []
+    """Models at work, whose jobs are finished first."""
+    seconds: float | None = None
+    seconds_known: Known | None = None
+    suggestion: dict[str, JsonValue] = {}
+    """Arguments that fit; only if this does not."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be run at all."""
+        return self.decision != "refuse"
+
+    def explain(self) -> str:
+        """The plan in words, a line for each term and action."""
+        lines = [f"{self.total_mib:,.0f} MiB needed, {self.free_mib:,.0f} MiB free: {self._told()}"]
+        lines += [f"  {term.mib:9,.0f} MiB  {term.name} ({term.known})" for term in self.terms]
+        lines += [f"  {action.why}" for action in self.actions]
+        if self.waits_for:
+            lines.append(f"  waits until {' and '.join(self.waits_for)} is done")
+        if self.slowdown >= SLOW:
+            lines.append(f"  will take about {self.slowdown:.0f} times as long")
+        if self.changes_pixels:
+            lines.append("  changes pixels, which the picture's recipe will say")
+        if self.suggestion:
+            given = ", ".join(f"{name}={value!r}" for name, value in self.suggestion.items())
+            lines.append(f"  this would fit: {given}")
+        return "\n".join(lines)
+
+    def _told(self) -> str:
+        if self.decision == "refuse":
+            return "does not fit"
+        return "fits as it is" if self.decision == "proceed" else "fits with what follows"

@@ -1,0 +1,241 @@
+"""What is done so that a request fits on a device: a pure decision.
+
+Every way to make room is looked at, and the mildest that is enough is taken. Measures are milder
+the earlier they stand in `ORDER`. Among ways that reach equally far, pixels are kept if they can
+be, and then the fewest seconds are lost: those of running in another way, and those of loading
+again what is unloaded, as far as it is likely to be asked for.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from mysticanvas.contracts.memory import Term
+from mysticanvas.contracts.plan import Action, Decision, Plan
+
+ORDER: tuple[Decision, ...] = ("proceed", "soft_unload", "mitigate", "hard_unload", "offload")
+HALF_LIFE_S = 300.0
+"""Seconds without use after which a model is half as likely to be asked for again. Together with
+what a reload costs it keeps two models from pushing each other out by turns: the one that was just
+used is the dearest."""
+Allowed = Literal["auto", "exact", "none"]
+"""Which mitigations the user allows: all, those that keep the pixels, or none."""
+
+
+class Resident(NamedTuple):
+    """A model on the device that is not the request's own."""
+
+    name: str
+    model_mib: float
+    """What the end of its process gives back: weights, its share of the device's context, and the
+    context below."""
+    context_mib: float = 0.0
+    """What dropping its context alone gives back: the KV cache and buffers of a language model."""
+    idle_s: float = 0.0
+    """Seconds since it was last used."""
+    reload_s: float = 0.0
+    context_s: float = 0.0
+    """Seconds to load the model, and to make its context, again."""
+    pinned: bool = False
+    """Whether the user wants it to stay."""
+    busy: bool = False
+
+
+class Variant(NamedTuple):
+    """One way to run the request."""
+
+    terms: tuple[Term, ...]
+    """What it takes, with what its own model takes already."""
+    mitigations: tuple[str, ...] = ()
+    kind: Literal["proceed", "mitigate", "offload"] = "proceed"
+    changes_pixels: bool = False
+    slowdown: float = 1.0
+    """How many times as long as the plain way."""
+
+    @property
+    def total_mib(self) -> float:
+        return sum(term.mib for term in self.terms)
+
+
+class Request(NamedTuple):
+    """What is to be run."""
+
+    variants: Sequence[Variant]
+    """The plain way first."""
+    held_mib: float = 0.0
+    """What its own process has on the device already."""
+    seconds: float = 0.0
+    """How long the plain way takes, as far as it is known."""
+    allowed: Allowed = "auto"
+
+
+class Device(NamedTuple):
+    """A device as it is now, the memory that its owner sees as free."""
+
+    free_mib: float
+    committed_mib: float = 0.0
+    """What jobs that are starting will take and do not have yet."""
+
+    @property
+    def available_mib(self) -> float:
+        return self.free_mib - self.committed_mib
+
+
+class _Way(NamedTuple):
+    """A variant, and what is done to each resident for it."""
+
+    variant: Variant
+    dropped: tuple[Resident, ...]
+    ended: tuple[Resident, ...]
+
+    @property
+    def frees_mib(self) -> float:
+        return sum(each.context_mib for each in self.dropped) + sum(
+            each.model_mib for each in self.ended
+        )
+
+    @property
+    def decision(self) -> Decision:
+        unload: Decision = "hard_unload" if self.ended else "soft_unload"
+        kinds: tuple[Decision, Decision] = (
+            self.variant.kind,
+            unload if self.ended or self.dropped else "proceed",
+        )
+        return max(kinds, key=ORDER.index)
+
+    def lost_s(self, seconds: float) -> float:
+        """Seconds that it is expected to cost more than the plain way with all models staying."""
+        return (
+            seconds * (self.variant.slowdown - 1)
+            + sum(each.context_s * _likely(each) for each in self.dropped)
+            + sum(each.reload_s * _likely(each) for each in self.ended)
+        )
+
+    def rank(self, seconds: float) -> tuple[int, bool, float, int, float]:
+        """Less is better. Where the rest is equal, fewer measures and less that is given back."""
+        measures = len(self.variant.mitigations) + len(self.dropped) + len(self.ended)
+        return (
+            ORDER.index(self.decision),
+            self.variant.changes_pixels,
+            self.lost_s(seconds),
+            measures,
+            self.frees_mib,
+        )
+
+
+def decide(request: Request, residents: Sequence[Resident], device: Device) -> Plan:
+    """The plan for a request.
+
+    Models that are pinned stay. Those at work stay too, as long as anything else is enough; if not,
+    the plan waits for them.
+
+    Args:
+        residents: at most one for each worker of the device, since all ways are looked at.
+    """
+    movable = [each for each in residents if not each.pinned]
+    idle = [each for each in movable if not each.busy]
+    allowed = [each for each in request.variants if _is_allowed(each, request.allowed)]
+    for candidates in (idle, movable):
+        best = _best(request, allowed, candidates, device)
+        if best is not None:
+            return _plan(best, request, device)
+    smallest = min(allowed, key=lambda variant: variant.total_mib)
+    return Plan(
+        decision="refuse",
+        terms=list(smallest.terms),
+        total_mib=smallest.total_mib,
+        free_mib=device.available_mib,
+        changes_pixels=smallest.changes_pixels,
+        slowdown=smallest.slowdown,
+    )
+
+
+def most_mib(residents: Sequence[Resident], device: Device, held_mib: float = 0.0) -> float:
+    """What a request could have at most, once all that may go has gone: for a suggestion."""
+    return (
+        device.available_mib
+        + held_mib
+        + sum(each.model_mib for each in residents if not each.pinned)
+    )
+
+
+def _best(
+    request: Request, variants: Sequence[Variant], residents: Sequence[Resident], device: Device
+) -> _Way | None:
+    enough = (
+        way
+        for way in _ways(variants, residents)
+        if way.variant.total_mib - request.held_mib <= device.available_mib + way.frees_mib
+    )
+    return min(enough, key=lambda way: way.rank(request.seconds), default=None)
+
+
+def _ways(variants: Sequence[Variant], residents: Sequence[Resident]) -> Iterator[_Way]:
+    fates = [("keep", "end", "drop") if each.context_mib else ("keep", "end") for each in residents]
+    for variant in variants:
+        for chosen in itertools.product(*fates):
+            done = list(zip(residents, chosen, strict=True))
+            yield _Way(
+                variant,
+                dropped=tuple(each for each, fate in done if fate == "drop"),
+                ended=tuple(each for each, fate in done if fate == "end"),
+            )
+
+
+def _is_allowed(variant: Variant, allowed: Allowed) -> bool:
+    if allowed == "auto" or variant.kind == "proceed":
+        return True
+    return allowed == "exact" and not variant.changes_pixels
+
+
+def _likely(resident: Resident) -> float:
+    """How likely it is to be asked for again, 0 to 1."""
+    return float(0.5 ** (resident.idle_s / HALF_LIFE_S))
+
+
+def _plan(way: _Way, request: Request, device: Device) -> Plan:
+    variant = way.variant
+    return Plan(
+        decision=way.decision,
+        actions=[*_unloads(way), *_mitigations(request, variant)],
+        terms=list(variant.terms),
+        total_mib=variant.total_mib,
+        free_mib=device.available_mib,
+        changes_pixels=variant.changes_pixels,
+        slowdown=variant.slowdown,
+        waits_for=[each.name for each in (*way.dropped, *way.ended) if each.busy],
+    )
+
+
+def _unloads(way: _Way) -> Iterator[Action]:
+    for each in way.dropped:
+        yield Action(
+            kind="soft_unload",
+            target=each.name,
+            frees_mib=each.context_mib,
+            why=f"drop the context of {each.name}, {_told(each.context_mib, each)}",
+        )
+    for each in way.ended:
+        yield Action(
+            kind="hard_unload",
+            target=each.name,
+            frees_mib=each.model_mib,
+            why=f"unload {each.name} to make room, {_told(each.model_mib, each)}",
+        )
+
+
+def _told(mib: float, resident: Resident) -> str:
+    used = "at work now" if resident.busy else f"last used {resident.idle_s:.0f} s ago"
+    return f"which gives {mib:,.0f} MiB back ({used})"
+
+
+def _mitigations(request: Request, variant: Variant) -> Iterator[Action]:
+    if variant.kind == "proceed":
+        return
+    saved = request.variants[0].total_mib - variant.total_mib
+    names = " and ".join(variant.mitigations)
+    pixels = "changes pixels" if variant.changes_pixels else "same pixels"
+    why = f"{names}, which saves {saved:,.0f} MiB ({pixels})"
+    yield Action(kind=variant.kind, target=names, frees_mib=saved, why=why)

@@ -1,0 +1,134 @@
+"""Which room is made for a request: the mildest that is enough."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from mysticanvas.contracts.memory import Term
+from mysticanvas.orchestrator.arbiter.policy import (
+    ORDER,
+    Device,
+    Request,
+    Resident,
+    Variant,
+    decide,
+    most_mib,
+)
+
+LLM = Resident("llm", 5_000, context_mib=1_000, idle_s=60, reload_s=8, context_s=0.1)
+OTHER = Resident("sdxl", 7_000, idle_s=60, reload_s=20)
+
+
+def variant(mib: float, *mitigations: str, **members: Any) -> Variant:
+    terms = (Term(name="all", mib=mib, known="traced"),)
+    kind = members.pop("kind", "mitigate" if mitigations else "proceed")
+    return Variant(terms, mitigations, kind, **members)
+
+
+PLAIN = variant(6_000)
+SLICED = variant(5_500, "vae_slicing")
+TILED = variant(4_000, "vae_tiling", changes_pixels=True)
+OFFLOADED = variant(1_500, "model_offload", kind="offload", slowdown=4)
+ALL = (PLAIN, SLICED, TILED, OFFLOADED)
+
+
+@pytest.mark.parametrize(
+    ("free", "residents", "decision", "targets"),
+    [
+        (6_000, [LLM, OTHER], "proceed", []),
+        (5_999, [LLM, OTHER], "soft_unload", ["llm"]),
+        (5_500, [OTHER], "mitigate", ["vae_slicing"]),
+        (4_000, [OTHER], "mitigate", ["vae_tiling"]),
+        # The context and a mitigation together are milder than the end of a process.
+        (3_000, [LLM, OTHER], "mitigate", ["llm", "vae_tiling"]),
+        (1_000, [LLM], "hard_unload", ["llm"]),
+        (500, [LLM], "hard_unload", ["llm", "vae_slicing"]),
+        (1_500, [], "offload", ["model_offload"]),
+        (1_499, [], "refuse", []),
+    ],
+)
+def test_the_mildest_measure_that_is_enough_is_taken(
+    free: float, residents: list[Resident], decision: str, targets: list[str]
+) -> None:
+    plan = decide(Request(ALL), residents, Device(free))
+    assert (plan.decision, [action.target for action in plan.actions]) == (decision, targets)
+    assert plan.fits == (decision != "refuse")
+
+
+def test_what_is_committed_counts_and_what_is_held_does_not_count_twice() -> None:
+    assert decide(Request(ALL), [], Device(7_000, committed_mib=1_001)).decision == "mitigate"
+    assert decide(Request(ALL, held_mib=2_000), [], Device(4_000)).decision == "proceed"
+
+
+def test_mitigations_are_those_that_the_user_allows() -> None:
+    exact = decide(Request(ALL, allowed="exact"), [], Device(4_000))
+    assert (exact.decision, exact.changes_pixels) == ("offload", False)
+    none = decide(Request(ALL, allowed="none"), [], Device(5_999))
+    assert (none.decision, none.total_mib) == ("refuse", 6_000)
+
+
+def test_the_least_useful_model_goes() -> None:
+    request = Request([PLAIN])
+    long_ago = OTHER._replace(idle_s=3_600)
+    assert decide(request, [LLM, long_ago], Device(1_000)).actions[0].target == "sdxl"
+    assert decide(request, [LLM, OTHER], Device(1_000)).actions[0].target == "llm"
+
+
+def test_a_model_that_is_pinned_stays_and_one_at_work_is_waited_for_at_the_last() -> None:
+    pinned, busy = OTHER._replace(pinned=True), LLM._replace(busy=True)
+    assert decide(Request([PLAIN]), [pinned], Device(1_000)).decision == "refuse"
+    assert decide(Request([PLAIN]), [busy, OTHER], Device(1_000)).waits_for == []
+    plan = decide(Request([PLAIN]), [busy, pinned], Device(1_000))
+    assert (plan.decision, plan.waits_for) == ("hard_unload", ["llm"])
+    assert most_mib([busy, pinned], Device(1_000)) == 6_000
+
+
+def test_a_plan_says_what_is_done_why_and_what_it_costs() -> None:
+    said = decide(Request(ALL), [LLM, OTHER], Device(3_000)).explain()
+    assert "4,000 MiB needed, 3,000 MiB free" in said
+    assert "drop the context of llm, which gives 1,000 MiB back (last used 60 s ago)" in said
+    assert "vae_tiling, which saves 2,000 MiB (changes pixels)" in said
+    assert "about 4 times as long" in decide(Request(ALL), [], Device(1_500)).explain()
+    assert "does not fit" in decide(Request(ALL), [], Device(0)).explain()
+
+
+@st.composite
+def residents(draw: st.DrawFn) -> list[Resident]:
+    size = st.integers(0, 8_000)
+    return [
+        Resident(
+            name=f"m{k}",
+            model_mib=(model := draw(size)),
+            context_mib=draw(st.integers(0, model)),
+            idle_s=draw(st.integers(0, 4_000)),
+            reload_s=draw(st.integers(0, 60)),
+            pinned=draw(st.booleans()),
+            busy=draw(st.booleans()),
+        )
+        for k in range(draw(st.integers(0, 3)))
+    ]
+
+
+@given(residents(), st.integers(0, 9_000), st.sampled_from(["auto", "exact", "none"]))
+def test_nothing_is_done_without_need_and_nothing_that_fits_is_refused(
+    there: list[Resident], free: int, allowed: Any
+) -> None:
+    plan = decide(Request(ALL, allowed=allowed), there, Device(free))
+    if not plan.fits:
+        smallest = {"auto": 1_500, "exact": 1_500, "none": 6_000}[allowed]
+        assert most_mib(there, Device(free)) < smallest
+        return
+    unloads = [a for a in plan.actions if a.kind in ("soft_unload", "hard_unload")]
+    assert plan.total_mib <= free + sum(action.frees_mib for action in unloads)
+    # Whatever is left out of what is done, the rest is not enough.
+    mitigated = len(unloads) < len(plan.actions)
+    for kept in itertools.chain.from_iterable(
+        itertools.combinations(unloads, k) for k in range(len(unloads))
+    ):
+        assert plan.total_mib > free + sum(action.frees_mib for action in kept)
+    if mitigated and ORDER.index(plan.decision) >= ORDER.index("mitigate"):
+        assert free + sum(action.frees_mib for action in unloads) < PLAIN.total_mib
