@@ -23,6 +23,7 @@ from pydantic import (
 from mysticanvas import settings
 from mysticanvas.contracts import schedulers, tags
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.refusal import refused as refused
 from mysticanvas.errors import InvalidRequest
 
@@ -42,6 +43,7 @@ ALLOWED = {
     "preset": "the name of a preset, or the path of a diffusers folder",
     "tags": f"a name, or a list of at most {tags.MAX_NAMES}, each {tags.ALLOWED}",
     "priority": '"interactive" or "background"',
+    "mitigations": '"auto", "exact" (only those that keep the pixels) or "none"',
     "reuse": "True or False",
 }
 """Parameter -> what is allowed, in the words of the error."""
@@ -109,6 +111,8 @@ class GenerateParams(Contract):
     tags: _Tags = []
     """What the pictures are filed under; no part of the request's hash."""
     priority: Priority = "interactive"
+    mitigations: Allowed = "auto"
+    """What may be done if memory runs out; no part of the request's hash."""
     reuse: Annotated[bool, Strict()] = False
 
     @field_validator("seed")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from mysticanvas.contracts.base import Contract, sha256_of
+from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px
 
 
 class ResolvedParams(Contract):
@@ -61,6 +62,7 @@ class Recipe(Contract):
     """Path relative to the model's folder -> SHA-256."""
     batch_index: int = 0
     mitigations: tuple[str, ...] = ()
+    """What was done to save memory, and changed pixels."""
     environment: Environment | None = None
 
     @functools.cached_property
@@ -134,13 +136,32 @@ MODEL = "path/to/{recipe.preset}"
 
 pipeline = {recipe.pipeline}.from_pretrained(MODEL, dtype=torch.{dtype})
 pipeline.scheduler = {params.scheduler}.from_config(pipeline.scheduler.config{config})
-seeds = range({params.seed}, {params.seed + params.num_images})
+{_mitigating_code(recipe)}seeds = range({params.seed}, {params.seed + params.num_images})
 images = {call}
     num_images_per_prompt={params.num_images},
     generator=[torch.Generator().manual_seed(seed) for seed in seeds],
 ).images
 image = images[{recipe.batch_index}]
 """
+
+
+def _mitigating_code(recipe: Recipe) -> str:
+    """Lines that have the VAE decode as it did."""
+    lines = []
+    if "vae_cpu" in recipe.mitigations:
+        lines.append("# The VAE was on the CPU, in float32.")
+    if "vae_slicing" in recipe.mitigations:
+        lines.append("pipeline.vae.use_slicing = True")
+    if "vae_tiling" in recipe.mitigations:
+        side = tile_px(max(recipe.params.width, recipe.params.height))
+        lines += [
+            "vae = pipeline.vae",
+            "vae.use_tiling = True",
+            f"vae.tile_sample_min_size = {side}",
+            f"vae.tile_latent_min_size = {side} // 2 ** (len(vae.config.block_out_channels) - 1)",
+            f"vae.tile_overlap_factor = {TILE_OVERLAP}",
+        ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 _CODE = {"mysticanvas": _mysticanvas_code, "diffusers": _diffusers_code}

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.images import FileRecord, Source
 from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.contracts.tags import TagName
@@ -45,8 +46,9 @@ class Loaded(Contract):
 class GenerateTask(Contract):
     """Body of `POST /v1/generate`: a batch of pictures.
 
-    `recipe` is complete but for `batch_index` and `environment`, which the worker fills in. Picture
-    k gets `image_ids[k]`. With `only_index`, the whole batch runs and only that picture counts;
+    `recipe` is complete but for `batch_index` and `environment`, which the worker fills in, and for
+    `mitigations`, which begin as planned and end as what was needed. Picture k gets
+    `image_ids[k]`. With `only_index`, the whole batch runs and only that picture counts;
     with `unless_pixels`, a picture with these pixels is not written.
     """
 
@@ -63,6 +65,8 @@ class GenerateTask(Contract):
     only_index: int | None = None
     unless_pixels: str | None = None
     previews: bool = False
+    allowed: Allowed = "auto"
+    """What may be done if memory runs out."""
 
 
 class PreviewSwitch(Contract):

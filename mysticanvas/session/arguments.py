@@ -41,6 +41,7 @@ class Keywords(TypedDict, total=False):
     preset: str | Path | None
     tags: str | Sequence[str] | None
     priority: Literal["interactive", "background"] | None
+    mitigations: Literal["auto", "exact", "none"] | None
     reuse: bool | None
     after_crash: Literal["requeue", "cancel"] | None
 

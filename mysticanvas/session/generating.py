@@ -58,6 +58,7 @@ class Generating:
         preset: str | Path | None = None,
         tags: str | Sequence[str] | None = None,
         priority: Literal["interactive", "background"] | None = None,
+        mitigations: Literal["auto", "exact", "none"] | None = None,
         reuse: bool | None = None,
         after_crash: Literal["requeue", "cancel"] | None = None,
         **unknown: Any,
@@ -85,6 +86,9 @@ class Generating:
                 recipe.
             priority: `interactive` goes before `background`; a background job that has not come
                 half way makes room for it, and begins again behind it.
+            mitigations: what may be done if memory runs out: `auto`, the default, whatever helps,
+                even if it changes pixels, which the picture's recipe then says; `exact`, only what
+                keeps them; `none`, nothing.
             reuse: whether a picture of the same request that is there already will do. Without a
                 seed, the seed then follows from the request. The canvas's own by default.
             after_crash: what becomes of the job if the orchestrator itself is killed while it
@@ -118,6 +122,7 @@ class Generating:
             preset=preset,
             tags=tags,
             priority=priority,
+            mitigations=mitigations,
             reuse=reuse,
             after_crash=after_crash,
         )
@@ -149,6 +154,7 @@ class Generating:
         preset: str | Path | None = None,
         tags: str | Sequence[str] | None = None,
         priority: Literal["interactive", "background"] | None = None,
+        mitigations: Literal["auto", "exact", "none"] | None = None,
         reuse: bool | None = None,
         after_crash: Literal["requeue", "cancel"] | None = None,
         **unknown: Any,
@@ -182,6 +188,7 @@ class Generating:
             preset=preset,
             tags=tags,
             priority=priority,
+            mitigations=mitigations,
             reuse=reuse,
             after_crash=after_crash,
         )

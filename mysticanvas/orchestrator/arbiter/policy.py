@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from mysticanvas.contracts.memory import Term
+from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.plan import Action, Decision, Plan
 
 ORDER: tuple[Decision, ...] = ("proceed", "soft_unload", "mitigate", "hard_unload", "offload")
@@ -20,8 +21,6 @@ HALF_LIFE_S = 300.0
 """Seconds without use after which a model is half as likely to be asked for again. Together with
 what a reload costs it keeps two models from pushing each other out by turns: the one that was just
 used is the dearest."""
-Allowed = Literal["auto", "exact", "none"]
-"""Which mitigations the user allows: all, those that keep the pixels, or none."""
 
 
 class Resident(NamedTuple):

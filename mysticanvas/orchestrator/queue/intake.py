@@ -103,7 +103,9 @@ class Intake:
                 "after_crash": request.after_crash,
             }
         )
-        task = _task(record, recipe, preset, model).model_copy(update={"tags": params.tags})
+        task = _task(record, recipe, preset, model).model_copy(
+            update={"tags": params.tags, "allowed": params.mitigations}
+        )
         return self._add(record, request.model_dump_json(), task, key)
 
     def reproduce(self, request: ReproduceRequest, key: str, request_id: str) -> Accepted:

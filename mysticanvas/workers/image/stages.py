@@ -103,11 +103,9 @@ class StableDiffusion(_LatentStages):
         return {"prompt_embeds": prompt, "negative_prompt_embeds": negative}
 
     def decode(self, sampled: Sampled) -> list[Image.Image]:
-        pipeline = self.pipeline
-        scaled = sampled.latents / pipeline.vae.config.scaling_factor
-        pixels = pipeline.vae.decode(scaled, return_dict=False, generator=list(sampled.generators))[
-            0
-        ]
+        pipeline, vae = self.pipeline, self.pipeline.vae
+        scaled = _beside(vae, sampled.latents) / vae.config.scaling_factor
+        pixels = vae.decode(scaled, return_dict=False, generator=list(sampled.generators))[0]
         pixels, blocked = pipeline.run_safety_checker(
             pixels, pipeline.device, sampled.latents.dtype
         )
@@ -119,7 +117,8 @@ class StableDiffusion(_LatentStages):
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor | None:
         vae = self.pipeline.vae
-        pixels: torch.Tensor = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
+        scaled = _beside(vae, latents) / vae.config.scaling_factor
+        pixels: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
         return pixels
 
 
@@ -153,6 +152,7 @@ class StableDiffusionXL(_LatentStages):
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         vae = self.pipeline.vae
+        latents = _beside(vae, latents)
         upcast = vae.dtype == torch.float16 and vae.config.force_upcast
         if upcast:
             vae.to(dtype=torch.float32)
@@ -232,6 +232,11 @@ def _call(
         "generator": list(generators),
         "callback_on_step_end": on_step_end,
     }
+
+
+def _beside(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """The latents where the VAE is, which may not be where they were made."""
+    return latents.to(vae.device, vae.dtype)
 
 
 def _unscaled(config: Any, latents: torch.Tensor) -> torch.Tensor:

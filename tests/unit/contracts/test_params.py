@@ -46,6 +46,7 @@ def test_every_parameter_says_what_is_allowed() -> None:
         ("preset", ""),
         ("preset", 1),
         ("priority", "urgent"),
+        ("mitigations", "some"),
         ("reuse", 1),
     ],
 )

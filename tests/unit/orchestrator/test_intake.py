@@ -1,0 +1,35 @@
+"""What a request becomes before it is queued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mysticanvas_echo import make_model
+
+from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.jobs import GenerateRequest
+from mysticanvas.contracts.mitigations import Allowed
+from mysticanvas.contracts.params import parse
+from mysticanvas.orchestrator.queue.intake import Intake
+from mysticanvas.orchestrator.queue.transitions import Transitions
+from mysticanvas.plugins import loading
+from mysticanvas.settings import Settings
+from mysticanvas.store import Store
+
+
+@pytest.fixture
+def intake(tmp_path: Path, store: Store, transitions: Transitions) -> Intake:
+    settings = Settings(engine="echo", min_free_mib=0)
+    return Intake(store, transitions, {}, tmp_path, settings, loading.load(settings.plugins))
+
+
+@pytest.mark.parametrize("allowed", ["auto", "exact", "none"])
+def test_the_worker_hears_which_mitigations_are_allowed(
+    tmp_path: Path, store: Store, intake: Intake, allowed: Allowed
+) -> None:
+    params = parse(prompt="a circle", preset=make_model(tmp_path / "m"), mitigations=allowed)
+    job = intake.generate(GenerateRequest(params=params), key=new_id(), request_id="").job
+    task = store.jobs.get(job.id).task
+    assert task is not None
+    assert task.allowed == allowed
