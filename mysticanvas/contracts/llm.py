@@ -7,9 +7,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.problem import Problem
 
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 """How keys and values are kept; what llama.cpp takes as `--cache-type-k` and `--cache-type-v`."""
+MAX_LAYERS = 512
+"""Of llama.cpp, which ends the process over more."""
 MAX_CONTEXT = 1 << 24
 MAX_BATCH = 1 << 16
 UNQUANTISED = ("f32", "f16", "bf16")
@@ -63,6 +67,8 @@ class LanguageModel(Contract):
     """Elements of a token's embedding."""
     context_length: int
     """Tokens that it was trained with."""
+    dtype: str
+    """How ggml stores most of its weights, such as `q4_K`."""
     vocabulary: int
     """Tokens that it knows."""
     window: int = 0
@@ -79,3 +85,28 @@ class LanguageModel(Contract):
     def weights_bytes(self) -> int:
         """Of all tensors."""
         return self.input_bytes + self.layer_bytes + self.output_bytes
+
+
+class InspectionOrder(Contract):
+    """What is asked of `python -m mysticanvas.workers.llm.inspector`, as a line of JSON."""
+
+    path: str
+    n_gpu_layers: int = -1
+    contexts: list[ContextParams] = Field(default=[], max_length=64)
+    """Those for which the buffers are to be told."""
+
+
+class Inspection(Contract):
+    """What a file would take, without a weight of it loaded."""
+
+    model: LanguageModel
+    buffers: list[list[MemoryPart]] = []
+    """What llama.cpp would set aside for the cache, for computing and for the output, a list for
+    each context of the order. It tells sizes to a hundredth of a MiB."""
+
+
+class InspectionAnswer(Contract):
+    """The answer: one of the two."""
+
+    inspection: Inspection | None = None
+    problem: Problem | None = None

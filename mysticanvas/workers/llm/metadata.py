@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
-from mysticanvas.contracts.llm import AttentionLayer, LanguageModel
+from mysticanvas.contracts.llm import MAX_LAYERS, AttentionLayer, LanguageModel
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.llm import sliding
 from mysticanvas.workers.model_files.gguf import Header, Scalar
 
-MAX_LAYERS = 512
-"""Of llama.cpp, which ends the process over more."""
 _MAX_LENGTH = 1 << 24
 _OTHER_CACHES = (
     "attention.indexer.", "attention.kv_lora_rank", "attention.shared_kv_layers", "kda.",
@@ -50,6 +49,7 @@ class _Reader:
             layers=self._layers(sliding_layers),
             embedding=self._number("embedding_length", 1),
             context_length=self._number("context_length", 1),
+            dtype=self._dtype(),
             vocabulary=self._header.lengths["tokenizer.ggml.tokens"],
             window=window,
             plain_cache=slides is not None and not self._keeps_something_else(),
@@ -64,6 +64,11 @@ class _Reader:
             raise self._bad("names no architecture")
         if named == "clip" or "tokenizer.ggml.tokens" not in self._header.lengths:
             raise self._bad(f"holds no language model, but {named!r} without a vocabulary")
+        if self._header.values.get("split.count", 1) != 1:
+            raise ModelFileError(
+                f"{self._path} is a part of a model that is split over several files.",
+                hint="Merge them: llama-gguf-split --merge FIRST-PART OUTPUT.",
+            )
         if not self._header.tensors:
             raise self._bad("holds no weights")
         return named
@@ -116,6 +121,12 @@ class _Reader:
             part = 1 if tensor.name.startswith("blk.") else 2
             sizes[0 if tensor.name.startswith("token_") else part] += tensor.bytes
         return sizes[0], sizes[1], sizes[2]
+
+    def _dtype(self) -> str:
+        sizes: Counter[str] = Counter()
+        for tensor in self._header.tensors:
+            sizes[tensor.type] += tensor.bytes
+        return sizes.most_common(1)[0][0]
 
     def _number(self, name: str, least: int, most: int = _MAX_LENGTH) -> int:
         return self._checked(name, self._value(name), least, most)

@@ -76,9 +76,11 @@ def read(path: Path) -> Header:
             says.
     """
     try:
+        # A pipe would block whoever opens it.
+        if not path.is_file():
+            raise ModelFileError(f"{path} is not a file.", hint="Give the path of a .gguf file.")
         with path.open("rb") as file:
-            size = path.stat().st_size
-            return _Parser(path, file, size).parse()
+            return _Parser(path, file, path.stat().st_size).parse()
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}.") from error
 
