@@ -125,6 +125,9 @@ def _load(ref: LLMRef, threads: int, said: Said) -> llama_cpp.Llama:
                 type_v=probing.cache_type(params.type_v),
                 flash_attn=params.flash_attn,
                 swa_full=params.swa_full,
+                # A map of the file counts what is repacked for the CPU twice, and its pages come
+                # and go as the system likes, so nobody could say what the model holds.
+                use_mmap=False,
                 verbose=True,
             )
     except ValueError:

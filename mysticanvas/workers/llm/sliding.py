@@ -46,7 +46,7 @@ PATTERNS: dict[str, Pattern] = {
 """Architectures with sliding layers; for most of them, only if the file names a window."""
 EVERYTHING_SEEN = frozenset(
     {
-        "arcee", "baichuan", "bloom", "command-r", "dbrx", "deepseek", "ernie4_5", "falcon",
+        "arcee", "baichuan", "bloom", "command-r", "dbrx", "deci", "deepseek", "ernie4_5", "falcon",
         "gemma", "glm4", "gpt2", "gptneox", "granite", "granitemoe", "internlm2", "llama",
         "minicpm", "mistral3", "mpt", "nemotron", "olmo", "olmoe", "orion", "phi2", "phi3",
         "qwen", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe",
