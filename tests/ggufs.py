@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
+from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, TokenType, quants
 
 _BYTES = 256
 _END = "<|endoftext|>"
@@ -35,12 +35,16 @@ class Shape(NamedTuple):
     """Whether the output has the weights of the input."""
     weights: str = "F16"
     """How matrices are stored, as gguf calls it."""
-    extra: tuple[tuple[str, Any], ...] = ()
-    """Further members of the metadata, without the architecture's name."""
+    template: str | None = None
+    """Of chats."""
+    extra: tuple[tuple[str, Any, GGUFValueType | None], ...] = ()
+    """Further members of the metadata, without the architecture's name, and their types; None for
+    the usual one. One that is there already is replaced."""
 
 
-def make_llm(path: Path, shape: Shape = Shape(), seed: int = 0) -> Path:
-    """Write a model."""
+def make_llm(path: Path, shape: Shape | None = None, seed: int = 0) -> Path:
+    """Write a model; a `llama` by default."""
+    shape = shape or Shape()
     writer = GGUFWriter(path, shape.architecture)
     _add_metadata(writer, shape)
     _add_tokenizer(writer, shape.vocabulary)
@@ -75,14 +79,12 @@ def _add_metadata(writer: GGUFWriter, shape: Shape) -> None:
         writer.add_sliding_window(shape.window)
     if shape.architecture == "cohere2":
         writer.add_logit_scale(0.25)
-    for name, value in shape.extra:
-        writer.add_key_value(f"{shape.architecture}.{name}", value, *_value_type(value))
-
-
-def _value_type(value: Any) -> tuple[Any, ...]:
-    from gguf import GGUFValueType
-
-    return (GGUFValueType.get_type(value),)
+    if shape.template is not None:
+        writer.add_chat_template(shape.template)
+    for name, value, kind in shape.extra:
+        key = f"{shape.architecture}.{name}"
+        writer.kv_data[0].pop(key, None)
+        writer.add_key_value(key, value, kind or GGUFValueType.UINT32)
 
 
 def _add_tokenizer(writer: GGUFWriter, vocabulary: int) -> None:

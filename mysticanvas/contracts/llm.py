@@ -22,11 +22,11 @@ UNQUANTISED = ("f32", "f16", "bf16")
 class ContextParams(Contract):
     """A context of llama.cpp: what it keeps of a conversation, and how much it computes at once."""
 
-    n_ctx: int = Field(4096, ge=0, le=MAX_CONTEXT)
+    n_ctx: int = Field(default=4096, ge=0, le=MAX_CONTEXT)
     """Tokens; 0 for as many as the model was trained with. llama.cpp rounds up to 256s."""
-    n_batch: int = Field(512, ge=1, le=MAX_BATCH)
+    n_batch: int = Field(default=512, ge=1, le=MAX_BATCH)
     """Tokens that are handed over at once."""
-    n_ubatch: int = Field(512, ge=1, le=MAX_BATCH)
+    n_ubatch: int = Field(default=512, ge=1, le=MAX_BATCH)
     """Tokens that are computed at once."""
     type_k: CacheType = "f16"
     type_v: CacheType = "f16"

@@ -35,7 +35,7 @@ class LLMRef(Contract):
     kind: Literal["llm"] = "llm"
     path: str
     digest: str
-    n_gpu_layers: int = Field(-1, ge=-1, le=9999)
+    n_gpu_layers: int = Field(default=-1, ge=-1, le=9999)
     """Layers that go to the GPU, from the last one on; -1 for all."""
     context: ContextParams = ContextParams()
 

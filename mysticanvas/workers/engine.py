@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.worker import (
@@ -24,8 +24,6 @@ from mysticanvas.contracts.worker import (
     Progressed,
 )
 from mysticanvas.errors import InvalidRequest
-
-T = TypeVar("T")
 
 Emit = Callable[[Progressed | Previewed | Made], None]
 """Sends a message to whoever waits for the job; never blocks."""
@@ -121,26 +119,38 @@ def load(engine: Engine, model: AnyModelRef) -> Loaded:
         MystiCanvasError: as its `load`.
     """
     if isinstance(model, LLMRef):
-        return able(engine, TextEngine, "takes no language models").load(model)
-    return able(engine, ImageEngine, "takes no image models").load(model)
+        return as_text_engine(engine).load(model)
+    return as_image_engine(engine).load(model)
 
 
-def able(engine: Engine, protocol: type[T], lacks: str) -> T:
-    """The engine as one that can do more.
-
-    Args:
-        lacks: what it does not, to stand behind `this worker`.
+def as_image_engine(engine: Engine) -> ImageEngine:
+    """The engine, if it makes pictures.
 
     Raises:
-        InvalidRequest: it cannot.
+        InvalidRequest: it does not.
     """
-    if isinstance(engine, protocol):
+    if isinstance(engine, ImageEngine):
         return engine
-    raise InvalidRequest(
+    raise _incapable("makes no pictures")
+
+
+def as_text_engine(engine: Engine) -> TextEngine:
+    """The engine, if it keeps conversations.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
+    if isinstance(engine, TextEngine):
+        return engine
+    raise _incapable("runs no language models")
+
+
+def _incapable(lacks: str) -> InvalidRequest:
+    return InvalidRequest(
         f"This worker {lacks}.",
-        parameter="worker",
-        value=type(engine).__name__,
-        allowed="a worker of the kind that the request is for",
+        parameter="kind",
+        allowed="requests of the worker's own kind",
+        hint="Ask a worker of the other kind.",
     )
 
 

@@ -69,10 +69,7 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
     async def drop_context() -> Health:
         """Give back what the context of a language model holds, and keep its weights. The next load
         of the same model makes the context again."""
-        lacks = "has no contexts"
-        await executor.run(
-            lambda engine, _: engines.able(engine, engines.TextEngine, lacks).drop_context()
-        )
+        await executor.run(lambda engine, _: engines.as_text_engine(engine).drop_context())
         return describe()
 
     @app.put("/v1/previews")
@@ -101,8 +98,7 @@ async def _generate(executor: EngineExecutor, task: GenerateTask) -> Response:
 
     def work(engine: Engine, control: Control) -> Finished:
         _log.info("generate_started", images=len(task.image_ids))
-        able = engines.able(engine, engines.ImageEngine, "makes no pictures")
-        finished = able.generate(task, emit, control)
+        finished = engines.as_image_engine(engine).generate(task, emit, control)
         _log.info("generate_done", seconds=finished.seconds)
         return finished
 

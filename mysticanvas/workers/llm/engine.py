@@ -10,8 +10,9 @@ from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.worker import LLMRef, Loaded
 from mysticanvas.errors import Conflict
 from mysticanvas.workers.engine import Options
-from mysticanvas.workers.llm import vetting
+from mysticanvas.workers.llm import metadata, vetting
 from mysticanvas.workers.llm.model import Model
+from mysticanvas.workers.model_files import gguf
 
 _log = logs.get(__name__)
 
@@ -72,7 +73,9 @@ class LLMEngine:
             return self._model
         # First out, then in: two models at once may not fit.
         self.unload()
-        found = vetting.vet(Path(ref.path), [ref.context], ref.n_gpu_layers)
-        self._model = Model(ref, found.model.dtype, self._threads)
-        _log.info("model_loaded", digest=ref.digest, architecture=found.model.architecture)
+        path = Path(ref.path)
+        described = metadata.describe(gguf.read(path), path)
+        vetting.vet(path, [ref.context], ref.n_gpu_layers)
+        self._model = Model(ref, described.dtype, self._threads)
+        _log.info("model_loaded", digest=ref.digest, architecture=described.architecture)
         return self._model

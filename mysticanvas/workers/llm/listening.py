@@ -27,7 +27,7 @@ _NAMES = {
 }
 _BUFFER = re.compile(r"(\S+) +(model|KV|RS|compute|output) buffer size = +([\d.]+) MiB")
 _CACHE = re.compile(r": size = +([\d.]+) MiB \( *\d+ cells")
-_NO_MEMORY = re.compile(r"failed to allocate|unable to allocate|out of memory", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"(failed|unable) to allocate|out of memory|bad_alloc", re.IGNORECASE)
 _log = logs.get(__name__)
 
 
@@ -55,8 +55,7 @@ class Said:
 _listeners: list[Said] = []
 
 
-@llama_cpp.llama_log_callback
-def _heard(level: int, text: bytes, _: object) -> None:
+def _hear(level: int, text: bytes, _: object) -> None:
     line = text.decode("utf-8", "replace").rstrip("\n")
     for listener in _listeners:
         if len(listener.lines) < _MAX_LINES:
@@ -67,7 +66,9 @@ def _heard(level: int, text: bytes, _: object) -> None:
         _log.warning("llama_cpp_error", said=line[:_MAX_CHARS])
 
 
-llama_cpp.llama_log_set(_heard, None)
+# Kept, since llama.cpp calls it for as long as the process lives.
+_callback = llama_cpp.llama_log_callback(_hear)
+llama_cpp.llama_log_set(_callback, None)
 
 
 @contextmanager

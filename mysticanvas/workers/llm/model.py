@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 from llama_cpp import _internals
@@ -41,7 +42,8 @@ class Model:
         self.ref = ref
         self.dtype = dtype
         with listening() as said:
-            self._llama = _load(ref, threads, said)
+            # Any, for its private parts.
+            self._llama: Any = _load(ref, threads, said)
         parts = buffers(said.lines)
         self._weights = [part for part in parts if part.name == llm.WEIGHTS]
         self._context = [part for part in parts if part.name != llm.WEIGHTS]
@@ -68,7 +70,8 @@ class Model:
                 f"The context of {Path(self.ref.path).name} was dropped to free memory.",
                 hint="Load the model again: its weights are still there, so that is quick.",
             )
-        return self._llama
+        loaded: llama_cpp.Llama = self._llama
+        return loaded
 
     def drop_context(self) -> None:
         """Give back what the context holds; harmless without one. Weights stay."""
@@ -147,9 +150,9 @@ def _refused(ref: LLMRef, said: Said) -> Exception:
     return ModelFileError(f"llama.cpp refuses {ref.path}: {said.reason}.")
 
 
-def _forget(model: _internals.LlamaModel, context: _internals.LlamaContext) -> None:
+def _forget(model: Any, context: Any) -> None:
     """Take a closed context off the list of what ends with the model, or that would grow."""
-    ends = model._exit_stack._exit_callbacks  # type: ignore[attr-defined]
+    ends = model._exit_stack._exit_callbacks
     kept = [end for end in ends if getattr(end[1], "__wrapped__", None) != context.close]
     ends.clear()
     ends.extend(kept)

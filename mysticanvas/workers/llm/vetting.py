@@ -25,7 +25,6 @@ def vet(
     contexts: list[ContextParams],
     n_gpu_layers: int = -1,
     timeout_s: float = TIMEOUT_S,
-    module: str = INSPECTOR,
 ) -> Inspection:
     """Have a file inspected.
 
@@ -34,14 +33,13 @@ def vet(
         contexts: those that it is to be loaded with.
         n_gpu_layers: layers that go to the GPU; -1 for all.
         timeout_s: seconds that it may take.
-        module: what is run.
 
     Raises:
         ModelFileError: it is damaged or refused, or the process crashed or hung over it.
         InvalidRequest: llama.cpp makes no such context for it.
     """
     order = InspectionOrder(path=str(path), n_gpu_layers=n_gpu_layers, contexts=contexts)
-    told, ending = _ask(order, timeout_s, module)
+    told, ending = _ask(order, timeout_s)
     if told is None:
         raise ModelFileError(
             f"llama.cpp {ending} while it looked into {path}.",
@@ -54,13 +52,11 @@ def vet(
     return told.inspection
 
 
-def _ask(
-    order: InspectionOrder, timeout_s: float, module: str
-) -> tuple[InspectionAnswer | None, str]:
+def _ask(order: InspectionOrder, timeout_s: float) -> tuple[InspectionAnswer | None, str]:
     """What the process answered, and how it ended if it did not."""
     environment = processes.child_environment(processes.engine_environment(1))
     spawned = processes.spawn(
-        module,
+        INSPECTOR,
         ["--parent-pid", str(os.getpid())],
         environment=environment,
         secret=order.model_dump_json().encode(),
