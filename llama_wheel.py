@@ -159,12 +159,10 @@ def _require_compilers() -> None:
     for variable, names in (("CC", ("cc", "gcc", "clang")), ("CXX", ("c++", "g++", "clang++"))):
         named = os.environ.get(variable, "").split()[:1]
         if not any(shutil.which(name) for name in named or names):
-            command = (
-                "xcode-select --install"
-                if sys.platform == "darwin"
-                else "sudo apt-get install build-essential"
-            )
-            raise CannotCompile(f"a C and C++ compiler ({' or '.join(named or names)})", command)
+            what = f"a C and C++ compiler ({' or '.join(named or names)})"
+            if sys.platform == "darwin":
+                raise CannotCompile(f"missing: {what}. Install it: xcode-select --install")
+            raise CannotCompile(what, "sudo apt-get install build-essential")
 
 
 def _cpu_features() -> list[str]:

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.images import FileRecord, Source
@@ -40,7 +40,15 @@ class LLMRef(Contract):
     context: ContextParams = ContextParams()
 
 
-AnyModelRef = Annotated[ModelRef | LLMRef, Field(discriminator="kind")]
+def _kind(model: Any) -> str:
+    """Of a reference in whatever form; those of images need not name it."""
+    named = model.get("kind", "image") if isinstance(model, dict) else getattr(model, "kind", "")
+    return str(named)
+
+
+AnyModelRef = Annotated[
+    Annotated[ModelRef, Tag("image")] | Annotated[LLMRef, Tag("llm")], Discriminator(_kind)
+]
 
 
 class LoadRequest(Contract):
