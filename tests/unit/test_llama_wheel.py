@@ -1,4 +1,4 @@
-"""The compiled wheel: what it depends on, where it is kept, and what is said if it cannot be made."""
+"""The compiled wheel: what it depends on, where it is kept, and what is said without one."""
 
 from __future__ import annotations
 
