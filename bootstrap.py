@@ -10,6 +10,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import llama_wheel
+
 OLDEST, NEWEST = (3, 11), (3, 13)
 ROOT = Path(__file__).resolve().parent
 PIP = "pip==26.0"
@@ -44,6 +46,8 @@ def main() -> int:
         run(sys.executable, "-m", "venv", str(target))
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run(*pip, PIP)
+    if not with_llama(python, pip):
+        return 1
     say("installing the pinned packages (the largest is torch; a few minutes the first time)")
     run(
         *pip,
@@ -59,6 +63,24 @@ def main() -> int:
     )
     say("ready")
     return 0
+
+
+def with_llama(python: Path, pip: list[str]) -> bool:
+    """Install llama-cpp-python from the user's wheel; whether that was possible."""
+    constraints = ROOT / "constraints.txt"
+    if llama_wheel.installed(python, llama_wheel.pinned(constraints.read_text())):
+        return True
+    try:
+        wheel = llama_wheel.provide(python, constraints, say)
+    except llama_wheel.CannotCompile as missing:
+        if missing.command:
+            lacks(str(missing), missing.command)
+        else:
+            say(str(missing))
+        return False
+    # What it needs comes with everything else.
+    run(*pip, "--no-deps", str(wheel))
+    return True
 
 
 def say(text: str) -> None:

@@ -19,6 +19,7 @@ from benchmarks import (
     footprint,
     generate,
     imports,
+    llm_memory,
     machine,
     opening,
     pages,
@@ -69,6 +70,7 @@ PARTS: dict[str, Measure] = {
     "opening": _of_images(opening.measure),
     "thumbnails": _of_model(thumbnails.measure),
     "workers": _of_model(workers.measure),
+    "llm_memory": lambda _: llm_memory.measure(),
 }
 
 

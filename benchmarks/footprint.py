@@ -83,7 +83,7 @@ def _without_model(module: str, engine: str) -> Resident:
 
 
 def _worker(canvas: Canvas) -> int:
-    [worker] = canvas.workers
+    worker = canvas.workers["image"]
     assert worker.pid is not None
     return worker.pid
 

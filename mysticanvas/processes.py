@@ -175,6 +175,8 @@ def engine_environment(threads: int) -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
         "MALLOC_ARENA_MAX": "2",
+        # ggml would start a debugger to say where it gave up.
+        "GGML_NO_BACKTRACE": "1",
     }
 
 
@@ -262,16 +264,16 @@ def report_ready(ready_fd: int, report: Mapping[str, object]) -> None:
         pipe.write(json.dumps(report).encode() + b"\n")
 
 
-def join_parent(parent_pid: int) -> bytes:
-    """Read, in a child, the secret that the parent wrote to our standard input; from then on end
-    this process when the parent ends, however that happens.
+def join_parent(parent_pid: int, most_bytes: int = 4096) -> bytes:
+    """Read, in a child, the secret that the parent wrote to our standard input, a line of at most
+    `most_bytes`; from then on end this process when the parent ends, however that happens.
 
     The watch on standard input serves where there is no signal; it reads the same pipe, which is
     why it starts only after the secret was read, and not at all when there was none: the pipe is
     at its end already, and the caller has to be able to say so.
     """
     die_with_parent(parent_pid)
-    secret = sys.stdin.buffer.readline(4096).strip()
+    secret = sys.stdin.buffer.readline(most_bytes).strip()
     if secret:
         threading.Thread(target=_exit_at_end_of_input, name="death-watch", daemon=True).start()
     return secret

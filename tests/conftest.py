@@ -69,3 +69,11 @@ def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import models
 
     return models.make_sdxl(tmp_path_factory.mktemp("models") / "sdxl")
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GGUF file of a tiny language model; read only, please."""
+    import ggufs
+
+    return ggufs.make_llm(tmp_path_factory.mktemp("models") / "tiny.gguf")

@@ -210,6 +210,10 @@ class Api:
     def workers(self) -> list[WorkerStatus]:
         return _WORKERS.validate_json(self._http.request("GET", "/v1/workers"))
 
+    def start_worker(self, kind: str) -> list[WorkerStatus]:
+        answer = self._http.request("POST", "/v1/workers/start", body={"kind": kind})
+        return _WORKERS.validate_json(answer)
+
     def reset_workers(self, kind: str | None) -> list[WorkerStatus]:
         answer = self._http.request("POST", "/v1/workers/reset", body={"kind": kind})
         return _WORKERS.validate_json(answer)

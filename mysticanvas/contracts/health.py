@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from mysticanvas.contracts.base import PROTOCOL, Contract
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.problem import Problem
 
 
@@ -34,6 +35,8 @@ class WorkerStatus(Contract):
     """The preset whose model is loaded."""
     memory: float = 0.0
     """Resident memory of the process in MiB."""
+    memory_parts: list[MemoryPart] = []
+    """What its model holds, where the engine tells it."""
     model: str | None = None
     """Digest of the model that is loaded."""
     last_error: str = ""
@@ -61,6 +64,9 @@ class Health(Contract):
     pid: int
     uptime_s: float
     memory_mib: float
+    """Resident memory of the process."""
+    memory_parts: list[MemoryPart] = []
+    """What a worker's model holds, part by part, where the engine tells it."""
     models: list[str] = []
     last_error: Problem | None = None
     queue: QueueStatus | None = None

@@ -19,3 +19,10 @@ class Term(Contract):
     """Such as `weights.unet` or `kv cache`."""
     mib: float
     known: Known
+
+
+class MemoryPart(Term):
+    """A part of what a process holds."""
+
+    device: str
+    """Where it lies, as the library calls it: `CPU`, `CUDA0`, `CUDA_Host`."""

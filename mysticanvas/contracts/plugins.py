@@ -14,6 +14,8 @@ from mysticanvas.contracts.base import Contract
 
 DEFAULT_ENGINE = "image"
 """Kind of the engine that runs every model which no other engine claims."""
+LLM_ENGINE = "llm"
+"""Kind of the engine that runs language models."""
 LOCAL_LAUNCHER = "local"
 """Name of the launcher that starts workers as children of the orchestrator."""
 

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.images import FileRecord, Source
 from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.llm import ContextParams
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.recipe import Recipe
@@ -21,17 +22,41 @@ from mysticanvas.contracts.tags import TagName
 
 
 class ModelRef(Contract):
-    """A model to load: a diffusers folder on this machine, and the digest of its files."""
+    """An image model to load: a diffusers folder on this machine, and the digest of its files."""
 
+    kind: Literal["image"] = "image"
     path: str
     digest: str
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
 
 
-class LoadRequest(Contract):
-    """Body of `POST /v1/load`. A model that is loaded already is kept."""
+class LLMRef(Contract):
+    """A language model to load: a GGUF file on this machine, its digest, and how to load it."""
 
-    model: ModelRef
+    kind: Literal["llm"] = "llm"
+    path: str
+    digest: str
+    n_gpu_layers: int = Field(default=-1, ge=-1, le=9999)
+    """Layers that go to the GPU, from the last one on; -1 for all."""
+    context: ContextParams = ContextParams()
+
+
+def _kind(model: Any) -> str:
+    """Of a reference in whatever form; those of images need not name it."""
+    named = model.get("kind", "image") if isinstance(model, dict) else getattr(model, "kind", "")
+    return str(named)
+
+
+AnyModelRef = Annotated[
+    Annotated[ModelRef, Tag("image")] | Annotated[LLMRef, Tag("llm")], Discriminator(_kind)
+]
+
+
+class LoadRequest(Contract):
+    """Body of `POST /v1/load`. A model that is loaded already is kept; one whose context was
+    dropped gets it again."""
+
+    model: AnyModelRef
 
 
 class Loaded(Contract):

@@ -23,6 +23,7 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
+from mysticanvas.contracts.plugins import LLM_ENGINE
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.logs.file import LogFile
@@ -84,7 +85,7 @@ class Orchestrator:
         longest = transport.worker_socket(self.paths.run, _HIGHEST_PID)
         transport.check(settings.ipc, self.paths.socket, longest)
         self.plugins = loading.load(settings.plugins)
-        launch = _launch(settings, self.paths, self.plugins)
+        launch = _launch(settings, self.paths, self.plugins, settings.engine)
         self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
         self.worker = Worker(
@@ -94,6 +95,7 @@ class Orchestrator:
             deadlines.USUAL.scaled(settings.worker_patience),
             Seams(spare=Spare() if settings.spare_worker else None),
         )
+        self.workers = [self.worker, *self._on_demand()]
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.jsonl", settings.thumbnail_processes
         )
@@ -124,6 +126,8 @@ class Orchestrator:
     def start(self) -> Runtime:
         """Start worker, queue and idle watch, and write the runtime file."""
         self.worker.start()
+        for worker in self.workers[1:]:
+            worker.start(on_demand=True)
         self.transitions.rescue()
         self.dispatcher.start()
         self.runner.start()
@@ -172,7 +176,10 @@ class Orchestrator:
         self.upkeep.stop()
         self.runner.stop()
         self.dispatcher.stop()
-        self.worker.stop()
+        for worker in self.workers:
+            worker.ask_to_end()
+        for worker in self.workers:
+            worker.stop()
         self.pool.close()
         self.store.close()
         # Last: a kernel that finds the file waits for this process, which has the store till here.
@@ -182,7 +189,7 @@ class Orchestrator:
 
     def health(self) -> Health:
         queue = self.transitions.status
-        status = self.worker.status
+        statuses = [worker.status for worker in self.workers]
         return Health(
             process="orchestrator",
             state=WorkerState.BUSY if queue.running else WorkerState.READY,
@@ -190,11 +197,24 @@ class Orchestrator:
             pid=os.getpid(),
             uptime_s=time.monotonic() - self.began,
             memory_mib=processes.memory_mib(),
-            models=[status.model] if status.model else [],
+            models=[status.model for status in statuses if status.model],
             queue=queue,
-            workers=[status],
+            workers=statuses,
             clients=self.bus.clients,
         )
+
+    def _on_demand(self) -> list[Worker]:
+        """The workers beside the first, which cost nothing until somebody needs them."""
+        if self.settings.engine == LLM_ENGINE:
+            return []
+        return [
+            Worker(
+                _launch(self.settings, self.paths, self.plugins, LLM_ENGINE),
+                Listener(self._worker_changed, self._alert),
+                self.settings.stop_timeout_s,
+                deadlines.USUAL.scaled(self.settings.worker_patience),
+            )
+        ]
 
     def _kinds(self) -> Kinds:
         """What this process carries out itself."""
@@ -240,7 +260,7 @@ class Orchestrator:
         app.include_router(
             system.routes(self.store, self.bus, self.dispatcher, self.health, self.stop)
         )
-        app.include_router(workers.routes([self.worker]))
+        app.include_router(workers.routes(self.workers))
         return app
 
     def _sql(self) -> Sql:
@@ -281,9 +301,9 @@ def _open_store(paths: HomePaths, stemmer: str) -> Store:
     return store
 
 
-def _launch(settings: Settings, paths: HomePaths, registry: Registry) -> Launch:
-    """How the worker of the one slot is started."""
-    kind = registry.engine(settings.engine).kind
+def _launch(settings: Settings, paths: HomePaths, registry: Registry, engine: str) -> Launch:
+    """How a worker of that kind is started."""
+    kind = registry.engine(engine).kind
     arguments = {
         "engine": kind,
         "images": paths.images,

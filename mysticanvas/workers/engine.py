@@ -1,21 +1,29 @@
-"""What a worker's engine can do: the protocol that every one implements, ours and a plug-in's."""
+"""What a worker's engine can do: the protocols that every one implements, ours and a plug-in's.
+
+All of them load and unload a model. What they do with it depends on its kind: an `ImageEngine`
+makes pictures, a `TextEngine` keeps conversations.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.worker import (
+    AnyModelRef,
     Finished,
     GenerateTask,
+    LLMRef,
     Loaded,
     Made,
     ModelRef,
     Previewed,
     Progressed,
 )
+from mysticanvas.errors import InvalidRequest
 
 Emit = Callable[[Progressed | Previewed | Made], None]
 """Sends a message to whoever waits for the job; never blocks."""
@@ -44,11 +52,28 @@ class Control:
 
 
 class Engine(Protocol):
-    """Everything is called on one thread, but for `models`, which is read on any."""
+    """Everything is called on one thread, but for `models` and `memory`, which are read on any."""
 
     @property
     def models(self) -> list[str]:
         """Digests of the models that are loaded."""
+
+    def unload(self) -> None:
+        """Give back the memory of what is loaded."""
+
+
+@runtime_checkable
+class ReportsMemory(Protocol):
+    """An engine that knows what its model holds; not every one does."""
+
+    @property
+    def memory(self) -> list[MemoryPart]:
+        """The parts of what it holds."""
+
+
+@runtime_checkable
+class ImageEngine(Engine, Protocol):
+    """Makes pictures."""
 
     def load(self, model: ModelRef) -> Loaded:
         """Put a model on the device, in place of another; keep it if it is there already.
@@ -58,9 +83,6 @@ class Engine(Protocol):
             OutOfMemory: it does not fit.
         """
 
-    def unload(self) -> None:
-        """Give back the memory of what is loaded."""
-
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
         """Make the pictures of a task, and say so as they get ready.
 
@@ -68,6 +90,68 @@ class Engine(Protocol):
             JobCancelled: `control.cancelled` was set; it is looked at between steps.
             MystiCanvasError: what else went wrong; the engine stays usable.
         """
+
+
+@runtime_checkable
+class TextEngine(Engine, Protocol):
+    """Keeps conversations, each in a context that can be given back without the weights."""
+
+    def load(self, model: LLMRef) -> Loaded:
+        """Put a model on the device with a context, in place of another; keep what is there
+        already.
+
+        Raises:
+            ModelFileError: the file is damaged, unsafe or no language model.
+            InvalidRequest: the model cannot have such a context.
+            OutOfMemory: it does not fit.
+        """
+
+    def drop_context(self) -> None:
+        """Give back the memory of the context; harmless if there is none. The next `load` of the
+        same model makes it again."""
+
+
+def load(engine: Engine, model: AnyModelRef) -> Loaded:
+    """Load a model into an engine of its kind.
+
+    Raises:
+        InvalidRequest: the engine takes models of another kind.
+        MystiCanvasError: as its `load`.
+    """
+    if isinstance(model, LLMRef):
+        return as_text_engine(engine).load(model)
+    return as_image_engine(engine).load(model)
+
+
+def as_image_engine(engine: Engine) -> ImageEngine:
+    """The engine, if it makes pictures.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
+    if isinstance(engine, ImageEngine):
+        return engine
+    raise _incapable("makes no pictures")
+
+
+def as_text_engine(engine: Engine) -> TextEngine:
+    """The engine, if it keeps conversations.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
+    if isinstance(engine, TextEngine):
+        return engine
+    raise _incapable("runs no language models")
+
+
+def _incapable(lacks: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"This worker {lacks}.",
+        parameter="kind",
+        allowed="requests of the worker's own kind",
+        hint="Ask a worker of the other kind.",
+    )
 
 
 def create(kind: str, options: Options, plugins: str) -> Engine:

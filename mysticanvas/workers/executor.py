@@ -16,9 +16,10 @@ import structlog
 
 from mysticanvas import errors, logs
 from mysticanvas.contracts.health import WorkerState
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.logs import capture
-from mysticanvas.workers.engine import Control, Engine
+from mysticanvas.workers.engine import Control, Engine, ReportsMemory
 
 T = TypeVar("T")
 Work = Callable[[Engine, Control], T]
@@ -86,6 +87,14 @@ class EngineExecutor:
         if self._engine is None or not self._engine.done() or self._engine.exception() is not None:
             return []
         return self._engine.result().models
+
+    @property
+    def memory(self) -> list[MemoryPart]:
+        """What the models hold, where the engine tells it."""
+        if self._engine is None or not self._engine.done() or self._engine.exception() is not None:
+            return []
+        engine = self._engine.result()
+        return engine.memory if isinstance(engine, ReportsMemory) else []
 
     @property
     def control(self) -> Control | None:

@@ -23,6 +23,7 @@ from mysticanvas.contracts.worker import (
     Message,
     PreviewSwitch,
 )
+from mysticanvas.workers import engine as engines
 from mysticanvas.workers.engine import Control, Engine
 from mysticanvas.workers.executor import Call, EngineExecutor
 
@@ -43,6 +44,7 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
             pid=os.getpid(),
             uptime_s=time.monotonic() - started,
             memory_mib=processes.memory_mib(),
+            memory_parts=executor.memory,
             models=executor.models,
             last_error=executor.problem,
         )
@@ -55,12 +57,19 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
     @app.post("/v1/load")
     async def load(body: LoadRequest) -> Loaded:
         """Load a model, or keep it if it is loaded."""
-        return await executor.run(lambda engine, _: engine.load(body.model))
+        return await executor.run(lambda engine, _: engines.load(engine, body.model))
 
     @app.post("/v1/unload")
     async def unload() -> Health:
         """Give back the memory of what is loaded."""
         await executor.run(lambda engine, _: engine.unload())
+        return describe()
+
+    @app.delete("/v1/context")
+    async def drop_context() -> Health:
+        """Give back what the context of a language model holds, and keep its weights. The next load
+        of the same model makes the context again."""
+        await executor.run(lambda engine, _: engines.as_text_engine(engine).drop_context())
         return describe()
 
     @app.put("/v1/previews")
@@ -89,7 +98,7 @@ async def _generate(executor: EngineExecutor, task: GenerateTask) -> Response:
 
     def work(engine: Engine, control: Control) -> Finished:
         _log.info("generate_started", images=len(task.image_ids))
-        finished = engine.generate(task, emit, control)
+        finished = engines.as_image_engine(engine).generate(task, emit, control)
         _log.info("generate_done", seconds=finished.seconds)
         return finished
 

@@ -12,6 +12,7 @@ ALLOWED = {
     "diffusers": ("workers/image/",),
     "transformers": ("workers/image/",),
     "safetensors": ("workers/image/",),
+    "llama_cpp": ("workers/llm/",),
     "fastapi": ("web/", "orchestrator/api/", "orchestrator/app.py", "workers/server.py"),
     "uvicorn": ("web/",),
     "httpx": ("transport.py", "orchestrator/supervisor/client.py"),

@@ -17,7 +17,9 @@ from worker_process import TOKEN, Worker
 from mysticanvas import Canvas
 from mysticanvas.contracts.worker import GenerateTask
 
-ENGINES = ("image", "echo")
+PAINTERS = ("image", "echo")
+"""The engines that make pictures."""
+ENGINES = (*PAINTERS, "llm")
 """The engines of which every worker is one."""
 
 
@@ -73,6 +75,23 @@ def any_worker(request: pytest.FixtureRequest, worker_of: Callable[[str], Worker
     return worker
 
 
+@pytest.fixture(params=PAINTERS)
+def any_painter(request: pytest.FixtureRequest, worker_of: Callable[[str], Worker]) -> Worker:
+    """A worker of every engine that makes pictures; a test leaves it ready."""
+    worker = worker_of(request.param)
+    worker.wait_imported()
+    return worker
+
+
+@pytest.fixture
+def llm_worker(worker_of: Callable[[str], Worker]) -> Iterator[Worker]:
+    """A worker of language models that is ready and holds none; a test leaves it so."""
+    worker = worker_of("llm")
+    worker.wait_imported()
+    yield worker
+    worker.wait_imported()
+
+
 @pytest.fixture
 def long_task(tiny_sd: Path, tmp_path: Path) -> Callable[[Worker], GenerateTask]:
     """A job of many seconds for a worker, for tests that end it."""
@@ -103,6 +122,14 @@ def fresh_worker(tmp_path: Path) -> Iterator[Worker]:
 @pytest.fixture(params=ENGINES)
 def any_fresh_worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
     """A worker of every engine, of the test's own, which may end it."""
+    worker = Worker(tmp_path / "home", request.param)
+    yield worker
+    worker.end()
+
+
+@pytest.fixture(params=PAINTERS)
+def any_fresh_painter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
+    """A worker of every engine that makes pictures, of the test's own, which may end it."""
     worker = Worker(tmp_path / "home", request.param)
     yield worker
     worker.end()

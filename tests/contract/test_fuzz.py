@@ -98,6 +98,19 @@ def test_the_orchestrator_keeps_its_word(case: Any, paused: httpx.Client, folder
     try_out(case, paused, folder)
 
 
+@pytest.fixture(scope="module")
+def llm(worker_of: Callable[[str], Worker]) -> httpx.Client:
+    return worker_of("llm").http
+
+
+@document("worker").parametrize()
+@fuzzing
+def test_a_worker_of_language_models_keeps_its_word(
+    case: Any, llm: httpx.Client, folder: Path
+) -> None:
+    try_out(case, llm, folder)
+
+
 @document("worker").parametrize()
 @fuzzing
 def test_a_worker_keeps_its_word(case: Any, echo: httpx.Client, folder: Path) -> None:

@@ -20,7 +20,7 @@ from mysticanvas.contracts.problem import MEDIA_TYPE, Problem
 from mysticanvas.settings import MAX_BODY_BYTES
 
 HEALTH = "/internal/health"
-WITH_BODY = {"orchestrator": "/v1/jobs", "image": "/v1/load", "echo": "/v1/load"}
+WITH_BODY = {"orchestrator": "/v1/jobs", "image": "/v1/load", "echo": "/v1/load", "llm": "/v1/load"}
 """A route of each kind that reads a body."""
 
 

@@ -98,8 +98,8 @@ def test_closing_the_stream_cancels_and_leaves_no_file(worker: Worker, tiny_sd: 
     assert worker.health().last_error is None
 
 
-def test_a_second_generate_is_a_conflict(any_worker: Worker, long_task: LongTask) -> None:
-    worker, task = any_worker, long_task(any_worker)
+def test_a_second_generate_is_a_conflict(any_painter: Worker, long_task: LongTask) -> None:
+    worker, task = any_painter, long_task(any_painter)
     with worker.stream(task) as messages:
         next(messages)
         assert worker.health().state is WorkerState.BUSY
@@ -109,14 +109,14 @@ def test_a_second_generate_is_a_conflict(any_worker: Worker, long_task: LongTask
 
 
 def test_closing_the_stream_cancels_what_any_engine_does(
-    any_worker: Worker, long_task: LongTask
+    any_painter: Worker, long_task: LongTask
 ) -> None:
-    before = any_worker.health().last_error
-    with any_worker.stream(long_task(any_worker)) as messages:
+    before = any_painter.health().last_error
+    with any_painter.stream(long_task(any_painter)) as messages:
         assert isinstance(next(messages), Progressed)
-    health = any_worker.wait_imported()  # a call waits for the cancelled one, not for its end
+    health = any_painter.wait_imported()  # a call waits for the cancelled one, not for its end
     assert health.state in (WorkerState.READY, WorkerState.BUSY)
-    assert any_worker.health().last_error == before
+    assert any_painter.health().last_error == before
 
 
 def test_previews_come_while_someone_listens(worker: Worker, tiny_sd: Path) -> None:
@@ -172,9 +172,9 @@ def test_running_out_of_memory_is_told_and_the_worker_goes_on(
 
 @pytest.mark.fault("SIGTERM of a worker as it works", "it ends cleanly")
 def test_sigterm_cancels_what_runs_and_ends_it_cleanly(
-    any_fresh_worker: Worker, long_task: LongTask
+    any_fresh_painter: Worker, long_task: LongTask
 ) -> None:
-    fresh_worker = any_fresh_worker
+    fresh_worker = any_fresh_painter
     with fresh_worker.stream(long_task(fresh_worker)) as messages:
         next(message for message in messages if message.type == "progress")
         fresh_worker.spawned.process.send_signal(signal.SIGTERM)

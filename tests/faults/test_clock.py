@@ -36,7 +36,7 @@ def test_a_clock_that_jumps_by_days_changes_nothing(
                 prompts = [*reversed(made), *prompts]
                 assert [image.prompt for image in canvas.images] == prompts
                 assert canvas.search("picture").total == len(prompts)
-                (worker,) = canvas.workers
+                worker = canvas.workers["image"]
                 assert (worker.restarts, worker.model is None) == (0, False)
                 assert canvas.health().pid == pid
         canvas.shutdown()

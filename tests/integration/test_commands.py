@@ -124,7 +124,8 @@ def test_status_of_what_runs(home: Path, tiny_sd: Path) -> None:
         assert 0 < found.orchestrator.uptime_s < 600
         (client,) = found.orchestrator.clients
         assert str(os.getpid()) in client
-        (worker,) = found.workers
+        worker, waiting = found.workers
+        assert (waiting.kind, waiting.pid, waiting.state) == ("llm", None, "stopped")
         assert (worker.kind, worker.pid, worker.state) == ("image", canvas.workers[0].pid, "busy")
         assert worker.memory_mib > 50
         assert worker.model

@@ -253,7 +253,7 @@ def test_a_recipe_of_no_picture_is_made_and_compared_with_nothing(
 def test_what_the_canvas_tells_about_itself(canvas: Canvas) -> None:
     assert "euler_a" in canvas.schedulers
     assert "DDIMScheduler" in canvas.schedulers
-    (worker,) = canvas.workers
+    worker = canvas.workers["image"]
     assert worker.kind == "image"
     assert canvas.health().pid == runtime(canvas.home)["pid"]
     assert repr(canvas) == f"<Canvas project={canvas.project!r}>"

@@ -33,7 +33,7 @@ def identities(home: Path) -> list[Identity]:
 
 
 def worker_pid(canvas: Canvas) -> int:
-    (worker,) = canvas.workers
+    worker = canvas.workers["image"]
     assert worker.pid is not None
     return int(worker.pid)
 

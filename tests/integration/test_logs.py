@@ -85,7 +85,7 @@ def test_a_crash_and_the_second_attempt_belong_to_the_same_story(
 ) -> None:
     job = canvas.submit("x", **long_job(tiny_sd))
     next(event for event in job.events() if event.type == "progress" and job.progress > 0.1)
-    (worker,) = canvas.workers
+    worker = canvas.workers["image"]
     os.kill(worker.pid, signal.SIGABRT)
     job.result(timeout=120)
     lines = told_until(shared_home, "job_succeeded", "--job", job.id)

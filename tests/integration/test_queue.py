@@ -22,7 +22,7 @@ WAIT_S = 150
 
 
 def kill_worker(canvas: Canvas) -> None:
-    (worker,) = canvas.workers
+    worker = canvas.workers["image"]
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
 

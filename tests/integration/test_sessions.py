@@ -58,7 +58,7 @@ def test_a_new_kernel_finds_the_running_job_and_its_previews_when_the_old_group_
         assert {"progress", "preview"} <= kinds
         assert job.result(timeout=120).job_id == job_id
         assert job.attempts == 1
-        (worker,) = canvas.workers
+        worker = canvas.workers["image"]
         assert worker.model, "the model is warm"
         canvas.unload()
         assert canvas.workers[0].model is None

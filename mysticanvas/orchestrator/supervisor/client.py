@@ -13,7 +13,15 @@ from pydantic import ValidationError
 from mysticanvas import logs, transport
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.problem import REQUEST_ID_HEADER, Problem
-from mysticanvas.contracts.worker import MESSAGE, GenerateTask, Message, PreviewSwitch
+from mysticanvas.contracts.worker import (
+    MESSAGE,
+    AnyModelRef,
+    GenerateTask,
+    Loaded,
+    LoadRequest,
+    Message,
+    PreviewSwitch,
+)
 from mysticanvas.errors import MystiCanvasError, WorkerCrashed
 
 _QUICK_S = 10.0
@@ -72,9 +80,23 @@ class WorkerClient:
         except ValidationError as error:
             raise Garbage("it answered what no worker answers") from error
 
+    def load(self, model: AnyModelRef) -> Loaded:
+        """Have a model loaded, or kept; one whose context was dropped gets it again.
+
+        Raises:
+            WorkerLost: the connection broke.
+            MystiCanvasError: the worker refused, or there is no room.
+        """
+        body = LoadRequest(model=model).model_dump(mode="json")
+        return Loaded.model_validate(self._call("POST", "/v1/load", body))
+
     def unload(self) -> None:
         """Have the model given back."""
         self._call("POST", "/v1/unload")
+
+    def drop_context(self) -> None:
+        """Have a language model's context given back, without its weights."""
+        self._call("DELETE", "/v1/context")
 
     def previews(self, enabled: bool) -> None:
         """Say whether anybody wants previews."""

@@ -15,6 +15,7 @@ import signal
 from typing import NamedTuple
 
 from mysticanvas.contracts.health import WorkerState
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.orchestrator.supervisor import breaker, deadlines, messages
 from mysticanvas.orchestrator.supervisor.breaker import History, Open
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines, Work
@@ -51,6 +52,8 @@ class Process(NamedTuple):
     silent_s: float = 0.0
     """Seconds of questions without an answer."""
     memory_mib: float = 0.0
+    memory_parts: tuple[MemoryPart, ...] = ()
+    """What its model held when it answered last."""
     free_mib: float | None = None
     """What the device had left when it answered last."""
     held: messages.Held | None = None
@@ -110,7 +113,7 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
         case messages.Reset():
             return _reset(life)
         case messages.Wanted():
-            return _start(life) if life.broken and _due(life, now) else (life, ())
+            return _start(life) if _startable(life, now) else (life, ())
         case messages.Tick():
             return _tick(life, now, limits)
         case messages.MemorySeen(free_mib):
@@ -183,6 +186,14 @@ def _at_rest(life: Life, process: Process, now: float) -> bool:
     )
 
 
+def _startable(life: Life, now: float) -> bool:
+    """Whether somebody's wish starts a process: the first one of a worker that waits for that, or
+    another try after too many failures."""
+    if life.state is WorkerState.STOPPED:
+        return not life.stopping
+    return life.broken and _due(life, now)
+
+
 def _due(life: Life, now: float) -> bool:
     return (
         life.state is WorkerState.FAILED
@@ -219,11 +230,12 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
             process = process._replace(answering=True)
             if life.state is WorkerState.STARTING:
                 life = life._replace(state=WorkerState.READY)
-        case messages.Beat(_, importing, memory_mib, free_mib):
+        case messages.Beat(_, importing, memory_mib, free_mib, parts):
             process = process._replace(
                 importing=importing,
                 silent_s=0.0,
                 memory_mib=memory_mib,
+                memory_parts=parts,
                 free_mib=free_mib,
                 rests_since=now if process.importing else process.rests_since,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import NamedTuple
 
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.orchestrator.supervisor.ending import Ending
 
 
@@ -30,7 +31,7 @@ class Reset(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A job waits for it."""
+    """Somebody waits for it: a job, or a user who wants it to be ready for one."""
 
 
 class Tick(NamedTuple):
@@ -61,6 +62,7 @@ class Beat(NamedTuple):
     importing: bool
     memory_mib: float
     free_mib: float
+    memory_parts: tuple[MemoryPart, ...] = ()
 
 
 class Missed(NamedTuple):

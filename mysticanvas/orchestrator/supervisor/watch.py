@@ -88,7 +88,8 @@ class Watch:
             why = health.last_error.detail if health.last_error else "it does not say why"
             return Distrusted(self.number, f"could not import its engine ({why})")
         importing = health.state is WorkerState.STARTING
-        return Beat(self.number, importing, health.memory_mib, self._free_mib())
+        parts = tuple(health.memory_parts)
+        return Beat(self.number, importing, health.memory_mib, self._free_mib(), parts)
 
     def _wait(self) -> None:
         process = self._started.process

@@ -93,20 +93,33 @@ class Worker:
         """The worker as it is now."""
         return self._status(self._life)
 
-    def start(self) -> None:
-        """Start the process, in the background."""
-        self.tell(messages.Start())
+    def start(self, on_demand: bool = False) -> None:
+        """Start the process, in the background.
+
+        Args:
+            on_demand: leave that to whoever wants the first one.
+        """
+        if not on_demand:
+            self.tell(messages.Start())
         self._thread.start()
+
+    def ask_to_end(self) -> None:
+        """Have the process end, for good, and do not wait for it."""
+        self.tell(messages.Stop(self._stop_timeout_s))
 
     def stop(self) -> None:
         """End the process and return when it is gone."""
-        self.tell(messages.Stop(self._stop_timeout_s))
+        self.ask_to_end()
         if self._thread.is_alive():
             self._thread.join()
 
     def reset(self) -> None:
         """Forget the failures, and start a process at once if there is none."""
         self.tell(messages.Reset())
+
+    def want(self) -> None:
+        """Have the process started if it waits for that; for a job, `lease` does."""
+        self.tell(messages.Wanted())
 
     def tell(self, message: messages.Message) -> None:
         """Hand a message to the thread that decides."""
@@ -119,7 +132,7 @@ class Worker:
             WorkerBroken: it has failed too often to be started now.
             Unreached: it did not answer in time, or is being stopped.
         """
-        self.tell(messages.Wanted())
+        self.want()
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while not self._life.available:
@@ -230,6 +243,7 @@ class Worker:
             restarts=life.restarts,
             preset=None if held is None else held.preset,
             memory=0.0 if process is None else processes.memory_mib(process.pid),
+            memory_parts=[] if process is None else list(process.memory_parts),
             model=None if held is None else held.digest,
             last_error=life.last_error,
             retry_s=_retry_s(life),
@@ -293,9 +307,9 @@ def _pause_s(life: Life) -> float:
 
 
 def _shown(life: Life) -> tuple[object, ...]:
-    """What listeners are told of: not every second's memory."""
+    """What listeners are told of: not every second's memory, but what the model holds."""
     process = life.process
-    identity = None if process is None else (process.pid, process.held)
+    identity = None if process is None else (process.pid, process.held, process.memory_parts)
     return life.state, identity, life.restarts, life.broken
 
 

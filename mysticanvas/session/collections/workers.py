@@ -29,6 +29,17 @@ class Workers:
         """All of them, with kind, pid, state, restarts, preset and memory in MiB."""
         return self._connection.call(lambda api: api.workers())
 
+    def start(self, kind: str) -> None:
+        """Start a worker that waits until it is needed, so that the first who needs it need not.
+
+        Args:
+            kind: such as `llm`; one that runs already is left alone.
+
+        Raises:
+            NotFound: there is no such kind.
+        """
+        self._connection.call(lambda api: api.start_worker(kind))
+
     def reset(self, kind: str | None = None) -> None:
         """Forget that a worker has failed, and start it at once if it is not there.
 

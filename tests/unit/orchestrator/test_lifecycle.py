@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mysticanvas.contracts.health import WorkerState
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.orchestrator.supervisor import alerts, lifecycle, messages as m
 from mysticanvas.orchestrator.supervisor.breaker import COOL_DOWN_S, MAX_FAILURES
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
@@ -52,6 +53,27 @@ class Story:
 STARTED = (m.Start(), m.Spawned(1, 77))
 READY = (*STARTED, m.Answered(1), m.Beat(1, False, 400.0, 9000.0))
 BUSY = (*READY, m.Begun(1, HELD), m.Progressed(1, "denoise", 1))
+
+
+def test_a_worker_that_was_not_started_waits_until_somebody_wants_it() -> None:
+    story = Story()
+    assert story.tell(m.Tick(), m.Reset(), after_s=3600.0) == []
+    assert story.tell(m.Wanted()) == [m.Spawn(1)]
+    assert story.tell(m.Wanted()) == []
+    assert story.life.restarts == 0
+
+
+def test_what_is_wanted_after_the_stop_is_not_started() -> None:
+    story = Story(m.Stop(5.0))
+    assert story.tell(m.Wanted(), m.Tick()) == []
+    assert story.state is S.STOPPED
+
+
+def test_it_is_known_what_the_model_holds() -> None:
+    part = MemoryPart(name="weights", mib=12.0, known="measured", device="CPU")
+    story = Story(*STARTED, m.Answered(1), m.Beat(1, False, 400.0, 9000.0, (part,)))
+    assert story.life.process is not None
+    assert story.life.process.memory_parts == (part,)
 
 
 def test_from_start_to_stop() -> None:

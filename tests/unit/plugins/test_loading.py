@@ -75,7 +75,7 @@ def test_a_broken_plugin_is_skipped_with_its_reason(case: str) -> None:
     assert (broken.state, broken.brings) == ("skipped", [])
     assert reason in broken.reason
     assert [builtin.state, beside.state] == ["loaded", "loaded"]
-    assert sorted(registry.engines) == ["good", "image"]
+    assert sorted(registry.engines) == ["good", "image", "llm"]
 
 
 def test_a_plugin_whose_name_is_taken_is_skipped() -> None:
@@ -119,7 +119,7 @@ def test_a_choice_that_is_not_there_says_what_is_and_what_was_skipped() -> None:
     assert "'broken' (ImportError: no frob)" in str(caught.value)
     assert (caught.value.extra["parameter"], caught.value.extra["allowed"]) == (
         "MYSTICANVAS_ENGINE",
-        "image",
+        "image, llm",
     )
 
 

@@ -24,9 +24,16 @@ BROKEN = WorkerStatus(
 class Connection:
     def __init__(self) -> None:
         self.reset: list[str | None] = []
+        self.started: list[str] = []
 
     def call(self, ask: Any) -> Any:
-        return ask(SimpleNamespace(workers=lambda: [WELL, BROKEN], reset_workers=self.reset.append))
+        return ask(
+            SimpleNamespace(
+                workers=lambda: [WELL, BROKEN],
+                reset_workers=self.reset.append,
+                start_worker=self.started.append,
+            )
+        )
 
 
 def test_it_is_a_collection() -> None:
@@ -49,6 +56,12 @@ def test_it_is_readable_as_text_and_as_html() -> None:
     html = workers._repr_html_()
     assert "<td>starter</td>" in html
     assert "&lt;b&gt;" in html
+
+
+def test_start_asks_for_one_kind() -> None:
+    connection = Connection()
+    Workers(connection).start("llm")  # type: ignore[arg-type]
+    assert connection.started == ["llm"]
 
 
 def test_reset_asks_for_one_kind_or_all() -> None:

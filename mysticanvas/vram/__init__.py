@@ -1,0 +1,1 @@
+"""What a model will take of a device's memory: pure arithmetic."""

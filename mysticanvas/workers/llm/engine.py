@@ -1,0 +1,81 @@
+"""The engine of language models: one loaded model, whose context can be given back on its own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from mysticanvas import logs
+from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.worker import LLMRef, Loaded
+from mysticanvas.errors import Conflict
+from mysticanvas.workers.engine import Options
+from mysticanvas.workers.llm import metadata, vetting
+from mysticanvas.workers.llm.model import Model
+from mysticanvas.workers.model_files import gguf
+
+_log = logs.get(__name__)
+
+
+class LLMEngine:
+    """Implements `workers.engine.TextEngine` with llama.cpp."""
+
+    def __init__(self, options: Options) -> None:
+        self._threads = options.threads
+        # On a CPU worker nothing goes to a GPU, whatever the reference says.
+        self._cpu_only = options.device == "cpu"
+        self._model: Model | None = None
+        _log.info("engine_ready", threads=options.threads)
+
+    @property
+    def models(self) -> list[str]:
+        return [] if (model := self._model) is None else [model.ref.digest]
+
+    @property
+    def memory(self) -> list[MemoryPart]:
+        return [] if (model := self._model) is None else model.parts
+
+    def load(self, model: LLMRef) -> Loaded:
+        start = time.perf_counter()
+        if self._cpu_only:
+            model = model.model_copy(update={"n_gpu_layers": 0})
+        loaded = self._ensure(model)
+        return Loaded(
+            digest=model.digest,
+            device=loaded.device,
+            dtype=loaded.dtype,
+            seconds=time.perf_counter() - start,
+        )
+
+    def unload(self) -> None:
+        if self._model is not None:
+            self._model.close()
+        self._model = None
+
+    def drop_context(self) -> None:
+        if self._model is not None:
+            self._model.drop_context()
+
+    @property
+    def model(self) -> Model:
+        """The loaded model.
+
+        Raises:
+            Conflict: there is none.
+        """
+        if self._model is None:
+            raise Conflict("No language model is loaded.", hint="Load one first.")
+        return self._model
+
+    def _ensure(self, ref: LLMRef) -> Model:
+        if self._model is not None and self._model.ref == ref:
+            self._model.make_context()
+            return self._model
+        # First out, then in: two models at once may not fit.
+        self.unload()
+        path = Path(ref.path)
+        described = metadata.describe(gguf.read(path), path)
+        vetting.vet(path, [ref.context], ref.n_gpu_layers)
+        self._model = Model(ref, described.dtype, self._threads)
+        _log.info("model_loaded", digest=ref.digest, architecture=described.architecture)
+        return self._model
