@@ -99,6 +99,9 @@ class Settings(BaseModel):
     """CPU threads of a worker. They change pixels slightly, so a recipe records them."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """The device of the image worker."""
+    memory_budget_mib: int | None = Field(default=None, ge=1)
+    """MiB of system memory that the workers may take together, where there is no GPU; None for all
+    that the system can give."""
     plugins: str = "all"
     """Which plug-ins are loaded: `all`, `off`, names of the only ones (`a,b`), or of those to leave
     out (`-a,-b`)."""

@@ -36,6 +36,7 @@ from mysticanvas.contracts.tags import (
     TagPage,
     TagRecord,
 )
+from mysticanvas.contracts.vram import VramStatus
 
 _WORKERS = TypeAdapter(list[WorkerStatus])
 _PRESETS = TypeAdapter(list[ImagePreset])
@@ -52,6 +53,9 @@ class Api:
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
+
+    def vram(self) -> VramStatus:
+        return VramStatus.model_validate_json(self._http.request("GET", "/v1/vram"))
 
     def health(self) -> Health:
         return Health.model_validate_json(self._http.request("GET", "/internal/health"))

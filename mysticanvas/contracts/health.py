@@ -8,6 +8,7 @@ from typing import Literal
 from mysticanvas.contracts.base import PROTOCOL, Contract
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.vram import DeviceMemory
 
 
 class WorkerState(StrEnum):
@@ -37,6 +38,8 @@ class WorkerStatus(Contract):
     """Resident memory of the process in MiB."""
     memory_parts: list[MemoryPart] = []
     """What its model holds, where the engine tells it."""
+    device: DeviceMemory | None = None
+    """The GPU that its model is on."""
     model: str | None = None
     """Digest of the model that is loaded."""
     last_error: str = ""
@@ -67,6 +70,8 @@ class Health(Contract):
     """Resident memory of the process."""
     memory_parts: list[MemoryPart] = []
     """What a worker's model holds, part by part, where the engine tells it."""
+    device: DeviceMemory | None = None
+    """The GPU that a worker's model is on, as the worker sees it."""
     models: list[str] = []
     last_error: Problem | None = None
     queue: QueueStatus | None = None

@@ -15,6 +15,7 @@ from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.images import FileRecord, Source
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.llm import ContextParams
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.recipe import Recipe
@@ -130,6 +131,8 @@ class Finished(Contract):
 
     type: Literal["finished"] = "finished"
     seconds: dict[str, float]
+    memory_parts: list[MemoryPart] = []
+    """What the model holds afterwards, where the engine tells it."""
 
 
 class Failed(Contract):

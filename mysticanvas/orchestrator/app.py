@@ -26,6 +26,7 @@ from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.plugins import LLM_ENGINE
 from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.contracts.vram import VramStatus
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import chores, export, models
 from mysticanvas.orchestrator.activity import Activity
@@ -41,8 +42,10 @@ from mysticanvas.orchestrator.api import (
     sql,
     system,
     tags,
+    vram,
     workers,
 )
+from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.files import upkeep
 from mysticanvas.orchestrator.files.pool import Pool
@@ -55,7 +58,7 @@ from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import RuntimeFile
-from mysticanvas.orchestrator.supervisor import deadlines
+from mysticanvas.orchestrator.supervisor import deadlines, memory
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.spare import Spare
 from mysticanvas.orchestrator.supervisor.worker import Listener, Seams, Worker
@@ -203,6 +206,11 @@ class Orchestrator:
             clients=self.bus.clients,
         )
 
+    def memory(self) -> VramStatus:
+        """Who has the memory of the device."""
+        statuses = [worker.status for worker in self.workers]
+        return registry.status(statuses, memory.system(), self.settings.memory_budget_mib)
+
     def _on_demand(self) -> list[Worker]:
         """The workers beside the first, which cost nothing until somebody needs them."""
         if self.settings.engine == LLM_ENGINE:
@@ -261,6 +269,7 @@ class Orchestrator:
             system.routes(self.store, self.bus, self.dispatcher, self.health, self.stop)
         )
         app.include_router(workers.routes(self.workers))
+        app.include_router(vram.routes(self.memory))
         return app
 
     def _sql(self) -> Sql:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mysticanvas.session.job import Job
     from mysticanvas.session.page import Page
     from mysticanvas.session.subscriptions import Subscription, Topic
+    from mysticanvas.session.vram import Vram
 
 # Modules that only a request needs are imported by the methods: attaching has to be quick.
 
@@ -52,6 +53,8 @@ class Canvas(Generating):
         ipc: what carries the HTTP between processes: `"tcp"`, a port of the loopback interface, or
             `"unix"`, a socket in the home that no other user can reach; by default
             `MYSTICANVAS_IPC`, else `"tcp"`. `"pipe"`, for Windows, is refused so far. As above.
+        memory_budget_mib: MiB of system memory that the workers may take together, where there is
+            no GPU; by default `MYSTICANVAS_MEMORY_BUDGET_MIB`, else all there is. As above.
 
     Raises:
         InvalidRequest: an argument is not allowed.
@@ -70,10 +73,15 @@ class Canvas(Generating):
         keep_alive_s: float | None = None,
         idle_timeout_s: float | None = None,
         ipc: Literal["tcp", "unix", "pipe"] | None = None,
+        memory_budget_mib: int | None = None,
     ) -> None:
         within = arguments.project(project)
         settings = arguments.settings(
-            home=home, keep_alive_s=keep_alive_s, idle_timeout_s=idle_timeout_s, ipc=ipc
+            home=home,
+            keep_alive_s=keep_alive_s,
+            idle_timeout_s=idle_timeout_s,
+            ipc=ipc,
+            memory_budget_mib=memory_budget_mib,
         )
         connection = Connection(settings, arguments.remote(url, token))
         super().__init__(connection, within, arguments.flag("reuse", reuse))
@@ -226,6 +234,15 @@ class Canvas(Generating):
         from mysticanvas.session.collections.workers import Workers
 
         return Workers(self._connection)
+
+    @property
+    def vram(self) -> Vram:
+        """The memory that models are loaded into: the device's as a whole, what each worker and
+        model has of it, and what other programs have. Without a GPU it is the system's memory, or
+        `memory_budget_mib` of it."""
+        from mysticanvas.session.vram import Vram
+
+        return Vram(self._connection.call(lambda api: api.vram()))
 
     def on(self, event: Topic, callback: Callable[[Any], object]) -> Subscription:
         """Have a function called when something happens, until the subscription is closed.

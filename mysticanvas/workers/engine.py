@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.contracts.worker import (
     AnyModelRef,
     Finished,
@@ -69,6 +70,15 @@ class ReportsMemory(Protocol):
     @property
     def memory(self) -> list[MemoryPart]:
         """The parts of what it holds."""
+
+
+@runtime_checkable
+class SeesDevice(Protocol):
+    """An engine that sees how much its GPU has in all."""
+
+    @property
+    def device_memory(self) -> DeviceMemory | None:
+        """That of the GPU, once a model is on it; to ask before would take some of it."""
 
 
 @runtime_checkable

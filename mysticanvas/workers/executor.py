@@ -18,8 +18,9 @@ from mysticanvas import errors, logs
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.logs import capture
-from mysticanvas.workers.engine import Control, Engine, ReportsMemory
+from mysticanvas.workers.engine import Control, Engine, ReportsMemory, SeesDevice
 
 T = TypeVar("T")
 Work = Callable[[Engine, Control], T]
@@ -84,17 +85,28 @@ class EngineExecutor:
     @property
     def models(self) -> list[str]:
         """Digests of the models that are loaded."""
-        if self._engine is None or not self._engine.done() or self._engine.exception() is not None:
-            return []
-        return self._engine.result().models
+        engine = self._made
+        return [] if engine is None else engine.models
 
     @property
     def memory(self) -> list[MemoryPart]:
         """What the models hold, where the engine tells it."""
-        if self._engine is None or not self._engine.done() or self._engine.exception() is not None:
-            return []
-        engine = self._engine.result()
+        engine = self._made
         return engine.memory if isinstance(engine, ReportsMemory) else []
+
+    @property
+    def device_memory(self) -> DeviceMemory | None:
+        """The GPU that they are on, where the engine sees it."""
+        engine = self._made
+        return engine.device_memory if isinstance(engine, SeesDevice) else None
+
+    @property
+    def _made(self) -> Engine | None:
+        """The engine, once it was imported."""
+        future = self._engine
+        if future is None or not future.done() or future.exception() is not None:
+            return None
+        return future.result()
 
     @property
     def control(self) -> Control | None:

@@ -45,6 +45,7 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
             uptime_s=time.monotonic() - started,
             memory_mib=processes.memory_mib(),
             memory_parts=executor.memory,
+            device=executor.device_memory,
             models=executor.models,
             last_error=executor.problem,
         )

@@ -179,7 +179,7 @@ class Dispatcher(Lane[Generation]):
     def _hold(self, run: Generation) -> None:
         assert run.lease is not None
         self._held = run.model
-        run.lease.ended(self._held)
+        run.lease.ended(self._held, run.finished.memory_parts if run.finished else ())
 
     def _expires_s(self) -> float | None:
         if self._held is None:

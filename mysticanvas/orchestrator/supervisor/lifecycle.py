@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor import breaker, deadlines, messages
 from mysticanvas.orchestrator.supervisor.breaker import History, Open
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines, Work
@@ -54,6 +55,8 @@ class Process(NamedTuple):
     memory_mib: float = 0.0
     memory_parts: tuple[MemoryPart, ...] = ()
     """What its model held when it answered last."""
+    device: DeviceMemory | None = None
+    """The GPU that its model is on."""
     free_mib: float | None = None
     """What the device had left when it answered last."""
     held: messages.Held | None = None
@@ -230,12 +233,13 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
             process = process._replace(answering=True)
             if life.state is WorkerState.STARTING:
                 life = life._replace(state=WorkerState.READY)
-        case messages.Beat(_, importing, memory_mib, free_mib, parts):
+        case messages.Beat(_, importing, memory_mib, free_mib, parts, device):
             process = process._replace(
                 importing=importing,
                 silent_s=0.0,
                 memory_mib=memory_mib,
                 memory_parts=parts,
+                device=device,
                 free_mib=free_mib,
                 rests_since=now if process.importing else process.rests_since,
             )
@@ -247,9 +251,11 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
         case messages.Progressed(stage=stage, step=steps) if process.work is not None:
             work = process.work.advanced(stage, steps, now)
             process = process._replace(work=work, silent_s=0.0, importing=False)
-        case messages.Ended(held=held):
+        case messages.Ended(_, held, parts):
             useful = process.useful or process.work is not None
-            process = process._replace(work=None, held=held, useful=useful, rests_since=now)
+            process = process._replace(
+                work=None, held=held, memory_parts=parts, useful=useful, rests_since=now
+            )
             life = _unless_ending(life, WorkerState.READY)
         case _:
             return life

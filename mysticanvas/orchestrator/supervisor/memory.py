@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from mysticanvas.contracts.vram import DeviceMemory
+
 Probe = Callable[[], float]
 """Free memory of the device in MiB; must not block."""
 
@@ -14,6 +16,16 @@ Probe = Callable[[], float]
 def system_free_mib() -> float:
     """What the system can give without swapping, in MiB: the device of a CPU worker."""
     return float(psutil.virtual_memory().available) / 2**20
+
+
+def system() -> DeviceMemory:
+    """The system's memory as a device."""
+    seen = psutil.virtual_memory()
+    return DeviceMemory(
+        name="system memory",
+        total_mib=float(seen.total) / 2**20,
+        free_mib=float(seen.available) / 2**20,
+    )
 
 
 def oom_kills(counters: Path = Path("/proc/vmstat")) -> int:

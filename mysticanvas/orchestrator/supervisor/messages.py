@@ -6,6 +6,7 @@ import signal
 from typing import NamedTuple
 
 from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor.ending import Ending
 
 
@@ -63,6 +64,7 @@ class Beat(NamedTuple):
     memory_mib: float
     free_mib: float
     memory_parts: tuple[MemoryPart, ...] = ()
+    device: DeviceMemory | None = None
 
 
 class Missed(NamedTuple):
@@ -91,6 +93,8 @@ class Ended(NamedTuple):
 
     number: int
     held: Held | None
+    memory_parts: tuple[MemoryPart, ...] = ()
+    """What the model holds, as far as the engine told."""
 
 
 class Distrusted(NamedTuple):

@@ -88,8 +88,8 @@ class Watch:
             why = health.last_error.detail if health.last_error else "it does not say why"
             return Distrusted(self.number, f"could not import its engine ({why})")
         importing = health.state is WorkerState.STARTING
-        parts = tuple(health.memory_parts)
-        return Beat(self.number, importing, health.memory_mib, self._free_mib(), parts)
+        held = tuple(health.memory_parts), health.device
+        return Beat(self.number, importing, health.memory_mib, self._free_mib(), *held)
 
     def _wait(self) -> None:
         process = self._started.process

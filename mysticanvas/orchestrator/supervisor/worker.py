@@ -9,13 +9,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.orchestrator.supervisor import alerts, deadlines, launcher, memory, messages
 from mysticanvas.orchestrator.supervisor.client import (
     Unreached,
@@ -244,6 +245,7 @@ class Worker:
             preset=None if held is None else held.preset,
             memory=0.0 if process is None else processes.memory_mib(process.pid),
             memory_parts=[] if process is None else list(process.memory_parts),
+            device=None if process is None else process.device,
             model=None if held is None else held.digest,
             last_error=life.last_error,
             retry_s=_retry_s(life),
@@ -266,9 +268,9 @@ class Lease:
         """Say how far the job is."""
         self._worker.tell(messages.Progressed(self._watch.number, stage, step))
 
-    def ended(self, held: messages.Held | None) -> None:
-        """Say that nothing runs on it, and which model it holds."""
-        self._worker.tell(messages.Ended(self._watch.number, held))
+    def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
+        """Say that nothing runs on it, and which model it holds, in which parts of memory."""
+        self._worker.tell(messages.Ended(self._watch.number, held, tuple(parts)))
 
     def ending(self, timeout_s: float) -> str | None:
         """How the process ended; None if it has not in time."""

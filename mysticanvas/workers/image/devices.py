@@ -9,9 +9,12 @@ import platform
 
 import torch
 
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.recipe import Environment
+from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.errors import InvalidRequest
 
+_MIB = 1 << 20
 _DISTRIBUTIONS = (
     "diffusers",
     "mysticanvas",
@@ -112,6 +115,27 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def memory(device: torch.device) -> DeviceMemory | None:
+    """A GPU's memory as this process sees it, which holds in containers, too; None for a CPU."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+    elif device.type == "mps":
+        total = torch.mps.recommended_max_memory()
+        free = max(0, total - torch.mps.driver_allocated_memory())
+    else:
+        return None
+    return DeviceMemory(name=describe(device), total_mib=total / _MIB, free_mib=free / _MIB)
+
+
+def allocator_parts(device: torch.device) -> list[MemoryPart]:
+    """What torch has set aside on a GPU beyond what is in use, to have it at once."""
+    if device.type != "cuda":
+        return []
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    part = {"name": "reserved", "mib": idle / _MIB, "known": "measured", "device": str(device)}
+    return [MemoryPart.model_validate(part)]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

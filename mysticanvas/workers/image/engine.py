@@ -12,6 +12,8 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from mysticanvas import logs
+from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
@@ -27,6 +29,8 @@ _log = logs.get(__name__)
 class _Loaded(NamedTuple):
     ref: ModelRef
     model: job.Model
+    parts: list[MemoryPart]
+    """What its weights take."""
 
 
 class ImageEngine:
@@ -46,6 +50,15 @@ class ImageEngine:
         loaded = self._loaded
         return [] if loaded is None else [loaded.ref.digest]
 
+    @property
+    def memory(self) -> list[MemoryPart]:
+        loaded = self._loaded
+        return [] if loaded is None else loaded.parts + devices.allocator_parts(self._device)
+
+    @property
+    def device_memory(self) -> DeviceMemory | None:
+        return None if self._loaded is None else devices.memory(self._device)
+
     def load(self, model: ModelRef) -> Loaded:
         start = time.perf_counter()
         environment = self._reporting_memory(lambda: self._ensure(model)).environment
@@ -63,7 +76,7 @@ class ImageEngine:
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
         report = Report(emit, control, lambda: devices.synchronize(self._device))
         self._reporting_memory(lambda: self._generate(task, report))
-        return Finished(seconds=report.seconds)
+        return Finished(seconds=report.seconds, memory_parts=self.memory)
 
     def _generate(self, task: GenerateTask, report: Report) -> None:
         if self._has(task.model):
@@ -86,7 +99,7 @@ class ImageEngine:
         # First out, then in: two models at once may not fit.
         self.unload()
         model = self._load(Path(ref.path), ref.dtype)
-        self._loaded = _Loaded(ref, model)
+        self._loaded = _Loaded(ref, model, loading.parts(model.pipeline))
         _log.info("model_loaded", digest=ref.digest, pipeline=type(model.pipeline).__name__)
         return model
 

@@ -6,6 +6,7 @@ would import.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -17,6 +18,7 @@ import diffusers
 import torch
 from safetensors import SafetensorError, safe_open
 
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.image import devices
 
@@ -115,6 +117,22 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     _require_complete(folder, pipeline)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def parts(pipeline: Any) -> list[MemoryPart]:
+    """What the weights of each model of a pipeline take, and where they lie."""
+    return [
+        MemoryPart(
+            name=f"weights.{name}", mib=_bytes(part) / 2**20, known="exact", device=str(part.device)
+        )
+        for name, part in pipeline.components.items()
+        if isinstance(part, torch.nn.Module)
+    ]
+
+
+def _bytes(part: torch.nn.Module) -> int:
+    tensors = itertools.chain(part.parameters(), part.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def uses_transformer(index: dict[str, Any]) -> bool:

@@ -1,0 +1,55 @@
+"""Who has the memory of the device: put together from what workers and system tell; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mysticanvas.contracts.health import WorkerStatus
+from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
+
+
+def status(
+    workers: Sequence[WorkerStatus], system: DeviceMemory, budget_mib: float | None
+) -> VramStatus:
+    """The device at this moment.
+
+    A GPU is seen with the eyes of a worker that uses it, since in a container nobody else may.
+    Where none does, the device is the system's memory, or as much of it as the user allows.
+
+    Args:
+        workers: those of this orchestrator.
+        system: the system's memory.
+        budget_mib: what all workers together may take of it; None for all there is.
+    """
+    seen = next((worker.device for worker in workers if worker.device is not None), None)
+    on_gpu = seen is not None
+    holdings = [_holding(worker, on_gpu) for worker in workers if worker.pid is not None]
+    held = sum(each.mib for each in holdings)
+    if seen is None and budget_mib is not None:
+        free = max(0.0, budget_mib - held)
+        budget = DeviceMemory(name="memory budget", total_mib=budget_mib, free_mib=free)
+        return VramStatus(device=budget, is_budget=True, holdings=holdings)
+    device = seen or system
+    return VramStatus(
+        device=device,
+        holdings=holdings,
+        foreign_mib=max(0.0, device.total_mib - device.free_mib - held),
+    )
+
+
+def _holding(worker: WorkerStatus, on_gpu: bool) -> Holding:
+    assert worker.pid is not None
+    parts = [part for part in worker.memory_parts if _is_on_cpu(part.device) != on_gpu]
+    known = sum(part.mib for part in parts)
+    return Holding(
+        worker=worker.kind,
+        pid=worker.pid,
+        preset=worker.preset,
+        mib=known if on_gpu else max(known, worker.memory),
+        parts=parts,
+    )
+
+
+def _is_on_cpu(device: str) -> bool:
+    """By the names of torch and llama.cpp, which has memory of the host that a GPU can reach."""
+    return device.lower().startswith("cpu") or device.endswith("_Host")

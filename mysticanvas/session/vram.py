@@ -1,0 +1,93 @@
+"""The device's memory, as a notebook shows it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
+
+
+class _Share(NamedTuple):
+    """A stretch of the meter."""
+
+    name: str
+    mib: float
+    colour: str
+
+
+_COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2")
+_FOREIGN = "#9d9d9d"
+
+
+class Vram:
+    """A device's memory at the moment it was asked for; a notebook shows it as a meter.
+
+    Args:
+        status: what the orchestrator tells.
+    """
+
+    def __init__(self, status: VramStatus) -> None:
+        self._status = status
+
+    @property
+    def device(self) -> DeviceMemory:
+        """`.name`, `.total_mib` and `.free_mib`."""
+        return self._status.device
+
+    @property
+    def workers(self) -> list[Holding]:
+        """What each worker has: `.worker`, `.pid`, `.preset`, `.mib`, and the `.parts` of that
+        which are known."""
+        return self._status.holdings
+
+    @property
+    def foreign_mib(self) -> float:
+        """MiB that neither are free nor belong to a worker: other programs."""
+        return self._status.foreign_mib
+
+    def __repr__(self) -> str:
+        device = self.device
+        lines = [f"{device.name}: {device.free_mib:,.0f} of {device.total_mib:,.0f} MiB free"]
+        for holding in self.workers:
+            lines.append(f"  {holding.mib:9,.0f} MiB  {_named(holding)}")
+            lines += [
+                f"      {part.mib:9,.1f} MiB  {part.name} ({part.known})" for part in holding.parts
+            ]
+        if self.foreign_mib:
+            lines.append(f"  {self.foreign_mib:9,.0f} MiB  other programs")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        shares = list(self._shares())
+        bar = "".join(_stretch(share, self.device.total_mib) for share in shares)
+        legend = " · ".join(
+            f'<span style="color:{share.colour}">■</span> {html.escape(share.name)} '
+            f"{share.mib:,.0f} MiB"
+            for share in shares
+        )
+        return (
+            f'<div role="img" aria-label="{html.escape(repr(self))}" style="max-width:40em">'
+            f"<b>{html.escape(self.device.name)}</b>: {self.device.free_mib:,.0f} of "
+            f"{self.device.total_mib:,.0f} MiB free"
+            '<div style="display:flex;height:1em;margin:.3em 0;border:1px solid #888">'
+            f"{bar}</div><small>{legend}</small></div>"
+        )
+
+    def _shares(self) -> Iterator[_Share]:
+        for place, holding in enumerate(self.workers):
+            yield _Share(_named(holding), holding.mib, _COLOURS[place % len(_COLOURS)])
+        if self.foreign_mib:
+            yield _Share("other programs", self.foreign_mib, _FOREIGN)
+
+
+def _named(holding: Holding) -> str:
+    return f"{holding.worker} worker, {holding.preset or 'no model'}"
+
+
+def _stretch(share: _Share, total_mib: float) -> str:
+    width = 100 * share.mib / total_mib if total_mib else 0
+    title = html.escape(f"{share.name}: {share.mib:,.0f} MiB")
+    return f'<div title="{title}" style="width:{width:.2f}%;background:{share.colour}"></div>'

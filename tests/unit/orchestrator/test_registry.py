@@ -1,0 +1,58 @@
+"""Who has the memory, by what workers and system tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mysticanvas.contracts.health import WorkerState, WorkerStatus
+from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.orchestrator.arbiter import registry
+
+SYSTEM = DeviceMemory(name="system memory", total_mib=16_000, free_mib=9_000)
+GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)
+
+
+def worker(kind: str, memory: float, *parts: tuple[str, float], **members: Any) -> WorkerStatus:
+    found = [
+        MemoryPart(name=f"weights.{place}", mib=mib, known="exact", device=device)
+        for place, (device, mib) in enumerate(parts)
+    ]
+    given: dict[str, Any] = {
+        "kind": kind,
+        "pid": 7,
+        "state": WorkerState.READY,
+        "restarts": 0,
+        "memory": memory,
+        "memory_parts": found,
+    }
+    return WorkerStatus(**given | members)
+
+
+def test_without_a_gpu_the_device_is_the_system_and_a_worker_has_its_process() -> None:
+    image, llm = worker("image", 1_500, ("cpu", 1_000)), worker("llm", 0, pid=None)
+    seen = registry.status([image, llm], SYSTEM, None)
+    assert seen.device == SYSTEM
+    assert not seen.is_budget
+    [holding] = seen.holdings
+    assert (holding.worker, holding.mib) == ("image", 1_500)
+    assert [part.mib for part in holding.parts] == [1_000]
+    assert seen.foreign_mib == 5_500
+
+
+def test_a_budget_is_what_the_workers_may_take_together() -> None:
+    workers = [worker("image", 1_500), worker("llm", 700)]
+    seen = registry.status(workers, SYSTEM, 2_500)
+    assert seen.is_budget
+    assert (seen.device.total_mib, seen.device.free_mib) == (2_500, 300)
+    assert seen.foreign_mib == 0
+    assert registry.status(workers, SYSTEM, 2_000).device.free_mib == 0
+
+
+def test_a_gpu_is_what_a_worker_sees_and_memory_of_the_host_does_not_count() -> None:
+    image = worker("image", 2_000, ("cuda:0", 5_000), ("cpu", 300), device=GPU)
+    llm = worker("llm", 900, ("CUDA0", 3_000), ("CUDA_Host", 64), ("CPU", 100))
+    seen = registry.status([image, llm], SYSTEM, 2_500)
+    assert (seen.device, seen.is_budget) == (GPU, False)
+    assert [holding.mib for holding in seen.holdings] == [5_000, 3_000]
+    assert seen.foreign_mib == 1_000
