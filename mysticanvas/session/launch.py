@@ -192,17 +192,49 @@ def _drain(former: Runtime) -> None:
 def _launched(settings: Settings, paths: HomePaths) -> Runtime:
     """Start one; if the store is in use after all, whoever has it may tell where it is.
 
-    An orchestrator puts its runtime file back within a second if somebody took that away.
+    It may be an orchestrator that is still starting, whose kernel was killed meanwhile; and one
+    puts its runtime file back within a second if somebody took that away.
     """
     try:
         return _launch(settings, paths)
     except StoreLocked:
-        deadline = time.monotonic() + _RESTORED_S
-        while (runtime := _current(paths)) is None:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_POLL_S)
-        return runtime
+        holder = _holder(paths)
+        runtime = _awaited(paths, holder, settings.start_timeout_s if holder else _RESTORED_S)
+        if runtime is not None:
+            return runtime
+        if holder is None or _exists(holder):
+            raise
+    # It ended without having been there for anybody.
+    return _launch(settings, paths)
+
+
+def _awaited(paths: HomePaths, holder: int | None, timeout_s: float) -> Runtime | None:
+    """The orchestrator that has the store, once it says where it is; None if its process ends
+    before, or the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while (runtime := _current(paths)) is None:
+        if time.monotonic() > deadline or (holder is not None and not _exists(holder)):
+            return None
+        time.sleep(_POLL_S)
+    return runtime
+
+
+def _holder(paths: HomePaths) -> int | None:
+    """The process that has the store, as it has written down; None if it has not."""
+    try:
+        return int(paths.store_lock.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _create(paths: HomePaths) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -164,6 +165,36 @@ def test_a_store_that_another_process_holds_is_a_clear_error(home: Path) -> None
         Canvas(home=home)
     with Canvas(home=home) as canvas:
         canvas.shutdown()
+
+
+@pytest.mark.fault("a process that has the store ends as it starts", "another is started")
+def test_a_process_that_has_the_store_and_ends_is_waited_for(home: Path) -> None:
+    """As an orchestrator does whose kernel was killed, if it fails behind that."""
+    hold = """
+        import sys
+        from pathlib import Path
+        from mysticanvas.settings import HomePaths
+        from mysticanvas.store import opener
+        paths = HomePaths.of(Path(sys.argv[1]))
+        paths.create()
+        lock = opener.lock(paths)
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    with in_another_kernel(hold, home) as child, ThreadPoolExecutor(1) as pool:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            attaching = pool.submit(Canvas, home=home)
+            log = home / "logs" / "orchestrator.jsonl"
+            while not (log.exists() and "start_failed" in log.read_text()):
+                assert not attaching.done()
+        finally:
+            child.kill()
+            child.wait()
+        with attaching.result(120) as canvas:
+            assert canvas.images().total == 0
+            canvas.shutdown()
 
 
 @pytest.mark.fault("a runtime file of a dead process", "another is started")
