@@ -22,7 +22,7 @@ help:  ## list the targets
 
 setup: $(READY)  ## make .venv with everything that is pinned in constraints.txt
 
-$(READY): pyproject.toml constraints.txt bootstrap.py extensions/echo/pyproject.toml
+$(READY): pyproject.toml constraints.txt bootstrap.py llama_wheel.py extensions/echo/pyproject.toml
 	@$(PYTHON) bootstrap.py $(VENV)
 	@touch $(READY)
 

@@ -93,15 +93,13 @@ def _sum(model: Model, name: str) -> float:
 
 def _accuracy(rows: Sequence[Compared]) -> list[Figure]:
     errors = [abs(row.total_percent) for row in rows]
-    worst = max(errors)
+    worst = summarize(errors)._replace(median=max(errors))
     weights = [row.weights_bytes == 0 for row in rows]
     caches = [abs(row.cache_mib) < 1e-6 for row in rows]
     return [
         _share("llm_memory.weights", "weights to the byte, of all shapes", weights),
         _share("llm_memory.cache", "KV as the log tells it, of all shapes", caches),
-        percentage(
-            "llm_memory.total", "total, worst error", Summary(len(rows), worst, 0, worst), 1
-        ),
+        percentage("llm_memory.total", "total, worst error", worst, 1.0),
     ]
 
 

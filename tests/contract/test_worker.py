@@ -89,13 +89,13 @@ def test_the_log_holds_no_prompt(worker: Worker, tiny_sd: Path) -> None:
 
 
 def test_closing_the_stream_cancels_and_leaves_no_file(worker: Worker, tiny_sd: Path) -> None:
-    files = worker.files()
+    files, before = worker.files(), worker.health().last_error
     with worker.stream(make_task(tiny_sd, **LONG)) as messages:
         assert isinstance(next(messages), Progressed)
     after = worker.generate(make_task(tiny_sd))  # waits for the cancelled one, not for its end
     assert isinstance(after[-1], Finished)
     assert len(worker.files() - files) == 1
-    assert worker.health().last_error is None
+    assert worker.health().last_error == before
 
 
 def test_a_second_generate_is_a_conflict(any_painter: Worker, long_task: LongTask) -> None:

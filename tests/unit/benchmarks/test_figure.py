@@ -12,6 +12,7 @@ from benchmarks.figure import (
     growth,
     long_duration,
     memory,
+    percentage,
     ratio,
     slowest,
     told,
@@ -30,6 +31,12 @@ def test_a_ratio_has_to_reach_its_bar() -> None:
     figure = ratio("a", "what", summarize([4.0, 5.0, 6.0]), 5.0)
     assert figure.met
     assert not figure._replace(bar=Bar(5.1, "≥")).met
+
+
+def test_a_percentage_must_not_exceed_its_bar() -> None:
+    figure = percentage("a", "what", summarize([0.2, 0.4, 0.6]), 0.5)
+    assert figure.met
+    assert not figure._replace(bar=Bar(0.3)).met
 
 
 def test_what_is_only_reported_is_neither_met_nor_missed() -> None:
@@ -72,6 +79,8 @@ def test_the_slowest_is_the_last_hundredth() -> None:
         (399.6, "MB", "400 MB"),
         (1.28, "times", "1.28 ×"),
         (4.26, "times", "4.3 ×"),
+        (0.0449, "%", "0.045 %"),
+        (99.6, "%", "100 %"),
     ],
 )
 def test_a_value_has_as_many_digits_as_its_bar(value: float, unit: Unit, text: str) -> None:
