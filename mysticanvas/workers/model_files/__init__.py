@@ -1,0 +1,1 @@
+"""Model files by their headers: checked, and told apart, without a framework or a weight."""
