@@ -21,6 +21,7 @@ from mysticanvas.contracts.jobs import (
     JobRecord,
     ReproduceRequest,
 )
+from mysticanvas.contracts.models import FoundModel, ModelFolder
 from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Preset
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
@@ -41,6 +42,7 @@ P = TypeVar("P", bound=Preset)
 
 _WORKERS = TypeAdapter(list[WorkerStatus])
 _PRESETS = TypeAdapter(list[ImagePreset])
+_MODELS = TypeAdapter(list[FoundModel])
 _PLUGINS = TypeAdapter(list[PluginRecord])
 _TAGS = TypeAdapter(list[TagOnImage])
 _ALIASES = TypeAdapter(list[TagAlias])
@@ -229,6 +231,18 @@ class Api:
 
     def set_default_preset(self, name: str) -> None:
         self._http.request("PUT", "/v1/presets/default", body=DefaultPreset(name=name))
+
+    def models(self, kind: str | None) -> list[FoundModel]:
+        answer = self._http.request(
+            "GET", "/v1/models", query={"kind": kind}, answer_s=LONG_ANSWER_S
+        )
+        return _MODELS.validate_json(answer)
+
+    def add_models(self, folder: ModelFolder) -> list[FoundModel]:
+        answer = self._http.request(
+            "POST", "/v1/models/folders", body=folder, answer_s=LONG_ANSWER_S
+        )
+        return _MODELS.validate_json(answer)
 
     def plugins(self) -> list[PluginRecord]:
         return _PLUGINS.validate_json(self._http.request("GET", "/v1/plugins"))

@@ -118,7 +118,7 @@ def _llm_defaults(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 _Text = Annotated[str, Strict()]
 _Name = Annotated[_Text, Field(max_length=MAX_NAME_CHARS), AfterValidator(_name)]
-_Path = Annotated[_Text, Field(min_length=1, max_length=4096)]
+_Path = Annotated[_Text, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 _Int = Annotated[int, Strict()]
 _Weight = Annotated[float, Strict(), Field(ge=-10, le=10, allow_inf_nan=False)]
 

@@ -33,6 +33,7 @@ from mysticanvas.orchestrator.api import (
     files,
     images,
     jobs,
+    models,
     plugins,
     presets,
     queue,
@@ -229,6 +230,7 @@ class Orchestrator:
         app.include_router(jobs.routes(self.store, self.intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
         app.include_router(presets.routes(self.store, self.presets))
+        app.include_router(models.routes(self.store))
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(sql.routes(self._sql()))

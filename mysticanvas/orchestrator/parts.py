@@ -53,7 +53,7 @@ def check(name: str, path: Path) -> None:
     Raises:
         PresetError, ModelFileError: as `files`.
     """
-    if not path.exists():
+    if not exists(path):
         raise PresetError(
             f"{name}: there is nothing at {path}.",
             hint="Give the path of a diffusers folder or of a .safetensors file.",
@@ -69,6 +69,14 @@ def check(name: str, path: Path) -> None:
             f"{name}: {path} is no .safetensors file.",
             hint="Give a diffusers folder or a .safetensors file.",
         )
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; nothing is where no file could be."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _of_part(role: str, path: Path) -> Iterator[tuple[str, Path]]:

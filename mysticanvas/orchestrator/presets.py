@@ -75,7 +75,7 @@ class Presets:
         except NotFound:
             pass
         path = Path(name).expanduser()
-        if path.is_absolute() and path.exists():
+        if path.is_absolute() and parts.exists(path):
             # A file may be a link to one without a suffix, as in the cache of the hub.
             path = path.resolve() if path.is_dir() else path.absolute()
             name = path.name if path.is_dir() else path.stem
@@ -182,7 +182,7 @@ class Presets:
         for name, given in (("model", preset.model), ("mmproj", preset.mmproj)):
             if given is None or (name == "model" and hub.is_id(given)):
                 continue
-            if not Path(given).is_file() or not given.endswith(".gguf"):
+            if not parts.exists(Path(given)) or not given.endswith(".gguf"):
                 raise PresetError(
                     f"{name}: there is no .gguf file at {given}.",
                     hint="Give the path of a .gguf file.",
@@ -232,7 +232,7 @@ def _path(preset: ImagePreset) -> Path:
 
 def _is_there(preset: ImagePreset) -> bool:
     try:
-        return _path(preset).exists()
+        return parts.exists(_path(preset))
     except PresetError:
         return False
 
