@@ -210,3 +210,26 @@ def test_a_hostile_file_is_an_error_and_nothing_more(
     with pytest.raises(errors.ModelFileError, match=r"damaged or cut off"):
         job.result(timeout=60)
     assert [each.restarts for each in canvas.workers] == [worker.restarts]
+
+
+def test_models_of_other_programs_are_found_in_place(canvas: Canvas, folder: Path) -> None:
+    before = sorted(folder.parent.rglob("*"))
+    checkpoint = folder.parent / "checkpoints" / f"{folder.name}-file.safetensors"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"")
+    added = canvas.models.add(folder.parent)
+    assert {(model.name, model.layout) for model in added} == {
+        (folder.name, "diffusers"),
+        (checkpoint.stem, "safetensors"),
+    }
+    assert canvas.models.add(folder.parent) == added
+    assert [model for model in canvas.models.list("image") if model in added] == added
+    assert canvas.models[folder.name].path == str(folder)
+    assert folder.name in canvas.models._repr_html_()
+    image = canvas.generate("a", preset=canvas.models[folder.name].path, **SMALL)
+    assert image.recipe.preset == folder.name
+    assert sorted(folder.parent.rglob("*")) == sorted([*before, checkpoint, checkpoint.parent])
+    with pytest.raises(errors.InvalidRequest, match="folder="):
+        canvas.models.add("/no/such/folder")
+    with pytest.raises(errors.InvalidRequest, match="kind='film'"):
+        canvas.models.list("film")  # type: ignore[arg-type]
