@@ -75,6 +75,44 @@ def write_sdxl(pipeline: Any, path: Path) -> Path:
     return write(tensors, path)
 
 
+def flux() -> Tensors:
+    """A Flux transformer by its authors' names, with a block of each kind. 1 GiB, since diffusers
+    converts no other width than the published one."""
+    width, inner = 3072, 4 * 3072
+    sizes = {
+        "img_in": (width, 64),
+        "txt_in": (width, 32),
+        "time_in.in_layer": (width, 256),
+        "time_in.out_layer": (width, width),
+        "vector_in.in_layer": (width, 32),
+        "vector_in.out_layer": (width, width),
+        "guidance_in.in_layer": (width, 256),
+        "guidance_in.out_layer": (width, width),
+        "single_blocks.0.linear1": (3 * width + inner, width),
+        "single_blocks.0.linear2": (width, width + inner),
+        "single_blocks.0.modulation.lin": (3 * width, width),
+        "final_layer.linear": (64, width),
+        "final_layer.adaLN_modulation.1": (2 * width, width),
+    }
+    norms = ["single_blocks.0.norm"]
+    for side in ("img", "txt"):
+        block = f"double_blocks.0.{side}"
+        sizes[f"{block}_mod.lin"] = 6 * width, width
+        sizes[f"{block}_attn.qkv"] = 3 * width, width
+        sizes[f"{block}_attn.proj"] = width, width
+        sizes[f"{block}_mlp.0"] = inner, width
+        sizes[f"{block}_mlp.2"] = width, inner
+        norms.append(f"{block}_attn.norm")
+    tensors: Tensors = {}
+    for number, (name, size) in enumerate(sizes.items()):
+        tensors[f"{name}.weight"] = torch.zeros(size, dtype=torch.bfloat16)
+        tensors[f"{name}.bias"] = torch.arange(size[0]).bfloat16() + number
+    for norm in norms:
+        for each in ("query", "key"):
+            tensors[f"{norm}.{each}_norm.scale"] = torch.ones(128, dtype=torch.bfloat16)
+    return tensors
+
+
 def write(tensors: Tensors, path: Path) -> Path:
     """A file of tensors."""
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)

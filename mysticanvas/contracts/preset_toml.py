@@ -18,6 +18,8 @@ from mysticanvas.contracts.refusal import refused
 MAX_BYTES = 1 << 20
 MAX_PRESETS = 1000
 _KINDS = ("image", "llm")
+_FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+"""How the names of single files end; those of hub ids often end in a version."""
 _PATHS = ("model", "unet", "vae", "clip", "mmproj")
 
 P = TypeVar("P", bound=Preset)
@@ -77,7 +79,7 @@ def _below(path: str, folder: Path, member: str) -> str:
     """`owner/name` is a hub id; a path of two parts begins with `./`."""
     if path.startswith(("/", "~")):
         return path
-    is_id = path.count("/") == 1 and not path.startswith(".") and not Path(path).suffix
+    is_id = path.count("/") == 1 and not path.startswith(".") and not path.endswith(_FILES)
     if member == "model" and is_id:
         return path
     # Not resolved: what is linked may lie elsewhere.

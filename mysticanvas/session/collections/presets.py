@@ -208,6 +208,9 @@ def saved(connection: Connection, preset: ImagePreset) -> str:
 
 def absolute(preset: P) -> P:
     """The preset with paths that mean the same in another process."""
+    if "/" in preset.model and not preset.model.startswith("/") and Path(preset.model).exists():
+        # What is there is meant, though it looks like a hub id.
+        preset = preset.replace(model=f"./{preset.model}")
     here = preset_toml.within(preset, Path.cwd())
     changes: dict[str, object] = {}
     for name in ("model", "unet", "vae", "mmproj"):

@@ -126,6 +126,27 @@ def test_a_transformer_alone_is_completed_by_parts(tmp_path: Path) -> None:
     assert len(picture(loaded)) == 64 * 64 * 3
 
 
+def test_a_flux_of_the_authors_layout(tmp_path: Path) -> None:
+    """At its published width, so the file is large, and does not stay."""
+    folder = transformer_models.make_flux(tmp_path / "flux")
+    written = checkpoints.flux()
+    path = checkpoints.write(written, tmp_path / "flux.safetensors")
+    try:
+        loaded = loading.load(path, CPU, torch.bfloat16, Replaced(vae=folder, clip=(folder,)))
+    finally:
+        path.unlink()
+    transformer = loaded.transformer
+    assert (transformer.config.num_layers, transformer.config.num_single_layers) == (1, 1)
+    assert transformer.config.guidance_embeds
+    query, key, value = written["double_blocks.0.img_attn.qkv.bias"].chunk(3)
+    attention = transformer.transformer_blocks[0].attn
+    assert torch.equal(attention.to_q.bias, query)
+    assert torch.equal(attention.to_k.bias, key)
+    assert torch.equal(attention.to_v.bias, value)
+    single = written["single_blocks.0.linear1.bias"]
+    assert torch.equal(transformer.single_transformer_blocks[0].proj_mlp.bias, single[3 * 3072 :])
+
+
 def test_a_text_encoder_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = transformer_models.make_flux(tmp_path / "flux")
     path = checkpoints.write(
