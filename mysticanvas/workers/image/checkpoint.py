@@ -25,6 +25,9 @@ from mysticanvas.workers.model_files.shapes import Config
 
 _FROM_PARTS = 'Give it as a part of the preset: ImagePreset(..., clip="folder"), or vae=, unet=.'
 _FLUX_WIDTH = 3072
+_MAY_LACK = ("text_encoder_3", "tokenizer_3")
+"""The T5 of Stable Diffusion 3, without which it draws as well. What diffusers calls optional is
+more: a pipeline of Stable Diffusion XL without text encoders takes no prompt."""
 
 
 class Checkpoint:
@@ -86,7 +89,7 @@ class Checkpoint:
             if config is not None:
                 (folder / component).mkdir()
                 (folder / component / name).write_text(json.dumps(config))
-            elif component in kind._optional_components:
+            elif component in _MAY_LACK:
                 given[component] = None
             else:
                 raise ModelFileError(

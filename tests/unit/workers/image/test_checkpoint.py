@@ -126,6 +126,15 @@ def test_a_transformer_alone_is_completed_by_parts(tmp_path: Path) -> None:
     assert len(picture(loaded)) == 64 * 64 * 3
 
 
+def test_an_sdxl_without_its_text_encoders_is_refused(sdxl: Written, tmp_path: Path) -> None:
+    """Although diffusers calls them optional."""
+    tensors = load_file(sdxl.path)
+    bare = {name: value for name, value in tensors.items() if not name.startswith("conditioner.")}
+    path = checkpoints.write(bare, tmp_path / "bare.safetensors")
+    with pytest.raises(ModelFileError, match="no text_encoder"):
+        loading.load(path, CPU, torch.float32)
+
+
 def test_a_flux_of_the_authors_layout(tmp_path: Path) -> None:
     """At its published width, so the file is large, and does not stay."""
     folder = transformer_models.make_flux(tmp_path / "flux")
