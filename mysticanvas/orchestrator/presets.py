@@ -79,12 +79,10 @@ class Presets:
             # A file may be a link to one without a suffix, as in the cache of the hub.
             path = path.resolve() if path.is_dir() else path.absolute()
             name = path.name if path.is_dir() else path.stem
-            model = str(path)
-            return self.save(ImagePreset(name=self._free_name(name, model), model=model))
+            return self._made(name, str(path))
         if hub.is_id(name):
-            pinned = hub.locate(name).pinned
             short = name.partition("@")[0].partition("/")[2]
-            return self.save(ImagePreset(name=self._free_name(short, pinned), model=pinned))
+            return self._made(short, hub.locate(name).pinned)
         known = ", ".join(repr(preset.name) for preset in self._store.presets.list())
         raise PresetError(
             f"There is no preset {name!r}, and no folder or file of that path.",
@@ -217,13 +215,14 @@ class Presets:
                 "choose another preset.",
             )
 
-    def _free_name(self, wanted: str, model: str) -> str:
-        """A name for a model, unless it is that of another model already."""
-        taken = {preset.name: preset.model for preset in self._store.presets.list()}
-        name, number = wanted, 2
-        while taken.get(name, model) != model:
-            name, number = f"{wanted}-{number}", number + 1
-        return name
+    def _made(self, wanted: str, model: str) -> ImagePreset:
+        """A preset of nothing but a model that can be used, under a name that no other has."""
+        taken = {preset.name: preset.replace() for preset in self._store.presets.list()}
+        plain, number = ImagePreset(name=wanted, model=model), 2
+        while taken.get(plain.name, plain) != plain:
+            plain, number = plain.replace(name=f"{wanted}-{number}"), number + 1
+        self.model(plain)
+        return self.save(plain)
 
 
 def _path(preset: ImagePreset) -> Path:

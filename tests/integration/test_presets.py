@@ -66,6 +66,15 @@ def test_a_vae_from_elsewhere_changes_pixels_and_hash(
     assert not any(name.startswith("vae/") for name in bright.recipe.model_files)
 
 
+def test_a_path_leaves_a_preset_of_the_same_model_as_it_is(canvas: Canvas, folder: Path) -> None:
+    own = ImagePreset(name=folder.name, model=str(folder), default_params={"width": 32})
+    saved = canvas.presets.image.save(own)
+    for _ in range(2):
+        image = canvas.generate("a", preset=folder, **SMALL)
+        assert (image.recipe.preset, image.width) == (f"{folder.name}-2", 64)
+    assert canvas.presets.image[folder.name] == saved
+
+
 def test_files_that_change_under_a_preset_are_noticed(canvas: Canvas, folder: Path) -> None:
     preset = ImagePreset(name=folder.name, model=str(folder))
     first = canvas.submit("a", preset=preset, **SMALL)
