@@ -14,6 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mysticanvas.contracts.presets import (
+        ImagePreset as ImagePreset,
+        LLMPreset as LLMPreset,
+    )
     from mysticanvas.contracts.recipe import Recipe as Recipe
     from mysticanvas.errors import (
         Conflict as Conflict,
@@ -49,6 +53,7 @@ _HOMES = {
     "mysticanvas.session.images": ("Images",),
     "mysticanvas.session.job": ("Job",),
     "mysticanvas.session.reproduction": ("Reproduction",),
+    "mysticanvas.contracts.presets": ("ImagePreset", "LLMPreset"),
     "mysticanvas.contracts.recipe": ("Recipe",),
     "mysticanvas.errors": (
         "Conflict",

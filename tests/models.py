@@ -47,7 +47,7 @@ def make_sd(folder: Path, *, size: int = 64, seed: int = 0, width: int = 16) -> 
     pipeline = StableDiffusionPipeline(
         vae=_vae(size),
         text_encoder=CLIPTextModel(_text_config()),
-        tokenizer=_tokenizer(folder / "tokenizer"),
+        tokenizer=tokenizer(folder / "tokenizer"),
         unet=_unet(size, TEXT_WIDTH, width),
         scheduler=DDIMScheduler(**_NOISE, clip_sample=False, set_alpha_to_one=False),
         safety_checker=None,
@@ -70,8 +70,8 @@ def make_sdxl(folder: Path, *, size: int = 64, seed: int = 0) -> Path:
         vae=_vae(size, force_upcast=True),
         text_encoder=CLIPTextModel(_text_config()),
         text_encoder_2=CLIPTextModelWithProjection(_text_config()),
-        tokenizer=_tokenizer(folder / "tokenizer"),
-        tokenizer_2=_tokenizer(folder / "tokenizer_2"),
+        tokenizer=tokenizer(folder / "tokenizer"),
+        tokenizer_2=tokenizer(folder / "tokenizer_2"),
         unet=_unet(size, 2 * TEXT_WIDTH, 16, **added),
         scheduler=EulerDiscreteScheduler(**_NOISE),
         add_watermarker=False,
@@ -80,7 +80,7 @@ def make_sdxl(folder: Path, *, size: int = 64, seed: int = 0) -> Path:
     return folder
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def tokenizer(folder: Path) -> CLIPTokenizer:
     """Single bytes as tokens, each with a form for the end of a word, as CLIP's files have it."""
     letters = sorted(ByteLevel.alphabet())
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", _END]

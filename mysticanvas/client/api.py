@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -21,8 +21,9 @@ from mysticanvas.contracts.jobs import (
     JobRecord,
     ReproduceRequest,
 )
+from mysticanvas.contracts.models import FoundModel, ModelFolder
 from mysticanvas.contracts.plugins import PluginRecord
-from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Preset
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
 from mysticanvas.contracts.search import SearchPage
 from mysticanvas.contracts.sql import SqlRequest
@@ -38,8 +39,11 @@ from mysticanvas.contracts.tags import (
 )
 from mysticanvas.contracts.vram import VramStatus
 
+P = TypeVar("P", bound=Preset)
+
 _WORKERS = TypeAdapter(list[WorkerStatus])
 _PRESETS = TypeAdapter(list[ImagePreset])
+_MODELS = TypeAdapter(list[FoundModel])
 _PLUGINS = TypeAdapter(list[PluginRecord])
 _TAGS = TypeAdapter(list[TagOnImage])
 _ALIASES = TypeAdapter(list[TagAlias])
@@ -205,8 +209,44 @@ class Api:
         )
         return Diagnosis.model_validate_json(answer)
 
-    def presets(self) -> list[ImagePreset]:
-        return _PRESETS.validate_json(self._http.request("GET", "/v1/presets"))
+    def presets(self, kind: type[P]) -> list[P]:
+        path = "/v1/presets" if kind is ImagePreset else f"/v1/presets/{kind.KIND}"
+        return TypeAdapter(list[kind]).validate_json(self._http.request("GET", path))  # type: ignore[valid-type]
+
+    def preset(self, kind: type[P], name: str) -> P:
+        return kind.model_validate_json(self._http.request("GET", _preset(kind, name)))
+
+    def save_preset(self, preset: P) -> P:
+        path = _preset(type(preset), preset.name)
+        # The first use of a model waits until its files are hashed.
+        answer = self._http.request("PUT", path, body=preset, answer_s=LONG_ANSWER_S)
+        return type(preset).model_validate_json(answer)
+
+    def delete_preset(self, kind: type[Preset], name: str) -> None:
+        self._http.request("DELETE", _preset(kind, name))
+
+    def preset_revisions(self, name: str) -> list[ImagePreset]:
+        answer = self._http.request("GET", f"{_preset(ImagePreset, name)}/revisions")
+        return _PRESETS.validate_json(answer)
+
+    def default_preset(self) -> str:
+        answer = self._http.request("GET", "/v1/presets/default")
+        return DefaultPreset.model_validate_json(answer).name
+
+    def set_default_preset(self, name: str) -> None:
+        self._http.request("PUT", "/v1/presets/default", body=DefaultPreset(name=name))
+
+    def models(self, kind: str | None) -> list[FoundModel]:
+        answer = self._http.request(
+            "GET", "/v1/models", query={"kind": kind}, answer_s=LONG_ANSWER_S
+        )
+        return _MODELS.validate_json(answer)
+
+    def add_models(self, folder: ModelFolder) -> list[FoundModel]:
+        answer = self._http.request(
+            "POST", "/v1/models/folders", body=folder, answer_s=LONG_ANSWER_S
+        )
+        return _MODELS.validate_json(answer)
 
     def plugins(self) -> list[PluginRecord]:
         return _PLUGINS.validate_json(self._http.request("GET", "/v1/plugins"))
@@ -248,6 +288,10 @@ class Api:
 
     def close(self) -> None:
         self._http.close()
+
+
+def _preset(kind: type[Preset], name: str) -> str:
+    return f"/v1/presets/{kind.KIND}/{name}"
 
 
 def _query(filters: ImageFilters) -> dict[str, Any]:

@@ -40,7 +40,8 @@ ALLOWED = {
     "scheduler": "a name from `canvas.schedulers`: a diffusers class or a usual alias",
     "scheduler_config": "a dict of the scheduler's own configuration names",
     "num_images": f"a whole number from 1 to {settings.MAX_IMAGES_PER_JOB}",
-    "preset": "the name of a preset, or the path of a diffusers folder",
+    "preset": "a preset or its name, the path of a diffusers folder or a .safetensors file, "
+    'or a hub id such as "owner/name"',
     "tags": f"a name, or a list of at most {tags.MAX_NAMES}, each {tags.ALLOWED}",
     "priority": '"interactive" or "background"',
     "mitigations": '"auto", "exact" (only those that keep the pixels) or "none"',

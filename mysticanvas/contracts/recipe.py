@@ -55,6 +55,8 @@ class Recipe(Contract):
     version: int = 1
     preset: str
     """Name of the preset; a label that decides no pixel."""
+    preset_revision: int | None = None
+    """Which of its revisions it was; the same."""
     pipeline: str
     """Class name of the diffusers pipeline."""
     params: ResolvedParams
@@ -128,13 +130,14 @@ def _diffusers_code(recipe: Recipe) -> str:
     )
     call = _call("pipeline", arguments)[:-2]
     dtype = recipe.environment.dtype if recipe.environment else "float32"
+    load = "from_single_file" if "model.safetensors" in recipe.model_files else "from_pretrained"
     return f"""\
 import torch
 from diffusers import {recipe.pipeline}, {params.scheduler}
 
 MODEL = "path/to/{recipe.preset}"
 
-pipeline = {recipe.pipeline}.from_pretrained(MODEL, dtype=torch.{dtype})
+pipeline = {recipe.pipeline}.{load}(MODEL, dtype=torch.{dtype})
 pipeline.scheduler = {params.scheduler}.from_config(pipeline.scheduler.config{config})
 {_mitigating_code(recipe)}seeds = range({params.seed}, {params.seed + params.num_images})
 images = {call}

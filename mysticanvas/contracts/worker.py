@@ -23,12 +23,20 @@ from mysticanvas.contracts.tags import TagName
 
 
 class ModelRef(Contract):
-    """An image model to load: a diffusers folder on this machine, and the digest of its files."""
+    """An image model to load: files on this machine, and the digest of them all.
+
+    `unet`, `vae` and `clip` are folders or files of parts that replace the model's own; `clip`
+    names the text encoders in order.
+    """
 
     kind: Literal["image"] = "image"
     path: str
+    """A diffusers folder or a single file."""
     digest: str
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    unet: str | None = None
+    vae: str | None = None
+    clip: tuple[str, ...] = ()
 
 
 class LLMRef(Contract):

@@ -24,11 +24,10 @@ from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.plugins import LLM_ENGINE
-from mysticanvas.contracts.presets import STARTER, ImagePreset
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.contracts.vram import VramStatus
 from mysticanvas.logs.file import LogFile
-from mysticanvas.orchestrator import chores, export, models
+from mysticanvas.orchestrator import chores, export, starter_presets
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
     backups,
@@ -36,7 +35,9 @@ from mysticanvas.orchestrator.api import (
     files,
     images,
     jobs,
+    models,
     plugins,
+    presets,
     queue,
     search,
     sql,
@@ -51,6 +52,8 @@ from mysticanvas.orchestrator.files import upkeep
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.housekeeping import Housekeeping
+from mysticanvas.orchestrator.inspection import Inspector
+from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
@@ -116,8 +119,9 @@ class Orchestrator:
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
+        self.presets = Presets(self.store, Inspector(), self.plugins, settings.engine)
         self.intake = Intake(
-            self.store, self.transitions, self.kinds, self.paths.root, settings, self.plugins
+            self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
         )
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
@@ -253,6 +257,8 @@ class Orchestrator:
         )
         app.include_router(jobs.routes(self.store, self.intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
+        app.include_router(presets.routes(self.store, self.presets))
+        app.include_router(models.routes(self.store))
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))
         app.include_router(sql.routes(self._sql()))
@@ -303,9 +309,7 @@ def _open_store(paths: HomePaths, stemmer: str) -> Store:
     report = rebuild.if_demanded(store, paths)
     if report is not None:
         _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
-    starter = settings_module.data_folder() / models.STARTER_FOLDER
-    # At every start, since an upgrade may have moved the package.
-    store.presets.save(ImagePreset(name=STARTER, model=str(starter)))
+    starter_presets.keep(store, settings_module.data_folder())
     store.tags.load_starter(starter_aliases.read(settings_module.data_folder()))
     return store
 

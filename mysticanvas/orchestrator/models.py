@@ -1,6 +1,6 @@
-"""What a model folder says about itself: read from its JSON files, without loading a weight.
+"""What a model says about itself: read from JSON files, without loading a weight.
 
-Weights are only hashed here; whatever parses them runs in a worker.
+Weights are only hashed here; whatever parses them runs in a process of the workers.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ class World(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A diffusers folder, described."""
+    """A model, described."""
 
-    folder: Path
+    path: Path
+    """A diffusers folder, or a single file."""
     pipeline: str
     scheduler: str
     side_px: tuple[int, int]
     """Default width and height."""
     files: dict[str, str]
-    """Path relative to the folder -> SHA-256."""
+    """Path relative to the folder, or the role of a single file -> SHA-256."""
     default_params: dict[str, Any]
     world: World | None
 
@@ -50,12 +51,16 @@ class Model(NamedTuple):
         return sha256_of(self.files)
 
 
-def describe(folder: Path, sha256: Callable[[Path], str]) -> Model:
+def describe(
+    folder: Path, sha256: Callable[[Path], str], replaced: Callable[[str], bool] = lambda _: False
+) -> Model:
     """Describe a diffusers folder.
 
     Args:
         folder: holds `model_index.json` and a folder per component.
         sha256: gives the digest of a file.
+        replaced: tells of a component whether it comes from elsewhere, so that its files here
+            decide nothing.
 
     Raises:
         PresetError: it is no diffusers folder.
@@ -67,10 +72,10 @@ def describe(folder: Path, sha256: Callable[[Path], str]) -> Model:
             hint="Give the folder that `pipeline.save_pretrained(folder)` wrote.",
         )
     index = _read_json(folder / INDEX)
-    components = dict(_components(folder, index))
+    components = [name for name, _ in _components(folder, index) if not replaced(name)]
     world = _read_json(folder / "world.json") if (folder / "world.json").is_file() else None
     return Model(
-        folder=folder,
+        path=folder,
         pipeline=_class_name(folder / INDEX, index.get("_class_name")),
         scheduler=_scheduler(folder),
         side_px=_default_side(folder),
@@ -81,6 +86,38 @@ def describe(folder: Path, sha256: Callable[[Path], str]) -> Model:
         default_params={**_DEFAULTS, **(world or {}).get("default_params", {})},
         world=World(world["draws"], frozenset(world["words"])) if world else None,
     )
+
+
+def describe_file(
+    path: Path, architecture: str, sha256: Callable[[Path], str], shipped: Path
+) -> Model:
+    """Describe a single-file checkpoint by what ships for its architecture.
+
+    Args:
+        architecture: name of a folder in `shipped`.
+        sha256: gives the digest of a file.
+    """
+    folder = shipped / architecture
+    own = _read_json(folder / "architecture.json")
+    side = own.get("default_side_px")
+    return Model(
+        path=path,
+        pipeline=pipeline(folder),
+        scheduler=_scheduler(folder),
+        side_px=(side, side) if isinstance(side, int) else _default_side(folder),
+        files={f"model{path.suffix}": sha256(path)},
+        default_params={**_DEFAULTS, **own["default_params"]},
+        world=None,
+    )
+
+
+def pipeline(folder: Path) -> str:
+    """The class name of a diffusers folder's pipeline.
+
+    Raises:
+        ModelFileError: its index is damaged.
+    """
+    return _class_name(folder / INDEX, _read_json(folder / INDEX).get("_class_name"))
 
 
 def unknown_words(prompt: str, world: World) -> list[str]:
@@ -103,7 +140,7 @@ def _components(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]
         yield name, str(entry[0])
 
 
-def _files(folder: Path, components: dict[str, str]) -> Iterator[Path]:
+def _files(folder: Path, components: list[str]) -> Iterator[Path]:
     yield folder / INDEX
     for name in components:
         part = folder / name

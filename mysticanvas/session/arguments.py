@@ -18,6 +18,7 @@ from mysticanvas.settings import MAX_PROMPT_CHARS, Settings
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
+    from mysticanvas.contracts.presets import ImagePreset
 
 MAX_PROJECT_CHARS = 200
 MAX_PAGE = 1000
@@ -38,7 +39,7 @@ class Keywords(TypedDict, total=False):
     seed: int | None
     scheduler: str | None
     scheduler_config: dict[str, Any] | None
-    preset: str | Path | None
+    preset: str | Path | ImagePreset | None
     tags: str | Sequence[str] | None
     priority: Literal["interactive", "background"] | None
     mitigations: Literal["auto", "exact", "none"] | None

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mysticanvas.contracts.health import Health
     from mysticanvas.session.collections.images import ImageCollection
     from mysticanvas.session.collections.jobs import Jobs
+    from mysticanvas.session.collections.models import Models
     from mysticanvas.session.collections.plugins import Plugins
+    from mysticanvas.session.collections.presets import Presets
     from mysticanvas.session.collections.tags import Tags
     from mysticanvas.session.collections.workers import Workers
     from mysticanvas.session.filters import Filters
@@ -219,6 +221,22 @@ class Canvas(Generating):
         from mysticanvas.session import exporting
 
         return exporting.submit(self._connection, exporting.params(path, images, self._project))
+
+    @property
+    def presets(self) -> Presets:
+        """Models under names: `.image` and `.llm`. `canvas.presets.image["ink"]` is one,
+        `.save(ImagePreset(...))` keeps one, `.default` is what `generate` uses."""
+        from mysticanvas.session.collections.presets import Presets
+
+        return Presets(self._connection)
+
+    @property
+    def models(self) -> Models:
+        """The models on this machine: `canvas.models.add(folder)` finds those of other programs
+        where they lie, `.list("image")` has them."""
+        from mysticanvas.session.collections.models import Models
+
+        return Models(self._connection)
 
     @property
     def schedulers(self) -> list[str]:

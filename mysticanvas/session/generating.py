@@ -10,6 +10,7 @@ from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
+    from mysticanvas.contracts.presets import ImagePreset
     from mysticanvas.contracts.recipe import Recipe
     from mysticanvas.session.arguments import Keywords
     from mysticanvas.session.connection import Connection
@@ -55,7 +56,7 @@ class Generating:
         scheduler: str | None = None,
         scheduler_config: dict[str, Any] | None = None,
         num_images: int | None = None,
-        preset: str | Path | None = None,
+        preset: str | Path | ImagePreset | None = None,
         tags: str | Sequence[str] | None = None,
         priority: Literal["interactive", "background"] | None = None,
         mitigations: Literal["auto", "exact", "none"] | None = None,
@@ -80,8 +81,9 @@ class Generating:
             scheduler: a diffusers class name or a usual alias; `canvas.schedulers` lists them.
             scheduler_config: changes to the scheduler's configuration, by its own names.
             num_images: pictures in one batch, 1 to 64.
-            preset: the name of a preset, or the path of a diffusers folder; the starter model by
-                default.
+            preset: a preset, which is saved; its name; the path of a diffusers folder or a
+                `.safetensors` checkpoint, `~` expanded; or a hub id such as `owner/name`, of a
+                model that is in the local cache. `canvas.presets.image.default` by default.
             tags: what to file the pictures under: a name, or several. They are no part of the
                 recipe.
             priority: `interactive` goes before `background`; a background job that has not come
@@ -151,7 +153,7 @@ class Generating:
         scheduler: str | None = None,
         scheduler_config: dict[str, Any] | None = None,
         num_images: int | None = None,
-        preset: str | Path | None = None,
+        preset: str | Path | ImagePreset | None = None,
         tags: str | Sequence[str] | None = None,
         priority: Literal["interactive", "background"] | None = None,
         mitigations: Literal["auto", "exact", "none"] | None = None,
@@ -218,4 +220,16 @@ class Generating:
         __tracebackhide__ = True
         if given["reuse"] is None:
             given["reuse"] = self._reuse
+        if not isinstance(given["preset"], str | Path | None):
+            given["preset"] = self._saved(given["preset"])
         return arguments.request(prompt, given, unknown, self._project)
+
+    def _saved(self, preset: object) -> object:
+        """The name of a preset that is saved first; what is no preset stays as it is."""
+        __tracebackhide__ = True
+        from mysticanvas.contracts.presets import ImagePreset
+        from mysticanvas.session.collections import presets
+
+        return (
+            presets.saved(self._connection, preset) if isinstance(preset, ImagePreset) else preset
+        )

@@ -1,55 +1,119 @@
-"""Presets of the image kind; the table has room for others."""
+"""Presets of one kind by name, with everything that they have been."""
 
 from __future__ import annotations
 
 import json
+from typing import Generic, TypeVar
 
-from mysticanvas.contracts.base import canonical_json
-from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.base import canonical_json, sha256_of
+from mysticanvas.contracts.presets import COMPUTED, Preset
 from mysticanvas.errors import NotFound
 from mysticanvas.store import queries, times
 from mysticanvas.store.connection import Database, Row
 
+P = TypeVar("P", bound=Preset)
 _SQL = queries.load("presets")
-_KIND = "image"
+_ALWAYS = {"dtype", "default_params"}
+"""Members that the first rows had, so that those of today are equal to them."""
 
 
-class Presets:
-    """Presets by name."""
+class Presets(Generic[P]):
+    """Presets by name.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        kind: the class of the presets.
+    """
+
+    def __init__(self, database: Database, kind: type[P]) -> None:
         self._database = database
+        self._type = kind
+        self._kind = kind.KIND
 
-    def save(self, preset: ImagePreset) -> None:
-        """Keep a preset under its name, in place of one that has it."""
-        settings = preset.model_dump(mode="json", exclude={"name", "model"})
+    def save(self, preset: P, architecture: str | None = None) -> P:
+        """Keep a preset under its name, as a new revision if anything of it is new.
+
+        Args:
+            architecture: of its model, if it is known; what was known is kept otherwise.
+
+        Returns:
+            It, with its revision.
+        """
+        key = {"kind": self._kind, "name": preset.name}
         with self._database.write() as transaction:
             transaction.run(
-                _SQL["save"],
-                kind=_KIND,
-                name=preset.name,
-                model=preset.model,
-                settings=canonical_json(settings),
-                now=times.now(),
+                _SQL["save"], **key, model=preset.model, settings=_settings(preset), now=times.now()
             )
+            transaction.run(_SQL["keep_revision"], **key)
+            if architecture is not None:
+                transaction.run(_SQL["describe"], **key, architecture=architecture)
+        return self.get(preset.name)
 
-    def get(self, name: str) -> ImagePreset:
+    def get(self, name: str) -> P:
         """The preset of that name.
 
         Raises:
             NotFound: there is none.
         """
-        found = self._database.read(_SQL["by_name"], kind=_KIND, name=name)
+        found = self._database.read(_SQL["by_name"], kind=self._kind, name=name)
         if not found:
             raise NotFound(
-                f"There is no preset {name!r}.", hint="`canvas.presets.image` lists them."
+                f"There is no preset {name!r}.", hint=f"`canvas.presets.{self._kind}` lists them."
             )
-        return _preset(found[0])
+        return self._preset(found[0])
 
-    def list(self) -> list[ImagePreset]:
+    def list(self) -> list[P]:
         """All presets, by name."""
-        return [_preset(row) for row in self._database.read(_SQL["all"], kind=_KIND)]
+        return [self._preset(row) for row in self._database.read(_SQL["all"], kind=self._kind)]
+
+    def delete(self, name: str) -> None:
+        """Forget a preset; its revisions stay, since recipes name them.
+
+        Raises:
+            NotFound: there is none.
+        """
+        self.get(name)
+        with self._database.write() as transaction:
+            transaction.run(_SQL["delete"], kind=self._kind, name=name, now=times.now())
+
+    def revisions(self, name: str) -> tuple[P, ...]:
+        """Everything that a preset has been, oldest first; also of one that was deleted."""
+        rows = self._database.read(_SQL["revisions"], kind=self._kind, name=name)
+        return tuple(self._preset(row) for row in rows)
+
+    def files(self, preset: P) -> dict[str, str] | None:
+        """The digests of a preset's files when a job last looked; None if none has."""
+        found = self._database.read(
+            _SQL["files"], kind=self._kind, name=preset.name, revision=preset.revision
+        )
+        if not found:
+            return None
+        files: dict[str, str] = json.loads(found[0]["files"])
+        return files
+
+    def keep_files(self, preset: P, files: dict[str, str]) -> None:
+        """Remember the digests of a preset's files."""
+        with self._database.write() as transaction:
+            transaction.run(
+                _SQL["keep_files"],
+                kind=self._kind,
+                name=preset.name,
+                revision=preset.revision,
+                digest=sha256_of(files),
+                files=canonical_json(files),
+                now=times.now(),
+            )
+
+    def _preset(self, row: Row) -> P:
+        return self._type(
+            name=row["name"],
+            model=row["model"],
+            revision=row["revision"],
+            architecture=row["architecture"],
+            **json.loads(row["settings"]),
+        )
 
 
-def _preset(row: Row) -> ImagePreset:
-    return ImagePreset(name=row["name"], model=row["model"], **json.loads(row["settings"]))
+def _settings(preset: Preset) -> str:
+    given = preset.model_dump(mode="json", exclude={"name", "model", *COMPUTED})
+    changed = preset.model_dump(mode="json", exclude_defaults=True).keys() | _ALWAYS
+    return canonical_json({name: value for name, value in given.items() if name in changed})

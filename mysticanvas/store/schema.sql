@@ -103,15 +103,36 @@ CREATE TABLE doomed_files (
 );
 
 CREATE TABLE presets (
+    kind         VARCHAR NOT NULL,
+    name         VARCHAR NOT NULL,
+    revision     INTEGER NOT NULL,
+    model        VARCHAR NOT NULL,
+    settings     JSON NOT NULL,
+    created_at   TIMESTAMP NOT NULL,
+    updated_at   TIMESTAMP NOT NULL,
+    deleted_at   TIMESTAMP,
+    architecture VARCHAR,
+    PRIMARY KEY (kind, name)
+);
+
+CREATE TABLE preset_revisions (
     kind       VARCHAR NOT NULL,
     name       VARCHAR NOT NULL,
     revision   INTEGER NOT NULL,
     model      VARCHAR NOT NULL,
     settings   JSON NOT NULL,
     created_at TIMESTAMP NOT NULL,
-    updated_at TIMESTAMP NOT NULL,
-    deleted_at TIMESTAMP,
-    PRIMARY KEY (kind, name)
+    PRIMARY KEY (kind, name, revision)
+);
+
+CREATE TABLE preset_files (
+    kind     VARCHAR NOT NULL,
+    name     VARCHAR NOT NULL,
+    revision INTEGER NOT NULL,
+    digest   VARCHAR NOT NULL,
+    files    JSON NOT NULL,
+    seen_at  TIMESTAMP NOT NULL,
+    PRIMARY KEY (kind, name, revision, digest)
 );
 
 CREATE TABLE model_files (

@@ -6,6 +6,7 @@ import contextlib
 from typing import Self
 
 from mysticanvas import logs
+from mysticanvas.contracts.presets import ImagePreset, LLMPreset
 from mysticanvas.errors import StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import opener, queries
@@ -45,7 +46,8 @@ class Store:
         self.files = Files(self.database)
         self.jobs = Jobs(self.database, self.images)
         self.facts = Facts(self.database)
-        self.presets = Presets(self.database)
+        self.presets = Presets(self.database, ImagePreset)
+        self.llm_presets = Presets(self.database, LLMPreset)
         self.model_files = ModelFiles(self.database)
         self.search = Search(self.database, self.tags.ids, stemmer)
         self.backups = Backups(self.database, paths)

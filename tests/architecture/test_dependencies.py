@@ -23,6 +23,7 @@ ALLOWED = {
     "pandas": ("session/",),
     "pyarrow": ("session/", "store/"),
     "pluggy": ("plugins/",),
+    "tomli_w": ("contracts/preset_toml.py",),
     "fcntl": ("locks.py",),
     "ctypes": ("processes.py",),
 }

@@ -28,7 +28,8 @@ limit = paths.database.stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 saved = 0
 while saved == 0 or paths.write_ahead_log.stat().st_size < limit * 0.8:
-    store.presets.save(ImagePreset(name=str(saved), model=secrets.token_hex(50_000)))
+    bulk = {"scheduler_config": {"x": secrets.token_hex(25_000)}}
+    store.presets.save(ImagePreset(name=str(saved), model="/m", default_params=bulk))
     saved += 1
 try:
     store.checkpoint()

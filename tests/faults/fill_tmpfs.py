@@ -27,7 +27,8 @@ saved = 0
 
 def save() -> None:
     global saved
-    store.presets.save(ImagePreset(name=str(saved), model=secrets.token_hex(20_000)))
+    bulk = {"scheduler_config": {"x": secrets.token_hex(10_000)}}
+    store.presets.save(ImagePreset(name=str(saved), model="/m", default_params=bulk))
     saved += 1
 
 

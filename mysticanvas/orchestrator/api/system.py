@@ -1,4 +1,4 @@
-"""Health, presets, unloading and shutting down."""
+"""Health, unloading and shutting down."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel
 
 from mysticanvas.contracts.health import Health
-from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import Conflict
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
@@ -38,11 +37,6 @@ def routes(
     async def get_health() -> Health:
         """How the orchestrator and its workers are."""
         return health()
-
-    @router.get("/v1/presets")
-    def presets() -> list[ImagePreset]:
-        """The presets by name."""
-        return store.presets.list()
 
     @router.post("/v1/unload")
     def unload(preset: Annotated[str | None, Body(embed=True)] = None) -> Done:

@@ -21,17 +21,17 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.contracts.params import Priority
-from mysticanvas.contracts.presets import STARTER, ImagePreset
+from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.errors import NotFound, PresetError, StoreFull
+from mysticanvas.errors import StoreFull
 from mysticanvas.orchestrator import models
 from mysticanvas.orchestrator.files import quota
+from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue import kinds
 from mysticanvas.orchestrator.queue.kinds import Kinds
 from mysticanvas.orchestrator.queue.resolve import resolve
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
@@ -54,8 +54,8 @@ class Intake:
         transitions: where they are queued.
         table: what this process carries out itself.
         home: the folder whose disk must have room.
-        settings: how much room a job needs, how much all pictures may take, and what the worker is.
-        plugins: say which engine a model needs.
+        settings: how much room a job needs, and how much all pictures may take.
+        presets: find and describe the model of a request.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Intake:
         table: Kinds,
         home: Path,
         settings: Settings,
-        plugins: Registry,
+        presets: Presets,
     ) -> None:
         self._store = store
         self._transitions = transitions
@@ -73,8 +73,7 @@ class Intake:
         self._home = home
         self._min_free_mib = settings.min_free_mib
         self._quota_mib = settings.disk_quota_mib
-        self._engine = settings.engine
-        self._plugins = plugins
+        self._presets = presets
 
     def generate(self, request: GenerateRequest, key: str, request_id: str) -> Accepted:
         """Queue pictures from a prompt, or find them if `reuse` allows it.
@@ -84,11 +83,15 @@ class Intake:
             StoreFull: the disk has too little room, or the quota is used up.
         """
         params = request.params
-        preset = self._preset(params.preset)
-        model = self._model(Path(preset.model))
+        preset = self._presets.find(params.preset)
+        model = self._presets.model(preset)
         resolved = resolve(params, preset, model)
         recipe = Recipe(
-            preset=preset.name, pipeline=model.pipeline, params=resolved, model_files=model.files
+            preset=preset.name,
+            preset_revision=preset.revision,
+            pipeline=model.pipeline,
+            params=resolved,
+            model_files=model.files,
         )
         if params.reuse:
             found = self._store.images.by_request(recipe.request_hash, request.project)
@@ -99,7 +102,10 @@ class Intake:
         record = _queued("generate", request.project, params.priority, recipe, request_id)
         record = record.model_copy(
             update={
-                "notices": _notices(params.prompt, model, preset),
+                "notices": [
+                    *_notices(params.prompt, model, preset),
+                    *self._presets.notice_changes(preset, model),
+                ],
                 "after_crash": request.after_crash,
             }
         )
@@ -116,11 +122,16 @@ class Intake:
             StoreFull: the disk has too little room, or the quota is used up.
         """
         recipe = request.recipe
-        preset = self._preset(recipe.preset)
-        model = self._model(Path(preset.model))
+        preset = self._presets.of_recipe(recipe.preset, recipe.model_files)
+        model = self._presets.model(preset)
         self._check_room(recipe.params)
         again = recipe.model_copy(
-            update={"batch_index": 0, "environment": None, "model_files": model.files}
+            update={
+                "batch_index": 0,
+                "environment": None,
+                "model_files": model.files,
+                "preset_revision": preset.revision,
+            }
         )
         record = _queued("reproduce", request.project, "interactive", again, request_id)
         record = record.model_copy(update={"after_crash": request.after_crash})
@@ -162,49 +173,6 @@ class Intake:
         """Give pictures that were there before what they were asked for with."""
         if names:
             self._store.tags.add([image.seq for image in images], names, "user")
-
-    def _preset(self, wanted: str | None) -> ImagePreset:
-        """The preset of that name, or one made for the folder of that path."""
-        name = wanted or STARTER
-        try:
-            return self._store.presets.get(name)
-        except NotFound:
-            pass
-        folder = Path(name).expanduser()
-        if not folder.is_absolute() or not folder.is_dir():
-            known = ", ".join(repr(preset.name) for preset in self._store.presets.list())
-            raise PresetError(
-                f"There is no preset {name!r}, and no folder of that path.",
-                hint=f"There are: {known}. Or give the path of a diffusers folder.",
-            )
-        self._model(folder)
-        preset = ImagePreset(name=self._free_name(folder), model=str(folder.resolve()))
-        self._store.presets.save(preset)
-        return preset
-
-    def _model(self, folder: Path) -> models.Model:
-        """The model in a folder, which the worker can run."""
-        model = models.describe(folder, self._store.model_files.sha256)
-        needed = self._plugins.kind_for(model.pipeline)
-        if needed != self._engine:
-            raise PresetError(
-                f"{folder} is a {model.pipeline}, which needs the engine {needed!r}; the worker of "
-                f"this orchestrator is {self._engine!r}.",
-                hint=f"Call canvas.shutdown(), set MYSTICANVAS_ENGINE={needed} and try again, or "
-                "choose another preset.",
-            )
-        return model
-
-    def _free_name(self, folder: Path) -> str:
-        """The folder's name, unless another folder has it already."""
-        taken = {preset.name: preset.model for preset in self._store.presets.list()}
-        here = str(folder.resolve())
-        name = folder.resolve().name
-        number = 2
-        while taken.get(name, here) != here:
-            name = f"{folder.resolve().name}-{number}"
-            number += 1
-        return name
 
     def _check_room(self, params: ResolvedParams) -> None:
         if self._quota_mib is not None:
@@ -254,7 +222,11 @@ def _task(
     record: JobRecord, recipe: Recipe, preset: ImagePreset, model: models.Model
 ) -> GenerateTask:
     ref = ModelRef.model_validate(
-        {"path": str(model.folder), "digest": model.digest, "dtype": preset.dtype}
+        {
+            "path": str(model.path),
+            "digest": model.digest,
+            **preset.model_dump(include={"dtype", "unet", "vae", "clip"}),
+        }
     )
     return GenerateTask(
         job_id=record.id,

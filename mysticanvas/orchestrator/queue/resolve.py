@@ -23,7 +23,8 @@ def resolve(
         drawn_seed: the seed if none was given; by default a random one of 32 bits or, with
             `reuse`, one that follows from the request, so that the same request finds itself.
     """
-    defaults: dict[str, Any] = {**model.default_params, **preset.default_params}
+    own = {name: value for name, value in preset.default_params.items() if value is not None}
+    defaults: dict[str, Any] = {**model.default_params, **own}
     given = params.model_dump(exclude_none=True, exclude={"prompt", "scheduler_config"})
     chosen = {**defaults, **given}
     scheduler, alias_config = schedulers.resolve(chosen.get("scheduler", "")) or (
@@ -40,7 +41,11 @@ def resolve(
         seed=chosen.get("seed", 0),
         num_images=params.num_images,
         scheduler=scheduler,
-        scheduler_config={**alias_config, **(params.scheduler_config or {})},
+        scheduler_config={
+            **alias_config,
+            **defaults.get("scheduler_config", {}),
+            **(params.scheduler_config or {}),
+        },
     )
     if params.seed is not None:
         return resolved

@@ -12,3 +12,29 @@ ON CONFLICT (kind, name) DO UPDATE
 SET revision = revision + 1, model = excluded.model, settings = excluded.settings,
     updated_at = excluded.updated_at, deleted_at = NULL
 WHERE model <> excluded.model OR settings <> excluded.settings OR deleted_at IS NOT NULL
+
+-- name: describe
+UPDATE presets SET architecture = $architecture
+WHERE kind = $kind AND name = $name AND architecture IS DISTINCT FROM $architecture
+
+-- name: keep_revision
+INSERT INTO preset_revisions (kind, name, revision, model, settings, created_at)
+SELECT kind, name, revision, model, settings, updated_at FROM presets
+WHERE kind = $kind AND name = $name
+ON CONFLICT DO NOTHING
+
+-- name: delete
+UPDATE presets SET deleted_at = $now WHERE kind = $kind AND name = $name AND deleted_at IS NULL
+
+-- name: revisions
+SELECT *, NULL AS architecture FROM preset_revisions
+WHERE kind = $kind AND name = $name ORDER BY revision
+
+-- name: files
+SELECT files FROM preset_files
+WHERE kind = $kind AND name = $name AND revision = $revision
+ORDER BY seen_at DESC LIMIT 1
+
+-- name: keep_files
+INSERT OR REPLACE INTO preset_files (kind, name, revision, digest, files, seen_at)
+VALUES ($kind, $name, $revision, $digest, $files, $now)

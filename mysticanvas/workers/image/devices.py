@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import gc
 import importlib.metadata
+import itertools
 import platform
+from typing import Any
 
 import torch
 
@@ -127,6 +129,22 @@ def memory(device: torch.device) -> DeviceMemory | None:
     else:
         return None
     return DeviceMemory(name=describe(device), total_mib=total / _MIB, free_mib=free / _MIB)
+
+
+def weights(pipeline: Any) -> list[MemoryPart]:
+    """What the weights of each model of a pipeline take, and where they lie."""
+    return [
+        MemoryPart(
+            name=f"weights.{name}", mib=_bytes(part) / _MIB, known="exact", device=str(part.device)
+        )
+        for name, part in pipeline.components.items()
+        if isinstance(part, torch.nn.Module)
+    ]
+
+
+def _bytes(part: torch.nn.Module) -> int:
+    tensors = itertools.chain(part.parameters(), part.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def allocator_parts(device: torch.device) -> list[MemoryPart]:

@@ -18,6 +18,7 @@ from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRe
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
 from mysticanvas.workers.image import devices, job, loading, stages
+from mysticanvas.workers.image.parts import Replaced
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.report import Report
 
@@ -98,15 +99,21 @@ class ImageEngine:
             return self._loaded.model
         # First out, then in: two models at once may not fit.
         self.unload()
-        model = self._load(Path(ref.path), ref.dtype)
-        self._loaded = _Loaded(ref, model, loading.parts(model.pipeline))
+        model = self._load(ref)
+        self._loaded = _Loaded(ref, model, devices.weights(model.pipeline))
         _log.info("model_loaded", digest=ref.digest, pipeline=type(model.pipeline).__name__)
         return model
 
-    def _load(self, folder: Path, dtype_wanted: str) -> job.Model:
-        transformer = loading.uses_transformer(loading.read_index(folder))
-        dtype = devices.dtype_for(self._device, dtype_wanted, transformer)
-        pipeline = loading.load(folder, self._device, dtype)
+    def _load(self, ref: ModelRef) -> job.Model:
+        path = Path(ref.path)
+        transformer = loading.uses_transformer(loading.base(path).index)
+        dtype = devices.dtype_for(self._device, ref.dtype, transformer)
+        replaced = Replaced(
+            Path(ref.unet) if ref.unet else None,
+            Path(ref.vae) if ref.vae else None,
+            tuple(map(Path, ref.clip)),
+        )
+        pipeline = loading.load(path, self._device, dtype, replaced)
         of_pipeline = stages.of(pipeline)
         return job.Model(
             pipeline=pipeline,

@@ -6,7 +6,7 @@ from mysticanvas.orchestrator.models import Model
 from mysticanvas.orchestrator.queue.resolve import resolve
 
 MODEL = Model(
-    folder=Path("/m"),
+    path=Path("/m"),
     pipeline="StableDiffusionPipeline",
     scheduler="DDIMScheduler",
     side_px=(128, 96),

@@ -22,7 +22,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 saved = 0
 try:
     while True:
-        store.presets.save(ImagePreset(name=str(saved), model="m" * 50_000))
+        store.presets.save(ImagePreset(name=str(saved), model="m" * 4_000))
         saved += 1
 except StoreFull as error:
     listed = len(store.presets.list())

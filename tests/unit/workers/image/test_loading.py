@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import loading
+from mysticanvas.workers.image import folder as folder_of_model, loading
 
 CPU = torch.device("cpu")
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -22,7 +22,7 @@ def folder(tiny_sd: Path, tmp_path: Path) -> Path:
 
 
 def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = folder / loading.INDEX
+    path = folder / folder_of_model.INDEX
     index = json.loads(path.read_text())
     change(index)
     path.write_text(json.dumps(index))
@@ -51,7 +51,7 @@ def test_a_folder_without_an_index_is_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\x00\x01", '{"_class_name": "NoSuchPipeline"}'])
 def test_a_damaged_index_is_refused(folder: Path, text: str) -> None:
-    (folder / loading.INDEX).write_text(text)
+    (folder / folder_of_model.INDEX).write_text(text)
     with pytest.raises(ModelFileError, match=r"model_index\.json"):
         loading.load(folder, CPU, torch.float32)
 

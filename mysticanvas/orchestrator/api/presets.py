@@ -1,0 +1,88 @@
+"""`/v1/presets`: image models and language models under their names."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, LLMPreset
+from mysticanvas.errors import InvalidRequest
+from mysticanvas.orchestrator.presets import Presets
+from mysticanvas.store import Store
+
+
+def routes(store: Store, presets: Presets) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["presets"])
+    _of_images(router, store, presets)
+    _of_language(router, store, presets)
+    return router
+
+
+def _of_images(router: APIRouter, store: Store, presets: Presets) -> None:
+    @router.get("/presets")
+    def every() -> list[ImagePreset]:
+        """The image presets by name."""
+        return store.presets.list()
+
+    @router.get("/presets/image/{name}")
+    def one(name: str) -> ImagePreset:
+        """An image preset."""
+        return store.presets.get(name)
+
+    @router.put("/presets/image/{name}")
+    def save(name: str, body: ImagePreset) -> ImagePreset:
+        """Keep a preset under its name; a new revision, if anything of it is new."""
+        _require_same(name, body.name)
+        return presets.save(body)
+
+    @router.delete("/presets/image/{name}")
+    def delete(name: str) -> None:
+        """Forget a preset; recipes keep all that it was."""
+        presets.delete(name)
+
+    @router.get("/presets/image/{name}/revisions")
+    def revisions(name: str) -> list[ImagePreset]:
+        """Everything that a preset has been, oldest first."""
+        return list(store.presets.revisions(name))
+
+    @router.get("/presets/default")
+    def default() -> DefaultPreset:
+        """The preset that is used where none is named."""
+        return DefaultPreset(name=presets.default)
+
+    @router.put("/presets/default")
+    def set_default(body: DefaultPreset) -> None:
+        """Use a preset where none is named."""
+        presets.set_default(body.name)
+
+
+def _of_language(router: APIRouter, store: Store, presets: Presets) -> None:
+    @router.get("/presets/llm")
+    def every() -> list[LLMPreset]:
+        """The language models' presets by name."""
+        return store.llm_presets.list()
+
+    @router.get("/presets/llm/{name}")
+    def one(name: str) -> LLMPreset:
+        """A language model's preset."""
+        return store.llm_presets.get(name)
+
+    @router.put("/presets/llm/{name}")
+    def save(name: str, body: LLMPreset) -> LLMPreset:
+        """Keep a preset under its name; a new revision, if anything of it is new."""
+        _require_same(name, body.name)
+        return presets.save_llm(body)
+
+    @router.delete("/presets/llm/{name}")
+    def delete(name: str) -> None:
+        """Forget a preset."""
+        store.llm_presets.delete(name)
+
+
+def _require_same(path: str, body: str) -> None:
+    if path != body:
+        raise InvalidRequest(
+            f"The preset is named {body!r}, and the address {path!r}.",
+            parameter="name",
+            value=body,
+            allowed=path,
+        )

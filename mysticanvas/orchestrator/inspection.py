@@ -1,0 +1,82 @@
+"""Asks a short-lived process what a model file is: hostile files are parsed in no process that
+matters."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mysticanvas import logs, processes
+from mysticanvas.contracts.model_files import Inspection
+from mysticanvas.errors import ModelFileError
+
+TIME_LIMIT_S = 30.0
+_MODULE = "mysticanvas.workers.model_files"
+_log = logs.get(__name__)
+
+_Looks = tuple[int, int, int]
+
+
+class Inspector:
+    """What files are, asked once for as long as they look unchanged; for use from any thread.
+
+    Args:
+        time_limit_s: seconds that a process may take for one file.
+    """
+
+    def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
+        self._time_limit_s = time_limit_s
+        self._known: dict[Path, tuple[_Looks, Inspection]] = {}
+        self._lock = threading.Lock()
+
+    def inspect(self, path: Path) -> Inspection:
+        """What a file is.
+
+        Raises:
+            ModelFileError: it cannot be read, or is damaged.
+        """
+        looks = _looks(path)
+        with self._lock:
+            known = self._known.get(path)
+        if known is None or known[0] != looks:
+            known = looks, self._ask(path)
+            with self._lock:
+                self._known[path] = known
+        inspection = known[1]
+        if inspection.problem is not None:
+            raise inspection.problem.to_error()
+        return inspection
+
+    def _ask(self, path: Path) -> Inspection:
+        try:
+            answer = subprocess.run(
+                [sys.executable, "-m", _MODULE, str(path)],
+                env=processes.child_environment({}),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=self._time_limit_s,
+                check=True,
+            )
+            return Inspection.model_validate_json(answer.stdout)
+        except subprocess.TimeoutExpired:
+            what = f"reading its header took more than {self._time_limit_s:g} s"
+        except (subprocess.CalledProcessError, ValidationError) as error:
+            _log.warning("inspection_failed", error=type(error).__name__)
+            what = "the process that reads its header broke off"
+        raise ModelFileError(
+            f"{path} cannot be used: {what}.", hint="Copy or download the file again."
+        )
+
+
+def _looks(path: Path) -> _Looks:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ModelFileError(
+            f"{path} cannot be read: {error.strerror}.", hint="Check that it is there."
+        ) from error
+    return status.st_size, status.st_mtime_ns, status.st_ino

@@ -1,0 +1,135 @@
+"""Models in the folders of other programs, found in place: read-only, by names and sizes alone.
+
+Layouts: ComfyUI and A1111 have a folder a kind below `models`, InvokeAI one a base and a kind, LM
+Studio one a publisher and a repository, and the Hugging Face hub `models--owner--name`. What they
+share is that a folder's name on the way says the kind, so one walk serves them all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mysticanvas.contracts.models import FoundModel, ModelKind, ModelLayout
+from mysticanvas.orchestrator.models import INDEX
+from mysticanvas.orchestrator.parts import PICKLES
+
+MAX_DEPTH = 8
+MAX_ENTRIES = 200_000
+"""Files and folders that are looked at in one added folder."""
+MIN_PICKLE_BYTES = 1 << 20
+"""Smaller files with such a suffix are no models."""
+_KINDS: dict[str, ModelKind] = {
+    "checkpoints": "image",
+    "clip": "clip",
+    "clip_vision": "other",
+    "controlnet": "controlnet",
+    "diffusion_models": "image",
+    "embedding": "embedding",
+    "embeddings": "embedding",
+    "llm": "llm",
+    "llms": "llm",
+    "lora": "lora",
+    "loras": "lora",
+    "lycoris": "lora",
+    "main": "image",
+    "mmproj": "llm",
+    "stable-diffusion": "image",
+    "t5_encoder": "clip",
+    "text_encoder": "clip",
+    "text_encoders": "clip",
+    "unet": "image",
+    "vae": "vae",
+}
+"""Name of a folder, in small letters -> what lies in it."""
+_LAYOUTS: dict[str, ModelLayout] = {
+    ".safetensors": "safetensors",
+    ".gguf": "gguf",
+    **dict.fromkeys(PICKLES, "pickle"),
+}
+
+
+def find(folder: Path, source: str) -> Iterator[FoundModel]:
+    """The models below a folder, in order. Links are followed to files, not into folders.
+
+    Args:
+        source: what each says of where it comes from.
+    """
+    seen = 0
+    for root, folders, files in os.walk(folder):
+        here = Path(root)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        seen += len(folders) + len(files)
+        if seen > MAX_ENTRIES:
+            return
+        if len(here.relative_to(folder).parts) >= MAX_DEPTH:
+            folders.clear()
+        if INDEX in files:
+            folders.clear()
+            yield _pipeline(here, source)
+            continue
+        for name in sorted(files):
+            found = _file(here / name, folder, source)
+            if found is not None:
+                yield found
+
+
+def find_in_hub(cache: Path) -> Iterator[FoundModel]:
+    """The repositories in a cache of the Hugging Face hub, at their newest revision there."""
+    for repository in sorted(cache.glob("models--*--*")):
+        name = "/".join(repository.name.split("--")[1:3])
+        reference = repository / "refs" / "main"
+        snapshots = sorted((repository / "snapshots").glob("*"))
+        named = [
+            each
+            for each in snapshots
+            if reference.is_file() and each.name == reference.read_text().strip()
+        ]
+        for snapshot in (named or snapshots)[-1:]:
+            for found in find(snapshot, "hub"):
+                whole = found.path == str(snapshot)
+                yield found.model_copy(update={"name": name if whole else f"{name}: {found.name}"})
+
+
+def _pipeline(folder: Path, source: str) -> FoundModel:
+    return FoundModel(
+        name=folder.name,
+        kind="image",
+        layout="diffusers",
+        path=str(folder),
+        size=sum(_size(path) or 0 for path in folder.rglob("*") if path.is_file()),
+        source=source,
+    )
+
+
+def _file(path: Path, base: Path, source: str) -> FoundModel | None:
+    layout = _LAYOUTS.get(path.suffix.lower())
+    size = _size(path)
+    if layout is None or size is None or (layout == "pickle" and size < MIN_PICKLE_BYTES):
+        return None
+    return FoundModel(
+        name=path.stem,
+        kind=_kind(path, base, layout),
+        layout=layout,
+        path=str(path),
+        size=size,
+        source=source,
+    )
+
+
+def _kind(path: Path, base: Path, layout: ModelLayout) -> ModelKind:
+    """By the nearest folder whose name tells; a GGUF file that lies nowhere in particular is a
+    language model, and so is the one that sees for it."""
+    for folder in (*reversed(path.relative_to(base).parts[:-1]), base.name):
+        if (kind := _KINDS.get(folder.lower())) is not None:
+            return kind
+    return "llm" if layout == "gguf" else "other"
+
+
+def _size(path: Path) -> int | None:
+    """Bytes; None for a link that leads nowhere."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

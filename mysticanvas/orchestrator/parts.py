@@ -1,0 +1,99 @@
+"""Which files of a preset's parts decide pixels, and which of its model's own no longer do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.errors import ModelFileError, PresetError
+from mysticanvas.orchestrator.models import INDEX
+
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+_DENOISERS = ("unet", "transformer")
+_TEXT = ("text_encoder", "tokenizer")
+
+
+def replaces(preset: ImagePreset) -> Callable[[str], bool]:
+    """Tells of a component of the model whether a part of the preset stands for it."""
+    clips = [Path(path) for path in preset.clip]
+    whole = len(clips) == 1 and (clips[0] / INDEX).is_file()
+    encoders = {f"text_encoder_{n}" if n > 1 else "text_encoder" for n in range(1, len(clips) + 1)}
+
+    def replaced(component: str) -> bool:
+        if component in _DENOISERS:
+            return preset.unet is not None
+        if component == "vae":
+            return preset.vae is not None
+        return component in encoders or (whole and component.startswith(_TEXT))
+
+    return replaced
+
+
+def files(preset: ImagePreset, sha256: Callable[[Path], str]) -> dict[str, str]:
+    """Role and relative path -> SHA-256, for the parts that a preset has.
+
+    Raises:
+        PresetError: a part is not there.
+        ModelFileError: one is a pickle, or cannot be read.
+    """
+    given = {"unet": preset.unet, "vae": preset.vae}
+    given |= {f"clip_{n}": path for n, path in enumerate(preset.clip, 1)}
+    return {
+        name: sha256(path)
+        for role, part in given.items()
+        if part is not None
+        for name, path in _of_part(role, Path(part))
+    }
+
+
+def check(name: str, path: Path) -> None:
+    """Refuse what is not there, and pickles.
+
+    Raises:
+        PresetError, ModelFileError: as `files`.
+    """
+    if not exists(path):
+        raise PresetError(
+            f"{name}: there is nothing at {path}.",
+            hint="Give the path of a diffusers folder or of a .safetensors file.",
+        )
+    if path.suffix in PICKLES:
+        raise ModelFileError(
+            f"{name}: {path} is a pickle, which can run any code when it is read.",
+            hint="Convert it: load it where you trust it, then write it with safetensors' "
+            "`save_file`, or give a model that has .safetensors files.",
+        )
+    if path.is_file() and path.suffix != ".safetensors":
+        raise ModelFileError(
+            f"{name}: {path} is no .safetensors file.",
+            hint="Give a diffusers folder or a .safetensors file.",
+        )
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; nothing is where no file could be."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _of_part(role: str, path: Path) -> Iterator[tuple[str, Path]]:
+    check(role, path)
+    if path.is_file():
+        yield f"{role}{path.suffix}", path
+        return
+    for folder in _folders(role, path):
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and not file.name.startswith("."):
+                yield f"{role}/{file.relative_to(path).as_posix()}", file
+
+
+def _folders(role: str, path: Path) -> list[Path]:
+    """The folders of a pipeline that play a role; the folder itself, if it is a component's."""
+    if role.startswith("clip"):
+        within = [each for each in sorted(path.iterdir()) if each.name.startswith(_TEXT)]
+    else:
+        within = [path / name for name in (_DENOISERS if role == "unet" else (role,))]
+    return [folder for folder in within if folder.is_dir()] or [path]

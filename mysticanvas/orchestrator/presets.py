@@ -1,0 +1,244 @@
+"""Presets as the queue and the routes need them: found, made of paths, checked and described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mysticanvas import logs
+from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset
+from mysticanvas.errors import InvalidRequest, NotFound, PresetError
+from mysticanvas.orchestrator import hub, models, parts
+from mysticanvas.orchestrator.inspection import Inspector
+from mysticanvas.plugins.registry import Registry
+from mysticanvas.settings import data_folder
+from mysticanvas.store import Store
+
+_DEFAULT = "presets.image.default"
+_log = logs.get(__name__)
+
+
+class Presets:
+    """The image presets of a home.
+
+    Args:
+        store: where they are kept.
+        inspector: says what single files are.
+        plugins: say which engine a model needs.
+        engine: that of the worker.
+    """
+
+    def __init__(self, store: Store, inspector: Inspector, plugins: Registry, engine: str) -> None:
+        self._store = store
+        self._inspector = inspector
+        self._plugins = plugins
+        self._engine = engine
+
+    def save(self, preset: ImagePreset) -> ImagePreset:
+        """Check a preset, and keep it.
+
+        Raises:
+            PresetError: its model or a part is not there, or needs what is not.
+            ModelFileError: a file is damaged, unsafe or of no known kind.
+        """
+        if preset.name == STARTER:
+            raise InvalidRequest(
+                f"The preset {STARTER!r} ships with the package and cannot be changed.",
+                hint='Save it under another name: preset.replace(name="…").',
+                parameter="name",
+                value=STARTER,
+                allowed="another name",
+            )
+        if preset.loras:
+            raise PresetError(
+                f"The preset {preset.name!r} has LoRAs, which this version does not apply.",
+                hint="Leave `loras` out.",
+            )
+        if hub.is_id(preset.model):
+            preset = preset.replace(model=hub.locate(preset.model).pinned)
+        path = _path(preset)
+        parts.check("model", path)
+        for name, part in (("unet", preset.unet), ("vae", preset.vae), *_clips(preset)):
+            if part is not None:
+                parts.check(name, Path(part))
+        return self._store.presets.save(preset, self._pipeline(path))
+
+    def find(self, wanted: str | None) -> ImagePreset:
+        """The preset of a name, or one made for a path or a hub id.
+
+        Raises:
+            PresetError: there is none, and no model of that path or id.
+            ModelFileError: the file at the path is damaged, unsafe or of no known kind.
+        """
+        name = self.default if wanted is None else wanted
+        try:
+            return self._store.presets.get(name)
+        except NotFound:
+            pass
+        path = Path(name).expanduser()
+        if path.is_absolute() and parts.exists(path):
+            # A file may be a link to one without a suffix, as in the cache of the hub.
+            path = path.resolve() if path.is_dir() else path.absolute()
+            name = path.name if path.is_dir() else path.stem
+            return self._made(name, str(path))
+        if hub.is_id(name):
+            short = name.partition("@")[0].partition("/")[2]
+            return self._made(short, hub.locate(name).pinned)
+        known = ", ".join(repr(preset.name) for preset in self._store.presets.list())
+        raise PresetError(
+            f"There is no preset {name!r}, and no folder or file of that path.",
+            hint=f"There are: {known}. Or give the path of a diffusers folder or a .safetensors "
+            "file.",
+        )
+
+    def of_recipe(self, name: str, files: dict[str, str]) -> ImagePreset:
+        """The preset that made a picture: the newest revision that has been these files, or else
+        the one of today.
+
+        Raises:
+            PresetError: there is none.
+        """
+        for preset in reversed(self._store.presets.revisions(name)):
+            if self._store.presets.files(preset) == files and _is_there(preset):
+                return preset
+        return self.find(name)
+
+    def model(self, preset: ImagePreset) -> models.Model:
+        """The model of a preset with its parts, which the worker can run.
+
+        Raises:
+            PresetError: it is not there, or needs another engine.
+            ModelFileError: a file is damaged or unsafe.
+        """
+        path, sha256 = _path(preset), self._store.model_files.sha256
+        parts.check("model", path)
+        if path.is_dir():
+            model = models.describe(path, sha256, parts.replaces(preset))
+        else:
+            model = models.describe_file(path, self._architecture(path), sha256, _shipped())
+        self._require_engine(path, model.pipeline)
+        return model._replace(files={**model.files, **parts.files(preset, sha256)})
+
+    def notice_changes(self, preset: ImagePreset, model: models.Model) -> list[str]:
+        """Remember the digests of the files that a job runs with; what the user should know if
+        they are others than those of the job before."""
+        before = self._store.presets.files(preset)
+        if before == model.files:
+            return []
+        self._store.presets.keep_files(preset, model.files)
+        if before is None:
+            return []
+        changed = sorted(
+            name
+            for name in before.keys() | model.files.keys()
+            if before.get(name) != model.files.get(name)
+        )
+        _log.info("model_files_changed", preset=preset.name, files=len(changed))
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        return [
+            f"Files of the preset {preset.name!r} changed since it was last used: "
+            f"{', '.join(changed[:3])}{more}. The picture is of the new ones, as its recipe says."
+        ]
+
+    @property
+    def default(self) -> str:
+        """The name of the preset that is used where none is named."""
+        name = self._store.facts.get(_DEFAULT)
+        return name if isinstance(name, str) else STARTER
+
+    def set_default(self, name: str) -> None:
+        """Use a preset where none is named.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        self._store.facts.set(_DEFAULT, self._store.presets.get(name).name)
+
+    def delete(self, name: str) -> None:
+        """Forget a preset; pictures keep its name, and their recipes all that it was.
+
+        Raises:
+            NotFound: there is none.
+            InvalidRequest: it is the one that ships.
+        """
+        if name == STARTER:
+            raise InvalidRequest(
+                f"The preset {STARTER!r} ships with the package and cannot be deleted.",
+                parameter="name",
+                value=STARTER,
+                allowed="another preset",
+            )
+        self._store.presets.delete(name)
+        if self.default == name:
+            self._store.facts.set(_DEFAULT, STARTER)
+
+    def save_llm(self, preset: LLMPreset) -> LLMPreset:
+        """Keep a preset of a language model, whose files are there.
+
+        Raises:
+            PresetError: a file is not there, or is no GGUF file by its name.
+        """
+        for name, given in (("model", preset.model), ("mmproj", preset.mmproj)):
+            if given is None or (name == "model" and hub.is_id(given)):
+                continue
+            if not parts.exists(Path(given)) or not given.endswith(".gguf"):
+                raise PresetError(
+                    f"{name}: there is no .gguf file at {given}.",
+                    hint="Give the path of a .gguf file.",
+                )
+        return self._store.llm_presets.save(preset)
+
+    def _pipeline(self, path: Path) -> str:
+        folder = path if path.is_dir() else _shipped() / self._architecture(path)
+        if not (folder / models.INDEX).is_file():
+            models.describe(path, str)  # says what is wrong with it
+        name = models.pipeline(folder)
+        self._require_engine(path, name)
+        return name
+
+    def _architecture(self, path: Path) -> str:
+        architecture = self._inspector.inspect(path).architecture
+        if architecture is None:
+            known = sorted(index.parent.name for index in _shipped().glob(f"*/{models.INDEX}"))
+            raise PresetError(
+                f"{path} is of no architecture that can be loaded from a single file.",
+                hint=f"Give the model as a diffusers folder. Known are: {', '.join(known)}.",
+            )
+        return architecture
+
+    def _require_engine(self, path: Path, pipeline: str) -> None:
+        needed = self._plugins.kind_for(pipeline)
+        if needed != self._engine:
+            raise PresetError(
+                f"{path} is a {pipeline}, which needs the engine {needed!r}; the worker of "
+                f"this orchestrator is {self._engine!r}.",
+                hint=f"Call canvas.shutdown(), set MYSTICANVAS_ENGINE={needed} and try again, or "
+                "choose another preset.",
+            )
+
+    def _made(self, wanted: str, model: str) -> ImagePreset:
+        """A preset of nothing but a model that can be used, under a name that no other has."""
+        taken = {preset.name: preset.replace() for preset in self._store.presets.list()}
+        plain, number = ImagePreset(name=wanted, model=model), 2
+        while taken.get(plain.name, plain) != plain:
+            plain, number = plain.replace(name=f"{wanted}-{number}"), number + 1
+        self.model(plain)
+        return self.save(plain)
+
+
+def _path(preset: ImagePreset) -> Path:
+    return hub.locate(preset.model).folder if hub.is_id(preset.model) else Path(preset.model)
+
+
+def _is_there(preset: ImagePreset) -> bool:
+    try:
+        return parts.exists(_path(preset))
+    except PresetError:
+        return False
+
+
+def _clips(preset: ImagePreset) -> list[tuple[str, str | None]]:
+    return [(f"clip {n}", path) for n, path in enumerate(preset.clip, 1)]
+
+
+def _shipped() -> Path:
+    return data_folder() / "architectures"

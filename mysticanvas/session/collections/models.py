@@ -1,0 +1,102 @@
+"""`canvas.models`: the models on this machine, wherever they lie."""
+
+from __future__ import annotations
+
+import builtins
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from mysticanvas.contracts.models import FoundModel, ModelFolder, ModelKind
+from mysticanvas.contracts.refusal import refused
+from mysticanvas.errors import NotFound
+
+if TYPE_CHECKING:
+    from mysticanvas.session.connection import Connection
+
+_SHOWN = 50
+
+
+class Models:
+    """Models in the cache of the Hugging Face hub and in folders that were added.
+
+    Each has `.name`, `.kind` (`image`, `llm`, `vae`, `clip`, `lora`, …), `.layout`, `.path`,
+    `.size` in bytes and `.source`; `preset=model.path` draws with one. They are looked up anew each
+    time, by names and sizes: nothing is copied, changed or opened.
+
+    Args:
+        connection: where requests go.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __iter__(self) -> Iterator[FoundModel]:
+        return iter(self.list())
+
+    def __len__(self) -> int:
+        return len(self.list())
+
+    def __getitem__(self, name: str) -> FoundModel:
+        """The model of that name; the first, if several have it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for model in self.list():
+            if model.name == name:
+                return model
+        raise NotFound(
+            f"There is no model {name!r}.",
+            hint="`canvas.models.list()` has them; `canvas.models.add(folder)` looks further.",
+        )
+
+    def list(self, kind: ModelKind | None = None) -> builtins.list[FoundModel]:
+        """All of them, folder by folder.
+
+        Args:
+            kind: only these; None for all.
+
+        Raises:
+            InvalidRequest: there is no such kind.
+        """
+        if kind is not None and kind not in get_args(ModelKind):
+            raise refused("kind", kind, f"None or one of: {', '.join(get_args(ModelKind))}")
+        return self._connection.call(lambda api: api.models(kind))
+
+    def add(self, folder: str | Path) -> builtins.list[FoundModel]:
+        """Look for models in a folder from now on, such as that of ComfyUI, A1111, InvokeAI or LM
+        Studio; those that are in it now.
+
+        Args:
+            folder: `~` is expanded. It is read, and nothing in it is changed.
+
+        Raises:
+            InvalidRequest: there is no such folder.
+        """
+        if not isinstance(folder, str | Path):
+            raise refused("folder", folder, "the path of a folder")
+        whole = Path(folder).expanduser().absolute()
+        if not whole.is_dir():
+            raise refused("folder", str(folder), "the path of a folder")
+        return self._connection.call(lambda api: api.add_models(ModelFolder(path=str(whole))))
+
+    def _repr_html_(self) -> str:
+        models = self.list()
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(model))}</tr>"
+            for model in models[:_SHOWN]
+        )
+        more = len(models) - _SHOWN
+        rest = f"<caption>and {more:,} more</caption>" if more > 0 else ""
+        names = ("model", "kind", "layout", "size")
+        head = "".join(f"<th>{name}</th>" for name in names)
+        return f"<table>{rest}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def __repr__(self) -> str:
+        return f"<Models {len(self)}>"
+
+
+def _cells(model: FoundModel) -> tuple[str, ...]:
+    return model.name, model.kind, model.layout, f"{model.size / 2**20:,.0f} MiB"

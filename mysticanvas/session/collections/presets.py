@@ -1,0 +1,241 @@
+"""`canvas.presets`: models under names, with their parts and defaults."""
+
+from __future__ import annotations
+
+import builtins
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from mysticanvas.contracts import preset_toml
+from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset, Preset
+from mysticanvas.contracts.refusal import refused
+from mysticanvas.errors import NotFound
+
+if TYPE_CHECKING:
+    from mysticanvas.session.connection import Connection
+
+P = TypeVar("P", bound=Preset)
+
+
+class Presets:
+    """The presets of the home: `.image` and `.llm`.
+
+    Args:
+        connection: where requests go.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def image(self) -> ImagePresets:
+        """Image models."""
+        return ImagePresets(self._connection, ImagePreset)
+
+    @property
+    def llm(self) -> PresetsOfKind[LLMPreset]:
+        """Language models."""
+        return PresetsOfKind(self._connection, LLMPreset)
+
+    def __repr__(self) -> str:
+        return f"<Presets image={len(self.image)} llm={len(self.llm)}>"
+
+    def _repr_html_(self) -> str:
+        return self.image._repr_html_() + self.llm._repr_html_()
+
+
+class PresetsOfKind(Generic[P]):
+    """Presets of one kind, by name; a notebook shows them all.
+
+    A preset that is changed is a new revision; pictures keep the one that made them.
+
+    Args:
+        connection: where requests go.
+        kind: the class of the presets.
+    """
+
+    def __init__(self, connection: Connection, kind: type[P]) -> None:
+        self._connection = connection
+        self._type = kind
+
+    def __iter__(self) -> Iterator[P]:
+        return iter(self.list())
+
+    def __len__(self) -> int:
+        return len(self.list())
+
+    def __getitem__(self, name: str) -> P:
+        """The preset of that name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if not isinstance(name, str):
+            raise refused("name", name, "the name of a preset")
+        return self._connection.call(lambda api: api.preset(self._type, name))
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and bool(self[name])
+        except NotFound:
+            return False
+
+    def list(self) -> builtins.list[P]:
+        """All of them, by name."""
+        return self._connection.call(lambda api: api.presets(self._type))
+
+    def save(self, preset: P) -> P:
+        """Keep a preset under its name; a new revision, if anything of it is new.
+
+        `~` stands for your home, and relative paths are taken from where you are.
+
+        Returns:
+            It, with `.revision` and `.architecture`.
+
+        Raises:
+            InvalidRequest: it is no such preset, or its name is that of one that ships.
+            PresetError: its model or a part is not there, or needs another engine.
+            ModelFileError: a file is a pickle, damaged or of no known kind.
+        """
+        if not isinstance(preset, self._type):
+            raise refused("preset", preset, f"an {self._type.__name__}")
+        whole = absolute(preset)
+        return self._connection.call(lambda api: api.save_preset(whole))
+
+    def delete(self, name: str) -> None:
+        """Forget a preset. Pictures keep its name, and their recipes all that it was.
+
+        Raises:
+            NotFound: there is none.
+            InvalidRequest: it ships with the package.
+        """
+        self._connection.call(lambda api: api.delete_preset(self._type, name))
+
+    def export(self, path: str | Path, *names: str) -> Path:
+        """Write presets to a new TOML file.
+
+        Args:
+            path: the file; nothing is overwritten.
+            names: of the presets; none for all.
+
+        Returns:
+            The file's absolute path.
+
+        Raises:
+            NotFound: there is no such preset.
+            InvalidRequest: there is something at the path, or it cannot be written.
+        """
+        presets = [self[name] for name in names] if names else self.list()
+        target = Path(path).expanduser().absolute()
+        try:
+            with target.open("x", encoding="utf-8") as file:
+                file.write(preset_toml.write(presets))
+        except OSError as error:
+            reason = f"{error.strerror}."
+            raise refused(
+                "path", str(path), "a new file in a folder that is there", reason
+            ) from None
+        return target
+
+    def load(self, path: str | Path) -> builtins.list[P]:
+        """Save the presets of a TOML file, as `export` writes it.
+
+        Args:
+            path: the file; relative paths in it are taken from its folder.
+
+        Returns:
+            Them, as they were saved.
+
+        Raises:
+            InvalidRequest: it is no such file; nothing is saved then.
+            PresetError, ModelFileError: as for `save`; those before it are saved.
+        """
+        source = Path(path).expanduser().absolute()
+        return [
+            self.save(preset)
+            for preset in preset_toml.read(_text(source), self._type, source.parent)
+        ]
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(preset))}</tr>"
+            for preset in self.list()
+        )
+        head = "<thead><tr><th>preset</th><th>model</th><th>architecture</th></tr></thead>"
+        return f"<table>{head}<tbody>{rows}</tbody></table>"
+
+    def __repr__(self) -> str:
+        lines = [f"<Presets {self._type.KIND} {len(self)}>"]
+        lines += [
+            "  " + "  ".join(cell for cell in _cells(preset) if cell) for preset in self.list()
+        ]
+        return "\n".join(lines)
+
+
+class ImagePresets(PresetsOfKind[ImagePreset]):
+    """Image presets, one of which is the default."""
+
+    @property
+    def default(self) -> str:
+        """The name of the preset that `generate` uses if it is given none; can be set to a name or
+        a preset.
+
+        Raises:
+            NotFound: when it is set: there is no such preset.
+        """
+        return self._connection.call(lambda api: api.default_preset())
+
+    @default.setter
+    def default(self, preset: str | ImagePreset) -> None:
+        name = preset.name if isinstance(preset, ImagePreset) else preset
+        if not isinstance(name, str):
+            raise refused("default", preset, "a preset, or the name of one")
+        self._connection.call(lambda api: api.set_default_preset(name))
+
+    def revisions(self, name: str) -> builtins.list[ImagePreset]:
+        """Everything that a preset has been, oldest first; also of one that was deleted."""
+        return self._connection.call(lambda api: api.preset_revisions(name))
+
+
+def saved(connection: Connection, preset: ImagePreset) -> str:
+    """Save a preset that a picture is asked for with; its name."""
+    if preset.name != STARTER:
+        ImagePresets(connection, ImagePreset).save(preset)
+    return preset.name
+
+
+def absolute(preset: P) -> P:
+    """The preset with paths that mean the same in another process."""
+    if "/" in preset.model and not preset.model.startswith("/") and Path(preset.model).exists():
+        # What is there is meant, though it looks like a hub id.
+        preset = preset.replace(model=f"./{preset.model}")
+    here = preset_toml.within(preset, Path.cwd())
+    changes: dict[str, object] = {}
+    for name in ("model", "unet", "vae", "mmproj"):
+        value = getattr(here, name, None)
+        if isinstance(value, str):
+            changes[name] = _expanded(value)
+    if isinstance(here, ImagePreset):
+        changes["clip"] = tuple(map(_expanded, here.clip))
+    return here.replace(**changes)
+
+
+def _expanded(path: str) -> str:
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > preset_toml.MAX_BYTES:
+            raise refused(
+                "path", str(path), f"a TOML file of at most {preset_toml.MAX_BYTES:,} bytes"
+            )
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise refused("path", str(path), "a TOML file", f"{error}.") from None
+
+
+def _cells(preset: Preset) -> tuple[str, str, str]:
+    return preset.name, preset.model, preset.architecture or ""

@@ -1,0 +1,196 @@
+"""A diffusers folder as a pipeline: checked first, then loaded without any code of its own.
+
+The checks come before diffusers sees the folder, since `model_index.json` names modules that it
+would import.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from mysticanvas.errors import ModelFileError
+from mysticanvas.workers.model_files import safetensors
+from mysticanvas.workers.model_files.shapes import Config
+
+INDEX = "model_index.json"
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+_MAX_CONFIG_BYTES = 4 << 20
+_VARIANT = re.compile(r"\.(\w+)(-\d+-of-\d+)?\.safetensors$")
+
+
+class Folder:
+    """A folder as `save_pretrained` writes it.
+
+    Raises:
+        ModelFileError: it is no model, is damaged, or wants code that diffusers does not have.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.index = read_index(path)
+
+    def template(self, component: str) -> Config:
+        """The configuration of a component; empty if it has none."""
+        path = self.path / component / "config.json"
+        return read_config(path) if path.is_file() else {}
+
+    def pipeline(self, parts: Mapping[str, Any], dtype: torch.dtype) -> Any:
+        """The pipeline, with `parts` in place of its own.
+
+        Raises:
+            ModelFileError: a file is damaged, pickled or missing, or holds too little.
+        """
+        own = [name for name, _ in components(self.index) if name not in parts]
+        for name in own:
+            check_part(self.path, name)
+        # diffusers is not typed: this is where Any comes in.
+        kind: Any = diffusers.DiffusionPipeline
+        pipeline = kind.from_pretrained(
+            self.path,
+            dtype=dtype,
+            variant=variant(self.path / name for name in own),
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            **parts,
+        )
+        for name in own:
+            require_complete(self.path / name, getattr(pipeline, name))
+        return pipeline
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The checked `model_index.json`.
+
+    Raises:
+        ModelFileError: it is missing, damaged, or wants code that diffusers does not have.
+    """
+    if not (folder / INDEX).is_file():
+        raise ModelFileError(
+            f"{folder} is not a diffusers model: it has no {INDEX}.",
+            hint="Give the folder that holds it, as `save_pretrained` writes it.",
+        )
+    index = read_config(folder / INDEX)
+    kind = index.get("_class_name")
+    if not isinstance(kind, str) or not hasattr(diffusers, kind):
+        raise ModelFileError(
+            f"{folder / INDEX} names the pipeline {kind!r}, which diffusers "
+            f"{diffusers.__version__} does not have.",
+            hint="Code that comes with a model is not run; a newer diffusers may have it.",
+        )
+    for name, library in components(index):
+        if not name.isidentifier():
+            raise ModelFileError(f"{folder / INDEX}: {name!r} is not the name of a folder.")
+        if library not in ("diffusers", "transformers") and not _is_pipeline_module(library):
+            raise ModelFileError(
+                f"{folder / INDEX} takes {name!r} from {library!r}, which is not diffusers.",
+                hint="Code that comes with a model is not run.",
+            )
+    return index
+
+
+def read_config(path: Path) -> Config:
+    """A JSON object of a model.
+
+    Raises:
+        ModelFileError: the file cannot be read, is too large or holds something else.
+    """
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ModelFileError(f"{path} is larger than a configuration can be.")
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{path} does not hold a JSON object.")
+    return value
+
+
+def components(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and library of those that the pipeline has."""
+    for name, value in index.items():
+        if not name.startswith("_") and isinstance(value, list) and value and value[0] is not None:
+            yield name, str(value[0])
+
+
+def check_part(folder: Path, name: str) -> None:
+    """Check the header of every weights file of a component.
+
+    Raises:
+        ModelFileError: a file is cut off or no safetensors file, the component's folder is
+            missing, or it has pickled weights only.
+    """
+    part = folder / name
+    if not part.is_dir():
+        raise ModelFileError(
+            f"The model {folder} has no folder {name!r}, which its {INDEX} names.",
+            hint="Copy or download the model again, completely.",
+        )
+    check_weights(part)
+
+
+def check_weights(part: Path) -> None:
+    """Check the header of every weights file in a component's folder.
+
+    Raises:
+        ModelFileError: as `check_part`.
+    """
+    weights = sorted(part.glob("*.safetensors"))
+    pickles = [path for path in sorted(part.iterdir()) if path.suffix in PICKLES]
+    if pickles and not weights:
+        raise pickled(pickles[0])
+    for path in weights:
+        safetensors.validate(path)
+
+
+def pickled(path: Path) -> ModelFileError:
+    """The error for weights that can run any code when they are read."""
+    return ModelFileError(
+        f"{path.parent} has its weights as {path.name}, a pickle, which can run any code.",
+        hint="Convert it: load it where you trust it, then "
+        "`save_pretrained(folder, safe_serialization=True)`, or safetensors' `save_file`.",
+    )
+
+
+def variant(parts: Iterator[Path]) -> str | None:
+    """The file variant to ask for, such as `fp16`, where a component has no plain weights."""
+    for part in parts:
+        found = [_VARIANT.search(path.name) for path in part.glob("*.safetensors")]
+        variants = [match[1] for match in found if match]
+        if found and len(variants) == len(found):
+            return variants[0]
+    return None
+
+
+def require_complete(part: Path, module: Any) -> None:
+    """Refuse a component whose files hold fewer numbers than it has: transformers fills what is
+    missing with random ones, and only says so in its log.
+
+    Raises:
+        ModelFileError: so it is.
+    """
+    if not isinstance(module, torch.nn.Module):
+        return
+    stored = sum(
+        tensor.numbers
+        for path in part.glob("*.safetensors")
+        for tensor in safetensors.validate(path).tensors.values()
+    )
+    wanted = sum(parameter.numel() for parameter in module.parameters())
+    if stored < wanted:
+        raise ModelFileError(
+            f"{part} holds {stored:,} numbers, but {type(module).__name__} has {wanted:,}.",
+            hint="Copy or download the model again, completely.",
+        )
+
+
+def _is_pipeline_module(library: str) -> bool:
+    """Such as `stable_diffusion`, the home of its safety checker."""
+    return library.isidentifier() and hasattr(diffusers.pipelines, library)

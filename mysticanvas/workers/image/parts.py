@@ -1,0 +1,167 @@
+"""Parts of a pipeline from other files than the model's own: denoiser, VAE, text encoders."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import diffusers
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from mysticanvas.errors import ModelFileError
+from mysticanvas.workers.image import folder as folders
+from mysticanvas.workers.model_files import architectures, safetensors
+from mysticanvas.workers.model_files.shapes import Config
+
+
+class Base(Protocol):
+    """The model whose parts are replaced."""
+
+    path: Path
+    index: dict[str, Any]
+
+    def template(self, component: str) -> Config:
+        """The configuration of a component."""
+
+
+class Replaced(NamedTuple):
+    """What to take from elsewhere: folders of a component or a pipeline, or single files."""
+
+    unet: Path | None = None
+    """What denoises, a diffusion transformer too."""
+    vae: Path | None = None
+    clip: tuple[Path, ...] = ()
+    """The text encoders in order; a folder of a pipeline stands for all of its own."""
+
+
+def load(replaced: Replaced, base: Base, dtype: torch.dtype) -> dict[str, Any]:
+    """The parts that are replaced, by their names in the pipeline.
+
+    Raises:
+        ModelFileError: the model has no such part, or a file is none, damaged, unsafe or misfit.
+    """
+    parts: dict[str, Any] = {}
+    for component, path in _wanted(replaced, base):
+        if path.is_dir():
+            parts |= _from_folder(component, path, base, dtype)
+        else:
+            parts[component] = _from_file(component, path, base, dtype)
+    return parts
+
+
+def _wanted(replaced: Replaced, base: Base) -> Iterator[tuple[str, Path]]:
+    if replaced.unet:
+        denoiser = "unet" if "unet" in base.index else "transformer"
+        yield _named(denoiser, replaced.unet, base), replaced.unet
+    if replaced.vae:
+        yield _named("vae", replaced.vae, base), replaced.vae
+    encoders = sorted(
+        name for name, _ in folders.components(base.index) if name.startswith("text_encoder")
+    )
+    if len(replaced.clip) > len(encoders):
+        raise ModelFileError(
+            f"{base.path} has {len(encoders)} text encoders, and clip names {len(replaced.clip)}.",
+            hint=f"They are, in order: {', '.join(encoders)}.",
+        )
+    if len(replaced.clip) == 1 and (replaced.clip[0] / folders.INDEX).is_file():
+        yield from ((encoder, replaced.clip[0]) for encoder in encoders)
+    else:
+        yield from zip(encoders, replaced.clip, strict=False)
+
+
+def _named(component: str, path: Path, base: Base) -> str:
+    if component not in base.index:
+        raise ModelFileError(
+            f"{base.path} is a {base.index['_class_name']}, which has no {component!r} to replace "
+            f"by {path}."
+        )
+    return component
+
+
+def _from_folder(component: str, path: Path, base: Base, dtype: torch.dtype) -> dict[str, Any]:
+    """The component, and the tokenizer beside it."""
+    part = path / component if (path / component).is_dir() else path
+    if not (part / "config.json").is_file():
+        raise ModelFileError(
+            f"{path} is no folder of a {component}: it has no config.json.",
+            hint="Give the folder of the component, or of a pipeline that has it.",
+        )
+    folders.check_weights(part)
+    module = _class(component, folders.read_config(part / "config.json"), base).from_pretrained(
+        part,
+        dtype=dtype,
+        variant=folders.variant(iter([part])),
+        use_safetensors=True,
+        local_files_only=True,
+    )
+    folders.require_complete(part, module)
+    tokenizer = component.replace("text_encoder", "tokenizer")
+    if tokenizer == component or not (path / tokenizer).is_dir():
+        return {component: module}
+    kind: Any = getattr(transformers, base.index[tokenizer][1])
+    return {
+        component: module,
+        tokenizer: kind.from_pretrained(path / tokenizer, local_files_only=True),
+    }
+
+
+def _from_file(component: str, path: Path, base: Base, dtype: torch.dtype) -> Any:
+    """A component out of a file that may hold more than it."""
+    if path.suffix in folders.PICKLES:
+        raise folders.pickled(path)
+    shapes = safetensors.validate(path).shapes
+    name = base.index[component][1]
+    config = architectures.configure(component, name, shapes, base.template(component))
+    if config is None:
+        raise ModelFileError(
+            f"{path} holds no {name}, which is the {component} of {base.path}.",
+            hint="Give a file of that kind, or the folder of the component.",
+        )
+    kind = _class(component, {}, base)
+    with tempfile.TemporaryDirectory(prefix="mysticanvas-") as scratch:
+        (Path(scratch) / "config.json").write_text(json.dumps(config))
+        if hasattr(kind, "from_single_file"):
+            return kind.from_single_file(
+                _tensors(path), config=scratch, dtype=dtype, local_files_only=True
+            )
+        (Path(scratch) / "model.safetensors").symlink_to(path.absolute())
+        module, report = kind.from_pretrained(
+            scratch,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])[0]
+        raise ModelFileError(f"{path} is no complete {name}: it has no tensor {missing!r}.")
+    return module
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All of a file; a UNet of its own gets the names that it has within a checkpoint, since
+    diffusers knows those alone."""
+    tensors: dict[str, torch.Tensor] = load_file(path)
+    if "input_blocks.0.0.weight" in tensors:
+        return {f"model.diffusion_model.{name}": value for name, value in tensors.items()}
+    return tensors
+
+
+def _class(component: str, config: Config, base: Base) -> Any:
+    """The class of a component: a VAE's folder may name another than the model has."""
+    library, name = base.index[component]
+    if library == "transformers":
+        return getattr(transformers, name)
+    own = getattr(diffusers, str(config.get("_class_name", name)), None)
+    if not (isinstance(own, type) and issubclass(own, diffusers.ModelMixin)):
+        raise ModelFileError(
+            f"A {component} of the class {config['_class_name']!r} is none that diffusers "
+            f"{diffusers.__version__} has.",
+            hint="Code that comes with a model is not run.",
+        )
+    return own

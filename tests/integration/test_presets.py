@@ -1,0 +1,244 @@
+"""Presets from end to end: saved, used, changed under us, moved between homes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import checkpoints
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from mysticanvas import Canvas, ImagePreset, LLMPreset, errors
+
+SMALL = {"num_inference_steps": 2, "seed": 7}
+
+
+@pytest.fixture
+def folder(tiny_sd: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, named after the test: presets are of the shared home."""
+    return Path(shutil.copytree(tiny_sd, tmp_path / f"model-{tmp_path.name}"))
+
+
+def test_a_preset_brings_its_defaults_and_is_named_by_the_recipe(
+    canvas: Canvas, folder: Path
+) -> None:
+    ink = ImagePreset(
+        name=folder.name, model=str(folder), default_params={"num_inference_steps": 3, "width": 32}
+    )
+    saved = canvas.presets.image.save(ink)
+    assert (saved.revision, saved.architecture) == (1, "StableDiffusionPipeline")
+    assert canvas.presets.image[ink.name] == saved
+    assert saved in canvas.presets.image.list()
+    assert ink.name in canvas.presets.image
+    assert ink.name in canvas.presets.image._repr_html_()
+    image = canvas.generate("a", preset=ink.name, seed=7)
+    assert (image.width, image.recipe.params.num_inference_steps) == (32, 3)
+    assert (image.recipe.preset, image.recipe.preset_revision) == (ink.name, 1)
+    other = canvas.generate("a", preset=ink.replace(default_params={"width": 64}), **SMALL)
+    assert (other.width, other.recipe.preset_revision) == (64, 2)
+    revisions = canvas.presets.image.revisions(ink.name)
+    assert [each.default_params["width"] for each in revisions] == [32, 64]
+    canvas.presets.image.delete(ink.name)
+    assert ink.name not in canvas.presets.image
+    result = canvas.reproduce(image)
+    assert result.matches
+
+
+def test_a_vae_from_elsewhere_changes_pixels_and_hash(
+    canvas: Canvas, folder: Path, tmp_path: Path
+) -> None:
+    weights = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+    weights["decoder.conv_out.bias"] += 0.5
+    save_file(weights, tmp_path / "vae.safetensors")
+    plain = ImagePreset(name=folder.name, model=str(folder))
+    image = canvas.generate("a", preset=plain, **SMALL)
+    bright = canvas.generate(
+        "a", preset=plain.replace(vae=str(tmp_path / "vae.safetensors")), **SMALL
+    )
+    assert bright.numpy().mean() > image.numpy().mean()
+    assert bright.recipe.request_hash != image.recipe.request_hash
+    assert "vae.safetensors" in bright.recipe.model_files
+    assert not any(name.startswith("vae/") for name in bright.recipe.model_files)
+
+
+def test_a_path_leaves_a_preset_of_the_same_model_as_it_is(canvas: Canvas, folder: Path) -> None:
+    own = ImagePreset(name=folder.name, model=str(folder), default_params={"width": 32})
+    saved = canvas.presets.image.save(own)
+    for _ in range(2):
+        image = canvas.generate("a", preset=folder, **SMALL)
+        assert (image.recipe.preset, image.width) == (f"{folder.name}-2", 64)
+    assert canvas.presets.image[folder.name] == saved
+
+
+def test_files_that_change_under_a_preset_are_noticed(canvas: Canvas, folder: Path) -> None:
+    preset = ImagePreset(name=folder.name, model=str(folder))
+    first = canvas.submit("a", preset=preset, **SMALL)
+    before = first.result()
+    assert canvas.submit("a", preset=preset, **SMALL).result().recipe == before.recipe
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    weights["conv_out.bias"] += 1.0
+    save_file(weights, path, {"format": "pt"})
+    job = canvas.submit("a", preset=folder.name, **SMALL)
+    after = job.result()
+    [notice] = job.notices
+    assert "unet/diffusion_pytorch_model.safetensors" in notice
+    assert after.recipe.preset_revision == before.recipe.preset_revision
+    assert after.recipe.model_files != before.recipe.model_files
+    assert not np.array_equal(after.numpy(), before.numpy())
+    again = canvas.submit("a", preset=folder.name, **SMALL)
+    again.result()
+    assert again.notices == []
+
+
+def test_a_single_file_is_a_preset_by_its_path(canvas: Canvas, tmp_path: Path) -> None:
+    path = tmp_path / f"tiny-{tmp_path.name}.safetensors"
+    checkpoints.write_sd(checkpoints.make_sd(), path)
+    image = canvas.generate("a", preset=path, width=64, height=64, **SMALL)
+    assert image.recipe.preset == path.stem
+    assert image.recipe.pipeline == "StableDiffusionPipeline"
+    assert list(image.recipe.model_files) == ["model.safetensors"]
+    assert "from_single_file(MODEL" in image.recipe.to_code("diffusers")
+    saved = canvas.presets.image[path.stem]
+    assert saved.architecture == "StableDiffusionPipeline"
+
+
+def test_presets_move_as_toml(canvas: Canvas, folder: Path, tmp_path: Path) -> None:
+    preset = ImagePreset(
+        name=f"{folder.name}-ü",
+        model=str(folder),
+        dtype="float32",
+        default_params={"scheduler": "euler_a", "guidance_scale": 3.5},
+    )
+    canvas.presets.image.save(preset)
+    file = canvas.presets.image.export(tmp_path / "presets.toml", preset.name)
+    with pytest.raises(errors.InvalidRequest, match=r"presets\.toml"):
+        canvas.presets.image.export(file)
+    canvas.presets.image.delete(preset.name)
+    [loaded] = canvas.presets.image.load(file)
+    assert loaded.replace() == preset
+    (tmp_path / "near.toml").write_text(
+        f'[[image]]\nname = "{folder.name}-near"\nmodel = "./{folder.name}"\n'
+    )
+    [near] = canvas.presets.image.load(tmp_path / "near.toml")
+    assert near.model == str(folder)
+    (tmp_path / "bad.toml").write_text('[[image]]\nname = "x"\nmodel = "/x"\nsteps = 3\n')
+    with pytest.raises(errors.InvalidRequest, match="steps=3"):
+        canvas.presets.image.load(tmp_path / "bad.toml")
+
+
+def test_the_default_is_used_where_none_is_named(canvas: Canvas, folder: Path) -> None:
+    presets = canvas.presets.image
+    assert presets.default == "starter"
+    canvas.presets.image.save(ImagePreset(name=folder.name, model=str(folder)))
+    try:
+        presets.default = presets[folder.name]
+        assert canvas.generate("a", **SMALL).recipe.preset == folder.name
+    finally:
+        presets.delete(folder.name)
+    assert presets.default == "starter"
+    with pytest.raises(errors.NotFound):
+        presets.default = "no-such"
+
+
+def test_presets_of_language_models_are_kept(canvas: Canvas, tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    preset = LLMPreset(name="tiny", model=str(tmp_path / "tiny.gguf"), n_ctx=512, type_v="q8_0")
+    try:
+        assert canvas.presets.llm.save(preset).replace() == preset
+        assert [each.name for each in canvas.presets.llm] == ["tiny"]
+    finally:
+        canvas.presets.llm.delete("tiny")
+    assert len(canvas.presets.llm) == 0
+    with pytest.raises(errors.PresetError, match="model: there is no"):
+        canvas.presets.llm.save(preset.replace(model=str(tmp_path / "none.gguf")))
+
+
+def test_what_cannot_be_used_is_refused_before_a_job_is_made(
+    canvas: Canvas, tmp_path: Path, folder: Path
+) -> None:
+    pickle = tmp_path / "model.ckpt"
+    pickle.write_bytes(b"\x80\x04.")
+    with pytest.raises(errors.ModelFileError, match="pickle") as refused:
+        canvas.generate("a", preset=pickle)
+    assert "save_file" in refused.value.hint
+    with pytest.raises(errors.PresetError, match="hf download nobody/nothing"):
+        canvas.generate("a", preset="nobody/nothing@v1")
+    with pytest.raises(errors.PresetError, match="vae: there is nothing"):
+        canvas.presets.image.save(
+            ImagePreset(name="x", model=str(folder), vae="/no/such.safetensors")
+        )
+    with pytest.raises(errors.PresetError, match="LoRAs"):
+        canvas.presets.image.save(ImagePreset(name="x", model=str(folder), loras={"a": 1.0}))
+    with pytest.raises(errors.InvalidRequest, match="ships"):
+        canvas.presets.image.delete("starter")
+    with pytest.raises(errors.InvalidRequest, match="ships"):
+        canvas.presets.image.save(ImagePreset(name="starter", model=str(folder)))
+    assert canvas.images().total == 0
+
+
+HOSTILE: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "empty": lambda path: path.write_bytes(b""),
+    "huge header": lambda path: path.write_bytes(struct.pack("<Q", 1 << 60) + bytes(100)),
+    "deep": lambda path: path.write_bytes(struct.pack("<Q", 200_000) + b"[" * 200_000),
+    "wrongly typed": lambda path: path.write_bytes(
+        struct.pack("<Q", 60)
+        + b'{"a":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}}'.ljust(60)
+        + bytes(8)
+    ),
+    "overlapping": lambda path: path.write_bytes(
+        struct.pack("<Q", 120)
+        + (
+            b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
+            b'"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}'
+        ).ljust(120)
+        + bytes(12)
+    ),
+}
+
+
+@pytest.mark.fault("a hostile model file", "ModelFileError, and everything else goes on")
+@pytest.mark.parametrize("damage", HOSTILE)
+def test_a_hostile_file_is_an_error_and_nothing_more(
+    canvas: Canvas, folder: Path, tmp_path: Path, damage: str
+) -> None:
+    single = tmp_path / "single.safetensors"
+    single.write_bytes(bytes(1000))
+    HOSTILE[damage](single)
+    with pytest.raises(errors.ModelFileError, match=r"single\.safetensors"):
+        canvas.generate("a", preset=single)
+    HOSTILE[damage](folder / "unet" / "diffusion_pytorch_model.safetensors")
+    [worker] = canvas.workers
+    job = canvas.submit("a", preset=folder, **SMALL)
+    with pytest.raises(errors.ModelFileError, match=r"damaged or cut off"):
+        job.result(timeout=60)
+    assert [each.restarts for each in canvas.workers] == [worker.restarts]
+
+
+def test_models_of_other_programs_are_found_in_place(canvas: Canvas, folder: Path) -> None:
+    before = sorted(folder.parent.rglob("*"))
+    checkpoint = folder.parent / "checkpoints" / f"{folder.name}-file.safetensors"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"")
+    added = canvas.models.add(folder.parent)
+    assert {(model.name, model.layout) for model in added} == {
+        (folder.name, "diffusers"),
+        (checkpoint.stem, "safetensors"),
+    }
+    assert canvas.models.add(folder.parent) == added
+    assert [model for model in canvas.models.list("image") if model in added] == added
+    assert canvas.models[folder.name].path == str(folder)
+    assert folder.name in canvas.models._repr_html_()
+    image = canvas.generate("a", preset=canvas.models[folder.name].path, **SMALL)
+    assert image.recipe.preset == folder.name
+    assert sorted(folder.parent.rglob("*")) == sorted([*before, checkpoint, checkpoint.parent])
+    with pytest.raises(errors.InvalidRequest, match="folder="):
+        canvas.models.add("/no/such/folder")
+    with pytest.raises(errors.InvalidRequest, match="kind='film'"):
+        canvas.models.list("film")  # type: ignore[arg-type]

@@ -1,0 +1,33 @@
+"""What a kernel makes of a preset before it is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mysticanvas import ImagePreset
+from mysticanvas.session.collections import presets
+
+
+def test_paths_mean_the_same_in_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    given = ImagePreset(name="a", model="~/model", vae="vae.safetensors", clip=("~/clip", "/abs"))
+    sent = presets.absolute(given)
+    assert sent.model == "/home/me/model"
+    assert sent.vae == str(tmp_path / "vae.safetensors")
+    assert sent.clip == ("/home/me/clip", "/abs")
+
+
+def test_a_hub_id_stays_one_unless_it_is_a_folder_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for model in ("owner/name@v1.0", "owner/base-1.0"):
+        given = ImagePreset(name="a", model=model)
+        assert presets.absolute(given).model == model
+        (tmp_path / model).mkdir(parents=True)
+        assert presets.absolute(given).model == str(tmp_path / model)
