@@ -11,6 +11,8 @@ from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.params import parse
+from mysticanvas.orchestrator.inspection import Inspector
+from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.plugins import loading
@@ -21,7 +23,9 @@ from mysticanvas.store import Store
 @pytest.fixture
 def intake(tmp_path: Path, store: Store, transitions: Transitions) -> Intake:
     settings = Settings(engine="echo", min_free_mib=0)
-    return Intake(store, transitions, {}, tmp_path, settings, loading.load(settings.plugins))
+    plugins = loading.load(settings.plugins)
+    presets = Presets(store, Inspector(), plugins, settings.engine)
+    return Intake(store, transitions, {}, tmp_path, settings, presets)
 
 
 @pytest.mark.parametrize("allowed", ["auto", "exact", "none"])
