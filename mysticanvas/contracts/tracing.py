@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mysticanvas.contracts.base import Contract, sha256_of
+from mysticanvas.contracts.problem import Problem
 
 Phase = Literal["text_encode", "denoise", "vae_encode", "vae_decode"]
 DeviceKind = Literal["cpu", "cuda", "mps"]
@@ -109,7 +110,7 @@ class LatentSpace(Contract):
     channels: int
     """Of the latents."""
     embedding: int
-    """Numbers in the embedding of a token."""
+    """Numbers in the embedding of a token; 0 if the denoiser takes none."""
 
 
 class TraceOrder(Contract):
@@ -128,18 +129,34 @@ class TraceOrder(Contract):
     """Digests of the keys whose envelopes the asker has."""
 
 
-class TraceAnswer(Contract):
-    """Bytes of the weights, and the envelopes that were not known."""
+class ImageProfile(Contract):
+    """All that is known of a model's needs, for one device and number format."""
 
+    dtype: Dtype
+    device: DeviceKind
     weights: dict[str, int]
     """Component -> bytes in the format that it runs in."""
-    decoding_weights: int
+    decoding_weights: int = 0
     """Bytes that the autoencoder takes more while it decodes, where it is converted for that."""
     latents: LatentSpace
+    traced: tuple[Traced, ...]
+
+
+class TraceAnswer(Contract):
+    """What was found out for an order."""
+
+    profile: ImageProfile
+    """Its envelopes are those that were not known."""
     keys: tuple[EnvelopeKey, ...]
     """Of every envelope that the order needs, known or not."""
-    traced: tuple[Traced, ...]
     seconds: float
-    """Spent on it, without starting the process."""
+    """Spent on it, without starting the process and importing libraries."""
     peak_rss: int
     """Most bytes that the process had resident."""
+
+
+class TraceReply(Contract):
+    """An answer, or why there is none."""
+
+    answer: TraceAnswer | None = None
+    problem: Problem | None = None

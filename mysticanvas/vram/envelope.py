@@ -77,9 +77,7 @@ def peak(envelope: Envelope, shape: Shape, threads: int = 1) -> Need:
     return max(needs, key=lambda need: need.total)
 
 
-def _workspace(
-    row: Row, batch: int, monomials: Sequence[int], single: Sequence[int]
-) -> float:
+def _workspace(row: Row, batch: int, monomials: Sequence[int], single: Sequence[int]) -> float:
     small = row.unfolding
     if small is not None and batch == 1 and _dot(small.numbers, single) <= workspace.UNFOLDED:
         return _dot(small.columns, single)
@@ -153,7 +151,9 @@ class _Solver:
     """
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
-        columns = [list(map(Fraction, column)) for column in zip(*map(_monomials, shapes))]
+        columns = [
+            list(map(Fraction, column)) for column in zip(*map(_monomials, shapes), strict=True)
+        ]
         self._used = _independent(columns, [0, 1, 2, 4, 5, 3])
         matrix = [[columns[index][row] for index in self._used] for row in range(len(shapes))]
         self._inverse = [[float(cell) for cell in row] for row in _inverse(matrix)]

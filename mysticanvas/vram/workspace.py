@@ -1,8 +1,8 @@
 """Memory that an operation takes for itself, beside its inputs and outputs.
 
 No trace sees it, because libraries below PyTorch take it. These are rules, found by comparing
-traces with allocators: those of CUDA hold within 1 % on published peaks of an RTX 4090, those of the
-CPU are what PyTorch's profiler shows of oneDNN, operation by operation.
+traces with allocators: those of CUDA hold within 1 % on published peaks of an RTX 4090, those of
+the CPU are what PyTorch's profiler shows of oneDNN, operation by operation.
 """
 
 from __future__ import annotations

@@ -6,9 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from diffusers import (
+    AutoencoderKL,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
 
-from mysticanvas.contracts.tracing import Phase, Shape
+from mysticanvas.contracts.tracing import Shape
 from mysticanvas.errors import ModelFileError
+
+_REPETITIONS = ("transformer_layers_per_block", "num_layers", "num_single_layers")
+"""Settings that say how often a block of a denoiser is repeated."""
+_TWICE = 2
+
 
 class Tracee(NamedTuple):
     """A model without weights, in the format that it runs in."""
@@ -24,6 +36,9 @@ class Tracee(NamedTuple):
 def build(library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype) -> Tracee:
     """A model by its configuration alone; no memory is taken for its weights.
 
+    Blocks that follow one another and are alike are there twice at most: the third would take over
+    the memory of the first.
+
     Raises:
         ModelFileError: there is no such class here, or it does not take the configuration.
     """
@@ -33,14 +48,15 @@ def build(library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype
             if library == "transformers":
                 model = kind(kind.config_class.from_dict(dict(config)))
             else:
-                model = kind.from_config(dict(config))
+                model = kind.from_config(_shortened(config))
     # Whatever a constructor makes of numbers that a file holds.
     except Exception as error:
         raise ModelFileError(
             f"{name} cannot be made from its configuration: {_first_line(error)}",
             hint="The file is damaged, or belongs to another version of the library.",
         ) from error
-    return Tracee(model.eval().to(dtype), dtype)
+    # Not through the class of diffusers, which warns that files would have to be looked at.
+    return Tracee(torch.nn.Module.to(model.eval(), dtype), dtype)
 
 
 def encode_text(tracee: Tracee, shape: Shape, *, hidden_states: bool) -> Any:
@@ -55,7 +71,7 @@ def encode_text(tracee: Tracee, shape: Shape, *, hidden_states: bool) -> Any:
 
 def denoise(tracee: Tracee, shape: Shape) -> Any:
     """One call of a UNet or a diffusion transformer."""
-    return _DENOISERS[type(tracee.model).__name__](tracee, shape)
+    return _DENOISERS[type(tracee.model)](tracee, shape)
 
 
 def encode_picture(tracee: Tracee, shape: Shape) -> Any:
@@ -68,7 +84,9 @@ def encode_picture(tracee: Tracee, shape: Shape) -> Any:
 
 def decode_picture(tracee: Tracee, shape: Shape) -> Any:
     """An autoencoder's decoder, and the picture brought from -1 … 1 to 0 … 1."""
-    latents = tracee.blank(shape.batch, tracee.model.config.latent_channels, shape.height, shape.width)
+    latents = tracee.blank(
+        shape.batch, tracee.model.config.latent_channels, shape.height, shape.width
+    )
     pixels = tracee.model.decode(latents, return_dict=False)[0]
     return (pixels * 0.5 + 0.5).clamp(0, 1)
 
@@ -89,6 +107,19 @@ def embedding_of(config: Mapping[str, Any]) -> int:
     """Numbers in the embedding of a token that a denoiser takes."""
     width = config.get("cross_attention_dim") or config.get("joint_attention_dim") or 0
     return int(width)
+
+
+def _shortened(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _at_most_twice(value) if name in _REPETITIONS else value
+        for name, value in config.items()
+    }
+
+
+def _at_most_twice(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_at_most_twice(each) for each in value]
+    return min(value, _TWICE) if isinstance(value, int) else value
 
 
 def _unet(tracee: Tracee, shape: Shape) -> Any:
@@ -135,30 +166,30 @@ def _flux(tracee: Tracee, shape: Shape) -> Any:
     )[0]
 
 
-_DENOISERS: dict[str, Callable[[Tracee, Shape], Any]] = {
-    "UNet2DConditionModel": _unet,
-    "SD3Transformer2DModel": _sd3,
-    "FluxTransformer2DModel": _flux,
+_DENOISERS: dict[Any, Callable[[Tracee, Shape], Any]] = {
+    UNet2DConditionModel: _unet,
+    SD3Transformer2DModel: _sd3,
+    FluxTransformer2DModel: _flux,
 }
-DENOISERS = frozenset(_DENOISERS)
-AUTOENCODERS = frozenset({"AutoencoderKL"})
-TEXT_ENCODERS = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel"})
+_TEXT_ENCODERS: tuple[Any, ...] = (CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel)
+DENOISERS = frozenset(kind.__name__ for kind in _DENOISERS)
+AUTOENCODERS = frozenset({AutoencoderKL.__name__})
+TEXT_ENCODERS = frozenset(kind.__name__ for kind in _TEXT_ENCODERS)
+_CLASSES = {
+    "diffusers": {kind.__name__: kind for kind in (*_DENOISERS, AutoencoderKL)},
+    "transformers": {kind.__name__: kind for kind in _TEXT_ENCODERS},
+}
+"""Library -> name -> class: any other attribute of a library is none of a file's business."""
 
 
 def _class_of(library: str, name: str) -> Any:
-    # The tables first: any other attribute of a library is none of a file's business.
-    if library == "diffusers" and name in DENOISERS | AUTOENCODERS:
-        import diffusers
-
-        return getattr(diffusers, name)
-    if library == "transformers" and name in TEXT_ENCODERS:
-        import transformers
-
-        return getattr(transformers, name)
-    raise ModelFileError(
-        f"What {name} of {library} needs in memory is not known.",
-        hint="It can be measured by running it once.",
-    )
+    kind = _CLASSES.get(library, {}).get(name)
+    if kind is None:
+        raise ModelFileError(
+            f"What {name} of {library} needs in memory is not known.",
+            hint="It can be measured by running it once.",
+        )
+    return kind
 
 
 def _first_line(error: BaseException) -> str:

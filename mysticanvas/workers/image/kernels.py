@@ -95,6 +95,4 @@ def _group_norm_on_cpu(
     else:
         given = given.contiguous()
     size = math.prod(sides)
-    return torch.native_group_norm(
-        given, weight, bias, batch, channels, size, num_groups, eps
-    )[0]
+    return torch.native_group_norm(given, weight, bias, batch, channels, size, num_groups, eps)[0]

@@ -25,14 +25,19 @@ _GRAIN = 512
 """The allocator of CUDA gives out multiples of so many bytes."""
 _LAST = torch.channels_last
 _CONVOLUTION = torch.ops.aten.convolution.default
-_GROUP_NORM = torch.ops.aten.native_group_norm.default
+_FORMATTING = {
+    torch.ops.aten.native_group_norm.default,
+    torch.ops.aten.upsample_nearest2d.default,
+    torch.ops.aten.upsample_nearest2d.vec,
+}
+"""Operations that put the channels of what they make where those of the input are."""
 
 
-class Memory(TorchDispatchMode):
+class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's is
     """Follows storages from operation to operation."""
 
     def __init__(self, device: DeviceKind, dtype: Dtype) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.events: list[Event] = []
         self._device: DeviceKind = device
@@ -49,8 +54,8 @@ class Memory(TorchDispatchMode):
         if func is _CONVOLUTION:
             return self._convolve(func, args)
         out = self._run(func, args, kwargs or {})
-        if func is _GROUP_NORM and layout_of(args[0]) == "channels_last":
-            out = (_as_last(out[0]), *out[1:])
+        if func in _FORMATTING:
+            out = _formatted(out, layout_of(args[0]))
         for tensor in _tensors(out):
             self._follow(tensor)
         self.operations.append(Operation(self._live))
@@ -60,8 +65,7 @@ class Memory(TorchDispatchMode):
         given, weight = args[0], args[1]
         layout = layout_of(given)
         out = self._run(func, args, {})
-        if layout == "channels_last":
-            out = _as_last(out)
+        out = _formatted(out, layout)
         self._follow(out)
         of = workspace.Convolution(
             batch=given.shape[0],
@@ -150,9 +154,7 @@ class _Blank(NamedTuple):
 
 
 @contextmanager
-def following(
-    device: DeviceKind, dtype: Dtype, model: torch.nn.Module
-) -> Iterator[Memory]:
+def following(device: DeviceKind, dtype: Dtype, model: torch.nn.Module) -> Iterator[Memory]:
     """Follow what is allocated within the context; the weights of the model do not count."""
     memory = Memory(device, dtype)
     weights = [*model.parameters(), *model.buffers()]
@@ -175,15 +177,21 @@ def _is_repeatable(func: Any, args: Any, kwargs: Any, out: Any) -> bool:
     # Some that the schema calls new are not, such as `_unsafe_view`.
     storages = {each.untyped_storage()._cdata for each in _tensors((args, tuple(kwargs.values())))}
     return all(
-        each.device.type == "meta" and each.untyped_storage()._cdata not in storages
+        each.device.type == "meta"
+        and each.untyped_storage()._cdata not in storages
         and each.storage_offset() == 0
         for each in made
     )
 
 
-def _as_last(tensor: torch.Tensor) -> torch.Tensor:
-    """Such as devices give it for an input with the channels last; `meta` puts them first."""
-    return torch.empty_like(tensor, memory_format=_LAST)
+def _formatted(made: Any, layout: workspace.Layout) -> Any:
+    """What an operation made, in the order in which devices make it: `meta` takes other ways."""
+    if isinstance(made, tuple):
+        return (_formatted(made[0], layout), *made[1:])
+    wanted = _LAST if layout == "channels_last" else torch.contiguous_format
+    if made.is_contiguous(memory_format=wanted):
+        return made
+    return torch.empty_like(made, memory_format=wanted)
 
 
 def layout_of(tensor: torch.Tensor) -> workspace.Layout:
