@@ -22,6 +22,7 @@ from benchmarks import (
     machine,
     opening,
     pages,
+    prediction,
     recording,
     restart,
     roundtrip,
@@ -69,6 +70,7 @@ PARTS: dict[str, Measure] = {
     "opening": _of_images(opening.measure),
     "thumbnails": _of_model(thumbnails.measure),
     "workers": _of_model(workers.measure),
+    "prediction": lambda _: prediction.measure(),
 }
 
 

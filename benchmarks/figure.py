@@ -7,16 +7,17 @@ from typing import Any, Literal, NamedTuple
 
 from benchmarks.statistics import Summary, percentile, summarize
 
-Unit = Literal["ms", "s", "MB", "times"]
+Unit = Literal["ms", "s", "MB", "times", "%"]
 
 _TEXT: dict[Unit, str] = {
     "ms": "{:.0f} ms",
     "s": "{:.1f} s",
     "MB": "{:.0f} MB",
     "times": "{:.1f} ×",
+    "%": "{:.0f} %",
 }
-_FINE: dict[Unit, str] = {"ms": "{:.1f} ms", "s": "{:.2f} s", "times": "{:.2f} ×"}
-_FINE_BELOW = {"ms": 20.0, "s": 2.0, "times": 2.0}
+_FINE: dict[Unit, str] = {"ms": "{:.1f} ms", "s": "{:.2f} s", "times": "{:.2f} ×", "%": "{:.2f} %"}
+_FINE_BELOW = {"ms": 20.0, "s": 2.0, "times": 2.0, "%": 10.0}
 """Values below that are told with another digit, since their bars have one."""
 
 
@@ -135,6 +136,13 @@ def ratio(name: str, what: str, times: Summary, bar: float | None = None) -> Fig
 def growth(name: str, what: str, times: Summary, bar: float | None = None) -> Figure:
     """How many times one thing is another, which must be at most the bar."""
     return _median(name, what, times, "times", _at_most(bar))
+
+
+def deviation(name: str, what: str, shares: Sequence[float], bar: float | None = None) -> Figure:
+    """The mean of deviations in percent, whichever their sign."""
+    sizes = [abs(share) * 100 for share in shares]
+    figure = _median(name, what, summarize(sizes), "%", _at_most(bar))
+    return figure._replace(value=sum(sizes) / len(sizes))
 
 
 def _median(name: str, what: str, summary: Summary, unit: Unit, bar: Bar | None) -> Figure:

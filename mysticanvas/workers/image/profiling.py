@@ -31,7 +31,6 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope
-from mysticanvas.vram.allocator import Event
 from mysticanvas.workers.image import architectures, weights
 from mysticanvas.workers.image.architectures import Tracee
 from mysticanvas.workers.image.kernels import KernelsOf
@@ -102,11 +101,6 @@ def profile(order: TraceOrder) -> TraceAnswer:
     )
 
 
-def events(order: TraceOrder, tracee: Tracee, shape: Shape, call: Call) -> list[Event]:
-    """What a phase takes and gives back for one shape, for `vram.allocator.simulate`."""
-    return _trace(order, tracee, shape, call).events
-
-
 def _traced(order: TraceOrder, missing: list[tuple[EnvelopeKey, Run]]) -> Iterator[Traced]:
     built: dict[str, Tracee] = {}
     for key, run in missing:
@@ -117,7 +111,7 @@ def _traced(order: TraceOrder, missing: list[tuple[EnvelopeKey, Run]]) -> Iterat
                 part.library, part.architecture, part.config, dtype
             )
         tracee = built[part.component]
-        samples = [(each, _trace(order, tracee, each, run.call).operations) for each in run.shapes]
+        samples = [(each, trace(order, tracee, each, run.call).operations) for each in run.shapes]
         try:
             fitted = envelope.fit(samples)
         except ValueError as error:
@@ -125,7 +119,9 @@ def _traced(order: TraceOrder, missing: list[tuple[EnvelopeKey, Run]]) -> Iterat
         yield Traced(key=key, component=part.component, envelope=fitted)
 
 
-def _trace(order: TraceOrder, tracee: Tracee, shape: Shape, call: Call) -> Memory:
+def trace(order: TraceOrder, tracee: Tracee, shape: Shape, call: Call) -> Memory:
+    """Follow a phase through one shape: the bytes of its operations, and the events that
+    `vram.allocator.simulate` takes."""
     dtype = str(tracee.dtype).removeprefix("torch.")
     with (
         following(order.device, dtype, tracee.model) as memory,  # type: ignore[arg-type]

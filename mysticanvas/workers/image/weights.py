@@ -163,14 +163,17 @@ def _checked(header: Mapping[str, Any], size: int) -> dict[str, Tensor]:
 
 def _entry(name: str, entry: Any) -> tuple[Tensor, tuple[int, int]]:
     shown = name[:80]
-    if not isinstance(entry, dict) or entry.get("dtype") not in _SIZES:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{shown!r} is not described")
+    dtype = entry.get("dtype")
+    if not isinstance(dtype, str) or dtype not in _SIZES:
         raise ValueError(f"{shown!r} has no number format that is known")
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
     if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
         raise ValueError(f"{shown!r} has no shape")
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise ValueError(f"{shown!r} has no place in the file")
-    tensor = Tensor(entry["dtype"], math.prod(shape))
+    tensor = Tensor(dtype, math.prod(shape))
     start, stop = offsets
     if stop - start != tensor.numbers * _SIZES[tensor.dtype]:
         raise ValueError(f"{shown!r} does not have the size of its shape")
