@@ -48,7 +48,7 @@ def measure() -> list[Finding]:
         *_published(),
         duration(
             "prediction.cached", "a prediction, once traced", summarize(_cached(answer)), CACHED_MS
-        ),  # fmt: skip
+        ),
         *_firsts(),
     ]
 
