@@ -23,6 +23,7 @@ from benchmarks import (
     machine,
     opening,
     pages,
+    prediction,
     recording,
     restart,
     roundtrip,
@@ -71,6 +72,7 @@ PARTS: dict[str, Measure] = {
     "thumbnails": _of_model(thumbnails.measure),
     "workers": _of_model(workers.measure),
     "llm_memory": lambda _: llm_memory.measure(),
+    "prediction": lambda _: prediction.measure(),
 }
 
 

@@ -17,7 +17,7 @@ _TEXT: dict[Unit, str] = {
     "%": "{:.0f} %",
 }
 _FINE: dict[Unit, str] = {"ms": "{:.1f} ms", "s": "{:.2f} s", "times": "{:.2f} ×", "%": "{:.3f} %"}
-_FINE_BELOW = {"ms": 20.0, "s": 2.0, "times": 2.0, "%": 2.0}
+_FINE_BELOW = {"ms": 20.0, "s": 2.0, "times": 2.0, "%": 10.0}
 """Values below that are told with another digit, since their bars have one."""
 
 
@@ -141,6 +141,13 @@ def growth(name: str, what: str, times: Summary, bar: float | None = None) -> Fi
 def percentage(name: str, what: str, share: Summary, bar: float | None = None) -> Figure:
     """A figure in percent, which must be at most the bar."""
     return _median(name, what, share, "%", _at_most(bar))
+
+
+def deviation(name: str, what: str, shares: Sequence[float], bar: float | None = None) -> Figure:
+    """The mean of deviations in percent, whichever their sign."""
+    sizes = [abs(share) * 100 for share in shares]
+    figure = _median(name, what, summarize(sizes), "%", _at_most(bar))
+    return figure._replace(value=sum(sizes) / len(sizes))
 
 
 def _median(name: str, what: str, summary: Summary, unit: Unit, bar: Bar | None) -> Figure:

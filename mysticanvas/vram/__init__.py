@@ -1,1 +1,6 @@
-"""What a model will take of a device's memory: pure arithmetic."""
+"""How much memory a job will take: arithmetic on sizes of files and traces of architectures.
+
+    peak = context + max over phases (resident weights + held tensors + envelope) + safety
+
+Nothing here touches a file, a clock or a device, so a prediction can be made anywhere.
+"""

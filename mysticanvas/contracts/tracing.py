@@ -1,0 +1,162 @@
+"""What an architecture needs in memory besides its weights, as a trace of it tells."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mysticanvas.contracts.base import Contract, sha256_of
+from mysticanvas.contracts.problem import Problem
+
+Phase = Literal["text_encode", "denoise", "vae_encode", "vae_decode"]
+DeviceKind = Literal["cpu", "cuda", "mps"]
+Dtype = Literal["float32", "float16", "bfloat16"]
+Attention = Literal["flash", "efficient", "math"]
+"""How attention is computed: in blocks, with sums for each query kept; in blocks; or as the whole
+matrix of weights."""
+BatchClass = Literal["one", "more"]
+"""With one item in a batch, several operations copy less, or work in another way."""
+
+Coefficients = tuple[float, float, float, float, float, float]
+"""Of 1, b, b·t, b·(w + h), b·w·h and b·(w·h)², where b is the batch, t are the tokens, w and h the
+width and height of a `Shape`."""
+
+
+class Shape(Contract):
+    """What a model is called with."""
+
+    batch: int = Field(default=1, ge=1)
+    """Items in one call of the model: guidance doubles it."""
+    width: int = Field(default=1, ge=1)
+    """Of the latents, in pixels; tokens of the prompt for a text encoder."""
+    height: int = Field(default=1, ge=1)
+    """Of the latents, in pixels; 1 for a text encoder."""
+    tokens: int = Field(default=0, ge=0)
+    """Tokens that the pictures are conditioned on; 0 for a model that takes none."""
+
+
+class Scratch(Contract):
+    """The call of flash attention on a CPU, whose buffers depend on its lengths by steps."""
+
+    queries: Coefficients
+    """How many there are, for a batch of one."""
+    keys: Coefficients
+    width: int
+    """Numbers in the vector of a head."""
+
+
+class Unfolding(Contract):
+    """A convolution on a CPU that takes another way while its input is small."""
+
+    numbers: Coefficients
+    """In its input, for a batch of one."""
+    columns: Coefficients
+    """Bytes that the other way takes instead of the workspace, for a batch of one."""
+
+
+class Row(Contract):
+    """Bytes while one operation runs."""
+
+    live: Coefficients
+    """Of the tensors that live then."""
+    workspace: Coefficients
+    """Of what the operation takes for itself."""
+    scratch: Scratch | None = None
+    unfolding: Unfolding | None = None
+
+
+class Envelope(Contract):
+    """The operations of a phase that can be its peak for some shape."""
+
+    rows: tuple[Row, ...]
+
+
+class EnvelopeKey(Contract):
+    """All that an envelope depends on."""
+
+    phase: Phase
+    architecture: str
+    """Class of the model, such as `UNet2DConditionModel`."""
+    config: str
+    """SHA-256 of its configuration, 64 hexadecimal digits."""
+    device: DeviceKind
+    dtype: Dtype
+    attention: Attention
+    batch: BatchClass
+    versions: dict[str, str]
+    """Of the libraries that were traced."""
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits, equal for equal keys."""
+        return sha256_of(self.model_dump())
+
+
+class Traced(Contract):
+    """An envelope under its key."""
+
+    key: EnvelopeKey
+    component: str
+    """Folder of the model in the pipeline, such as `unet`."""
+    envelope: Envelope
+
+
+class LatentSpace(Contract):
+    """Between which spaces the autoencoder and the denoiser work."""
+
+    factor: int
+    """Pixels of the picture to a pixel of the latents, along a side."""
+    channels: int
+    """Of the latents."""
+    embedding: int
+    """Numbers in the embedding of a token; 0 if the denoiser takes none."""
+
+
+class TraceOrder(Contract):
+    """What is to be traced, of a diffusers folder."""
+
+    folder: str
+    dtype: Dtype
+    device: DeviceKind = "cpu"
+    attention: Attention = "flash"
+    phases: tuple[Phase, ...] = ("text_encode", "denoise", "vae_decode")
+    denoise: BatchClass = "more"
+    """Of the denoiser's calls; `one` is a single picture without guidance."""
+    images: BatchClass = "one"
+    """Of the autoencoder's calls."""
+    known: frozenset[str] = frozenset()
+    """Digests of the keys whose envelopes the asker has."""
+
+
+class ImageProfile(Contract):
+    """All that is known of a model's needs, for one device and number format."""
+
+    dtype: Dtype
+    device: DeviceKind
+    weights: dict[str, int]
+    """Component -> bytes in the format that it runs in."""
+    decoding_weights: int = 0
+    """Bytes that the autoencoder takes more while it decodes, where it is converted for that."""
+    latents: LatentSpace
+    traced: tuple[Traced, ...]
+
+
+class TraceAnswer(Contract):
+    """What was found out for an order."""
+
+    profile: ImageProfile
+    """Its envelopes are those that were not known."""
+    keys: tuple[EnvelopeKey, ...]
+    """Of every envelope that the order needs, known or not."""
+    seconds: float
+    """Spent on it, without starting the process and importing libraries."""
+    peak_rss: int
+    """Most bytes that the process had resident."""
+
+
+class TraceReply(Contract):
+    """An answer, or why there is none."""
+
+    answer: TraceAnswer | None = None
+    problem: Problem | None = None

@@ -1,0 +1,210 @@
+"""The memory of an image job, term by term.
+
+peak = context + weights + LoRAs + max over phases (held + envelope) + safety
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic import Field
+
+from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.memory import Known, Term
+from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape
+from mysticanvas.vram import envelope
+from mysticanvas.vram.envelope import Need
+
+MIB = 1 << 20
+SAFETY_SHARE = 0.03
+"""Of a phase: the largest error that measurements against real runs may show."""
+SAFETY_LEAST = 8 * MIB
+"""For what no trace has: tables of a scheduler, small constants, rounding."""
+
+_SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_HISTORY = 2
+"""Latents that a scheduler of several steps keeps from the steps before."""
+
+
+class ImageWork(Contract):
+    """What of a request decides its memory."""
+
+    width: int = Field(ge=8)
+    height: int = Field(ge=8)
+    """Pixels of a picture."""
+    num_images: int = Field(default=1, ge=1)
+    """Made at once."""
+    guided: bool = True
+    """Whether the denoiser also looks at the negative prompt, in the same batch."""
+    tokens: int = Field(default=77, ge=1)
+    """Of the prompt, filled up as the pipeline does it."""
+    lora_bytes: int = Field(default=0, ge=0)
+    """Of adapters beside the weights, in the format that they run in."""
+    init_image: bool = False
+    mask: bool = False
+
+
+class Surroundings(Contract):
+    """What does not depend on the model."""
+
+    context_bytes: int = Field(default=0, ge=0)
+    """Of the process before a model is loaded, and of the device's context."""
+    context_known: Known = "assumed"
+    workspace_bytes: int = Field(default=0, ge=0)
+    """That libraries keep for all operations, such as 8 MiB of cuBLAS."""
+    threads: int = Field(default=1, ge=1)
+    """That compute, on a CPU."""
+
+
+class Prediction(Contract):
+    """The peak of a job, and what it consists of."""
+
+    terms: tuple[Term, ...]
+    total_mib: float
+    """Sum of the terms."""
+    phase: Phase
+    """The one with the peak."""
+    phases_mib: dict[Phase, float]
+    """Activations of each: what is held, the envelope and the workspace."""
+
+
+class _Load(NamedTuple):
+    """A phase at its peak, in bytes."""
+
+    phase: Phase
+    held: int
+    need: Need
+    weights: int = 0
+    """Beside the resident ones."""
+
+    @property
+    def activations(self) -> int:
+        return self.held + self.need.total
+
+    @property
+    def total(self) -> int:
+        return self.activations + self.weights
+
+
+def predict(
+    profile: ImageProfile,
+    work: ImageWork,
+    around: Surroundings,
+    factors: Mapping[Phase, float] | None = None,
+) -> Prediction:
+    """The peak of a job.
+
+    Args:
+        factors: phase -> what `calibration` found its envelope to be off by.
+
+    Raises:
+        LookupError: the profile has no envelope for the work.
+    """
+    loads = [_scaled(each, factors or {}) for each in _loads(profile, work, around.threads)]
+    most = max(loads, key=lambda load: load.total)
+    terms = (*_terms_of(profile, work, around), *_terms_at(most, profile))
+    return Prediction(
+        terms=terms,
+        total_mib=sum(term.mib for term in terms),
+        phase=most.phase,
+        phases_mib={load.phase: load.activations / MIB for load in reversed(loads)},
+    )
+
+
+def safety(activations: int) -> int:
+    """Bytes added to what is predicted, against errors of a share or of a few tensors."""
+    return max(round(activations * SAFETY_SHARE), SAFETY_LEAST)
+
+
+def _terms_of(profile: ImageProfile, work: ImageWork, around: Surroundings) -> list[Term]:
+    terms = [_term("context", around.context_bytes, around.context_known)]
+    terms += [_term(f"weights.{name}", n, "exact") for name, n in profile.weights.items()]
+    if work.lora_bytes:
+        terms.append(_term("weights.loras", work.lora_bytes, "exact"))
+    if around.workspace_bytes:
+        terms.append(_term("workspace.libraries", around.workspace_bytes, "assumed"))
+    return terms
+
+
+def _terms_at(most: _Load, profile: ImageProfile) -> list[Term]:
+    known: Known = "probed" if profile.device == "cpu" else "assumed"
+    terms = [
+        _term(f"held.{most.phase}", most.held, "exact"),
+        _term(f"activations.{most.phase}", most.need.live, "traced"),
+        _term(f"workspace.{most.phase}", most.need.workspace, known),
+        _term("safety", safety(most.activations), "assumed"),
+    ]
+    if most.weights:
+        terms.insert(0, _term("weights.vae, converted", most.weights, "exact"))
+    return terms
+
+
+def _term(name: str, size: int, known: Known) -> Term:
+    return Term(name=name, mib=size / MIB, known=known)
+
+
+def _loads(profile: ImageProfile, work: ImageWork, threads: int) -> list[_Load]:
+    """Each phase that the work goes through; the text encoders one by one."""
+    factor = profile.latents.factor
+    sides = {"width": -(-work.width // factor), "height": -(-work.height // factor)}
+    images = work.num_images
+    calls = images * (2 if work.guided else 1)
+    shapes: dict[Phase, Shape] = {
+        "text_encode": Shape(width=work.tokens),
+        "denoise": Shape(batch=calls, tokens=work.tokens, **sides),
+        "vae_decode": Shape(batch=images, **sides),
+    }
+    if work.init_image:
+        # One after the other, since each has a random generator of its own.
+        shapes["vae_encode"] = Shape(**sides)
+    loads = []
+    for phase, shape in shapes.items():
+        held = _held(phase, profile, work, sides["width"] * sides["height"])
+        extra = profile.decoding_weights if phase in ("vae_encode", "vae_decode") else 0
+        loads += [
+            _Load(phase, held, envelope.peak(each, shape, threads), extra)
+            for each in _envelopes(profile, phase, "one" if shape.batch == 1 else "more")
+        ]
+    return loads
+
+
+def _envelopes(profile: ImageProfile, phase: Phase, batch: BatchClass) -> list[Envelope]:
+    found = [
+        each.envelope
+        for each in profile.traced
+        if (each.key.phase, each.key.batch) == (phase, batch)
+    ]
+    if not found and phase != "text_encode":
+        raise LookupError(f"The profile has no envelope of {phase} for a batch of {batch}.")
+    return found
+
+
+def _held(phase: Phase, profile: ImageProfile, work: ImageWork, size: int) -> int:
+    """Bytes of the tensors that the pipeline keeps while a model runs, inputs apart.
+
+    Args:
+        size: pixels of the latents.
+    """
+    images, sides = work.num_images, 2 if work.guided else 1
+    latents = profile.latents.channels * size * images
+    embeddings = work.tokens * profile.latents.embedding * sides
+    if phase == "text_encode":
+        numbers = 2 * embeddings
+    elif phase == "denoise":
+        # The latents, the last prediction of both sides and their sum, and the scheduler's.
+        numbers = latents * (1 + sides + 1 + _HISTORY) + embeddings * (1 + images)
+    else:
+        numbers = latents + embeddings
+    if work.init_image and phase != "text_encode":
+        pixels = size * profile.latents.factor**2
+        # The picture, its latents and the noise; with a mask also a masked picture and two masks.
+        numbers += 3 * pixels + 2 * latents
+        numbers += (4 * pixels + latents + size * images) * work.mask
+    return numbers * _SIZES[profile.dtype]
+
+
+def _scaled(load: _Load, factors: Mapping[Phase, float]) -> _Load:
+    factor = factors.get(load.phase, 1.0)
+    live, taken = load.need
+    return load._replace(need=Need(round(live * factor), round(taken * factor)))

@@ -1,0 +1,196 @@
+"""The models of a diffusers folder without their weights, and how the stages call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
+
+from mysticanvas.contracts.tracing import Shape
+from mysticanvas.errors import ModelFileError
+
+_REPETITIONS = ("transformer_layers_per_block", "num_layers", "num_single_layers")
+"""Settings that say how often a block of a denoiser is repeated."""
+_TWICE = 2
+
+
+class Tracee(NamedTuple):
+    """A model without weights, in the format that it runs in."""
+
+    model: Any
+    dtype: torch.dtype
+
+    def blank(self, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """A tensor without numbers."""
+        return torch.empty(shape, dtype=dtype or self.dtype, device="meta")
+
+
+def build(library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype) -> Tracee:
+    """A model by its configuration alone; no memory is taken for its weights.
+
+    Blocks that follow one another and are alike are there twice at most: the third would take over
+    the memory of the first.
+
+    Raises:
+        ModelFileError: there is no such class here, or it does not take the configuration.
+    """
+    kind = _class_of(library, name)
+    try:
+        with torch.device("meta"):
+            if library == "transformers":
+                model = kind(kind.config_class.from_dict(dict(config)))
+            else:
+                model = kind.from_config(_shortened(config))
+    # Whatever a constructor makes of numbers that a file holds.
+    except Exception as error:
+        raise ModelFileError(
+            f"{name} cannot be made from its configuration: {_first_line(error)}",
+            hint="The file is damaged, or belongs to another version of the library.",
+        ) from error
+    # Not through the class of diffusers, which warns that files would have to be looked at.
+    return Tracee(torch.nn.Module.to(model.eval(), dtype), dtype)
+
+
+def encode_text(tracee: Tracee, shape: Shape, *, hidden_states: bool) -> Any:
+    """A text encoder, called with one prompt after the other.
+
+    Args:
+        hidden_states: whether the pipeline asks for those of every layer.
+    """
+    tokens = tracee.blank(shape.batch, shape.width, dtype=torch.int64)
+    return tracee.model(tokens, output_hidden_states=hidden_states)
+
+
+def denoise(tracee: Tracee, shape: Shape) -> Any:
+    """One call of a UNet or a diffusion transformer."""
+    return _DENOISERS[type(tracee.model)](tracee, shape)
+
+
+def encode_picture(tracee: Tracee, shape: Shape) -> Any:
+    """An autoencoder's encoder, which gets the picture that belongs to latents of that size."""
+    factor = factor_of(tracee.model.config)
+    sides = (shape.height * factor, shape.width * factor)
+    picture = tracee.blank(shape.batch, tracee.model.config.in_channels, *sides)
+    return tracee.model.encode(picture, return_dict=False)[0].mode()
+
+
+def decode_picture(tracee: Tracee, shape: Shape) -> Any:
+    """An autoencoder's decoder, and the picture brought from -1 … 1 to 0 … 1."""
+    latents = tracee.blank(
+        shape.batch, tracee.model.config.latent_channels, shape.height, shape.width
+    )
+    pixels = tracee.model.decode(latents, return_dict=False)[0]
+    return (pixels * 0.5 + 0.5).clamp(0, 1)
+
+
+def factor_of(config: Mapping[str, Any]) -> int:
+    """Pixels of the picture to a pixel of the latents, along a side."""
+    return int(2 ** (len(config["block_out_channels"]) - 1))
+
+
+def coarsest(name: str, config: Mapping[str, Any]) -> int:
+    """What the sides of the latents have to be multiples of, to be halved without a rest."""
+    if name == "UNet2DConditionModel":
+        return factor_of(config)
+    return int(config.get("patch_size", 1)) * 2
+
+
+def embedding_of(config: Mapping[str, Any]) -> int:
+    """Numbers in the embedding of a token that a denoiser takes."""
+    width = config.get("cross_attention_dim") or config.get("joint_attention_dim") or 0
+    return int(width)
+
+
+def _shortened(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _at_most_twice(value) if name in _REPETITIONS else value
+        for name, value in config.items()
+    }
+
+
+def _at_most_twice(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_at_most_twice(each) for each in value]
+    return min(value, _TWICE) if isinstance(value, int) else value
+
+
+def _unet(tracee: Tracee, shape: Shape) -> Any:
+    config = tracee.model.config
+    added = None
+    if config.addition_embed_type == "text_time":
+        pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+        added = {
+            "text_embeds": tracee.blank(shape.batch, pooled),
+            "time_ids": tracee.blank(shape.batch, 6),
+        }
+    return tracee.model(
+        tracee.blank(shape.batch, config.in_channels, shape.height, shape.width),
+        tracee.blank(dtype=torch.int64),
+        tracee.blank(shape.batch, shape.tokens, config.cross_attention_dim),
+        added_cond_kwargs=added,
+        return_dict=False,
+    )[0]
+
+
+def _sd3(tracee: Tracee, shape: Shape) -> Any:
+    config = tracee.model.config
+    return tracee.model(
+        hidden_states=tracee.blank(shape.batch, config.in_channels, shape.height, shape.width),
+        encoder_hidden_states=tracee.blank(shape.batch, shape.tokens, config.joint_attention_dim),
+        pooled_projections=tracee.blank(shape.batch, config.pooled_projection_dim),
+        timestep=tracee.blank(shape.batch),
+        return_dict=False,
+    )[0]
+
+
+def _flux(tracee: Tracee, shape: Shape) -> Any:
+    config = tracee.model.config
+    patches = shape.height * shape.width // 4
+    return tracee.model(
+        hidden_states=tracee.blank(shape.batch, patches, config.in_channels),
+        encoder_hidden_states=tracee.blank(shape.batch, shape.tokens, config.joint_attention_dim),
+        pooled_projections=tracee.blank(shape.batch, config.pooled_projection_dim),
+        timestep=tracee.blank(shape.batch),
+        img_ids=tracee.blank(patches, 3),
+        txt_ids=tracee.blank(shape.tokens, 3),
+        guidance=tracee.blank(shape.batch) if config.guidance_embeds else None,
+        return_dict=False,
+    )[0]
+
+
+_DENOISERS: dict[Any, Callable[[Tracee, Shape], Any]] = {
+    UNet2DConditionModel: _unet,
+    SD3Transformer2DModel: _sd3,
+    FluxTransformer2DModel: _flux,
+}
+_TEXT_ENCODERS: tuple[Any, ...] = (CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel)
+DENOISERS = frozenset(kind.__name__ for kind in _DENOISERS)
+AUTOENCODERS = frozenset({AutoencoderKL.__name__})
+TEXT_ENCODERS = frozenset(kind.__name__ for kind in _TEXT_ENCODERS)
+_CLASSES = {
+    "diffusers": {kind.__name__: kind for kind in (*_DENOISERS, AutoencoderKL)},
+    "transformers": {kind.__name__: kind for kind in _TEXT_ENCODERS},
+}
+"""Library -> name -> class: any other attribute of a library is none of a file's business."""
+
+
+def _class_of(library: str, name: str) -> Any:
+    kind = _CLASSES.get(library, {}).get(name)
+    if kind is None:
+        raise ModelFileError(
+            f"What {name} of {library} needs in memory is not known.",
+            hint="It can be measured by running it once.",
+        )
+    return kind
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,114 @@
+import time
+
+import pytest
+
+from mysticanvas.contracts.tracing import (
+    Envelope,
+    EnvelopeKey,
+    ImageProfile,
+    LatentSpace,
+    Row,
+    Traced,
+)
+from mysticanvas.vram import image
+from mysticanvas.vram.image import ImageWork, Surroundings
+
+MIB = 1 << 20
+NOTHING = (0.0,) * 6
+AROUND = Surroundings(context_bytes=100 * MIB, context_known="measured")
+
+
+def traced(phase, batch, *, per_pixel: float = 0.0, workspace: float = 0.0) -> Traced:
+    key = EnvelopeKey(
+        phase=phase, architecture="Model", config="0" * 64, device="cpu", dtype="float32",
+        attention="flash", batch=batch, versions={},
+    )  # fmt: skip
+    row = Row(
+        live=(0.0, 0.0, 0.0, 0.0, per_pixel, 0.0), workspace=(workspace, 0.0, 0.0, 0.0, 0.0, 0.0)
+    )
+    return Traced(key=key, component="model", envelope=Envelope(rows=(row,)))
+
+
+def profile(**changes) -> ImageProfile:
+    given = {
+        "dtype": "float32",
+        "device": "cpu",
+        "weights": {"unet": 400 * MIB, "vae": 50 * MIB},
+        "latents": LatentSpace(factor=8, channels=4, embedding=64),
+        "traced": (
+            traced("text_encode", "one", per_pixel=1000),
+            traced("denoise", "one", per_pixel=10_000),
+            traced("denoise", "more", per_pixel=10_000),
+            traced("vae_encode", "one", per_pixel=90_000),
+            traced("vae_decode", "one", per_pixel=50_000, workspace=3 * MIB),
+            traced("vae_decode", "more", per_pixel=50_000),
+        ),
+    }
+    return ImageProfile(**given | changes)
+
+
+def predicted(around=AROUND, of=None, factors=None, **work):
+    return image.predict(of or profile(), ImageWork(width=512, height=256, **work), around, factors)
+
+
+def test_the_total_is_the_sum_of_its_terms_and_each_says_how_it_is_known() -> None:
+    found = predicted()
+    assert found.total_mib == pytest.approx(sum(term.mib for term in found.terms))
+    known = {term.name: (term.mib, term.known) for term in found.terms}
+    assert known["context"] == (100, "measured")
+    assert known["weights.unet"] == (400, "exact")
+    assert known["activations.vae_decode"] == (pytest.approx(50_000 * 2048 / MIB), "traced")
+    assert known["workspace.vae_decode"] == (3, "probed")
+    assert known["safety"][1] == "assumed"
+
+
+def test_the_phase_with_the_peak_is_the_one_that_counts() -> None:
+    assert predicted().phase == "vae_decode"
+    assert predicted(init_image=True).phase == "vae_encode"
+    assert set(predicted().phases_mib) == {"text_encode", "denoise", "vae_decode"}
+
+
+def test_guidance_doubles_the_denoisers_batch_and_nothing_else() -> None:
+    guided, alone = predicted(), predicted(guided=False)
+    assert guided.phases_mib["denoise"] > 1.9 * alone.phases_mib["denoise"]
+    assert guided.phases_mib["vae_decode"] == pytest.approx(
+        alone.phases_mib["vae_decode"], rel=0.001
+    )
+
+
+@pytest.mark.parametrize(
+    "more", [{"num_images": 2}, {"tokens": 154}, {"lora_bytes": MIB}, {"init_image": True},
+             {"init_image": True, "mask": True}],
+)  # fmt: skip
+def test_whatever_is_added_takes_more(more) -> None:
+    less = {"init_image": True} if "mask" in more else {}
+    assert predicted(**more).total_mib > predicted(**less).total_mib
+
+
+def test_a_converted_autoencoder_takes_its_weights_twice_while_it_decodes() -> None:
+    found = predicted(of=profile(decoding_weights=50 * MIB))
+    assert found.total_mib == pytest.approx(predicted().total_mib + 50)
+
+
+def test_a_correction_changes_its_phase() -> None:
+    corrected = predicted(factors={"vae_decode": 1.1, "denoise": 1.0})
+    before = predicted()
+    assert corrected.phases_mib["denoise"] == before.phases_mib["denoise"]
+    assert corrected.phases_mib["vae_decode"] == pytest.approx(
+        before.phases_mib["vae_decode"] * 1.1, rel=0.01
+    )
+
+
+def test_an_envelope_that_is_missing_is_an_error() -> None:
+    with pytest.raises(LookupError, match="denoise for a batch of more"):
+        predicted(of=profile(traced=(traced("denoise", "one"),)))
+
+
+def test_a_prediction_takes_less_than_a_millisecond() -> None:
+    of = profile()
+    times = []
+    for _ in range(50):
+        began = time.perf_counter()
+        predicted(of=of)
+        times.append(time.perf_counter() - began)
+    assert sorted(times)[25] < 1e-3
