@@ -7,7 +7,6 @@ would import.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ import diffusers
 import torch
 
 from mysticanvas.errors import ModelFileError
+from mysticanvas.workers.image import weights
 from mysticanvas.workers.model_files import safetensors
 from mysticanvas.workers.model_files.shapes import Config
 
 INDEX = "model_index.json"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _MAX_CONFIG_BYTES = 4 << 20
-_VARIANT = re.compile(r"\.(\w+)(-\d+-of-\d+)?\.safetensors$")
 
 
 class Folder:
@@ -55,7 +54,9 @@ class Folder:
         pipeline = kind.from_pretrained(
             self.path,
             dtype=dtype,
-            variant=variant(self.path / name for name in own),
+            variant=weights.variant_of(
+                sorted((self.path / name).glob("*.safetensors")) for name in own
+            ),
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -157,16 +158,6 @@ def pickled(path: Path) -> ModelFileError:
         hint="Convert it: load it where you trust it, then "
         "`save_pretrained(folder, safe_serialization=True)`, or safetensors' `save_file`.",
     )
-
-
-def variant(parts: Iterator[Path]) -> str | None:
-    """The file variant to ask for, such as `fp16`, where a component has no plain weights."""
-    for part in parts:
-        found = [_VARIANT.search(path.name) for path in part.glob("*.safetensors")]
-        variants = [match[1] for match in found if match]
-        if found and len(variants) == len(found):
-            return variants[0]
-    return None
 
 
 def require_complete(part: Path, module: Any) -> None:

@@ -14,7 +14,7 @@ import transformers
 from safetensors.torch import load_file
 
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import folder as folders
+from mysticanvas.workers.image import folder as folders, weights
 from mysticanvas.workers.model_files import architectures, safetensors
 from mysticanvas.workers.model_files.shapes import Config
 
@@ -95,7 +95,7 @@ def _from_folder(component: str, path: Path, base: Base, dtype: torch.dtype) -> 
     module = _class(component, folders.read_config(part / "config.json"), base).from_pretrained(
         part,
         dtype=dtype,
-        variant=folders.variant(iter([part])),
+        variant=weights.variant_of([sorted(part.glob("*.safetensors"))]),
         use_safetensors=True,
         local_files_only=True,
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,9 +86,13 @@ def validate(path: Path) -> Header:
         ModelFileError: the file cannot be read, or is cut off, damaged or no safetensors file.
     """
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
+        # Without waiting, since a pipe would hold up whoever opens it.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise damaged(path, "it is no regular file")
+            size = status.st_size
             length = _length(path, file.read(_LENGTH.size), size)
             text = file.read(length)
     except OSError as error:

@@ -1,4 +1,5 @@
 import json
+import os
 import struct
 import time
 from pathlib import Path
@@ -119,6 +120,12 @@ def test_the_largest_header_takes_seconds_at_most(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="1,000,000 tensors"):
         safetensors.validate(write(tmp_path / "a", text))
     assert time.monotonic() - began < 10
+
+
+def test_a_pipe_is_no_model_and_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.safetensors")
+    with pytest.raises(ModelFileError, match="no regular file"):
+        safetensors.validate(tmp_path / "x.safetensors")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
