@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -275,6 +274,10 @@ def _unknown(part: Part, error: Exception) -> ModelFileError:
 
 
 def _peak_rss() -> int:
-    """Linux counts it in KiB, macOS in bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most << 10
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not what `getrusage` tells, which is no less than what the parent had at the start.
+    [line] = [each for each in status.splitlines() if each.startswith("VmHWM:")]
+    return int(line.split()[1]) << 10

@@ -14,6 +14,7 @@ from transformers import CLIPImageProcessorPil
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.errors import InvalidRequest, ModelFileError
 from mysticanvas.workers.image import loading, stages
+from mysticanvas.workers.image.folder import INDEX
 
 CPU = torch.device("cpu")
 Load = Callable[..., Any]
@@ -194,7 +195,7 @@ def other(tiny_sd: Path, tmp_path: Path) -> Callable[[str], Path]:
 
     def named(kind: str) -> Path:
         folder = Path(shutil.copytree(tiny_sd, tmp_path / kind))
-        index = folder / loading.INDEX
+        index = folder / INDEX
         index.write_text(index.read_text().replace("StableDiffusionPipeline", kind))
         return folder
 
