@@ -12,8 +12,9 @@ from pydantic import Field
 
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.memory import Known, Term
+from mysticanvas.contracts.mitigations import TILE_OVERLAP
 from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape
-from mysticanvas.vram import envelope
+from mysticanvas.vram import envelope, tiling
 from mysticanvas.vram.envelope import Need
 
 MIB = 1 << 20
@@ -23,6 +24,7 @@ SAFETY_LEAST = 8 * MIB
 """For what no trace has: tables of a scheduler, small constants, rounding."""
 
 _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_COLOURS = 3
 _HISTORY = 2
 """Latents that a scheduler of several steps keeps from the steps before."""
 
@@ -43,6 +45,10 @@ class ImageWork(Contract):
     """Of adapters beside the weights, in the format that they run in."""
     init_image: bool = False
     mask: bool = False
+    tile_px: int | None = Field(default=None, ge=8)
+    """Side of the tiles that pictures are decoded in; None for whole ones."""
+    sliced: bool = False
+    """Whether pictures are decoded one at a time."""
 
 
 class Surroundings(Contract):
@@ -162,11 +168,25 @@ def _loads(profile: ImageProfile, work: ImageWork, threads: int) -> list[_Load]:
     for phase, shape in shapes.items():
         held = _held(phase, profile, work, sides["width"] * sides["height"])
         extra = profile.decoding_weights if phase in ("vae_encode", "vae_decode") else 0
-        loads += [
-            _Load(phase, held, envelope.peak(each, shape, threads), extra)
-            for each in _envelopes(profile, phase, "one" if shape.batch == 1 else "more")
-        ]
+        single = shape.batch == 1 or (phase == "vae_decode" and work.sliced)
+        for found in _envelopes(profile, phase, "one" if single else "more"):
+            if phase == "vae_decode":
+                need = _decoding(found, profile, work, shape, threads)
+            else:
+                need = envelope.peak(found, shape, threads)
+            loads.append(_Load(phase, held, need, extra))
     return loads
+
+
+def _decoding(
+    decoder: Envelope, profile: ImageProfile, work: ImageWork, shape: Shape, threads: int
+) -> Need:
+    factor = profile.latents.factor
+    # Where there are more weights for it, it is in float32.
+    size = 4 if profile.decoding_weights else _SIZES[profile.dtype]
+    tile = None if work.tile_px is None else work.tile_px // factor
+    way = tiling.Way(tile, TILE_OVERLAP, work.sliced)
+    return tiling.need(decoder, shape, way, _COLOURS * size * factor**2, threads)
 
 
 def _envelopes(profile: ImageProfile, phase: Phase, batch: BatchClass) -> list[Envelope]:

@@ -112,3 +112,17 @@ def test_a_prediction_takes_less_than_a_millisecond() -> None:
         predicted(of=of)
         times.append(time.perf_counter() - began)
     assert sorted(times)[25] < 1e-3
+
+
+def test_slices_and_tiles_make_decoding_smaller_and_a_batch_larger() -> None:
+    whole = predicted(num_images=2).phases_mib["vae_decode"]
+    sliced = predicted(num_images=2, sliced=True).phases_mib["vae_decode"]
+    tiled = predicted(num_images=2, sliced=True, tile_px=128).phases_mib["vae_decode"]
+    one = predicted().phases_mib["vae_decode"]
+    assert tiled < sliced < whole
+    # The picture that is there already, and the latents and embeddings of both.
+    assert sliced == pytest.approx(one + 512 * 256 * 3 * 4 / MIB, rel=0.01)
+
+
+def test_a_tile_as_large_as_the_picture_changes_nothing() -> None:
+    assert predicted(tile_px=512).phases_mib == predicted().phases_mib

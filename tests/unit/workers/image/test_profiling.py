@@ -8,9 +8,10 @@ import torch
 from architectures import REAL, order
 from models import make_sd, make_sdxl
 
+from mysticanvas.contracts.mitigations import TILE_OVERLAP
 from mysticanvas.contracts.tracing import ImageProfile, Shape
 from mysticanvas.errors import ModelFileError
-from mysticanvas.vram import envelope
+from mysticanvas.vram import envelope, tiling
 from mysticanvas.vram.allocator import simulate
 from mysticanvas.vram.image import ImageWork, Surroundings, predict
 from mysticanvas.workers.image import architectures, profiling
@@ -56,6 +57,18 @@ def test_the_autoencoder_meets_what_was_measured_within_one_percent(profiles) ->
             assert found == pytest.approx(float(row["allocated_mb"]), rel=0.01), row
             compared += 1
     assert compared == 26
+
+
+def test_decoding_in_tiles_meets_what_was_measured_within_one_percent(profiles) -> None:
+    rows = [row for row in published("published_vae_peaks.csv") if "tiled" in row["operation"]]
+    assert len(rows) == 6
+    for row in rows:
+        profile = profiles["SD1.5", "float16"]
+        [found] = [each.envelope for each in profile.traced if each.key.phase == "vae_decode"]
+        side = int(row["side_px"]) // 8
+        way = tiling.Way(512 // 8, TILE_OVERLAP, sliced=False)
+        need = tiling.need(found, Shape(width=side, height=side), way, 3 * 2 * 8 * 8, threads=1)
+        assert need.total / MIB == pytest.approx(float(row["allocated_mb"]), rel=0.01), row
 
 
 def test_the_unet_of_xl_meets_what_was_measured_within_one_percent(profiles) -> None:
