@@ -22,6 +22,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.contracts.models import FoundModel, ModelFolder
+from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Preset
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
@@ -57,6 +58,11 @@ class Api:
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
+
+    def plan(self, request: GenerateRequest) -> Plan:
+        # The first plan of a model waits until it is traced.
+        answer = self._http.request("POST", "/v1/plan", body=request, answer_s=LONG_ANSWER_S)
+        return Plan.model_validate_json(answer)
 
     def vram(self) -> VramStatus:
         return VramStatus.model_validate_json(self._http.request("GET", "/v1/vram"))

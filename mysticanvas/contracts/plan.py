@@ -62,9 +62,9 @@ class Plan(Contract):
         lines += [f"  {action.why}" for action in self.actions]
         if self.waits_for:
             lines.append(f"  waits until {' and '.join(self.waits_for)} is done")
-        if self.slowdown >= SLOW:
+        if self.fits and self.slowdown >= SLOW:
             lines.append(f"  will take about {self.slowdown:.0f} times as long")
-        if self.changes_pixels:
+        if self.fits and self.changes_pixels:
             lines.append("  changes pixels, which the picture's recipe will say")
         if self.suggestion:
             given = ", ".join(f"{name}={value!r}" for name, value in self.suggestion.items())

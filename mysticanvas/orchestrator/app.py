@@ -36,6 +36,7 @@ from mysticanvas.orchestrator.api import (
     images,
     jobs,
     models,
+    plans,
     plugins,
     presets,
     queue,
@@ -47,6 +48,8 @@ from mysticanvas.orchestrator.api import (
     workers,
 )
 from mysticanvas.orchestrator.arbiter import registry
+from mysticanvas.orchestrator.arbiter.planner import Planner
+from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.files import upkeep
 from mysticanvas.orchestrator.files.pool import Pool
@@ -123,6 +126,7 @@ class Orchestrator:
         self.intake = Intake(
             self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
         )
+        self.planner = Planner(self.presets, Profiles(), self.memory, settings, self.plugins)
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
@@ -276,6 +280,7 @@ class Orchestrator:
         )
         app.include_router(workers.routes(self.workers))
         app.include_router(vram.routes(self.memory))
+        app.include_router(plans.routes(self.planner))
         return app
 
     def _sql(self) -> Sql:

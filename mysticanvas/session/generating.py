@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mysticanvas.session.image import Image
     from mysticanvas.session.images import Images
     from mysticanvas.session.job import Job
+    from mysticanvas.session.plan import Plan
     from mysticanvas.session.reproduction import Reproduction
 
 # `__tracebackhide__` keeps our frames out of a notebook's traceback: a refused parameter is shown
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Generating:
-    """`generate`, `submit` and `reproduce`; `Canvas` inherits them.
+    """`generate`, `submit`, `plan` and `reproduce`; `Canvas` inherits them.
 
     Args:
         connection: where requests go.
@@ -197,6 +198,68 @@ class Generating:
         if num_images is None:
             return calls.submit(self._connection, request, calls.one(self._connection))
         return calls.submit(self._connection, request, calls.several(self._connection))
+
+    def plan(
+        self,
+        prompt: str = "",
+        *,
+        negative_prompt: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seed: int | None = None,
+        scheduler: str | None = None,
+        scheduler_config: dict[str, Any] | None = None,
+        num_images: int | None = None,
+        preset: str | Path | ImagePreset | None = None,
+        tags: str | Sequence[str] | None = None,
+        priority: Literal["interactive", "background"] | None = None,
+        mitigations: Literal["auto", "exact", "none"] | None = None,
+        reuse: bool | None = None,
+        after_crash: Literal["requeue", "cancel"] | None = None,
+        **unknown: Any,
+    ) -> Plan:
+        """What a request would take of the device's memory, and what would be done so that it
+        fits. Nothing is run.
+
+        The first plan of a model takes some seconds, in which its architecture is traced without
+        its weights. Until a model was loaded on a GPU, the plan is one for the CPU.
+
+        Args: those of `generate`.
+
+        Returns:
+            The plan: `.fits`, `.decision`, `.actions`, `.terms`, `.changes_pixels`, and, if it
+            does not fit, the largest that would as `.suggestion`:
+            `canvas.generate(prompt, **plan.suggestion)`.
+
+        Raises:
+            InvalidRequest: a parameter is not allowed.
+            PresetError, ModelFileError: the model cannot be used, or what it needs is not known.
+        """
+        __tracebackhide__ = True
+        from mysticanvas.session.plan import Plan
+
+        request = self._request(
+            prompt,
+            unknown,
+            negative_prompt=negative_prompt,
+            width=width,
+            height=height,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            seed=seed,
+            scheduler=scheduler,
+            scheduler_config=scheduler_config,
+            num_images=num_images,
+            preset=preset,
+            tags=tags,
+            priority=priority,
+            mitigations=mitigations,
+            reuse=reuse,
+            after_crash=after_crash,
+        )
+        return Plan.of(self._connection.call(lambda api: api.plan(request)))
 
     def reproduce(self, image: Image | Recipe | Path | str) -> Reproduction:
         """Make a picture again, and say whether it is the same.

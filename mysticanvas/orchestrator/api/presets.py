@@ -41,8 +41,9 @@ def _of_images(router: APIRouter, store: Store, presets: Presets) -> None:
 
     @router.get("/presets/image/{name}/revisions")
     def revisions(name: str) -> list[ImagePreset]:
-        """Everything that a preset has been, oldest first."""
-        return list(store.presets.revisions(name))
+        """Everything that a preset has been, oldest first; also of one that was deleted."""
+        # Of a name that never was one, the look-up tells.
+        return list(store.presets.revisions(name)) or [store.presets.get(name)]
 
     @router.get("/presets/default")
     def default() -> DefaultPreset:

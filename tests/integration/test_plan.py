@@ -1,0 +1,60 @@
+"""Plans of real models on a budget of memory; nothing is run for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mysticanvas import Canvas, InvalidRequest, PresetError
+
+BUDGET_MIB = 1_500
+
+
+def test_a_plan_says_what_fits_and_what_would_and_runs_nothing(home: Path, tiny_sd: Path) -> None:
+    with Canvas(home=home, memory_budget_mib=BUDGET_MIB, project="p") as canvas:
+
+        def plan(**given: Any) -> Any:
+            return canvas.plan("a castle", preset=tiny_sd, **given)
+
+        small = plan()
+        assert (small.fits, small.decision, small.changes_pixels) == (True, "proceed", False)
+        assert small.total_mib == pytest.approx(sum(term.mib for term in small.terms))
+        known = {term.name: term.known for term in small.terms}
+        assert known["weights.unet"] == "exact"
+        assert "traced" in known.values()
+        assert "fits as it is" in repr(small)
+        # Decoded in tiles, it does: found by looking for where the plan changes.
+        sides = range(1024, 16_384, 512)
+        tiled = next(p for s in sides if (p := plan(width=s, height=s)).decision == "mitigate")
+        assert (tiled.fits, tiled.changes_pixels) == (True, True)
+        assert "vae_tiling" in tiled.actions[-1].target
+        side = next(s for s in sides if plan(width=s, height=s).decision == "mitigate")
+        exact = plan(width=side, height=side, mitigations="exact")
+        assert (exact.fits, exact.decision) == (False, "refuse")
+        smaller = plan(mitigations="exact", **exact.suggestion)
+        assert smaller.fits
+        assert smaller.total_mib < exact.total_mib
+        assert canvas.jobs.list() == []
+        canvas.shutdown()
+
+
+def test_a_loaded_model_is_not_counted_twice(home: Path, tiny_sd: Path) -> None:
+    with Canvas(home=home, memory_budget_mib=BUDGET_MIB) as canvas:
+        canvas.generate("x", preset=tiny_sd, num_inference_steps=1)
+        plan = canvas.plan("x", preset=tiny_sd)
+        [held] = [each.mib for each in canvas.vram.workers if each.worker == "image"]
+        context = next(term for term in plan.terms if term.name == "context")
+        assert context.known == "measured"
+        assert context.mib < held < plan.total_mib
+        assert plan.free_mib < BUDGET_MIB - held + 50
+        assert plan.decision == "proceed"
+        canvas.shutdown()
+
+
+def test_what_cannot_be_planned_is_told(canvas: Canvas, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="num_inference_steps"):
+        canvas.plan("x", steps=3)
+    with pytest.raises(PresetError, match="no preset"):
+        canvas.plan("x", preset="no-such-preset")
