@@ -131,7 +131,7 @@ def test_bad_input_is_refused_and_makes_no_job(canvas: Canvas, bad: dict[str, ob
         canvas.generate("x", **bad)
     assert next(iter(bad)) in str(refused.value)
     assert canvas.images().total == 0
-    assert canvas.health().queue.queued == 0
+    assert canvas.jobs.list() == []
 
 
 def test_a_folder_that_is_no_model_is_refused(canvas: Canvas, tmp_path: Path) -> None:

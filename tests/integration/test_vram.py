@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from mysticanvas import Canvas
@@ -25,7 +26,10 @@ def test_a_notebook_sees_what_each_model_has_of_the_budget(home: Path, tiny_sd: 
         assert seen.device.free_mib == 100_000 - sum(each.mib for each in seen.workers)
         assert "weights.unet" in repr(seen)
         canvas.unload()
-        assert all(not each.parts for each in canvas.vram.workers)
+        deadline = time.monotonic() + 30
+        # An answer about its health from before may still be on its way.
+        while any(each.parts for each in canvas.vram.workers):
+            assert time.monotonic() < deadline
         canvas.shutdown()
 
 

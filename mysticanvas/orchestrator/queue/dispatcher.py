@@ -196,7 +196,7 @@ class Dispatcher(Lane[Generation]):
                 if lease.ending(_ENDING_S) is None:
                     lease.distrust("would not give its memory back")
             else:
-                lease.ended(None)
+                lease.released()
         _log.info("model_unloaded", preset=self._held and self._held.preset, reason=reason)
         self._held = None
 

@@ -167,6 +167,16 @@ class Worker:
         with self._changed:
             return self._life.last_error if self._changed.wait_for(gone, timeout_s) else None
 
+    def wait_released(self, watch: Watch, timeout_s: float) -> None:
+        """Wait until it is known that a process holds no model, or is gone."""
+
+        def released() -> bool:
+            process = self._life.process
+            return self._life.number != watch.number or process is None or process.held is None
+
+        with self._changed:
+            self._changed.wait_for(released, timeout_s)
+
     def _run(self) -> None:
         while not (self._life.stopping and self._life.state is WorkerState.STOPPED):
             try:
@@ -271,6 +281,11 @@ class Lease:
     def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
         """Say that nothing runs on it, and which model it holds, in which parts of memory."""
         self._worker.tell(messages.Ended(self._watch.number, held, tuple(parts)))
+
+    def released(self) -> None:
+        """Say that it holds no model any more; returns when everybody can see that."""
+        self.ended(None)
+        self._worker.wait_released(self._watch, _GONE_S)
 
     def ending(self, timeout_s: float) -> str | None:
         """How the process ended; None if it has not in time."""
