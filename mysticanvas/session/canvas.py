@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.generating import Generating
+from mysticanvas.session.signatures import spelled_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,7 @@ class Canvas(Generating):
 
         return ImageCollection(self._connection, self._project)
 
-    @choosing.spelled_out
+    @spelled_out(choosing.Filters)
     def search(
         self, text: str, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]
     ) -> Page:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from mysticanvas.errors import InvalidRequest
 
@@ -78,22 +77,6 @@ _SYNONYMS = {
     "size": "width",
     "without_tags": "not_tags",
 }
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def spelled_out(function: F) -> F:
-    """Have a function's signature name every keyword of `Filters`: a notebook completes by it."""
-    signature = inspect.signature(function)
-    named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    keywords = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in Filters.__annotations__.items()
-    ]
-    spelled = signature.replace(parameters=[*named, *keywords])
-    function.__signature__ = spelled  # type: ignore[attr-defined]
-    return function
 
 
 def parse(given: Mapping[str, Any], project: str | None) -> ImageFilters:

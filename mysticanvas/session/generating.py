@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from mysticanvas.session import arguments
+from mysticanvas.session.arguments import Keywords
+from mysticanvas.session.signatures import spelled_out
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
-    from mysticanvas.contracts.presets import ImagePreset
     from mysticanvas.contracts.recipe import Recipe
-    from mysticanvas.session.arguments import Keywords
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.image import Image
     from mysticanvas.session.images import Images
@@ -44,26 +44,13 @@ class Generating:
     ) -> Image: ...
     @overload
     def generate(self, prompt: str, *, num_images: int, **keywords: Unpack[Keywords]) -> Images: ...
+    @spelled_out(Keywords)
     def generate(
         self,
         prompt: str,
         *,
-        negative_prompt: str | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        seed: int | None = None,
-        scheduler: str | None = None,
-        scheduler_config: dict[str, Any] | None = None,
         num_images: int | None = None,
-        preset: str | Path | ImagePreset | None = None,
-        tags: str | Sequence[str] | None = None,
-        priority: Literal["interactive", "background"] | None = None,
-        mitigations: Literal["auto", "exact", "none"] | None = None,
-        reuse: bool | None = None,
-        after_crash: Literal["requeue", "cancel"] | None = None,
-        **unknown: Any,
+        **keywords: Any,
     ) -> Image | Images:
         """Make a picture from a prompt, and wait for it.
 
@@ -110,25 +97,7 @@ class Generating:
         __tracebackhide__ = True
         from mysticanvas.session import calls
 
-        request = self._request(
-            prompt,
-            unknown,
-            negative_prompt=negative_prompt,
-            width=width,
-            height=height,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            seed=seed,
-            scheduler=scheduler,
-            scheduler_config=scheduler_config,
-            num_images=num_images,
-            preset=preset,
-            tags=tags,
-            priority=priority,
-            mitigations=mitigations,
-            reuse=reuse,
-            after_crash=after_crash,
-        )
+        request = self._request(prompt, num_images, keywords)
         if num_images is None:
             return calls.run(self._connection, request, calls.one(self._connection))
         return calls.run(self._connection, request, calls.several(self._connection))
@@ -141,26 +110,13 @@ class Generating:
     def submit(
         self, prompt: str, *, num_images: int, **keywords: Unpack[Keywords]
     ) -> Job[Images]: ...
+    @spelled_out(Keywords)
     def submit(
         self,
         prompt: str,
         *,
-        negative_prompt: str | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        seed: int | None = None,
-        scheduler: str | None = None,
-        scheduler_config: dict[str, Any] | None = None,
         num_images: int | None = None,
-        preset: str | Path | ImagePreset | None = None,
-        tags: str | Sequence[str] | None = None,
-        priority: Literal["interactive", "background"] | None = None,
-        mitigations: Literal["auto", "exact", "none"] | None = None,
-        reuse: bool | None = None,
-        after_crash: Literal["requeue", "cancel"] | None = None,
-        **unknown: Any,
+        **keywords: Any,
     ) -> Job[Image] | Job[Images]:
         """Ask for a picture, and go on at once.
 
@@ -176,49 +132,18 @@ class Generating:
         __tracebackhide__ = True
         from mysticanvas.session import calls
 
-        request = self._request(
-            prompt,
-            unknown,
-            negative_prompt=negative_prompt,
-            width=width,
-            height=height,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            seed=seed,
-            scheduler=scheduler,
-            scheduler_config=scheduler_config,
-            num_images=num_images,
-            preset=preset,
-            tags=tags,
-            priority=priority,
-            mitigations=mitigations,
-            reuse=reuse,
-            after_crash=after_crash,
-        )
+        request = self._request(prompt, num_images, keywords)
         if num_images is None:
             return calls.submit(self._connection, request, calls.one(self._connection))
         return calls.submit(self._connection, request, calls.several(self._connection))
 
+    @spelled_out(Keywords)
     def plan(
         self,
         prompt: str = "",
         *,
-        negative_prompt: str | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        seed: int | None = None,
-        scheduler: str | None = None,
-        scheduler_config: dict[str, Any] | None = None,
         num_images: int | None = None,
-        preset: str | Path | ImagePreset | None = None,
-        tags: str | Sequence[str] | None = None,
-        priority: Literal["interactive", "background"] | None = None,
-        mitigations: Literal["auto", "exact", "none"] | None = None,
-        reuse: bool | None = None,
-        after_crash: Literal["requeue", "cancel"] | None = None,
-        **unknown: Any,
+        **keywords: Unpack[Keywords],
     ) -> Plan:
         """What a request would take of the device's memory, and what would be done so that it
         fits. Nothing is run.
@@ -240,25 +165,7 @@ class Generating:
         __tracebackhide__ = True
         from mysticanvas.session.plan import Plan
 
-        request = self._request(
-            prompt,
-            unknown,
-            negative_prompt=negative_prompt,
-            width=width,
-            height=height,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            seed=seed,
-            scheduler=scheduler,
-            scheduler_config=scheduler_config,
-            num_images=num_images,
-            preset=preset,
-            tags=tags,
-            priority=priority,
-            mitigations=mitigations,
-            reuse=reuse,
-            after_crash=after_crash,
-        )
+        request = self._request(prompt, num_images, keywords)
         return Plan.of(self._connection.call(lambda api: api.plan(request)))
 
     def reproduce(self, image: Image | Recipe | Path | str) -> Reproduction:
@@ -279,20 +186,14 @@ class Generating:
 
         return calls.reproduce(self._connection, image, self._project)
 
-    def _request(self, prompt: object, unknown: dict[str, Any], **given: Any) -> GenerateRequest:
+    def _request(
+        self, prompt: object, num_images: int | None, keywords: Mapping[str, Any]
+    ) -> GenerateRequest:
         __tracebackhide__ = True
-        if given["reuse"] is None:
+        unknown = {n: value for n, value in keywords.items() if n not in Keywords.__annotations__}
+        given = {n: value for n, value in keywords.items() if n not in unknown}
+        if given.get("reuse") is None:
             given["reuse"] = self._reuse
-        if not isinstance(given["preset"], str | Path | None):
-            given["preset"] = self._saved(given["preset"])
-        return arguments.request(prompt, given, unknown, self._project)
-
-    def _saved(self, preset: object) -> object:
-        """The name of a preset that is saved first; what is no preset stays as it is."""
-        __tracebackhide__ = True
-        from mysticanvas.contracts.presets import ImagePreset
-        from mysticanvas.session.collections import presets
-
-        return (
-            presets.saved(self._connection, preset) if isinstance(preset, ImagePreset) else preset
+        return arguments.request(
+            prompt, {**given, "num_images": num_images}, unknown, self._project
         )

@@ -11,6 +11,7 @@ from mysticanvas.session.details import Details
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
 from mysticanvas.session.page import Page
+from mysticanvas.session.signatures import spelled_out
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.filters import ImageFilters, Sort
@@ -39,7 +40,7 @@ class ImageCollection:
         self._connection = connection
         self._project = project
 
-    @choosing.spelled_out
+    @spelled_out(choosing.Filters)
     def __call__(
         self,
         limit: int = 50,
@@ -79,7 +80,7 @@ class ImageCollection:
         size = arguments.page_size(limit)
         return self._page(choosing.parse(filters, self._project), _sort(sort), size, cursor)
 
-    @choosing.spelled_out
+    @spelled_out(choosing.Filters)
     def list(
         self,
         limit: int | None = None,
