@@ -129,6 +129,18 @@ class DoesNotFit(MystiCanvasError):
     status = 409
     title = "The request does not fit"
 
+    @property
+    def suggestion(self) -> dict[str, Any]:
+        """Arguments that would fit: `canvas.generate(prompt, **error.suggestion)`; empty if none
+        do."""
+        given = self.extra.get("suggestion")
+        return dict(given) if isinstance(given, dict) else {}
+
+    @property
+    def plan(self) -> Any:
+        """The plan of the request, as `canvas.plan` gives it."""
+        return self.extra.get("plan")
+
 
 class WorkerCrashed(MystiCanvasError):
     """A worker process ended while it had the job, and the job was not to be tried again."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from tasks import make_task
+from tasks import as_it_comes, make_task
 
 from mysticanvas import processes
 from mysticanvas.contracts.alerts import Alert
@@ -60,7 +60,13 @@ class House:
         )
         self.worker = Worker(self._launch(environment), listener, 5.0, limits, seams)
         self.dispatcher = Dispatcher(
-            self.transitions, self.store, self.bus, self.worker, keep_alive_s=900, settle_s=5.0
+            self.transitions,
+            self.store,
+            self.bus,
+            self.worker,
+            admit=as_it_comes,
+            keep_alive_s=900,
+            settle_s=5.0,
         )
 
     def _launch(self, environment: dict[str, str]) -> Launch:

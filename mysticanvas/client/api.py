@@ -260,8 +260,9 @@ class Api:
     def workers(self) -> list[WorkerStatus]:
         return _WORKERS.validate_json(self._http.request("GET", "/v1/workers"))
 
-    def start_worker(self, kind: str) -> list[WorkerStatus]:
-        answer = self._http.request("POST", "/v1/workers/start", body={"kind": kind})
+    def start_worker(self, kind: str, preset: str | None = None) -> list[WorkerStatus]:
+        body = {"kind": kind} if preset is None else {"kind": kind, "preset": preset}
+        answer = self._http.request("POST", "/v1/workers/start", body=body, answer_s=LONG_ANSWER_S)
         return _WORKERS.validate_json(answer)
 
     def reset_workers(self, kind: str | None) -> list[WorkerStatus]:

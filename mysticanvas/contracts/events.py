@@ -14,13 +14,14 @@ from pydantic import StrictBool
 from mysticanvas.contracts.base import Contract
 
 EventType = Literal[
-    "hello", "resync", "job", "image", "worker", "queue", "alert", "progress", "preview"
+    "hello", "resync", "job", "image", "worker", "queue", "alert", "vram", "progress", "preview"
 ]
 
 
 class Event(Contract):
     """`data` is a `JobRecord` (job), an `ImageRecord` (image), a `WorkerStatus` (worker),
-    a `QueueStatus` (queue, when it is paused or resumed), an `Alert` (alert), or
+    a `QueueStatus` (queue, when it is paused or resumed), an `Alert` (alert),
+    `{"job_id", "plan"}` with a `Plan` that makes room for a job (vram), or
     `{"job_id", …}` with the members of `Progress` or of a preview (`step`, `webp`)."""
 
     epoch: str

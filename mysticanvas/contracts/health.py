@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from mysticanvas.contracts.base import PROTOCOL, Contract
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.vram import DeviceMemory
 
@@ -36,10 +36,14 @@ class WorkerStatus(Contract):
     """The preset whose model is loaded."""
     memory: float = 0.0
     """Resident memory of the process in MiB."""
+    base: float | None = None
+    """That when its engine was there and held no model; None if it is not known."""
     memory_parts: list[MemoryPart] = []
     """What its model holds, where the engine tells it."""
     device: DeviceMemory | None = None
     """The GPU that its model is on."""
+    device_kind: DeviceKind | None = None
+    """What it computes on, once its engine was imported."""
     model: str | None = None
     """Digest of the model that is loaded."""
     last_error: str = ""
@@ -68,10 +72,14 @@ class Health(Contract):
     uptime_s: float
     memory_mib: float
     """Resident memory of the process."""
+    base_mib: float | None = None
+    """That of a worker when its engine was there and held no model; None before."""
     memory_parts: list[MemoryPart] = []
     """What a worker's model holds, part by part, where the engine tells it."""
     device: DeviceMemory | None = None
     """The GPU that a worker's model is on, as the worker sees it."""
+    device_kind: DeviceKind | None = None
+    """What a worker computes on, once its engine was imported."""
     models: list[str] = []
     last_error: Problem | None = None
     queue: QueueStatus | None = None

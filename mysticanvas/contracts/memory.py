@@ -11,6 +11,8 @@ Known = Literal["exact", "traced", "probed", "measured", "assumed"]
 numbers, `probed` by asking the device or the library, `measured` in an earlier run, `assumed` where
 nothing better is known."""
 
+DeviceKind = Literal["cpu", "cuda", "mps"]
+
 
 class Term(Contract):
     """A part of a prediction."""

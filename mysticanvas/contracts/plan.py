@@ -23,6 +23,8 @@ class Action(Contract):
     kind: Decision
     target: str
     """The model that is unloaded, or the names of the mitigations."""
+    worker: str = ""
+    """Kind of the worker that has that model."""
     frees_mib: float
     """What it gives back, or saves."""
     why: str
@@ -43,6 +45,8 @@ class Plan(Contract):
     changes_pixels: bool = False
     slowdown: float = 1.0
     """How many times as long as without mitigations."""
+    mitigations: tuple[str, ...] = ()
+    """Ways in which the request is run with less memory; names as in a recipe."""
     waits_for: list[str] = []
     """Models at work, whose jobs are finished first."""
     seconds: float | None = None
@@ -70,6 +74,13 @@ class Plan(Contract):
             given = ", ".join(f"{name}={value!r}" for name, value in self.suggestion.items())
             lines.append(f"  this would fit: {given}")
         return "\n".join(lines)
+
+    def notices(self) -> list[str]:
+        """What whoever waits for the request should know, a sentence each."""
+        told = [f"To make room: {action.why}." for action in self.actions]
+        if self.slowdown >= SLOW:
+            told.append(f"This will take about {self.slowdown:.0f} times as long as usual.")
+        return told
 
     def _told(self) -> str:
         if self.decision == "refuse":

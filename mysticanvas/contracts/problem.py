@@ -48,4 +48,10 @@ class Problem(Contract):
     def to_error(self) -> errors.MystiCanvasError:
         """The error again, of the class that `code` names; an unknown code gives the root."""
         kind = errors.BY_CODE.get(self.code, errors.MystiCanvasError)
-        return kind(self.detail, hint=self.hint, request_id=self.request_id, **self.extra)
+        extra = dict(self.extra)
+        if kind is errors.DoesNotFit and "plan" in extra:
+            # Late: few errors have one, and every kernel pays for this module.
+            from mysticanvas.contracts.plan import Plan
+
+            extra["plan"] = Plan.model_validate(extra["plan"])
+        return kind(self.detail, hint=self.hint, request_id=self.request_id, **extra)

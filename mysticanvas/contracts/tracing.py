@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from mysticanvas.contracts.base import Contract, sha256_of
+from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.problem import Problem
 
 Phase = Literal["text_encode", "denoise", "vae_encode", "vae_decode"]
-DeviceKind = Literal["cpu", "cuda", "mps"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 Attention = Literal["flash", "efficient", "math"]
 """How attention is computed: in blocks, with sums for each query kept; in blocks; or as the whole
@@ -127,6 +127,18 @@ class TraceOrder(Contract):
     """Of the autoencoder's calls."""
     known: frozenset[str] = frozenset()
     """Digests of the keys whose envelopes the asker has."""
+
+
+class ProfileOrder(Contract):
+    """Body of a worker's `POST /v1/profile`: what a diffusers folder needs on the worker's own
+    device."""
+
+    folder: str
+    dtype: Dtype | Literal["auto"] = "auto"
+    """Number format that is wanted."""
+    denoise: BatchClass = "more"
+    images: BatchClass = "one"
+    """As in a `TraceOrder`."""
 
 
 class ImageProfile(Contract):

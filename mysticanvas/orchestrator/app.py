@@ -7,6 +7,7 @@ import secrets
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -48,6 +49,9 @@ from mysticanvas.orchestrator.api import (
     workers,
 )
 from mysticanvas.orchestrator.arbiter import registry
+from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
+from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
+from mysticanvas.orchestrator.arbiter.language import LanguageModels
 from mysticanvas.orchestrator.arbiter.planner import Planner
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
@@ -112,21 +116,28 @@ class Orchestrator:
         me = processes.Identity.of(os.getpid())
         self.transitions = Transitions(self.store, self.bus, me)
         self.kinds = self._kinds()
+        self.presets = Presets(self.store, Inspector(), self.plugins, settings.engine)
+        self.arbiter = Arbiter(self.workers, self.memory)
+        self.planner = Planner(self.presets, Profiles(), self.arbiter, self.worker, settings)
+        on_demand = self.workers[1:]
+        self.language = LanguageModels(self.store, self.arbiter, *on_demand) if on_demand else None
+        self.keep_alive = KeepAlive(
+            self.arbiter, [each.kind for each in on_demand], settings.keep_alive_s
+        )
         self.dispatcher = Dispatcher(
             self.transitions,
             self.store,
             self.bus,
             self.worker,
+            self.planner.admitted,
             settings.keep_alive_s,
             settings.stop_timeout_s,
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
-        self.presets = Presets(self.store, Inspector(), self.plugins, settings.engine)
         self.intake = Intake(
             self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
         )
-        self.planner = Planner(self.presets, Profiles(), self.memory, settings, self.plugins)
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
@@ -143,6 +154,7 @@ class Orchestrator:
         self.dispatcher.start()
         self.runner.start()
         self.upkeep.start()
+        self.keep_alive.start()
         self.activity.start()
         self.housekeeping.start()
         me = processes.Identity.of(os.getpid())
@@ -184,6 +196,7 @@ class Orchestrator:
         """End everything, workers first of all; the store is last, with its checkpoint."""
         self.activity.stop()
         self.housekeeping.stop()
+        self.keep_alive.stop()
         self.upkeep.stop()
         self.runner.stop()
         self.dispatcher.stop()
@@ -276,12 +289,17 @@ class Orchestrator:
         app.include_router(events.routes(self.bus))
         app.include_router(plugins.routes(self.plugins.records))
         app.include_router(
-            system.routes(self.store, self.bus, self.dispatcher, self.health, self.stop)
+            system.routes(self.store, self.bus, self._unloading(), self.health, self.stop)
         )
-        app.include_router(workers.routes(self.workers))
+        app.include_router(workers.routes(self.workers, self.language))
         app.include_router(vram.routes(self.memory))
         app.include_router(plans.routes(self.planner))
         return app
+
+    def _unloading(self) -> list[Callable[[str | None], None]]:
+        """What gives memory back."""
+        language = [] if self.language is None else [self.language.unload]
+        return [self.dispatcher.unload, *language]
 
     def _sql(self) -> Sql:
         limits = (self.settings.sql_timeout_s, self.settings.sql_max_rows)

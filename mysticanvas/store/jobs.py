@@ -218,6 +218,25 @@ class Jobs:
             self._queued(dataclasses.replace(job, record=record, runner=None), not_before)
         return bool(done)
 
+    def notice(self, job_id: str, attempt: int, sentences: Sequence[str]) -> JobRecord | None:
+        """Add to what the user should know of a running job.
+
+        Returns:
+            The job, or None if this attempt does not run any more.
+        """
+        job = self._known.get(job_id) or self.get(job_id)
+        notices = [*job.record.notices, *sentences]
+        with self._database.write() as transaction:
+            done = transaction.change(
+                _SQL["notice"], id=job_id, attempt=attempt, notices=json.dumps(notices)
+            )
+        if not done:
+            return None
+        record = job.record.model_copy(update={"notices": notices})
+        with self._lock:
+            self._known[job_id] = dataclasses.replace(job, record=record)
+        return record
+
     def finish(
         self,
         job_id: str,

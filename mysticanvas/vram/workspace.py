@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from mysticanvas.contracts.tracing import DeviceKind, Dtype
+from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.tracing import Dtype
 
 Layout = Literal["channels_first", "channels_last", "scattered"]
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.llm import Inspection, InspectionOrder
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
+from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.contracts.worker import (
     AnyModelRef,
@@ -74,11 +76,40 @@ class ReportsMemory(Protocol):
 
 @runtime_checkable
 class SeesDevice(Protocol):
-    """An engine that sees how much its GPU has in all."""
+    """An engine that knows what it computes on, and how much a GPU has in all."""
+
+    @property
+    def device_kind(self) -> DeviceKind:
+        """What models are put on."""
 
     @property
     def device_memory(self) -> DeviceMemory | None:
         """That of the GPU, once a model is on it; to ask before would take some of it."""
+
+
+@runtime_checkable
+class ProfilesModels(Protocol):
+    """An engine that tells what a model would need, without loading it."""
+
+    def profile(self, order: ProfileOrder) -> TraceAnswer:
+        """What a model needs on the device of the engine.
+
+        Raises:
+            ModelFileError: it is no model, is damaged, or of an architecture that is not known.
+        """
+
+
+@runtime_checkable
+class InspectsModels(Protocol):
+    """An engine that looks into a language model's file, without loading it."""
+
+    def inspect(self, order: InspectionOrder) -> Inspection:
+        """What a file would take.
+
+        Raises:
+            ModelFileError: it is damaged or refused.
+            InvalidRequest: the model cannot have such a context.
+        """
 
 
 @runtime_checkable
@@ -153,6 +184,28 @@ def as_text_engine(engine: Engine) -> TextEngine:
     if isinstance(engine, TextEngine):
         return engine
     raise _incapable("runs no language models")
+
+
+def as_profiler(engine: Engine) -> ProfilesModels:
+    """The engine, if it tells what models need.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
+    if isinstance(engine, ProfilesModels):
+        return engine
+    raise _incapable("does not tell what models need")
+
+
+def as_inspector(engine: Engine) -> InspectsModels:
+    """The engine, if it looks into files of language models.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
+    if isinstance(engine, InspectsModels):
+        return engine
+    raise _incapable("looks into no files of language models")
 
 
 def _incapable(lacks: str) -> InvalidRequest:

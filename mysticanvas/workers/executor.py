@@ -14,9 +14,9 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from mysticanvas import errors, logs
+from mysticanvas import errors, logs, processes
 from mysticanvas.contracts.health import WorkerState
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.logs import capture
@@ -58,10 +58,17 @@ class EngineExecutor:
         self._call: Call[Any] | None = None
         self._stopping = False
         self._last_error: Problem | None = None
+        self._base_mib: float | None = None
 
     def begin(self, create: Callable[[], Engine]) -> None:
         """Make the engine on its thread, which may take seconds of imports."""
-        self._engine = self._thread.submit(_logged, create)
+
+        def make() -> Engine:
+            engine = _logged(create)
+            self._base_mib = processes.memory_mib()
+            return engine
+
+        self._engine = self._thread.submit(make)
 
     @property
     def state(self) -> WorkerState:
@@ -93,6 +100,17 @@ class EngineExecutor:
         """What the models hold, where the engine tells it."""
         engine = self._made
         return engine.memory if isinstance(engine, ReportsMemory) else []
+
+    @property
+    def base_mib(self) -> float | None:
+        """Resident memory of the process when the engine was there and held no model."""
+        return self._base_mib
+
+    @property
+    def device_kind(self) -> DeviceKind | None:
+        """What models are put on, where the engine tells it."""
+        engine = self._made
+        return engine.device_kind if isinstance(engine, SeesDevice) else None
 
     @property
     def device_memory(self) -> DeviceMemory | None:

@@ -13,7 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from mysticanvas import __version__, logs, processes, web
 from mysticanvas.contracts.health import Health
+from mysticanvas.contracts.llm import Inspection, InspectionOrder
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer
 from mysticanvas.contracts.worker import (
     Failed,
     Finished,
@@ -44,8 +46,10 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
             pid=os.getpid(),
             uptime_s=time.monotonic() - started,
             memory_mib=processes.memory_mib(),
+            base_mib=executor.base_mib,
             memory_parts=executor.memory,
             device=executor.device_memory,
+            device_kind=executor.device_kind,
             models=executor.models,
             last_error=executor.problem,
         )
@@ -59,6 +63,16 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
     async def load(body: LoadRequest) -> Loaded:
         """Load a model, or keep it if it is loaded."""
         return await executor.run(lambda engine, _: engines.load(engine, body.model))
+
+    @app.post("/v1/profile")
+    async def profile(order: ProfileOrder) -> TraceAnswer:
+        """What a model would need in memory; it is not loaded."""
+        return await executor.run(lambda engine, _: engines.as_profiler(engine).profile(order))
+
+    @app.post("/v1/inspect")
+    async def inspect(order: InspectionOrder) -> Inspection:
+        """What the file of a language model would take in memory; it is not loaded."""
+        return await executor.run(lambda engine, _: engines.as_inspector(engine).inspect(order))
 
     @app.post("/v1/unload")
     async def unload() -> Health:

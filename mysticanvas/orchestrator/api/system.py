@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Body
@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from mysticanvas.contracts.health import Health
 from mysticanvas.errors import Conflict
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.store import Store
 
 MAX_DRAIN_S = 3600.0
@@ -27,7 +26,7 @@ class Done(BaseModel):
 def routes(
     store: Store,
     bus: Bus,
-    dispatcher: Dispatcher,
+    unloading: Sequence[Callable[[str | None], None]],
     health: Callable[[], Health],
     stop: Callable[[float], None],
 ) -> APIRouter:
@@ -41,9 +40,10 @@ def routes(
     @router.post("/v1/unload")
     def unload(preset: Annotated[str | None, Body(embed=True)] = None) -> Done:
         """Give the device's memory back; with a preset, only if the device holds that one."""
-        if preset is not None:
+        if preset is not None and preset not in {each.name for each in store.llm_presets.list()}:
             store.presets.get(preset)
-        dispatcher.unload(preset)
+        for unload in unloading:
+            unload(preset)
         return Done()
 
     @router.post("/v1/shutdown", status_code=202)

@@ -8,11 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 
 from mysticanvas.contracts.health import WorkerStatus
-from mysticanvas.errors import NotFound
+from mysticanvas.contracts.plugins import LLM_ENGINE
+from mysticanvas.errors import InvalidRequest, NotFound
+from mysticanvas.orchestrator.arbiter.language import LanguageModels
 from mysticanvas.orchestrator.supervisor.worker import Worker
 
 
-def routes(workers: Sequence[Worker]) -> APIRouter:
+def routes(workers: Sequence[Worker], language: LanguageModels | None) -> APIRouter:
     router = APIRouter(tags=["workers"])
 
     @router.get("/v1/workers")
@@ -30,14 +32,29 @@ def routes(workers: Sequence[Worker]) -> APIRouter:
         return [worker.status for worker in chosen]
 
     @router.post("/v1/workers/start")
-    async def start(kind: Annotated[str, Body(embed=True)]) -> list[WorkerStatus]:
-        """Start a worker that would otherwise be started by the first who needs it."""
+    def start(
+        kind: Annotated[str, Body()], preset: Annotated[str | None, Body()] = None
+    ) -> list[WorkerStatus]:
+        """Start a worker that would otherwise be started by the first who needs it; with a preset,
+        one of a language model, and have its model loaded."""
         chosen = _chosen(workers, kind)
+        if preset is not None:
+            _of_kind(language, kind).ensure(preset)
         for worker in chosen:
             worker.want()
         return [worker.status for worker in chosen]
 
     return router
+
+
+def _of_kind(language: LanguageModels | None, kind: str) -> LanguageModels:
+    if language is None or kind != LLM_ENGINE:
+        raise InvalidRequest(
+            f"A worker of the kind {kind!r} loads models with the jobs that need them.",
+            parameter="preset",
+            allowed=f"a preset of a language model, with kind={LLM_ENGINE!r}",
+        )
+    return language
 
 
 def _chosen(workers: Sequence[Worker], kind: str | None) -> list[Worker]:

@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
+from mysticanvas import logs
 from mysticanvas.contracts.jobs import GenerateRequest
+from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.plan import Plan
-from mysticanvas.contracts.presets import ImagePreset
-from mysticanvas.contracts.tracing import DeviceKind, Dtype
-from mysticanvas.contracts.vram import VramStatus
-from mysticanvas.errors import PresetError
+from mysticanvas.contracts.recipe import ResolvedParams
+from mysticanvas.contracts.tracing import Dtype, ProfileOrder
+from mysticanvas.contracts.worker import GenerateTask, ModelRef
+from mysticanvas.errors import MystiCanvasError, PresetError
 from mysticanvas.orchestrator.arbiter import planning
-from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject
-from mysticanvas.orchestrator.models import Model
+from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
+from mysticanvas.orchestrator.arbiter.planning import Situation
+from mysticanvas.orchestrator.arbiter.profiles import Ask, Batches, Profiles, Subject
 from mysticanvas.orchestrator.presets import Presets
+from mysticanvas.orchestrator.queue.intake import model_ref
 from mysticanvas.orchestrator.queue.resolve import resolve
-from mysticanvas.plugins.registry import Registry
+from mysticanvas.orchestrator.supervisor.client import WorkerClient
+from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.settings import Settings
 
 _TRANSFORMERS = ("Flux", "StableDiffusion3", "QwenImage", "ZImage")
 """How names of pipelines begin whose denoiser is a transformer, which overflows in float16."""
+_log = logs.get(__name__)
 
 
 class Planner:
-    """Plans requests without running them.
+    """Plans requests without running them, and jobs before they run.
 
     Args:
         presets: find and describe the model of a request.
         profiles: what models need in memory.
-        memory: who has the memory now.
+        arbiter: knows who has the memory now.
+        worker: would run them.
         settings: of the worker.
-        plugins: name its engine.
     """
 
     def __init__(
         self,
         presets: Presets,
         profiles: Profiles,
-        memory: Callable[[], VramStatus],
+        arbiter: Arbiter,
+        worker: Worker,
         settings: Settings,
-        plugins: Registry,
     ) -> None:
         self._presets = presets
         self._profiles = profiles
-        self._memory = memory
-        self._threads = settings.threads
-        self._worker = plugins.engine(settings.engine).kind
+        self._arbiter = arbiter
+        self._worker = worker
+        self._settings = settings
 
     def plan(self, request: GenerateRequest) -> Plan:
         """What a request would take, and what would be done for it.
@@ -57,37 +64,96 @@ class Planner:
         preset = self._presets.find(params.preset)
         model = self._presets.model(preset)
         resolved = resolve(params, preset, model, drawn_seed=0)
-        status = self._memory()
-        profile = self._profiles.of(
-            _subject(preset, model, status),
-            [Batches.of(count, resolved.guidance_scale > 1) for count in (1, resolved.num_images)],
-        )
+        ref = model_ref(preset, model)
+        _require_plain(ref, preset.name)
+        subject = _subject(ref, model.pipeline, self._device_kind or "cpu")
+        profile = self._profiles.of(subject, _batches(resolved))
         return planning.plan(
-            resolved, profile, status, self._worker, self._threads, params.mitigations
+            resolved,
+            profile,
+            self._arbiter.situation(self._worker.kind),
+            self._settings.threads,
+            params.mitigations,
         )
 
+    @contextlib.contextmanager
+    def admitted(
+        self, task: GenerateTask, client: WorkerClient, stopped: Callable[[], bool]
+    ) -> Iterator[Plan | None]:
+        """Make room for a job; see `queue.dispatcher.Admit`."""
+        decide = self._deciding(task, client)
+        with self._arbiter.admitted(self._worker.kind, decide, stopped) as plan:
+            yield plan
 
-def _subject(preset: ImagePreset, model: Model, status: VramStatus) -> Subject:
-    if not model.path.is_dir() or preset.unet or preset.vae or preset.clip:
+    def _deciding(self, task: GenerateTask, client: WorkerClient) -> Decide | None:
+        """How a job is to be decided about; None if it is not known what its model needs.
+
+        Args:
+            client: of the worker that has the job, which is asked for what is not known yet.
+
+        Raises:
+            WorkerLost: the worker is gone.
+        """
+        ref, params = task.model, task.recipe.params
+        try:
+            _require_plain(ref, task.recipe.preset)
+            subject = _subject(ref, task.recipe.pipeline, self._device_kind)
+            profile = self._profiles.of(subject, _batches(params), _asking(ref, client))
+        except MystiCanvasError as error:
+            _log.info("job_not_planned", reason=error.code)
+            return None
+
+        def decide(situation: Situation) -> Plan:
+            return planning.plan(
+                params,
+                profile,
+                situation,
+                self._settings.threads,
+                task.allowed,
+                task.recipe.mitigations,
+            )
+
+        return decide
+
+    @property
+    def _device_kind(self) -> DeviceKind | None:
+        """What the worker computes on; None until it is known."""
+        if self._settings.device == "auto":
+            return self._worker.status.device_kind
+        return self._settings.device
+
+
+def _asking(ref: ModelRef, client: WorkerClient) -> Ask:
+    return lambda batches: client.profile(
+        ProfileOrder(
+            folder=ref.path, dtype=ref.dtype, denoise=batches.denoise, images=batches.images
+        )
+    )
+
+
+def _batches(params: ResolvedParams) -> list[Batches]:
+    """Those of one picture, which a suggestion may come down to, and of all."""
+    guided = params.guidance_scale > 1
+    return [Batches.of(count, guided) for count in (1, params.num_images)]
+
+
+def _require_plain(ref: ModelRef, preset: str) -> None:
+    if ref.path.endswith(".safetensors") or ref.unet or ref.vae or ref.clip:
         raise PresetError(
-            f"What {preset.name!r} needs in memory is not predicted yet: it is a single file, or "
+            f"What {preset!r} needs in memory is not predicted yet: it is a single file, or "
             "has parts of its own.",
             hint="Plans are made for diffusers folders. Generating works without one.",
         )
-    device = _device(status)
-    return Subject(str(model.path), model.digest, _dtype(preset, model, device), device)
 
 
-def _device(status: VramStatus) -> DeviceKind:
-    """The kind of device that the worker sees; a GPU is known of once a model is on it."""
-    kind = status.device.name.partition(":")[0]
-    return "cuda" if kind == "cuda" else "mps" if kind == "mps" else "cpu"
+def _subject(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Subject:
+    return Subject(ref.path, ref.digest, _dtype(ref, pipeline, device), device)
 
 
-def _dtype(preset: ImagePreset, model: Model, device: DeviceKind) -> Dtype:
+def _dtype(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Dtype:
     """The number format that the worker would choose."""
-    if preset.dtype != "auto":
-        return preset.dtype
+    if ref.dtype != "auto":
+        return ref.dtype
     if device != "cuda":
         return "float32"
-    return "bfloat16" if model.pipeline.startswith(_TRANSFORMERS) else "float16"
+    return "bfloat16" if pipeline.startswith(_TRANSFORMERS) else "float16"

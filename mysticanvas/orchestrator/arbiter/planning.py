@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import Allowed, tile_px
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
@@ -24,39 +26,95 @@ from mysticanvas.vram.image import ImageWork, Surroundings
 MIB = 1 << 20
 CONTEXT_MIB = 450.0
 """Of a worker with its libraries and no model, on a CPU; a context of CUDA takes about as much."""
+CONTEXT_LLM_MIB = 120.0
+"""Of a worker with llama.cpp and no model, on a CPU."""
 CUBLAS_BYTES = 8 * MIB
 TOKENS = 77
 _CONTEXT_PARTS = (llm.CACHE, llm.COMPUTE, llm.OUTPUT)
 _RELOAD_S, _CONTEXT_S = 10.0, 0.1
-"""What making a model, and its context, ready again is taken to cost."""
+"""What making a model, and its context, ready again is taken to cost, where it is not known."""
+
+
+class Use(NamedTuple):
+    """How a worker is used."""
+
+    busy: bool = False
+    idle_s: float = 0.0
+    """Seconds since its model was last used."""
+    reload_s: float = _RELOAD_S
+    """What loading it took."""
+    promised_mib: float = 0.0
+    """What the job that runs on it may take in all, with what it has already."""
+    context_mib: float | None = None
+    """The least that its process had beside the parts of a model, after jobs with this model."""
+
+
+class Situation(NamedTuple):
+    """The device and its workers, as the one sees them that would run a request."""
+
+    status: VramStatus
+    worker: str
+    """Kind of the one that would run it."""
+    uses: Mapping[str, Use] = {}
+    """Kind of a worker -> how it is used."""
+
+    @property
+    def own(self) -> Holding | None:
+        """What the worker itself has."""
+        return next((each for each in self.status.holdings if each.worker == self.worker), None)
+
+    @property
+    def held_mib(self) -> float:
+        """What the request can use of that."""
+        own = self.own
+        if own is None:
+            return 0.0
+        # A GPU's context is there once a model is, and in no part of it.
+        on_gpu = bool(own.parts) and own.mib == sum(part.mib for part in own.parts)
+        return own.mib + (CONTEXT_MIB if on_gpu else 0.0)
+
+    @property
+    def residents(self) -> list[Resident]:
+        """The other workers."""
+        others = [each for each in self.status.holdings if each.worker != self.worker]
+        return [_resident(each, self.uses.get(each.worker, Use())) for each in others]
+
+    @property
+    def device(self) -> Device:
+        """What it has left, and has promised to the jobs of others."""
+        has = {each.worker: each.mib for each in self.status.holdings}
+        owed = (
+            max(0.0, use.promised_mib - has.get(kind, 0.0))
+            for kind, use in self.uses.items()
+            if kind != self.worker
+        )
+        return Device(self.status.device.free_mib, sum(owed))
 
 
 def plan(
     params: ResolvedParams,
     profile: ImageProfile,
-    status: VramStatus,
-    worker: str,
+    situation: Situation,
     threads: int,
     allowed: Allowed,
+    asked: Sequence[str] = (),
 ) -> Plan:
-    """What a request would take, and what would be done for it.
+    """What pictures would take, and what would be done for them.
 
     Args:
-        profile: of its model, with envelopes for one picture and for as many as are asked for.
-        worker: kind of the one that would run it.
-        threads: that it computes with.
+        profile: of their model, with envelopes for one picture and for as many as are asked for.
+        threads: that the worker computes with.
+        asked: mitigations that there have to be, so that pixels come out as once before.
     """
-    own = next((each for each in status.holdings if each.worker == worker), None)
-    residents = [_resident(each) for each in status.holdings if each is not own]
-    around = _surroundings(profile, own, threads)
+    around = _surroundings(profile, situation, threads)
     size = Size(params.width, params.height, params.num_images)
     guided = params.guidance_scale > 1
     request = Request(
-        variants=_variants(profile, size, guided, around),
-        held_mib=0.0 if own is None else own.mib,
+        variants=_having(asked, _variants(profile, size, guided, around)),
+        held_mib=situation.held_mib,
         allowed=allowed,
     )
-    device = Device(status.device.free_mib)
+    residents, device = situation.residents, situation.device
     made = decide(request, residents, device)
     if made.fits:
         return made
@@ -67,6 +125,21 @@ def plan(
 
     fitting = suggest(size, needs_mib, most_mib(residents, device, request.held_mib))
     return made.model_copy(update={"suggestion": fitting})
+
+
+def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
+    """What a language model with a context would take, and what would be done for it.
+
+    Args:
+        terms: weights, cache, and buffers.
+    """
+    own = situation.own
+    parts = 0.0 if own is None else sum(part.mib for part in own.parts)
+    context = CONTEXT_LLM_MIB if own is None else max(0.0, own.mib - parts)
+    known: Known = "assumed" if own is None else "measured"
+    needed = (Term(name="context", mib=context, known=known), *terms)
+    request = Request(variants=[Variant(needed)], held_mib=situation.held_mib)
+    return decide(request, situation.residents, situation.device)
 
 
 def _variants(
@@ -99,13 +172,22 @@ def _variants(
     ]
 
 
-def _surroundings(profile: ImageProfile, own: Holding | None, threads: int) -> Surroundings:
+def _having(asked: Sequence[str], variants: Sequence[Variant]) -> Sequence[Variant]:
+    """Those ways that have all that was asked for; if none does, the one with most."""
+    return [each for each in variants if set(asked) <= set(each.mitigations)] or variants[-1:]
+
+
+def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> Surroundings:
+    own = situation.own
     on_cpu = profile.device == "cpu"
     workspace = CUBLAS_BYTES if profile.device == "cuda" else 0
     if own is None or not on_cpu:
         context, known = CONTEXT_MIB, "assumed"
     else:
-        context, known = own.mib - sum(part.mib for part in own.parts), "measured"
+        # Not what it has now: what the job before has left can be used again.
+        least = situation.uses.get(situation.worker, Use()).context_mib
+        has = own.mib - sum(part.mib for part in own.parts)
+        context, known = has if least is None else min(least, has), "measured"
     return Surroundings.model_validate(
         {
             "context_bytes": round(max(0.0, context) * MIB),
@@ -116,12 +198,16 @@ def _surroundings(profile: ImageProfile, own: Holding | None, threads: int) -> S
     )
 
 
-def _resident(holding: Holding) -> Resident:
+def _resident(holding: Holding, use: Use) -> Resident:
     context = sum(part.mib for part in holding.parts if part.name in _CONTEXT_PARTS)
     return Resident(
-        name=holding.preset or f"the {holding.worker} worker",
+        name=holding.worker,
+        preset=holding.preset,
         model_mib=holding.mib,
         context_mib=context,
-        reload_s=_RELOAD_S,
+        idle_s=use.idle_s,
+        # Without a model, it is the start of a process.
+        reload_s=use.reload_s,
         context_s=_CONTEXT_S,
+        busy=use.busy,
     )

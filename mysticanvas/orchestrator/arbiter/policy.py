@@ -27,6 +27,7 @@ class Resident(NamedTuple):
     """A model on the device that is not the request's own."""
 
     name: str
+    """Kind of the worker that has it."""
     model_mib: float
     """What the end of its process gives back: weights, its share of the device's context, and the
     context below."""
@@ -40,6 +41,13 @@ class Resident(NamedTuple):
     pinned: bool = False
     """Whether the user wants it to stay."""
     busy: bool = False
+    preset: str | None = None
+    """Whose model it is; None if there is only the process."""
+
+    @property
+    def called(self) -> str:
+        """As users know it."""
+        return self.preset or f"the {self.name} worker"
 
 
 class Variant(NamedTuple):
@@ -136,6 +144,7 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
     movable = [each for each in residents if not each.pinned]
     idle = [each for each in movable if not each.busy]
     allowed = [each for each in request.variants if _is_allowed(each, request.allowed)]
+    allowed = allowed or list(request.variants[:1])
     for candidates in (idle, movable):
         best = _best(request, allowed, candidates, device)
         if best is not None:
@@ -204,7 +213,8 @@ def _plan(way: _Way, request: Request, device: Device) -> Plan:
         free_mib=device.available_mib,
         changes_pixels=variant.changes_pixels,
         slowdown=variant.slowdown,
-        waits_for=[each.name for each in (*way.dropped, *way.ended) if each.busy],
+        mitigations=variant.mitigations,
+        waits_for=[each.called for each in (*way.dropped, *way.ended) if each.busy],
     )
 
 
@@ -212,16 +222,18 @@ def _unloads(way: _Way) -> Iterator[Action]:
     for each in way.dropped:
         yield Action(
             kind="soft_unload",
-            target=each.name,
+            target=each.called,
+            worker=each.name,
             frees_mib=each.context_mib,
-            why=f"drop the context of {each.name}, {_told(each.context_mib, each)}",
+            why=f"drop the context of {each.called}, {_told(each.context_mib, each)}",
         )
     for each in way.ended:
         yield Action(
             kind="hard_unload",
-            target=each.name,
+            target=each.called,
+            worker=each.name,
             frees_mib=each.model_mib,
-            why=f"unload {each.name} to make room, {_told(each.model_mib, each)}",
+            why=f"unload {each.called} to make room, {_told(each.model_mib, each)}",
         )
 
 

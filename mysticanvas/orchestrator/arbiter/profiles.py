@@ -1,20 +1,21 @@
-"""Asks a short-lived process what models need in memory, once for each."""
+"""What models need in memory: asked once for each, of a worker or a short-lived process."""
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from mysticanvas import logs, processes
+from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.tracing import (
     BatchClass,
-    DeviceKind,
     Dtype,
     ImageProfile,
     TraceAnswer,
@@ -36,7 +37,8 @@ class Subject(NamedTuple):
     digest: str
     """Of all its files."""
     dtype: Dtype
-    device: DeviceKind
+    device: DeviceKind | None
+    """None if only the worker knows."""
 
 
 class Batches(NamedTuple):
@@ -52,6 +54,10 @@ class Batches(NamedTuple):
         return cls("one" if calls == 1 else "more", "one" if num_images == 1 else "more")
 
 
+Ask = Callable[[Batches], TraceAnswer]
+"""Somebody who finds out what a model needs in such batches."""
+
+
 class Profiles:
     """Profiles of models by their contents, for use from any thread.
 
@@ -64,34 +70,54 @@ class Profiles:
         self._known: dict[tuple[Subject, Batches], TraceAnswer] = {}
         self._asking = threading.Lock()
 
-    def of(self, subject: Subject, batches: Iterable[Batches]) -> ImageProfile:
+    def of(
+        self, subject: Subject, batches: Iterable[Batches], ask: Ask | None = None
+    ) -> ImageProfile:
         """The profile of a diffusers folder, with its envelopes for all of these.
 
         Args:
             batches: at least one.
+            ask: a worker, which finds out for its own device; by default a process of its own
+                does, which takes seconds.
 
         Raises:
             ModelFileError: the model is damaged, or of an architecture that is not known.
+            MystiCanvasError: the worker cannot tell.
         """
-        # One at a time: each takes a processor and 400 MB for seconds.
-        with self._asking:
-            answers = [self._answer(subject, each) for each in dict.fromkeys(batches)]
+        wanted = list(dict.fromkeys(batches))
+        if ask is not None:
+            answers = [self._answer(subject, each, ask) for each in wanted]
+        else:
+            # One at a time: each takes a processor and 400 MB for seconds.
+            with self._asking:
+                answers = [
+                    self._answer(subject, each, functools.partial(self._ask_process, subject))
+                    for each in wanted
+                ]
         traced = {each.key.digest: each for answer in answers for each in answer.profile.traced}
         return answers[0].profile.model_copy(update={"traced": tuple(traced.values())})
 
-    def _answer(self, subject: Subject, batches: Batches) -> TraceAnswer:
+    def _answer(self, subject: Subject, batches: Batches, ask: Ask) -> TraceAnswer:
         # By contents: where the folder lies does not matter.
-        key = subject._replace(folder=""), batches
-        if key not in self._known:
-            order = TraceOrder(
-                folder=subject.folder,
-                dtype=subject.dtype,
-                device=subject.device,
-                denoise=batches.denoise,
-                images=batches.images,
-            )
-            self._known[key] = self._ask(order)
-        return self._known[key]
+        known = self._known.get((subject._replace(folder=""), batches))
+        if known is not None:
+            return known
+        answer = ask(batches)
+        found = subject._replace(
+            folder="", dtype=answer.profile.dtype, device=answer.profile.device
+        )
+        self._known[found, batches] = answer
+        return answer
+
+    def _ask_process(self, subject: Subject, batches: Batches) -> TraceAnswer:
+        order = TraceOrder(
+            folder=subject.folder,
+            dtype=subject.dtype,
+            device=subject.device or "cpu",
+            denoise=batches.denoise,
+            images=batches.images,
+        )
+        return self._ask(order)
 
     def _ask(self, order: TraceOrder) -> TraceAnswer:
         try:

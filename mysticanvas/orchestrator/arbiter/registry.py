@@ -45,7 +45,9 @@ def _holding(worker: WorkerStatus, on_gpu: bool) -> Holding:
         worker=worker.kind,
         pid=worker.pid,
         preset=worker.preset,
-        mib=known if on_gpu else max(known, worker.memory),
+        # The system gives memory when it is first written to, which may be long after it was
+        # taken.
+        mib=known if on_gpu else max(worker.memory, (worker.base or 0.0) + known),
         parts=parts,
     )
 

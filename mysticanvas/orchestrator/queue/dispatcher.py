@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 from mysticanvas import logs
 from mysticanvas.contracts.jobs import WORKER_KINDS
+from mysticanvas.contracts.plan import SLOW, Plan
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.generation import Generation
@@ -20,10 +24,11 @@ from mysticanvas.orchestrator.supervisor.client import (
     Refused,
     Unreached,
     WorkerBroken,
+    WorkerClient,
     WorkerLost,
 )
 from mysticanvas.orchestrator.supervisor.messages import Held
-from mysticanvas.orchestrator.supervisor.worker import Worker
+from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
 from mysticanvas.store import Store, StoredJob
 
 _log = logs.get(__name__)
@@ -38,12 +43,40 @@ class _Unload(NamedTuple):
     done: threading.Event
 
 
+class _Holding(NamedTuple):
+    """A model that a process of the worker holds, as far as is known here."""
+
+    model: Held
+    lease: Lease
+
+
+class Admit(Protocol):
+    """How room is made for a job."""
+
+    def __call__(
+        self, task: GenerateTask, client: WorkerClient, stopped: Callable[[], bool]
+    ) -> AbstractContextManager[Plan | None]:
+        """Make room, and keep it while the block runs; the plan, or None if it is not known what
+        the job needs.
+
+        Args:
+            client: of the worker that has the job.
+            stopped: whether the job is wanted no longer.
+
+        Raises:
+            DoesNotFit: there is no room to be made.
+            JobCancelled: it was stopped while it waited.
+            WorkerLost: the worker is gone.
+        """
+
+
 class Dispatcher(Lane[Generation]):
     """Feeds one worker from the queue.
 
     Args:
         transitions, store, bus: where jobs come from, what is kept, and where progress goes.
         worker: what carries them out.
+        admit: makes room for each on the device, and keeps it while the block runs.
         keep_alive_s: seconds without a job after which the model leaves the device.
         settle_s: seconds that a cancelled job has to end.
     """
@@ -54,6 +87,7 @@ class Dispatcher(Lane[Generation]):
         store: Store,
         bus: Bus,
         worker: Worker,
+        admit: Admit,
         keep_alive_s: float,
         settle_s: float = 10.0,
     ) -> None:
@@ -61,10 +95,11 @@ class Dispatcher(Lane[Generation]):
         self._store = store
         self._bus = bus
         self._worker = worker
+        self._admit = admit
         self._keep_alive_s = keep_alive_s
         self._settle_s = settle_s
         self._unload_asked: list[_Unload] = []
-        self._held: Held | None = None
+        self._holding: _Holding | None = None
         self._last_used = time.monotonic()
 
     def stop(self) -> None:
@@ -110,13 +145,16 @@ class Dispatcher(Lane[Generation]):
                 self._lost(run, lost)
             else:
                 # It died behind its last message: the pictures are made.
-                self._held = None
+                self._holding = None
                 self._succeed(run)
         except Conflict as refusal:
             self._lost(run, Refused(str(refusal)))
         except MystiCanvasError as refusal:
             self._settle(run)
-            self._transitions.fail(run, Problem.of(refusal, run.job.record.request_id))
+            if run.stopped:
+                self._transitions.stop(run)
+            else:
+                self._transitions.fail(run, Problem.of(refusal, run.job.record.request_id))
         else:
             self._conclude(run)
         finally:
@@ -125,8 +163,26 @@ class Dispatcher(Lane[Generation]):
     def _generate(self, run: Generation) -> None:
         run.lease = self._worker.lease(_WORKER_START_S)
         run.lease.begun(run.model)
-        with run.lease.client.generate(run.task) as stream:
-            run.follow(stream)
+        client = run.lease.client
+        with self._admit(run.task, client, lambda: run.stopped) as plan:
+            if plan is not None:
+                self._take_in(run, plan)
+            with client.generate(run.task) as stream:
+                run.follow(stream)
+
+    def _take_in(self, run: Generation, plan: Plan) -> None:
+        """Have the job run as planned, and say so if that is not the usual way."""
+        _log.info(
+            "job_planned",
+            decision=plan.decision,
+            needed_mib=round(plan.total_mib),
+            free_mib=round(plan.free_mib),
+        )
+        run.planned(plan)
+        if plan.actions or plan.slowdown >= SLOW:
+            self._transitions.notice(run, plan.notices())
+            told = plan.model_dump(mode="json")
+            self._bus.publish("vram", {"job_id": run.id, "plan": told})
 
     def _conclude(self, run: Generation) -> None:
         """The stream came to its end."""
@@ -150,7 +206,7 @@ class Dispatcher(Lane[Generation]):
             self._settle(run)
             self._transitions.stop(run)
             return
-        self._held = None
+        self._holding = None
         failure = _failure(lost)
         if run.lease is None:
             self._transitions.lose(run, failure, str(lost))
@@ -172,14 +228,21 @@ class Dispatcher(Lane[Generation]):
         try:
             run.lease.settle(self._settle_s)
         except WorkerLost:
-            self._held = None
+            self._holding = None
         else:
             self._hold(run)
 
     def _hold(self, run: Generation) -> None:
         assert run.lease is not None
-        self._held = run.model
-        run.lease.ended(self._held, run.finished.memory_parts if run.finished else ())
+        self._holding = _Holding(run.model, run.lease)
+        run.lease.ended(run.model, run.finished.memory_parts if run.finished else ())
+
+    @property
+    def _held(self) -> Held | None:
+        """The model that the worker holds; its process may have been ended for its memory."""
+        if self._holding is not None and self._holding.lease.gone:
+            self._holding = None
+        return None if self._holding is None else self._holding.model
 
     def _expires_s(self) -> float | None:
         if self._held is None:
@@ -198,7 +261,7 @@ class Dispatcher(Lane[Generation]):
             else:
                 lease.released()
         _log.info("model_unloaded", preset=self._held and self._held.preset, reason=reason)
-        self._held = None
+        self._holding = None
 
 
 def _failure(lost: WorkerLost) -> Failure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import (
     Failed,
@@ -62,6 +63,11 @@ class Generation(Run):
         if self.task.only_index is None:
             return None
         return any(made.file is None for made in self.made)
+
+    def planned(self, plan: Plan) -> None:
+        """Take over how it is to be run."""
+        recipe = self.task.recipe.model_copy(update={"mitigations": plan.mitigations})
+        self.task = self.task.model_copy(update={"recipe": recipe})
 
     def interrupt(self) -> None:
         if self._stream is not None:

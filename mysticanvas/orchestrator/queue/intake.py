@@ -221,21 +221,25 @@ def _host_record(request: HostRequest, request_id: str) -> JobRecord:
 def _task(
     record: JobRecord, recipe: Recipe, preset: ImagePreset, model: models.Model
 ) -> GenerateTask:
-    ref = ModelRef.model_validate(
+    return GenerateTask(
+        job_id=record.id,
+        attempt=0,
+        image_ids=[new_id() for _ in range(recipe.params.num_images)],
+        model=model_ref(preset, model),
+        recipe=recipe,
+        project=record.project,
+        created_at=record.created_at,
+    )
+
+
+def model_ref(preset: ImagePreset, model: models.Model) -> ModelRef:
+    """How a worker is told of a preset's model."""
+    return ModelRef.model_validate(
         {
             "path": str(model.path),
             "digest": model.digest,
             **preset.model_dump(include={"dtype", "unet", "vae", "clip"}),
         }
-    )
-    return GenerateTask(
-        job_id=record.id,
-        attempt=0,
-        image_ids=[new_id() for _ in range(recipe.params.num_images)],
-        model=ref,
-        recipe=recipe,
-        project=record.project,
-        created_at=record.created_at,
     )
 
 

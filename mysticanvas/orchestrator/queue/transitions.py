@@ -134,6 +134,13 @@ class Transitions:
             self._leave(run, record)
             return True
 
+    def notice(self, run: Run, sentences: Sequence[str]) -> None:
+        """Tell whoever waits for a running job something."""
+        with self.changed:
+            record = self._store.jobs.notice(run.id, run.attempt, sentences)
+            if record is not None:
+                self._tell(record)
+
     def fail(self, run: Run, problem: Problem) -> None:
         """End a run whose job cannot be done."""
         self._finish(run, JobStatus.FAILED, problem)

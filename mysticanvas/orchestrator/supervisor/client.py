@@ -12,7 +12,10 @@ from pydantic import ValidationError
 
 from mysticanvas import logs, transport
 from mysticanvas.contracts.health import Health
+from mysticanvas.contracts.llm import Inspection, InspectionOrder
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.problem import REQUEST_ID_HEADER, Problem
+from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer
 from mysticanvas.contracts.worker import (
     MESSAGE,
     AnyModelRef,
@@ -57,13 +60,17 @@ class WorkerBroken(Unreached):
 
 
 class WorkerClient:
-    """Calls one worker. A new process gets a new client."""
+    """Calls one worker. A new process gets a new client.
+
+    There is nothing to close: each call has a connection of its own. A lease may outlive its
+    process, and whoever calls one that is gone hears so from the connection.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         # Loading and sampling take as long as they take; a process that is gone closes the
         # connection.
-        # Each call has a connection of its own: of one that stands, it could not be told whether
-        # a process that is gone has read the call.
+        # Of a connection that stands, it could not be told whether a process that is gone has read
+        # the call.
         self._http = transport.client(
             url, token, httpx.Timeout(_QUICK_S, read=None), keep_connections=False
         )
@@ -90,13 +97,33 @@ class WorkerClient:
         body = LoadRequest(model=model).model_dump(mode="json")
         return Loaded.model_validate(self._call("POST", "/v1/load", body))
 
+    def inspect(self, order: InspectionOrder) -> Inspection:
+        """Ask what the file of a language model would take.
+
+        Raises:
+            WorkerLost: the connection broke.
+            MystiCanvasError: the file or a context is refused.
+        """
+        answer = self._call("POST", "/v1/inspect", order.model_dump(mode="json"))
+        return Inspection.model_validate(answer)
+
     def unload(self) -> None:
         """Have the model given back."""
         self._call("POST", "/v1/unload")
 
-    def drop_context(self) -> None:
-        """Have a language model's context given back, without its weights."""
-        self._call("DELETE", "/v1/context")
+    def drop_context(self) -> list[MemoryPart]:
+        """Have a language model's context given back, without its weights; what is left."""
+        return Health.model_validate(self._call("DELETE", "/v1/context")).memory_parts
+
+    def profile(self, order: ProfileOrder) -> TraceAnswer:
+        """Ask what a model would need.
+
+        Raises:
+            WorkerLost: the connection broke.
+            MystiCanvasError: the worker cannot tell.
+        """
+        answer = self._call("POST", "/v1/profile", order.model_dump(mode="json"))
+        return TraceAnswer.model_validate(answer)
 
     def previews(self, enabled: bool) -> None:
         """Say whether anybody wants previews."""
@@ -144,9 +171,6 @@ class WorkerClient:
             return response.json()
         except ValueError as error:
             raise Garbage("it answered what no worker answers") from error
-
-    def close(self) -> None:
-        self._http.close()
 
 
 class GenerateStream:

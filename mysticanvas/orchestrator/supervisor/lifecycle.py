@@ -15,7 +15,7 @@ import signal
 from typing import NamedTuple
 
 from mysticanvas.contracts.health import WorkerState
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor import breaker, deadlines, messages
 from mysticanvas.orchestrator.supervisor.breaker import History, Open
@@ -57,6 +57,9 @@ class Process(NamedTuple):
     """What its model held when it answered last."""
     device: DeviceMemory | None = None
     """The GPU that its model is on."""
+    device_kind: DeviceKind | None = None
+    base_mib: float | None = None
+    """What it had when it held no model."""
     free_mib: float | None = None
     """What the device had left when it answered last."""
     held: messages.Held | None = None
@@ -67,6 +70,8 @@ class Process(NamedTuple):
     """Whether it has come to the end of a job."""
     ended_for: str = ""
     """Why it is being ended; empty if it is not."""
+    retired: bool = False
+    """Whether that is for its memory, so that no other follows before somebody wants one."""
     kill_at: float | None = None
 
 
@@ -113,6 +118,8 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
             return _start(life) if life.state is WorkerState.STOPPED else (life, ())
         case messages.Stop(grace_s):
             return _stop(life, now, grace_s)
+        case messages.Retire(why):
+            return _retire(life, why, now, limits.term_s)
         case messages.Reset():
             return _reset(life)
         case messages.Wanted():
@@ -148,6 +155,13 @@ def _stop(life: Life, now: float, grace_s: float) -> Step:
     if life.process is None:
         return life._replace(state=WorkerState.STOPPED), ()
     return _end(life, "was asked to", now, grace_s)
+
+
+def _retire(life: Life, why: str, now: float, grace_s: float) -> Step:
+    process = life.process
+    if process is None or life.state is WorkerState.STOPPING:
+        return life, ()
+    return _end(life._replace(process=process._replace(retired=True)), why, now, grace_s)
 
 
 def _reset(life: Life) -> Step:
@@ -233,13 +247,17 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
             process = process._replace(answering=True)
             if life.state is WorkerState.STARTING:
                 life = life._replace(state=WorkerState.READY)
-        case messages.Beat(_, importing, memory_mib, free_mib, parts, device):
+        case messages.Beat(
+            _, importing, memory_mib, free_mib, parts, device, device_kind, base_mib
+        ):
             process = process._replace(
                 importing=importing,
                 silent_s=0.0,
                 memory_mib=memory_mib,
                 memory_parts=parts,
                 device=device,
+                device_kind=device_kind,
+                base_mib=base_mib,
                 free_mib=free_mib,
                 rests_since=now if process.importing else process.rests_since,
             )
@@ -282,7 +300,7 @@ def _exited(life: Life, ending: Ending, now: float) -> Step:
         expected_mib=_expected_mib(process),
         owed_until=now + MEMORY_BACK_S,
     )
-    if life.stopping:
+    if life.stopping or (process is not None and process.retired):
         return gone._replace(state=WorkerState.STOPPED), ()
     ran_s = 0.0 if process is None else now - process.started_at
     useful = process is not None and process.useful

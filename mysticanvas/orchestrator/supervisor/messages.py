@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import NamedTuple
 
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor.ending import Ending
 
@@ -25,6 +25,12 @@ class Stop(NamedTuple):
     """It is wanted no longer; a process has `grace_s` seconds to end."""
 
     grace_s: float
+
+
+class Retire(NamedTuple):
+    """Its memory is needed for something else; it may be wanted again later."""
+
+    why: str
 
 
 class Reset(NamedTuple):
@@ -65,6 +71,8 @@ class Beat(NamedTuple):
     free_mib: float
     memory_parts: tuple[MemoryPart, ...] = ()
     device: DeviceMemory | None = None
+    device_kind: DeviceKind | None = None
+    base_mib: float | None = None
 
 
 class Missed(NamedTuple):
@@ -112,7 +120,7 @@ class Exited(NamedTuple):
 
 
 Message = (
-    Start | Stop | Reset | Wanted | Tick | MemorySeen
+    Start | Stop | Retire | Reset | Wanted | Tick | MemorySeen
     | Spawned | Answered | Beat | Missed | Begun | Progressed | Ended | Distrusted | Exited
 )  # fmt: skip
 

@@ -77,7 +77,6 @@ class Watch:
             if self._quiet_s() >= BEAT_S:
                 self._say(self._ask(client, heard_at))
             heard_at = time.monotonic()
-        client.close()
 
     def _ask(self, client: WorkerClient, heard_at: float) -> Message:
         try:
@@ -88,7 +87,7 @@ class Watch:
             why = health.last_error.detail if health.last_error else "it does not say why"
             return Distrusted(self.number, f"could not import its engine ({why})")
         importing = health.state is WorkerState.STARTING
-        held = tuple(health.memory_parts), health.device
+        held = tuple(health.memory_parts), health.device, health.device_kind, health.base_mib
         return Beat(self.number, importing, health.memory_mib, self._free_mib(), *held)
 
     def _wait(self) -> None:

@@ -118,6 +118,39 @@ class Worker:
         """Forget the failures, and start a process at once if there is none."""
         self.tell(messages.Reset())
 
+    def retire(self, why: str, timeout_s: float) -> bool:
+        """End the process for its memory; the next who wants one has it started.
+
+        Args:
+            why: to stand behind `the image worker`.
+            timeout_s: seconds to wait for its end.
+
+        Returns:
+            Whether there is no process now.
+        """
+        self.tell(messages.Retire(why))
+        with self._changed:
+            return self._changed.wait_for(lambda: self._life.process is None, timeout_s)
+
+    def drop_context(self) -> None:
+        """Have a language model's context given back; returns when everybody can see that.
+
+        Raises:
+            WorkerLost: the process does not answer.
+            MystiCanvasError: it will not.
+        """
+        lease = self.lease(_GONE_S)
+        parts = tuple(lease.client.drop_context())
+        process = self._life.process
+        lease.ended(None if process is None else process.held, parts)
+
+        def seen() -> bool:
+            process = self._life.process
+            return process is None or process.memory_parts == parts
+
+        with self._changed:
+            self._changed.wait_for(seen, _GONE_S)
+
     def want(self) -> None:
         """Have the process started if it waits for that; for a job, `lease` does."""
         self.tell(messages.Wanted())
@@ -254,8 +287,10 @@ class Worker:
             restarts=life.restarts,
             preset=None if held is None else held.preset,
             memory=0.0 if process is None else processes.memory_mib(process.pid),
+            base=None if process is None else process.base_mib,
             memory_parts=[] if process is None else list(process.memory_parts),
             device=None if process is None else process.device,
+            device_kind=None if process is None else process.device_kind,
             model=None if held is None else held.digest,
             last_error=life.last_error,
             retry_s=_retry_s(life),
@@ -277,6 +312,11 @@ class Lease:
     def progressed(self, stage: str, step: int) -> None:
         """Say how far the job is."""
         self._worker.tell(messages.Progressed(self._watch.number, stage, step))
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended."""
+        return self._watch.gone.is_set()
 
     def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
         """Say that nothing runs on it, and which model it holds, in which parts of memory."""

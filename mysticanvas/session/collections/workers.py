@@ -29,16 +29,20 @@ class Workers:
         """All of them, with kind, pid, state, restarts, preset and memory in MiB."""
         return self._connection.call(lambda api: api.workers())
 
-    def start(self, kind: str) -> None:
+    def start(self, kind: str, preset: str | None = None) -> None:
         """Start a worker that waits until it is needed, so that the first who needs it need not.
 
         Args:
             kind: such as `llm`; one that runs already is left alone.
+            preset: name of a language model's preset, which is loaded; room is made for it as for
+                a picture. Without use it leaves after `keep_alive_s`, or with `canvas.unload()`.
 
         Raises:
-            NotFound: there is no such kind.
+            NotFound: there is no such kind, or no such preset.
+            PresetError, ModelFileError: the preset's model cannot be used.
+            DoesNotFit: there is no room to be made for it.
         """
-        self._connection.call(lambda api: api.start_worker(kind))
+        self._connection.call(lambda api: api.start_worker(kind, preset))
 
     def reset(self, kind: str | None = None) -> None:
         """Forget that a worker has failed, and start it at once if it is not there.

@@ -62,6 +62,10 @@ UPDATE jobs
 SET status = 'queued', not_before = $not_before, failures = $failures, runner = NULL
 WHERE id = $id AND attempts = $attempt AND status = 'running'
 
+-- name: notice
+UPDATE jobs SET notices = $notices
+WHERE id = $id AND attempts = $attempt AND status = 'running'
+
 -- name: finish
 UPDATE jobs
 SET status = $status, error = $error, failures = $failures, finished_at = $now

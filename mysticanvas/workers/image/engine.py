@@ -12,12 +12,13 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from mysticanvas import logs
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
+from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer, TraceOrder
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
-from mysticanvas.workers.image import devices, job, loading, stages
+from mysticanvas.workers.image import devices, job, loading, profiling, stages
 from mysticanvas.workers.image.parts import Replaced
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.report import Report
@@ -57,6 +58,11 @@ class ImageEngine:
         return [] if loaded is None else loaded.parts + devices.allocator_parts(self._device)
 
     @property
+    def device_kind(self) -> DeviceKind:
+        kind: DeviceKind = self._device.type  # type: ignore[assignment]
+        return kind
+
+    @property
     def device_memory(self) -> DeviceMemory | None:
         return None if self._loaded is None else devices.memory(self._device)
 
@@ -68,6 +74,19 @@ class ImageEngine:
             device=environment.device,
             dtype=environment.dtype,
             seconds=time.perf_counter() - start,
+        )
+
+    def profile(self, order: ProfileOrder) -> TraceAnswer:
+        transformer = loading.uses_transformer(loading.base(Path(order.folder)).index)
+        dtype = devices.dtype_for(self._device, order.dtype, transformer)
+        return profiling.profile(
+            TraceOrder.model_validate(
+                {
+                    **order.model_dump(),
+                    "dtype": devices.name_of(dtype),
+                    "device": self.device_kind,
+                }
+            )
         )
 
     def unload(self) -> None:

@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from mysticanvas.contracts.tracing import Attention, DeviceKind
+from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.tracing import Attention
 from mysticanvas.vram.envelope import Attending
 from mysticanvas.workers.image.tracing import Memory, layout_of
 

@@ -16,7 +16,8 @@ import torch
 from torch._prims_common import suggest_memory_format
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mysticanvas.contracts.tracing import DeviceKind, Dtype
+from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.tracing import Dtype
 from mysticanvas.vram import workspace
 from mysticanvas.vram.allocator import Event
 from mysticanvas.vram.envelope import Attending, Operation, Unfolded

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from mysticanvas import logs
+from mysticanvas.contracts.llm import Inspection, InspectionOrder
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.worker import LLMRef, Loaded
 from mysticanvas.errors import Conflict
@@ -46,6 +47,10 @@ class LLMEngine:
             dtype=loaded.dtype,
             seconds=time.perf_counter() - start,
         )
+
+    def inspect(self, order: InspectionOrder) -> Inspection:
+        layers = 0 if self._cpu_only else order.n_gpu_layers
+        return vetting.vet(Path(order.path), order.contexts, layers)
 
     def unload(self) -> None:
         if self._model is not None:

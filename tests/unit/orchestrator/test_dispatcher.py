@@ -11,7 +11,7 @@ from typing import Any
 import mortal_worker
 import pytest
 from mortal_worker import STEPS
-from tasks import make_task
+from tasks import as_it_comes, make_task
 
 from mysticanvas import processes
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
@@ -59,7 +59,9 @@ def worker(paths: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker
 def dispatcher(
     transitions: Transitions, store: Store, bus: Any, worker: Worker
 ) -> Iterator[Dispatcher]:
-    dispatcher = Dispatcher(transitions, store, bus, worker, keep_alive_s=900, settle_s=10)
+    dispatcher = Dispatcher(
+        transitions, store, bus, worker, admit=as_it_comes, keep_alive_s=900, settle_s=10
+    )
     yield dispatcher
     dispatcher.stop()
 

@@ -19,6 +19,7 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 from mysticanvas.orchestrator.arbiter import planning
+from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.vram import llm
 
 MIB = 1 << 20
@@ -63,7 +64,8 @@ def plan(free: float, *holdings: Holding, allowed: Any = "auto", **changes: Any)
     }
     device = DeviceMemory(name="memory budget", total_mib=8_000, free_mib=free)
     status = VramStatus(device=device, is_budget=True, holdings=list(holdings))
-    return planning.plan(ResolvedParams(**given | changes), PROFILE, status, "image", 2, allowed)
+    situation = Situation(status, "image")
+    return planning.plan(ResolvedParams(**given | changes), PROFILE, situation, 2, allowed)
 
 
 def test_the_worker_that_would_run_it_counts_as_held() -> None:

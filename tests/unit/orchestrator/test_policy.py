@@ -19,8 +19,8 @@ from mysticanvas.orchestrator.arbiter.policy import (
     most_mib,
 )
 
-LLM = Resident("llm", 5_000, context_mib=1_000, idle_s=60, reload_s=8, context_s=0.1)
-OTHER = Resident("sdxl", 7_000, idle_s=60, reload_s=20)
+LLM = Resident("llm", 5_000, preset="chat", context_mib=1_000, idle_s=60, reload_s=8, context_s=0.1)
+OTHER = Resident("other", 7_000, preset="sdxl", idle_s=60, reload_s=20)
 
 
 def variant(mib: float, *mitigations: str, **members: Any) -> Variant:
@@ -55,7 +55,8 @@ def test_the_mildest_measure_that_is_enough_is_taken(
     free: float, residents: list[Resident], decision: str, targets: list[str]
 ) -> None:
     plan = decide(Request(ALL), residents, Device(free))
-    assert (plan.decision, [action.target for action in plan.actions]) == (decision, targets)
+    done = [action.worker or action.target for action in plan.actions]
+    assert (plan.decision, done) == (decision, targets)
     assert plan.fits == (decision != "refuse")
 
 
@@ -75,7 +76,7 @@ def test_the_least_useful_model_goes() -> None:
     request = Request([PLAIN])
     long_ago = OTHER._replace(idle_s=3_600)
     assert decide(request, [LLM, long_ago], Device(1_000)).actions[0].target == "sdxl"
-    assert decide(request, [LLM, OTHER], Device(1_000)).actions[0].target == "llm"
+    assert decide(request, [LLM, OTHER], Device(1_000)).actions[0].target == "chat"
 
 
 def test_a_model_that_is_pinned_stays_and_one_at_work_is_waited_for_at_the_last() -> None:
@@ -83,14 +84,14 @@ def test_a_model_that_is_pinned_stays_and_one_at_work_is_waited_for_at_the_last(
     assert decide(Request([PLAIN]), [pinned], Device(1_000)).decision == "refuse"
     assert decide(Request([PLAIN]), [busy, OTHER], Device(1_000)).waits_for == []
     plan = decide(Request([PLAIN]), [busy, pinned], Device(1_000))
-    assert (plan.decision, plan.waits_for) == ("hard_unload", ["llm"])
+    assert (plan.decision, plan.waits_for) == ("hard_unload", ["chat"])
     assert most_mib([busy, pinned], Device(1_000)) == 6_000
 
 
 def test_a_plan_says_what_is_done_why_and_what_it_costs() -> None:
     said = decide(Request(ALL), [LLM, OTHER], Device(3_000)).explain()
     assert "4,000 MiB needed, 3,000 MiB free" in said
-    assert "drop the context of llm, which gives 1,000 MiB back (last used 60 s ago)" in said
+    assert "drop the context of chat, which gives 1,000 MiB back (last used 60 s ago)" in said
     assert "vae_tiling, which saves 2,000 MiB (changes pixels)" in said
     assert "about 4 times as long" in decide(Request(ALL), [], Device(1_500)).explain()
     assert "does not fit" in decide(Request(ALL), [], Device(0)).explain()

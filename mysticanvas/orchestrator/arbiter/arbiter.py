@@ -1,0 +1,199 @@
+"""Carries plans out: makes room on the device for one request at a time.
+
+Everything that changes who has memory goes through here, one after another: under one lock a plan
+is made from what is there now, what it gives back is given back, and what is left is promised to
+the request before the next one is looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from mysticanvas import logs
+from mysticanvas.contracts.plan import Action, Decision, Plan
+from mysticanvas.contracts.vram import VramStatus
+from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError
+from mysticanvas.orchestrator.arbiter.planning import Situation, Use
+from mysticanvas.orchestrator.arbiter.policy import ORDER
+from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.worker import Worker
+
+MEMORY_BACK_S = 5.0
+"""A device may give memory back late; after so long, the plan is made with what is there."""
+_TICK_S = 0.25
+_LOOK_S = 0.5
+"""Between two looks at whether a worker that is waited for is done."""
+_ENDING_S = 15.0
+_BACK = 0.9
+"""Of what an unloading gives back: others take and give meanwhile."""
+_UNLOADS = ("soft_unload", "hard_unload")
+_MOST_UNLOADS = 8
+"""For one request: more means that somebody else takes what is given back."""
+
+_log = logs.get(__name__)
+
+Decide = Callable[[Situation], Plan]
+"""A plan for a request in a situation; pure."""
+
+
+class Arbiter:
+    """The one owner of the device's memory.
+
+    Args:
+        workers: those that share the device.
+        memory: who has what of it now.
+    """
+
+    def __init__(self, workers: Sequence[Worker], memory: Callable[[], VramStatus]) -> None:
+        self._workers = {worker.kind: worker for worker in workers}
+        self._memory = memory
+        self._changed = threading.Condition()
+        self._uses: dict[str, Use] = {}
+        self._used_at: dict[str, float] = {}
+        self._holders: dict[str, tuple[int | None, str | None]] = {}
+        """Kind -> process and model that `context_mib` of its use is about."""
+
+    @contextlib.contextmanager
+    def admitted(
+        self, worker: str, decide: Decide | None, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Plan | None]:
+        """Make room for a request, and keep it promised while the block runs.
+
+        Args:
+            worker: kind of the one that runs it.
+            decide: None if it is not known what the request needs, so that no room is made.
+            stopped: whether the request is wanted no longer.
+
+        Yields:
+            The plan as it was carried out, with everything that was given back for it.
+
+        Raises:
+            DoesNotFit: nothing that is allowed makes enough room; carries what would fit.
+            JobCancelled: it was stopped while it waited.
+        """
+        with self._changed:
+            plan = None if decide is None else self._make_room(worker, decide, stopped)
+            promised = 0.0 if plan is None else plan.total_mib
+            self._uses[worker] = self._use(worker)._replace(busy=True, promised_mib=promised)
+        try:
+            yield plan
+        finally:
+            with self._changed:
+                self._used_at[worker] = time.monotonic()
+                self._uses[worker] = self._use(worker)._replace(
+                    busy=False, promised_mib=0.0, context_mib=self._context_mib(worker)
+                )
+                self._changed.notify_all()
+
+    def situation(self, worker: str) -> Situation:
+        """The device as it is now, for a request of that kind of worker."""
+        return Situation(self._memory(), worker, {kind: self._use(kind) for kind in self._workers})
+
+    def loaded(self, worker: str, seconds: float) -> None:
+        """Note what loading a model took."""
+        with self._changed:
+            self._uses[worker] = self._use(worker)._replace(reload_s=seconds)
+
+    def idle(self, longer_than_s: float) -> Mapping[str, str]:
+        """Kind -> preset of the workers that hold a model which nobody has used for so long."""
+        found = {}
+        for kind, worker in self._workers.items():
+            preset, use = worker.status.preset, self._use(kind)
+            if preset is not None and not use.busy and use.idle_s > longer_than_s:
+                found[kind] = preset
+        return found
+
+    def retire(self, kind: str, why: str) -> None:
+        """End a worker for its memory, unless a job runs on it."""
+        with self._changed:
+            if not self._use(kind).busy:
+                self._workers[kind].retire(why, _ENDING_S)
+
+    def _context_mib(self, kind: str) -> float | None:
+        """The least that a process had beside its model; forgotten with the process or model."""
+        status = self._workers[kind].status
+        holder = status.pid, status.model
+        before = self._use(kind).context_mib if self._holders.get(kind) == holder else None
+        self._holders[kind] = holder
+        if status.pid is None:
+            return None
+        has = status.memory - sum(part.mib for part in status.memory_parts)
+        return has if before is None else min(before, has)
+
+    def _use(self, kind: str) -> Use:
+        used_at = self._used_at.get(kind)
+        # What was never used is the first to go.
+        idle_s = float("inf") if used_at is None else time.monotonic() - used_at
+        return self._uses.get(kind, Use())._replace(idle_s=idle_s)
+
+    def _make_room(self, worker: str, decide: Decide, stopped: Callable[[], bool]) -> Plan:
+        done: list[Action] = []
+        while len(done) < _MOST_UNLOADS:
+            situation = self.situation(worker)
+            plan = decide(situation)
+            if not plan.fits:
+                raise refusal(plan)
+            if stopped():
+                raise JobCancelled("The job was cancelled while it waited for memory.")
+            if plan.waits_for:
+                _log.info("waiting_for_memory", models=plan.waits_for)
+                self._changed.wait(_LOOK_S)
+                continue
+            unloads = [action for action in plan.actions if action.kind in _UNLOADS]
+            if not unloads:
+                return _with(plan, done)
+            for action in unloads:
+                _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
+                self._give_back(action, again=action in done)
+            self._wait_until_back(situation, unloads)
+            done += unloads
+        raise refusal(plan)
+
+    def _give_back(self, action: Action, again: bool) -> None:
+        worker = self._workers[action.worker]
+        if action.kind == "soft_unload" and not again:
+            # If it cannot be asked, or will not, its end is the sure way.
+            with contextlib.suppress(WorkerLost, MystiCanvasError):
+                worker.drop_context()
+                return
+        worker.retire("was ended to make room for another model", _ENDING_S)
+
+    def _wait_until_back(self, before: Situation, unloads: Sequence[Action]) -> None:
+        """Wait until the device has the memory again, as far as it ever will."""
+        expected = before.status.device.free_mib + _BACK * sum(each.frees_mib for each in unloads)
+        deadline = time.monotonic() + MEMORY_BACK_S
+        while self._memory().device.free_mib < expected:
+            if time.monotonic() >= deadline:
+                missing = expected - self._memory().device.free_mib
+                _log.warning("memory_not_given_back", missing_mib=round(missing))
+                return
+            time.sleep(_TICK_S)
+
+
+def refusal(plan: Plan) -> DoesNotFit:
+    """The error for a plan that does not fit."""
+    given = ", ".join(f"{name}={value!r}" for name, value in plan.suggestion.items())
+    hint = f"This would fit: {given}." if given else "A smaller model, or smaller numbers, may fit."
+    return DoesNotFit(
+        f"The request needs {plan.total_mib:,.0f} MiB and {plan.free_mib:,.0f} MiB are free; "
+        "unloading what may be unloaded does not make enough room.",
+        hint=hint,
+        plan=plan.model_dump(mode="json"),
+        suggestion=plan.suggestion,
+    )
+
+
+def _with(plan: Plan, done: Sequence[Action]) -> Plan:
+    """The plan with what was given back for it before."""
+    if not done:
+        return plan
+    decisions: list[Decision] = [plan.decision, *(action.kind for action in done)]
+    return plan.model_copy(
+        update={
+            "actions": [*done, *plan.actions],
+            "decision": max(decisions, key=ORDER.index),
+        }
+    )

@@ -1,0 +1,132 @@
+"""Language models, loaded by their presets when there is room."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+
+from mysticanvas import logs
+from mysticanvas.contracts.llm import ContextParams, Inspection, InspectionOrder
+from mysticanvas.contracts.memory import Term
+from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.presets import LLMPreset
+from mysticanvas.contracts.worker import LLMRef
+from mysticanvas.errors import MystiCanvasError, PresetError, WorkerCrashed
+from mysticanvas.orchestrator import hub
+from mysticanvas.orchestrator.arbiter import planning
+from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
+from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor.messages import Held
+from mysticanvas.orchestrator.supervisor.worker import Worker
+from mysticanvas.store import Store
+from mysticanvas.vram import llm
+
+_WORKER_START_S = 60.0
+_log = logs.get(__name__)
+
+
+class LanguageModels:
+    """Has the language model of a preset ready, from any thread.
+
+    Args:
+        store: has the presets, and knows the digests of files.
+        arbiter: makes room.
+        worker: runs them.
+    """
+
+    def __init__(self, store: Store, arbiter: Arbiter, worker: Worker) -> None:
+        self._store = store
+        self._arbiter = arbiter
+        self._worker = worker
+        self._inspected: dict[LLMRef, Inspection] = {}
+        # One at a time: the worker holds one.
+        self._loading = threading.Lock()
+
+    def ensure(self, name: str) -> Plan:
+        """Have the model of a preset loaded, with its context.
+
+        Returns:
+            What was done for it.
+
+        Raises:
+            NotFound: there is no such preset.
+            PresetError, ModelFileError: its model cannot be used.
+            DoesNotFit: there is no room to be made for it.
+            WorkerCrashed: the worker ended over it, or does not start.
+        """
+        preset = self._store.llm_presets.get(name)
+        ref = _reference(preset, self._store)
+        with self._loading:
+            try:
+                return self._load(ref, preset.name)
+            except WorkerLost as lost:
+                raise WorkerCrashed(
+                    f"The language model of {name!r} is not there: {lost}.",
+                    hint="Try again; `mysticanvas logs` has the worker's last words.",
+                ) from lost
+
+    def unload(self, preset: str | None = None) -> None:
+        """Give back what the model has; harmless if there is none.
+
+        Args:
+            preset: only that of this one.
+        """
+        held = self._worker.status.preset
+        if held is not None and preset in (None, held):
+            self._arbiter.retire(self._worker.kind, "was asked to give its memory back")
+
+    def _load(self, ref: LLMRef, preset: str) -> Plan:
+        lease = self._worker.lease(_WORKER_START_S)
+        held = Held(ref.digest, preset)
+        terms = self._terms(ref, lease.client)
+        kind = self._worker.kind
+        with self._arbiter.admitted(
+            kind, lambda situation: planning.plan_language_model(terms, situation)
+        ) as plan:
+            assert plan is not None
+            lease.begun(held)
+            try:
+                loaded = lease.client.load(ref)
+            except MystiCanvasError:
+                lease.ended(None)
+                raise
+            lease.ended(held, lease.client.health(_WORKER_START_S).memory_parts)
+        if loaded.seconds:
+            self._arbiter.loaded(kind, loaded.seconds)
+        _log.info("language_model_ready", preset=preset, decision=plan.decision)
+        return plan
+
+    def _terms(self, ref: LLMRef, client: WorkerClient) -> list[Term]:
+        """What it takes: of its file, and of a load that allocates nothing."""
+        if ref not in self._inspected:
+            order = InspectionOrder(
+                path=ref.path, n_gpu_layers=ref.n_gpu_layers, contexts=[ref.context]
+            )
+            self._inspected[ref] = client.inspect(order)
+        found = self._inspected[ref]
+        probed = {part.name: part.mib for part in found.buffers[0]}
+        return llm.terms(
+            found.model,
+            ref.context,
+            round(probed.get(llm.COMPUTE, 0.0) * llm.MIB),
+            round(probed.get(llm.CACHE, 0.0) * llm.MIB),
+        )
+
+
+def _reference(preset: LLMPreset, store: Store) -> LLMRef:
+    """How the worker is told of a preset's model."""
+    if hub.is_id(preset.model):
+        raise PresetError(
+            f"The model of {preset.name!r} is a hub id; a language model is loaded from a file.",
+            hint="Give the path of a .gguf file.",
+        )
+    path = Path(preset.model)
+    with contextlib.suppress(OSError):
+        path = path.resolve(strict=True)
+    return LLMRef(
+        path=str(path),
+        digest=store.model_files.sha256(path),
+        n_gpu_layers=preset.n_gpu_layers,
+        context=ContextParams(n_ctx=preset.n_ctx, type_k=preset.type_k, type_v=preset.type_v),
+    )

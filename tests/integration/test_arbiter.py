@@ -1,0 +1,156 @@
+"""Room is made on a budget of memory, between real workers."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from mysticanvas import Canvas, DoesNotFit, InvalidRequest, LLMPreset
+
+WAIT_S = 60.0
+TOKENS = 262_144
+PICTURES = 8
+"""Of 256 px at once, for which 90 MiB are needed beside the model."""
+
+
+class Footprints(NamedTuple):
+    """MiB of the workers with a model, between two requests."""
+
+    image: float
+    llm: float
+    """With a context of `TOKENS`, which is most of it."""
+
+
+@pytest.fixture(scope="module")
+def usual(tiny_sd: Path) -> dict[str, Any]:
+    """Arguments that every picture here is asked for with."""
+    return {"preset": tiny_sd, "num_inference_steps": 1, "width": 256, "height": 256}
+
+
+@pytest.fixture(scope="module")
+def footprints(make_home: Callable[[], Path], usual: dict[str, Any], chat: LLMPreset) -> Footprints:
+    with Canvas(home=make_home()) as canvas:
+        canvas.generate("x", **usual)
+        canvas.presets.llm.save(chat)
+        canvas.workers.start("llm", preset=chat.name)
+        found = {each.worker: each.mib for each in canvas.vram.workers}
+        canvas.shutdown()
+    return Footprints(**found)
+
+
+@pytest.fixture(scope="module")
+def chat(tiny_llm: Path) -> LLMPreset:
+    return LLMPreset(name="chat", model=str(tiny_llm), n_ctx=TOKENS)
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Callable[[float], Canvas]]:
+    """A canvas on a budget of so many MiB."""
+    canvases: list[Canvas] = []
+
+    def start(budget_mib: float) -> Canvas:
+        canvases.append(Canvas(home=home, memory_budget_mib=round(budget_mib), project="p"))
+        return canvases[-1]
+
+    yield start
+    for canvas in canvases:
+        canvas.shutdown()
+        canvas.close()
+
+
+def parts_of(canvas: Canvas) -> list[str]:
+    return [part.name for part in canvas.workers["llm"].memory_parts]
+
+
+def test_a_context_is_dropped_for_pictures_and_said(
+    start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
+) -> None:
+    canvas = start(sum(footprints) + 45)
+    canvas.generate("x", **usual)
+    canvas.presets.llm.save(chat)
+    canvas.workers.start("llm", preset=chat.name)
+    assert "kv cache" in parts_of(canvas)
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with canvas.on("vram", told.put):
+        assert canvas._connection._stream.wait_connected(WAIT_S)
+        job = canvas.submit("x", num_images=PICTURES, **usual)
+        images = job.result()
+        event = told.get(timeout=WAIT_S)
+    assert parts_of(canvas) == ["weights"]
+    assert images[0].recipe.mitigations == ()
+    assert (event["job_id"], event["plan"]["decision"]) == (job.id, "soft_unload")
+    [notice] = canvas.job(job.id).notices
+    assert "drop the context of chat, which gives" in notice
+    canvas.workers.start("llm", preset=chat.name)
+    assert "kv cache" in parts_of(canvas)
+
+
+def test_a_process_is_ended_for_pictures_and_starts_again_when_it_is_wanted(
+    start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
+) -> None:
+    small = chat.replace(name="small", n_ctx=2_048)
+    canvas = start(footprints.image + 150)
+    canvas.generate("x", **usual)
+    canvas.presets.llm.save(small)
+    canvas.workers.start("llm", preset=small.name)
+    given = {**usual, "mitigations": "none", "num_images": PICTURES}
+    plan = canvas.plan("x", **given)
+    assert [action.target for action in plan.actions] == ["small"]
+    canvas.generate("x", **given)
+    assert (canvas.workers["llm"].pid, canvas.workers["llm"].state) == (None, "stopped")
+    canvas.workers.start("llm", preset=small.name)
+    assert "kv cache" in parts_of(canvas)
+
+
+def test_pictures_are_decoded_as_planned(
+    start: Callable[[float], Canvas], footprints: Footprints, usual: dict[str, Any]
+) -> None:
+    canvas = start(footprints.image + 60)
+    canvas.generate("x", **usual)
+    images = canvas.generate("x", num_images=PICTURES, **usual)
+    assert images[0].recipe.mitigations == ("vae_slicing",)
+    again = canvas.reproduce(images[0])
+    assert again.matches
+
+
+def test_a_language_model_gets_the_memory_of_the_image_worker(
+    start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
+) -> None:
+    canvas = start(max(footprints) + 100)
+    canvas.generate("x", **usual)
+    before = canvas.workers["image"].pid
+    canvas.presets.llm.save(chat)
+    canvas.workers.start("llm", preset=chat.name)
+    assert canvas.workers["llm"].preset == chat.name
+    assert canvas.workers["image"].pid is None
+
+    canvas.unload(chat.name)
+    assert canvas.workers["llm"].pid is None
+    canvas.generate("x", **usual)
+    assert canvas.workers["image"].pid not in (None, before)
+
+    canvas.presets.llm.save(chat.replace(name="too-long", n_ctx=1 << 24))
+    with pytest.raises(DoesNotFit, match="does not make enough room"):
+        canvas.workers.start("llm", preset="too-long")
+    with pytest.raises(InvalidRequest, match="with the jobs"):
+        canvas.workers.start("image", preset=chat.name)
+
+
+def test_what_does_not_fit_is_refused_with_what_would(
+    start: Callable[[float], Canvas], footprints: Footprints, usual: dict[str, Any]
+) -> None:
+    canvas = start(footprints.image + 60)
+    canvas.generate("x", **usual)
+    given = {**usual, "mitigations": "none", "num_images": PICTURES}
+    with pytest.raises(DoesNotFit) as refused:
+        canvas.generate("x", **given)
+    assert not refused.value.plan.fits
+    fewer = refused.value.suggestion["num_images"]
+    assert 1 <= fewer < PICTURES
+    assert len(canvas.generate("x", **given | refused.value.suggestion)) == fewer
+    [failed] = [job for job in canvas.jobs if job.status == "failed"]
+    assert failed.attempts == 1
