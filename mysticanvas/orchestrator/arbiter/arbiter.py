@@ -11,15 +11,16 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from mysticanvas import logs
+from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.plan import Action, Decision, Plan
 from mysticanvas.contracts.vram import VramStatus
 from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
-from mysticanvas.orchestrator.supervisor.worker import Worker
 
 MEMORY_BACK_S = 5.0
 """A device may give memory back late; after so long, the plan is made with what is there."""
@@ -39,6 +40,26 @@ Decide = Callable[[Situation], Plan]
 """A plan for a request in a situation; pure."""
 
 
+class Tenant(Protocol):
+    """A worker, as far as its memory goes."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def status(self) -> WorkerStatus: ...
+
+    def drop_context(self) -> None:
+        """Give back a language model's context.
+
+        Raises:
+            WorkerLost, MystiCanvasError: it cannot be asked, or will not.
+        """
+
+    def retire(self, why: str, timeout_s: float) -> bool:
+        """End, to be started again when it is wanted; whether there is no process now."""
+
+
 class Arbiter:
     """The one owner of the device's memory.
 
@@ -47,7 +68,7 @@ class Arbiter:
         memory: who has what of it now.
     """
 
-    def __init__(self, workers: Sequence[Worker], memory: Callable[[], VramStatus]) -> None:
+    def __init__(self, workers: Sequence[Tenant], memory: Callable[[], VramStatus]) -> None:
         self._workers = {worker.kind: worker for worker in workers}
         self._memory = memory
         self._changed = threading.Condition()

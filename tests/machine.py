@@ -1,0 +1,93 @@
+"""A device of so many MiB with workers on it that are only numbers, for what makes room there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mysticanvas.contracts.health import WorkerState, WorkerStatus
+from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.vram import DeviceMemory, VramStatus
+from mysticanvas.orchestrator.arbiter import registry
+from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.vram import llm
+
+BUDGET = "memory budget"
+
+
+@dataclass
+class Tenant:
+    """A worker that takes what it is told to take; implements `arbiter.Tenant`."""
+
+    kind: str
+    model_mib: float = 0.0
+    context_mib: float = 0.0
+    preset: str | None = None
+    deaf: bool = False
+    """Whether it cannot be asked to drop its context."""
+    done: list[str] = field(default_factory=list)
+    """What was done to it."""
+
+    def take(self, preset: str, model_mib: float, context_mib: float = 0.0) -> None:
+        """Hold a model."""
+        self.preset, self.model_mib, self.context_mib = preset, model_mib, context_mib
+
+    @property
+    def status(self) -> WorkerStatus:
+        there = self.preset is not None
+        parts = [
+            MemoryPart(name=name, mib=mib, known="measured", device="CPU")
+            for name, mib in ((llm.WEIGHTS, self.model_mib), (llm.CACHE, self.context_mib))
+            if mib
+        ]
+        return WorkerStatus(
+            kind=self.kind,
+            pid=1 if there else None,
+            state=WorkerState.READY if there else WorkerState.STOPPED,
+            restarts=0,
+            preset=self.preset,
+            model=self.preset,
+            memory_parts=parts,
+        )
+
+    def drop_context(self) -> None:
+        self.done.append("drop_context")
+        if self.deaf:
+            raise WorkerLost("it does not answer")
+        self.context_mib = 0.0
+
+    def retire(self, why: str, timeout_s: float) -> bool:
+        self.done.append("retire")
+        self.preset, self.model_mib, self.context_mib = None, 0.0, 0.0
+        return True
+
+
+class Machine:
+    """The device.
+
+    Args:
+        total_mib: what it has.
+        tenants: who is on it.
+    """
+
+    def __init__(self, total_mib: float, *tenants: Tenant) -> None:
+        self.total_mib = total_mib
+        self.foreign_mib = 0.0
+        """What somebody else has."""
+        self.owed_mib = 0.0
+        """What was given back and is not there yet."""
+        self.looked: Callable[[], None] = lambda: None
+        """Called at every look, before it."""
+        self.tenants = tenants
+        self._lock = threading.Lock()
+
+    def memory(self) -> VramStatus:
+        """Who has what."""
+        with self._lock:
+            self.looked()
+            free = self.total_mib - self.foreign_mib - self.owed_mib
+            device = DeviceMemory(name=BUDGET, total_mib=self.total_mib, free_mib=free)
+            status = registry.status([each.status for each in self.tenants], device, free)
+            shown = status.device.model_copy(update={"total_mib": self.total_mib})
+            return status.model_copy(update={"device": shown})

@@ -1,0 +1,204 @@
+"""Room is made for one request at a time, whatever others do meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from machine import Machine, Tenant
+
+from mysticanvas.contracts.memory import Term
+from mysticanvas.contracts.plan import Plan
+from mysticanvas.errors import DoesNotFit, JobCancelled
+from mysticanvas.orchestrator.arbiter import arbiter as arbiters, policy
+from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
+from mysticanvas.orchestrator.arbiter.planning import Situation
+from mysticanvas.orchestrator.arbiter.policy import Request, Variant
+
+WAIT_S = 20.0
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arbiters, "MEMORY_BACK_S", 0.05)
+    monkeypatch.setattr(arbiters, "_TICK_S", 0.01)
+    monkeypatch.setattr(arbiters, "_LOOK_S", 0.02)
+
+
+def needing(*mib: float) -> Callable[[Situation], Plan]:
+    """Decides about a request that needs so much; the first way is the plain one."""
+    variants = [
+        Variant(
+            (Term(name="all", mib=each, known="traced"),),
+            ("vae_tiling",) if place else (),
+            "mitigate" if place else "proceed",
+        )
+        for place, each in enumerate(mib)
+    ]
+
+    def decide(situation: Situation) -> Plan:
+        request = Request(variants, held_mib=situation.held_mib)
+        return policy.decide(request, situation.residents, situation.device)
+
+    return decide
+
+
+def carried_out(arbiter: Arbiter, worker: str, *mib: float, **given: Any) -> Plan:
+    with arbiter.admitted(worker, needing(*mib), **given) as plan:
+        assert plan is not None
+        return plan
+
+
+def test_a_plan_is_carried_out_before_the_request_runs() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000, 1_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    assert carried_out(arbiter, "image", 4_000).decision == "proceed"
+    dropped = carried_out(arbiter, "image", 5_000)
+    assert (dropped.decision, chat.done, chat.context_mib) == ("soft_unload", ["drop_context"], 0)
+    assert [action.frees_mib for action in dropped.actions] == [1_000]
+    ended = carried_out(arbiter, "image", 6_000)
+    assert (ended.decision, chat.preset) == ("hard_unload", None)
+
+
+def test_what_is_promised_to_a_job_is_not_given_to_another() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    with arbiter.admitted("image", needing(5_000)):
+        # It has taken nothing yet.
+        with pytest.raises(DoesNotFit, match="4,000 MiB and 3,000 MiB are free"):
+            carried_out(arbiter, "llm", 4_000)
+        image.take("sd", 4_500)
+        with arbiter.admitted("llm", needing(3_000)) as plan:
+            assert plan is not None
+            assert plan.free_mib == 3_000
+    image.retire("", 0)
+    assert carried_out(arbiter, "llm", 8_000).fits
+
+
+def test_a_model_at_work_is_waited_for() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    begun, made = threading.Event(), threading.Event()
+
+    def draw() -> None:
+        with arbiter.admitted("image", needing(6_000)):
+            image.take("sd", 6_000)
+            begun.set()
+            assert made.wait(WAIT_S)
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    assert begun.wait(WAIT_S)
+    threading.Timer(0.1, made.set).start()
+    plan = carried_out(arbiter, "llm", 4_000)
+    assert made.is_set()
+    assert (plan.decision, image.preset) == ("hard_unload", None)
+    drawing.join()
+
+
+def test_who_waits_can_be_stopped() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    stopped = threading.Event()
+    threading.Timer(0.1, stopped.set).start()
+    with arbiter.admitted("image", needing(6_000)):
+        image.take("sd", 6_000)
+        with pytest.raises(JobCancelled, match="waited for memory"):
+            carried_out(arbiter, "llm", 4_000, stopped=stopped.is_set)
+    assert image.done == []
+
+
+@pytest.mark.fault("memory is not given back after an unload", "the next plan is made without it")
+def test_memory_that_does_not_come_back_is_not_counted_on() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000, 1_000)
+    machine = Machine(8_000, image, chat)
+    machine.owed_mib = 500
+
+    def keep() -> None:
+        if chat.context_mib == 0 and chat.preset:
+            machine.owed_mib = 1_500
+
+    machine.looked = keep
+    arbiter = Arbiter([image, chat], machine.memory)
+    plan = carried_out(arbiter, "image", 4_000, 2_000)
+    # The context would have been enough.
+    assert chat.done == ["drop_context"]
+    assert [action.kind for action in plan.actions] == ["soft_unload", "mitigate"]
+    assert plan.total_mib == 2_000
+
+
+@pytest.mark.fault("a foreign process takes memory while room is made", "another plan, or refused")
+def test_memory_that_a_stranger_takes_meanwhile_is_missed() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000, 1_000)
+    machine = Machine(8_000, image, chat)
+
+    def take() -> None:
+        if chat.done:
+            machine.foreign_mib = 2_500
+
+    machine.looked = take
+    arbiter = Arbiter([image, chat], machine.memory)
+    plan = carried_out(arbiter, "image", 5_000)
+    assert chat.done == ["drop_context", "retire"]
+    assert plan.decision == "hard_unload"
+    chat.take("chat", 3_000, 1_000)
+    with pytest.raises(DoesNotFit):
+        carried_out(arbiter, "image", 6_000)
+    # Nothing that is given back would be enough, so nothing is.
+    assert chat.preset == "chat"
+
+
+@pytest.mark.fault("a worker does not answer when it is to drop its context", "it is ended")
+def test_a_worker_that_cannot_be_asked_is_ended() -> None:
+    image, chat = Tenant("image"), Tenant("llm", deaf=True)
+    chat.take("chat", 3_000, 1_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    carried_out(arbiter, "image", 5_000)
+    assert chat.done == ["drop_context", "retire"]
+
+
+@pytest.mark.fault("two notebooks ask for two large models at once", "one after the other")
+def test_two_that_ask_at_once_get_the_device_in_turn() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    most, lock = 0.0, threading.Lock()
+    failed: list[BaseException] = []
+
+    def use(tenant: Tenant) -> None:
+        nonlocal most
+        try:
+            for _ in range(50):
+                with arbiter.admitted(tenant.kind, needing(6_000)):
+                    tenant.take("large", 6_000)
+                    with lock:
+                        most = max(most, image.model_mib + chat.model_mib)
+        except BaseException as error:  # noqa: BLE001
+            failed.append(error)
+
+    threads = [threading.Thread(target=use, args=(each,)) for each in (image, chat)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert (failed, most) == ([], 6_000)
+
+
+def test_what_was_not_used_for_a_while_is_named() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    assert arbiter.idle(1e9) == {"llm": "chat"}
+    carried_out(arbiter, "llm", 3_000)
+    assert arbiter.idle(1e9) == {}
+    assert arbiter.idle(0) == {"llm": "chat"}
+    with arbiter.admitted("llm", None):
+        assert arbiter.idle(0) == {}
+        arbiter.retire("llm", "test")
+    assert chat.preset == "chat"
+    arbiter.retire("llm", "test")
+    assert chat.preset is None
