@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from machine import Machine, Tenant
 
+from benchmarks.tenants import Machine, Tenant
 from mysticanvas.contracts.memory import Term
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.errors import DoesNotFit, JobCancelled

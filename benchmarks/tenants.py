@@ -21,21 +21,24 @@ class Tenant:
     """A worker that takes what it is told to take; implements `arbiter.Tenant`."""
 
     kind: str
+    base_mib: float = 0.0
+    """Of its process without a model."""
     model_mib: float = 0.0
     context_mib: float = 0.0
     preset: str | None = None
     deaf: bool = False
     """Whether it cannot be asked to drop its context."""
+    is_running: bool = False
     done: list[str] = field(default_factory=list)
     """What was done to it."""
 
     def take(self, preset: str, model_mib: float, context_mib: float = 0.0) -> None:
         """Hold a model."""
+        self.is_running = True
         self.preset, self.model_mib, self.context_mib = preset, model_mib, context_mib
 
     @property
     def status(self) -> WorkerStatus:
-        there = self.preset is not None
         parts = [
             MemoryPart(name=name, mib=mib, known="measured", device="CPU")
             for name, mib in ((llm.WEIGHTS, self.model_mib), (llm.CACHE, self.context_mib))
@@ -43,9 +46,11 @@ class Tenant:
         ]
         return WorkerStatus(
             kind=self.kind,
-            pid=1 if there else None,
-            state=WorkerState.READY if there else WorkerState.STOPPED,
+            pid=1 if self.is_running else None,
+            state=WorkerState.READY if self.is_running else WorkerState.STOPPED,
             restarts=0,
+            base=self.base_mib,
+            memory=self.base_mib + self.model_mib + self.context_mib,
             preset=self.preset,
             model=self.preset,
             memory_parts=parts,
@@ -57,8 +62,9 @@ class Tenant:
             raise WorkerLost("it does not answer")
         self.context_mib = 0.0
 
-    def retire(self, why: str, timeout_s: float) -> bool:
+    def retire(self, why: str, timeout_s: float) -> bool:  # noqa: ARG002
         self.done.append("retire")
+        self.is_running = False
         self.preset, self.model_mib, self.context_mib = None, 0.0, 0.0
         return True
 
