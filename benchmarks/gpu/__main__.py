@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.gpu.campaign import Campaign, Options
-from benchmarks.gpu.points import Point, in_order, tiny
+from benchmarks.gpu.points import TOKENS, Plan, full, rehearsal
 from benchmarks.gpu.table import markdown
 
 AHEAD, THREADS = 6, 8
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ahead=given.ahead,
         threads=given.threads,
     )
-    campaign = Campaign(_points(given), options, given.out)
+    campaign = Campaign(_plan(given), options, given.out)
     try:
         campaign.run()
     finally:
@@ -44,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(not any("measured" in each for each in results["rows"]))
 
 
-def _points(given: argparse.Namespace) -> list[Point]:
-    points = list(in_order() if given.device == "cuda" else tiny(in_order()))
-    return points[: given.points]
+def _plan(given: argparse.Namespace) -> Plan:
+    plan = full() if given.device == "cuda" else rehearsal()
+    points = tuple(point for point in plan.points if point.model in given.models)
+    return plan._replace(points=points[: given.points])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=("cuda", "cpu"),
         default="cuda",
         help="cpu: a rehearsal with small models, without what a GPU alone can show",
+    )
+    parser.add_argument(
+        "--models", nargs="+", choices=tuple(TOKENS), default=tuple(TOKENS), help="which (all)"
     )
     parser.add_argument("--points", type=int, help="how many, from the first on (all)")
     cores = os.cpu_count() or 1

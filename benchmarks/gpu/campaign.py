@@ -1,4 +1,4 @@
-"""A run from probes to the last point: predictions are written down before the first measurement."""
+"""A run from probes to the last point: predictions are written down before anything is measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from benchmarks.gpu import forecast, nvml, probing, verdict
 from benchmarks.gpu.fleet import Answer, Order, at_once, one_by_one
 from benchmarks.gpu.forecast import Batches, Forecast
-from benchmarks.gpu.points import FITTED, SETTINGS, Point, group, grows
+from benchmarks.gpu.points import SETTINGS, Plan, Point, grows
 from benchmarks.gpu.verdict import Guess, Seen
 from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.vram.image import Surroundings
@@ -39,14 +39,15 @@ class Options(NamedTuple):
 
 
 class Campaign:
-    """A run of some points.
+    """A run of a plan.
 
     Args:
         folder: where predictions and results are written.
     """
 
-    def __init__(self, points: Sequence[Point], options: Options, folder: Path) -> None:
-        self._points, self._options, self._folder = points, options, folder
+    def __init__(self, plan: Plan, options: Options, folder: Path) -> None:
+        self._plan, self._options, self._folder = plan, options, folder
+        self._points = plan.points
         self._probes: dict[str, Any] = {}
         self._profiles: dict[str, ImageProfile] = {}
         self._guesses: dict[Point, Guess] = {}
@@ -173,7 +174,7 @@ class Campaign:
         models = list(dict.fromkeys(point.model for point in self._points))
         common = {"device": self._options.device, "tiny": self._options.tiny}
         for place, point in enumerate(self._points):
-            if place == min(len(FITTED), len(self._points) - 1):
+            if place == min(len(self._plan.fitted), len(self._points) - 1):
                 for model in models:
                     yield Order({"kind": "attention", "model": model, **common}, POINT_S)
             yield Order(
@@ -194,6 +195,11 @@ class Campaign:
         )
 
     @property
+    def _fitted(self) -> list[Point]:
+        """In the order of their turns."""
+        return [point for point in self._points if point in self._plan.fitted]
+
+    @property
     def _on_gpu(self) -> bool:
         return self._options.device == "cuda"
 
@@ -202,9 +208,9 @@ class Campaign:
             "at": _now(),
             "versions": versions(),
             "probed": self._around.model_dump(),
-            "fitted": [point.name for point in self._points if point in FITTED],
+            "fitted": sorted(point.name for point in self._plan.fitted),
             "predictions": [
-                {"name": point.name, "group": group(point), **_guess_json(guess)}
+                {"name": point.name, "group": self._plan.group(point), **_guess_json(guess)}
                 for point, guess in self._guesses.items()
             ],
             "problems": self._problems,
@@ -235,7 +241,7 @@ class Campaign:
             for point, answer in self._answers.items()
             if "answer" in answer
         }
-        calibrations = verdict.corrections(self._guesses, measured, _fitted(self._points))
+        calibrations = verdict.corrections(self._guesses, measured, self._fitted)
         rows = [
             self._row(point, answer, measured.get(point), calibrations)
             for point, answer in self._answers.items()
@@ -248,7 +254,8 @@ class Campaign:
                 "name": first.get("device", platform.machine()),
                 **{name: first.get(name) for name in ("capability", "total", "worker_view")},
             },
-            "versions": versions() | (first.get("versions") or {})
+            "versions": versions()
+            | (first.get("versions") or {})
             | {"driver": self._probes.get("nvml_driver")},
             "probes": self._probes,
             "worker_segments_grow": grows("worker"),
@@ -269,7 +276,7 @@ class Campaign:
         made: dict[str, Any] = {
             "name": point.name,
             "model": point.model,
-            "group": group(point) if not self._options.tiny else "held out",
+            "group": self._plan.group(point),
             "seconds": answer.get("seconds", 0.0),
             "back_ms": self._back.get(point),
         }
@@ -282,9 +289,7 @@ class Campaign:
         }
         if guess is None:
             return made | {"error": "not predicted"}
-        better = verdict.corrected(
-            self._profiles[point.model], point, self._around, calibrations
-        )
+        better = verdict.corrected(self._profiles[point.model], point, self._around, calibrations)
         return made | {
             "predicted": _guess_json(guess),
             "corrected": better.allocated,
@@ -301,10 +306,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _fitted(points: Iterable[Point]) -> list[Point]:
-    return [point for point in points if point in FITTED]
 
 
 def _summaries(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

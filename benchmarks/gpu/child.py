@@ -84,9 +84,7 @@ def _profile(order: Order) -> Any:
     name = order["model"]
     dtype = devices.name_of(subject.dtype_of(name, _device(order)))
     with tempfile.TemporaryDirectory() as root:
-        folder = models.write_folder(
-            name, Path(root) / name, getattr(torch, dtype), order["tiny"]
-        )
+        folder = models.write_folder(name, Path(root) / name, getattr(torch, dtype), order["tiny"])
         asked = TraceOrder.model_validate(
             {
                 "folder": str(folder),
@@ -101,9 +99,7 @@ def _profile(order: Order) -> Any:
 
 def _reserve(order: Order) -> Any:
     point = Point.from_json(order["point"])
-    found = reserve.usage(
-        point, models.DTYPES[point.model], order["workspace"], order["tiny"]
-    )
+    found = reserve.usage(point, models.DTYPES[point.model], order["workspace"], order["tiny"])
     return found._asdict()
 
 

@@ -43,7 +43,7 @@ class Child:
     def __init__(self, environment: Mapping[str, str], threads: int) -> None:
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         variables = processes.engine_environment(threads) | kept | environment
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -187,9 +187,7 @@ def at_once(orders: Sequence[Order], workers: int) -> list[Answer]:
         finally:
             child.kill()
 
-    threads = [
-        threading.Thread(target=work) for _ in range(min(workers, len(orders)))
-    ]
+    threads = [threading.Thread(target=work) for _ in range(min(workers, len(orders)))]
     for thread in threads:
         thread.start()
     for thread in threads:

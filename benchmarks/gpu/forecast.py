@@ -123,5 +123,3 @@ def activations_of(measured: Mapping[str, int], found: Forecast) -> dict[str, in
         for phase, size in found.activations.items()
         if phase in measured
     }
-
-

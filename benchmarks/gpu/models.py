@@ -1,7 +1,7 @@
 """Models of real shapes with random weights: as pipelines on a device, and as folders of headers.
 
-A folder has the configurations and, for each component, a safetensors file that is a hole behind its
-header: enough for whatever reads shapes, and no room on the disk.
+A folder has the configurations and, for each component, a safetensors file that is a hole behind
+its header: enough for whatever reads shapes, and no room on the disk.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Corrections are learned from `FITTED` and judged on `HELD_OUT`, which shares no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from mysticanvas import processes
@@ -145,25 +145,36 @@ COMPARED = tuple(
 """Points that are measured a second time, with segments as workers do not have them."""
 
 
-def group(point: Point) -> str:
-    """`fitted`, `held out` or `compared`."""
-    if point in FITTED:
-        return "fitted"
-    return "compared" if point in COMPARED else "held out"
+class Plan(NamedTuple):
+    """Points in the order of their turns."""
+
+    points: tuple[Point, ...]
+    fitted: frozenset[Point]
+    """Those that corrections are learned from."""
+
+    def group(self, point: Point) -> str:
+        """`fitted`, `held out` or `compared`."""
+        if point in self.fitted:
+            return "fitted"
+        return "held out" if point.segments == "worker" else "compared"
 
 
-def in_order() -> tuple[Point, ...]:
+def full() -> Plan:
     """All points, those first that tell most."""
-    held = list(HELD_OUT)
-    return (*FITTED, *held[:12], *COMPARED[:4], *held[12:24], *COMPARED[4:], *held[24:])
+    held = HELD_OUT
+    points = (*FITTED, *held[:12], *COMPARED[:4], *held[12:24], *COMPARED[4:], *held[24:])
+    return Plan(points, frozenset(FITTED))
 
 
-def tiny(points: Sequence[Point]) -> Iterator[Point]:
-    """Small points for a rehearsal without a GPU, one for each model and way to decode."""
-    seen = set()
-    for point in points:
-        batched = point.images > 1
-        key = point.model, point.mitigations, batched
-        if key not in seen and point.segments == "worker" and not point.plain:
-            seen.add(key)
-            yield point._replace(width=128, height=64, images=2 if batched else 1)
+def rehearsal() -> Plan:
+    """Small points, to be run without a GPU: one for each model and way to decode, and one that is
+    fitted for each model."""
+    fitted = tuple(Point(model, 64, 64) for model in TOKENS)
+    ways = dict.fromkeys(
+        (point.model, point.mitigations, point.images > 1) for point in HELD_OUT if not point.plain
+    )
+    held = tuple(
+        Point(model, 128, 64, 2 if several else 1, mitigations)
+        for model, mitigations, several in ways
+    )
+    return Plan((*fitted, *held), frozenset(fitted))

@@ -16,8 +16,8 @@ from benchmarks.gpu import models
 from benchmarks.gpu.points import STEPS, TOKENS, Point
 from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px
 from mysticanvas.contracts.tracing import Shape, TraceOrder
-from mysticanvas.vram.allocator import Event, Usage, simulate
 from mysticanvas.vram import tiling
+from mysticanvas.vram.allocator import Event, Usage, simulate
 from mysticanvas.workers.image import architectures, profiling
 from mysticanvas.workers.image.architectures import TEXT_ENCODERS
 
@@ -117,9 +117,7 @@ def _decode(tape: Tape, point: Point, parts: Parts, dtype: Any, weights: list[Ev
         kept = []
         for width, height in _tiles(whole, tile):
             shape = Shape(batch=batch, width=width, height=height)
-            tape.play(
-                _traced(point.model, parts.vae, running, shape, architectures.decode_picture)
-            )
+            tape.play(_traced(point.model, parts.vae, running, shape, architectures.decode_picture))
             kept.append(tape.take(batch * width * height * pixel))
         made.append(tape.take(batch * whole.width * whole.height * pixel))
         for each in kept:
@@ -137,8 +135,7 @@ def _tiles(whole: Shape, tile: int | None) -> list[tuple[int, int]]:
 def _parts(name: str, dtype: Any, tiny: bool) -> Parts:
     found = list(models.components(name, tiny))
     parts = {
-        each.name: profiling.Part(each.name, each.library, each.kind, each.config)
-        for each in found
+        each.name: profiling.Part(each.name, each.library, each.kind, each.config) for each in found
     }
     sizes = {
         each.name: tuple(
@@ -181,12 +178,9 @@ def _traced(name: str, part: profiling.Part, dtype: Any, shape: Shape, call: Any
 @functools.cache
 def _tracee(name: str, component: str, dtype: Any) -> Any:
     part = _CONFIGS[name, component]
-    return architectures.build(
-        part.library, part.architecture, part.config, getattr(torch, dtype)
-    )
+    return architectures.build(part.library, part.architecture, part.config, getattr(torch, dtype))
 
 
 def _running(dtype: Any, part: profiling.Part) -> Any:
     order = TraceOrder(folder="", dtype=dtype)
     return profiling._running(order, part)
-

@@ -50,7 +50,8 @@ _POINT_HEAD = (
 def _summaries(summary: Mapping[str, Any]) -> Iterable[Sequence[str]]:
     for model, found in summary.items():
         yield (
-            model, str(found["points"]), *_spread(found["allocated"]), *_spread(found["calibrated"]),
+            model, str(found["points"]),
+            *_spread(found["allocated"]), *_spread(found["calibrated"]),
             *_spread(found["reserved"]), *_spread(found["device"]),
             _count(found["beyond_safety"]), _count(found["beyond_plan"]),
         )  # fmt: skip

@@ -127,7 +127,7 @@ def row(guess: Guess, found: Seen, better: Forecast) -> dict[str, Any]:
             for phase, size in activations.items()
         },
         "activations_calibrated": {
-            phase: deviation(better.activations[phase] , size)
+            phase: deviation(better.activations[phase], size)
             for phase, size in activations_of(found.phases, guess.made).items()
         },
         "beyond_safety": found.allocated > guess.made.allocated + guess.made.safety,
