@@ -86,7 +86,8 @@ def usage(point: Point, dtype: Any, workspace: int, tiny: bool) -> Usage:
     parts = _parts(point.model, dtype, tiny)
     tape = Tape()
     weights = {name: [tape.take(size) for size in sizes] for name, sizes in parts.sizes.items()}
-    tape.take(workspace)
+    if workspace:
+        tape.take(workspace)
     for part in parts.text:
         tape.play(_text(point.model, part, dtype, TOKENS[point.model], len(parts.text) > 1))
     sides = {"width": point.width // 8, "height": point.height // 8}
