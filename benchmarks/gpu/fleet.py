@@ -62,7 +62,8 @@ class Child:
             text=True,
         )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self._ready = False
 
     @property
@@ -94,6 +95,10 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdout is not None
+        # Its end comes with the process, since no child of it has the other side.
+        self._reader.join(END_S)
+        self._process.stdout.close()
         self._errors.close()
 
     def kill(self) -> None:
