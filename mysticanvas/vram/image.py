@@ -109,12 +109,16 @@ def predict(
     """
     loads = [_scaled(each, factors or {}) for each in _loads(profile, work, around.threads)]
     most = max(loads, key=lambda load: load.total)
+    phases: dict[Phase, float] = {}
+    for load in reversed(loads):
+        # Of several text encoders, the one that takes most.
+        phases[load.phase] = max(phases.get(load.phase, 0.0), load.activations / MIB)
     terms = (*_terms_of(profile, work, around), *_terms_at(most, profile))
     return Prediction(
         terms=terms,
         total_mib=sum(term.mib for term in terms),
         phase=most.phase,
-        phases_mib={load.phase: load.activations / MIB for load in reversed(loads)},
+        phases_mib=phases,
     )
 
 

@@ -68,6 +68,15 @@ def test_the_phase_with_the_peak_is_the_one_that_counts() -> None:
     assert set(predicted().phases_mib) == {"text_encode", "denoise", "vae_decode"}
 
 
+def test_of_several_text_encoders_the_one_that_takes_most_is_the_phase() -> None:
+    small, large = (traced("text_encode", "one", per_pixel=n) for n in (1000, 90_000))
+    others = profile().traced[1:]
+    alone = predicted(of=profile(traced=(large, *others))).phases_mib["text_encode"]
+    for encoders in ((small, large), (large, small)):
+        found = predicted(of=profile(traced=(*encoders, *others)))
+        assert found.phases_mib["text_encode"] == alone
+
+
 def test_guidance_doubles_the_denoisers_batch_and_nothing_else() -> None:
     guided, alone = predicted(), predicted(guided=False)
     assert guided.phases_mib["denoise"] > 1.9 * alone.phases_mib["denoise"]

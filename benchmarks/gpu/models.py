@@ -1,0 +1,232 @@
+"""Models of real shapes with random weights: as pipelines on a device, and as folders of headers.
+
+A folder has the configurations and, for each component, a safetensors file that is a hole behind
+its header: enough for whatever reads shapes, and no room on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import accelerate
+import diffusers
+import tokenizers
+import torch
+import transformers
+
+from mysticanvas.settings import data_folder
+from mysticanvas.workers.image import checkpoint
+
+FOLDERS = {
+    "sd15": "stable-diffusion-1",
+    "sdxl": "stable-diffusion-xl",
+    "flux": "flux-1-dev",
+}
+DTYPES: dict[str, Any] = {"sd15": "float16", "sdxl": "float16", "flux": "bfloat16"}
+"""Model -> number format on a GPU."""
+SPREAD = 0.02
+_FORMATS = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
+_NARROW_TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "projection_dim": 64,
+}
+_NARROW_VAE = {"block_out_channels": [32, 32, 64, 64], "layers_per_block": 1}
+_NARROW: dict[str, dict[str, dict[str, Any]]] = {
+    "sd15": {
+        "text_encoder": _NARROW_TEXT,
+        "unet": {
+            "block_out_channels": [32, 64, 64, 64],
+            "layers_per_block": 1,
+            "cross_attention_dim": 64,
+        },
+        "vae": _NARROW_VAE,
+    },
+    "sdxl": {
+        "text_encoder": _NARROW_TEXT,
+        "text_encoder_2": _NARROW_TEXT,
+        "unet": {
+            "block_out_channels": [32, 64, 128],
+            "layers_per_block": 1,
+            "cross_attention_dim": 128,
+            "attention_head_dim": [1, 1, 2],
+            "transformer_layers_per_block": [1, 1, 2],
+            "projection_class_embeddings_input_dim": 64 + 6 * 256,
+        },
+        "vae": _NARROW_VAE,
+    },
+    "flux": {
+        "text_encoder": _NARROW_TEXT,
+        "text_encoder_2": {
+            "d_model": 64,
+            "d_ff": 128,
+            "d_kv": 32,
+            "num_heads": 2,
+            "num_layers": 2,
+        },
+        "transformer": {
+            "attention_head_dim": 32,
+            "axes_dims_rope": [8, 12, 12],
+            "joint_attention_dim": 64,
+            "num_attention_heads": 2,
+            "num_layers": 2,
+            "num_single_layers": 2,
+            "pooled_projection_dim": 64,
+        },
+        "vae": _NARROW_VAE,
+    },
+}
+"""Model -> component -> settings that make it small, its structure kept."""
+
+
+class Component(NamedTuple):
+    """A model of a pipeline by its configuration."""
+
+    name: str
+    library: str
+    kind: str
+    """Its class."""
+    config: dict[str, Any]
+
+    def build(self, dtype: torch.dtype) -> Any:
+        """The model with parameters on `meta` and buffers on the CPU."""
+        with accelerate.init_empty_weights():
+            if self.library == "transformers":
+                kind = getattr(transformers, self.kind)
+                model = kind(kind.config_class.from_dict(dict(self.config)))
+            else:
+                model = getattr(diffusers, self.kind).from_config(self.config)
+        if hasattr(model, "tie_weights"):
+            # Within the context above, parameters that are given a second name become two.
+            model.tie_weights()
+        # Not through the class of diffusers, which warns that files would have to be looked at.
+        return torch.nn.Module.to(model.eval().requires_grad_(False), dtype)
+
+
+def components(name: str, tiny: bool) -> Iterator[Component]:
+    """The models of a pipeline, in the order of its index."""
+    folder = _folder(name)
+    narrow = _NARROW[name] if tiny else {}
+    for component, (library, kind) in _index(name).items():
+        path = folder / component / "config.json"
+        if path.is_file():
+            config = json.loads(path.read_text()) | narrow.get(component, {})
+            yield Component(component, library, kind, config)
+
+
+def pipeline(name: str, device: torch.device, dtype: torch.dtype, tiny: bool) -> Any:
+    """The pipeline on its device, as one that was loaded from files.
+
+    Args:
+        name: a key of `FOLDERS`.
+        tiny: whether it is made small, for a rehearsal.
+    """
+    parts: dict[str, Any] = {
+        each.name: _on_device(each.build(dtype), device) for each in components(name, tiny)
+    }
+    for component, (_, kind) in _index(name).items():
+        if component not in parts:
+            parts[component] = _small_part(name, component, kind)
+    if name == "sd15":
+        parts |= {
+            "safety_checker": None,
+            "feature_extractor": None,
+            "requires_safety_checker": False,
+        }
+    made = getattr(diffusers, _read(_folder(name) / "model_index.json")["_class_name"])(**parts)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def write_folder(name: str, folder: Path, dtype: torch.dtype, tiny: bool) -> Path:
+    """A diffusers folder with headers of weights and without their numbers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model_index.json").write_text(json.dumps(_read(_folder(name) / "model_index.json")))
+    for each in components(name, tiny):
+        (folder / each.name).mkdir()
+        (folder / each.name / "config.json").write_text(json.dumps(each.config))
+        tensors = dict(each.build(dtype).named_parameters())
+        _write_header(folder / each.name / "model.safetensors", tensors)
+    return folder
+
+
+def _write_header(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    header, end = {}, 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _FORMATS[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+
+
+def _on_device(model: Any, device: torch.device) -> Any:
+    """Give the parameters of a model random numbers on a device."""
+    made: dict[int, torch.Tensor] = {}
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_meta:
+            return tensor.to(device)
+        # Those that are tied are one.
+        if id(tensor) not in made:
+            made[id(tensor)] = torch.empty_like(tensor, device=device).normal_(0, SPREAD)
+        return made[id(tensor)]
+
+    with torch.no_grad():
+        model._apply(move)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+    return model
+
+
+def _small_part(name: str, component: str, kind: str) -> Any:
+    """A scheduler or a tokenizer."""
+    folder = _folder(name) / component
+    if component == "scheduler":
+        return getattr(diffusers, kind).from_config(_read(folder / "scheduler_config.json"))
+    if kind == "CLIPTokenizer":
+        return checkpoint.clip_tokenizer(_read(folder / "tokenizer_config.json")["pad_token"])
+    return _words()
+
+
+def _words() -> Any:
+    """A tokenizer that fills up as T5's does, and knows no word."""
+    words = tokenizers.models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2}, unk_token="<unk>")
+    made: Callable[..., Any] = transformers.PreTrainedTokenizerFast
+    return made(
+        tokenizer_object=tokenizers.Tokenizer(words),
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=512,
+    )
+
+
+def _index(name: str) -> dict[str, tuple[str, str]]:
+    """Component -> library and class of those that the pipeline has."""
+    index = _read(_folder(name) / "model_index.json")
+    return {
+        component: (value[0], value[1])
+        for component, value in index.items()
+        if isinstance(value, list) and value[0] is not None
+    }
+
+
+def _folder(name: str) -> Path:
+    return data_folder() / "architectures" / FOLDERS[name]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_text())
+    return value
