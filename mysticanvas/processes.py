@@ -175,6 +175,8 @@ def engine_environment(threads: int) -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
         "MALLOC_ARENA_MAX": "2",
+        # Segments that grow: what is reserved on a GPU is then what was needed, not up to twice it.
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
         # ggml would start a debugger to say where it gave up.
         "GGML_NO_BACKTRACE": "1",
     }
