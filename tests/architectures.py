@@ -103,7 +103,10 @@ def fitted(tracee: Tracee, shapes: Sequence[Shape], call: Callable[..., Any]) ->
 def order(device: Any, dtype: Any, folder: Path = REAL) -> TraceOrder:
     """An order for a device, of everything that a picture needs."""
     phases: Any = ("text_encode", "denoise", "vae_encode", "vae_decode")
-    return TraceOrder(folder=str(folder), dtype=dtype, device=device, phases=phases)
+    # As on the device of the published peaks.
+    return TraceOrder(
+        folder=str(folder), dtype=dtype, device=device, phases=phases, copies_input=False
+    )
 
 
 def profiled_peak(work: Callable[[], Any]) -> int:

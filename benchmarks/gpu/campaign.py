@@ -6,7 +6,6 @@ import datetime
 import importlib.metadata
 import json
 import platform
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -64,18 +63,14 @@ class Campaign:
         self._measure()
 
     def _prepare(self) -> None:
-        """Profile the models on the CPU while the device is probed."""
-        wanted = forecast.wanted(self._points)
-        orders = [self._profiling(each) for each in wanted]
-        answers: list[Answer] = []
-        # The rehearsal has a core or two.
-        workers = len(orders) if self._on_gpu else self._options.ahead
-        thread = threading.Thread(target=lambda: answers.extend(at_once(orders, workers)))
-        thread.start()
+        """Probe the device, then profile the models for it on the CPU."""
         if self._on_gpu:
             _tell("probing the device")
             self._probes = probing.device(self._options.threads)
-        thread.join()
+        wanted = forecast.wanted(self._points)
+        orders = [self._profiling(each) for each in wanted]
+        # The rehearsal has a core or two.
+        answers = list(at_once(orders, len(orders) if self._on_gpu else self._options.ahead))
         found = {}
         for batches, answer in zip(wanted, answers, strict=True):
             if "answer" in answer:
@@ -108,7 +103,7 @@ class Campaign:
         self._write_predictions()
 
     def _reserved(self, points: Sequence[Point]) -> dict[Point, int]:
-        """What the allocator is predicted to reserve: where segments grow, what is given out."""
+        """What the allocator is predicted to reserve."""
         if not self._on_gpu:
             return {}
         _tell("playing the allocator")
@@ -118,6 +113,7 @@ class Campaign:
                     "kind": "reserve",
                     "point": list(point),
                     "workspace": self._around.workspace_bytes,
+                    "copies_input": self._copies_input,
                     "tiny": self._options.tiny,
                 },
                 RESERVE_S,
@@ -129,8 +125,7 @@ class Campaign:
             sorted(points), at_once(orders, 2 * self._options.ahead), strict=True
         ):
             if "answer" in answer:
-                kind = "allocated" if grows(point.segments) else "reserved"
-                found[point] = answer["answer"][kind]
+                found[point] = answer["answer"]["reserved"]
             else:
                 self._problems.append(f"reserve of {point.name}: {answer['error']}")
         return found
@@ -190,6 +185,7 @@ class Campaign:
                 **batches._asdict(),
                 "device": self._options.device,
                 "tiny": self._options.tiny,
+                "copies_input": self._copies_input,
             },
             PROFILE_S,
         )
@@ -198,6 +194,10 @@ class Campaign:
     def _fitted(self) -> list[Point]:
         """In the order of their turns."""
         return [point for point in self._points if point in self._plan.fitted]
+
+    @property
+    def _copies_input(self) -> bool:
+        return bool(self._probes.get("copies_input", True))
 
     @property
     def _on_gpu(self) -> bool:

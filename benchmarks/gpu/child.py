@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu import models, probes, reserve, subject
-from benchmarks.gpu.points import Point
+from benchmarks.gpu.points import Point, grows
 from mysticanvas import processes
 from mysticanvas.contracts.tracing import TraceOrder
 from mysticanvas.workers.image import devices, profiling
@@ -92,6 +92,7 @@ def _profile(order: Order) -> Any:
                 "device": order["device"],
                 "denoise": order["denoise"],
                 "images": order["images"],
+                "copies_input": order["copies_input"],
             }
         )
         return profiling.profile(asked).profile.model_dump(mode="json")
@@ -99,8 +100,8 @@ def _profile(order: Order) -> Any:
 
 def _reserve(order: Order) -> Any:
     point = Point.from_json(order["point"])
-    found = reserve.usage(point, models.DTYPES[point.model], order["workspace"], order["tiny"])
-    return found._asdict()
+    how = reserve.How(order["workspace"], order["copies_input"], grows(point.segments))
+    return reserve.usage(point, models.DTYPES[point.model], how, order["tiny"])._asdict()
 
 
 _ORDERS: dict[str, Callable[[Order], Any]] = {

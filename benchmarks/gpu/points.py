@@ -90,6 +90,13 @@ FITTED = (
     Point("flux", 512, 512, 2),
 )
 HELD_OUT = (
+    Point("sdxl", 896, 640, 3),
+    Point("sdxl", 1408, 704),
+    Point("sdxl", 704, 704, 5, SLICED),
+    Point("sdxl", 1728, 960, 1, TILED),
+    Point("sdxl", 576, 1024, 2, BOTH),
+    Point("sd15", 704, 576, 6),
+    Point("flux", 896, 1216),
     Point("sdxl", 1152, 896),
     Point("sd15", 768, 768),
     Point("flux", 768, 768),
@@ -134,12 +141,12 @@ COMPARED = tuple(
     point._replace(segments=OTHER)
     for point in (
         FITTED[0],
-        HELD_OUT[5],
+        HELD_OUT[12],
         FITTED[3],
-        HELD_OUT[3],
+        HELD_OUT[10],
         FITTED[2],
-        HELD_OUT[6],
-        HELD_OUT[11],
+        HELD_OUT[13],
+        HELD_OUT[18],
     )
 )
 """Points that are measured a second time, with segments as workers do not have them."""
@@ -162,7 +169,7 @@ class Plan(NamedTuple):
 def full() -> Plan:
     """All points, those first that tell most."""
     held = HELD_OUT
-    points = (*FITTED, *held[:12], *COMPARED[:4], *held[12:24], *COMPARED[4:], *held[24:])
+    points = (*FITTED, *held[:19], *COMPARED[:4], *held[19:31], *COMPARED[4:], *held[31:])
     return Plan(points, frozenset(FITTED))
 
 

@@ -76,12 +76,13 @@ def libraries() -> dict[str, Any]:
     }
 
 
-def convolutions() -> list[dict[str, Any]]:
-    """Bytes beside input, weight and output that convolutions take, and what the rule says."""
-    _convolve(torch.float32, 1, 8, 8, 8)
+def convolutions() -> dict[str, Any]:
+    """Bytes beside input, weight and output that convolutions take, and what the rule says; and
+    what the product finds out about the device for it."""
+    copies_input = devices.copies_input(torch.device("cuda"))
     found = []
     for name, batch, before, after, side in _CONVOLUTIONS:
-        taken, rule = _convolve(getattr(torch, name), batch, before, after, side)
+        taken, rule = _convolve(getattr(torch, name), batch, before, after, side, copies_input)
         found.append(
             {
                 "dtype": name,
@@ -90,7 +91,7 @@ def convolutions() -> list[dict[str, Any]]:
                 "rule": rule,
             }
         )
-    return found
+    return {"copies_input": copies_input, "rows": found}
 
 
 def attention(name: str, device: torch.device, tiny: bool) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def _linear(dtype: torch.dtype) -> None:
 
 
 def _convolve(
-    dtype: torch.dtype, batch: int, before: int, after: int, side: int
+    dtype: torch.dtype, batch: int, before: int, after: int, side: int, copies_input: bool = True
 ) -> tuple[int, int]:
     """Bytes taken beside input, weight and output; and by the rule."""
     given = torch.zeros(batch, before, side, side, device="cuda", dtype=dtype)
@@ -191,5 +192,6 @@ def _convolve(
         kernel=math.prod(weight.shape[2:]),
         layout=layout_of(given),
     )
-    rule = max(workspace.convolution("cuda", devices.name_of(dtype), of))  # type: ignore[arg-type]
+    name: Any = devices.name_of(dtype)
+    rule = max(workspace.convolution("cuda", name, of, copies_input))
     return torch.cuda.max_memory_allocated() - start - size, rule

@@ -76,31 +76,44 @@ class Parts(NamedTuple):
     """Component -> bytes of its parameters, one after the other."""
 
 
-def usage(point: Point, dtype: Any, workspace: int, tiny: bool) -> Usage:
+class How(NamedTuple):
+    """What the device and its allocator do."""
+
+    workspace: int
+    """Bytes that the libraries keep from the first product of matrices on."""
+    copies_input: bool
+    """As for `vram.workspace.convolution`."""
+    growing: bool
+    """Whether segments grow."""
+
+
+def usage(point: Point, dtype: Any, how: How, tiny: bool) -> Usage:
     """Peaks of what is given out and of what is reserved, in bytes.
 
     Args:
         dtype: that the model runs in.
-        workspace: bytes that the libraries keep from the first product of matrices on.
     """
     parts = _parts(point.model, dtype, tiny)
     tape = Tape()
     weights = {name: [tape.take(size) for size in sizes] for name, sizes in parts.sizes.items()}
-    if workspace:
-        tape.take(workspace)
+    if how.workspace:
+        tape.take(how.workspace)
     for part in parts.text:
-        tape.play(_text(point.model, part, dtype, TOKENS[point.model], len(parts.text) > 1))
+        hidden = len(parts.text) > 1
+        tape.play(_text(point.model, part, dtype, TOKENS[point.model], hidden))
     sides = {"width": point.width // 8, "height": point.height // 8}
     calls = point.images * (2 if point.guided else 1)
     shape = Shape(batch=calls, tokens=TOKENS[point.model], **sides)
     for _ in range(STEPS):
         tape.play(_traced(point.model, parts.denoiser, dtype, shape, architectures.denoise))
     if not point.on_cpu:
-        _decode(tape, point, parts, dtype, weights["vae"])
-    return simulate(tape.events)
+        _decode(tape, point, parts, dtype, weights["vae"], how.copies_input)
+    return simulate(tape.events, how.growing)
 
 
-def _decode(tape: Tape, point: Point, parts: Parts, dtype: Any, weights: list[Event]) -> None:
+def _decode(
+    tape: Tape, point: Point, parts: Parts, dtype: Any, weights: list[Event], copies_input: bool
+) -> None:
     running = _running(dtype, parts.vae)
     if running != dtype:
         for each in weights:
@@ -118,7 +131,8 @@ def _decode(tape: Tape, point: Point, parts: Parts, dtype: Any, weights: list[Ev
         kept = []
         for width, height in _tiles(whole, tile):
             shape = Shape(batch=batch, width=width, height=height)
-            tape.play(_traced(point.model, parts.vae, running, shape, architectures.decode_picture))
+            call = architectures.decode_picture
+            tape.play(_traced(point.model, parts.vae, running, shape, call, copies_input))
             kept.append(tape.take(batch * width * height * pixel))
         made.append(tape.take(batch * whole.width * whole.height * pixel))
         for each in kept:
@@ -167,10 +181,17 @@ def _text(name: str, part: profiling.Part, dtype: Any, tokens: int, hidden: bool
     return _traced(name, part, dtype, Shape(width=min(tokens, most)), call)
 
 
-def _traced(name: str, part: profiling.Part, dtype: Any, shape: Shape, call: Any) -> Trace:
-    key = name, part.component, dtype, shape
+def _traced(
+    name: str,
+    part: profiling.Part,
+    dtype: Any,
+    shape: Shape,
+    call: Any,
+    copies_input: bool = True,
+) -> Trace:
+    key = name, part.component, dtype, shape, copies_input
     if key not in _TRACES:
-        order = TraceOrder(folder="", dtype=dtype, device="cuda")
+        order = TraceOrder(folder="", dtype=dtype, device="cuda", copies_input=copies_input)
         memory = profiling.trace(order, _tracee(name, part.component, dtype), shape, call)
         _TRACES[key] = Trace.of(memory.events)
     return _TRACES[key]

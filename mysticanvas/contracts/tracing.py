@@ -83,6 +83,7 @@ class EnvelopeKey(Contract):
     device: DeviceKind
     dtype: Dtype
     attention: Attention
+    copies_input: bool = True
     batch: BatchClass
     versions: dict[str, str]
     """Of the libraries that were traced."""
@@ -120,6 +121,8 @@ class TraceOrder(Contract):
     dtype: Dtype
     device: DeviceKind = "cpu"
     attention: Attention = "flash"
+    copies_input: bool = True
+    """Whether convolutions of CUDA in float32 copy their input as well; devices differ."""
     phases: tuple[Phase, ...] = ("text_encode", "denoise", "vae_decode")
     denoise: BatchClass = "more"
     """Of the denoiser's calls; `one` is a single picture without guidance."""

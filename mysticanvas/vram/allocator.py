@@ -1,8 +1,10 @@
 """The caching allocator of PyTorch for CUDA, played on the events of a trace.
 
 What the device misses is what the allocator has reserved, and that is up to twice of what it has
-given out: a cached block that is too small for anything is of no use. The rules and sizes are those
-of `CUDACachingAllocator.cpp` of PyTorch (BSD licence) with its default settings.
+given out: a cached block that is too small for anything is of no use. With segments that grow it is
+less, and still more than what was given out, since what is free lies between what is not. The rules
+and sizes are those of `CUDACachingAllocator.cpp` of PyTorch (BSD licence), by its default settings
+or with `expandable_segments:True`.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class _Allocator:
     def take(self, size: int) -> _Block:
         block = self._cached(size) or self._segment(size)
         rest = block.size - size
-        if rest >= _SPLIT if block.small else rest > _SMALL:
+        if self._is_enough_to_split(block.small, rest):
             self._split(block, size)
         self.allocated += block.size
         return block
@@ -82,9 +84,16 @@ class _Allocator:
         place = bisect.bisect_left(free, (size, -1))
         if place == len(free):
             return None
-        block = free[place][2]
+        block = free[self._choose(free, place)][2]
         self._forget(block)
         return block
+
+    def _is_enough_to_split(self, small: bool, rest: int) -> bool:
+        return rest >= _SPLIT if small else rest > _SMALL
+
+    def _choose(self, free: list[tuple[int, int, _Block]], place: int) -> int:  # noqa: ARG002
+        """Which of the free blocks, from the smallest that is large enough on."""
+        return place
 
     def _segment(self, size: int) -> _Block:
         small = size <= _SMALL
@@ -106,8 +115,7 @@ class _Allocator:
         block.after, block.size = rest, size
         self._keep(rest)
 
-    @staticmethod
-    def _absorb(block: _Block, after: _Block) -> None:
+    def _absorb(self, block: _Block, after: _Block) -> None:
         block.size += after.size
         block.after = after.after
         if after.after is not None:
@@ -123,9 +131,60 @@ class _Allocator:
         free.pop(bisect.bisect_left(free, (block.size, block.address)))
 
 
-def simulate(events: Iterable[Event]) -> Usage:
-    """Peaks of what is given out and of what is reserved, from an empty cache."""
-    allocator = _Allocator()
+class _Growing(_Allocator):
+    """Has one segment for each pool, which grows at its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[bool, _Block | None] = {True: None, False: None}
+
+    def _is_enough_to_split(self, small: bool, rest: int) -> bool:  # noqa: ARG002
+        return rest >= _SPLIT
+
+    def _choose(self, free: list[tuple[int, int, _Block]], place: int) -> int:
+        # The last block counts as large as it could become.
+        is_last = free[place][2] is self._last[free[place][2].small]
+        return place + 1 if is_last and place + 1 < len(free) else place
+
+    def _segment(self, size: int) -> _Block:
+        small = size <= _SMALL
+        grain = _SMALL_SEGMENT if small else _LARGE_SEGMENT
+        last = self._last[small]
+        if last is not None and last.free:
+            self._forget(last)
+            grown = -(-(size - last.size) // grain) * grain
+            last.size += grown
+            self.reserved += grown
+            return last
+        grown = -(-size // grain) * grain
+        self.reserved += grown
+        # Far apart, since the pools have segments of their own.
+        address = (0 if small else 1 << 50) if last is None else last.address + last.size
+        block = _Block(address, grown, small)
+        block.before = last
+        if last is not None:
+            last.after = block
+        self._last[small] = block
+        return block
+
+    def _split(self, block: _Block, size: int) -> None:
+        super()._split(block, size)
+        if block is self._last[block.small]:
+            self._last[block.small] = block.after
+
+    def _absorb(self, block: _Block, after: _Block) -> None:
+        super()._absorb(block, after)
+        if after is self._last[after.small]:
+            self._last[after.small] = block
+
+
+def simulate(events: Iterable[Event], growing: bool = False) -> Usage:
+    """Peaks of what is given out and of what is reserved, from an empty cache.
+
+    Args:
+        growing: whether segments grow, as workers have it.
+    """
+    allocator = _Growing() if growing else _Allocator()
     held: dict[int, _Block] = {}
     allocated = 0
     for event in events:

@@ -131,6 +131,26 @@ def memory(device: torch.device) -> DeviceMemory | None:
     return DeviceMemory(name=describe(device), total_mib=total / _MIB, free_mib=free / _MIB)
 
 
+@functools.cache
+def copies_input(device: torch.device) -> bool:
+    """Whether a convolution in float32 takes memory for a copy of its input as well: tried out on
+    CUDA, once. It is what the library below PyTorch chooses for the device."""
+    if device.type != "cuda":
+        return True
+    given = torch.zeros(1, 512, 128, 128, device=device)
+    weight = torch.zeros(512, 512, 3, 3, device=device)
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    with torch.inference_mode():
+        torch.nn.functional.conv2d(given, weight, padding=1)
+    torch.cuda.synchronize(device)
+    taken = torch.cuda.max_memory_allocated(device) - before
+    size = given.numel() * given.element_size()
+    # The output, its copy, the weight's; and the input's, or not.
+    return taken > 2 * size + weight.numel() * weight.element_size() + size // 2
+
+
 def weights(pipeline: Any) -> list[MemoryPart]:
     """What the weights of each model of a pipeline take, and where they lie."""
     return [

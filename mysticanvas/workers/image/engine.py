@@ -85,6 +85,7 @@ class ImageEngine:
                     **order.model_dump(),
                     "dtype": devices.name_of(dtype),
                     "device": self.device_kind,
+                    "copies_input": devices.copies_input(self._device),
                 }
             )
         )

@@ -123,7 +123,12 @@ def trace(order: TraceOrder, tracee: Tracee, shape: Shape, call: Call) -> Memory
     `vram.allocator.simulate` takes."""
     dtype = str(tracee.dtype).removeprefix("torch.")
     with (
-        following(order.device, dtype, tracee.model) as memory,  # type: ignore[arg-type]
+        following(
+            order.device,
+            dtype,  # type: ignore[arg-type]
+            tracee.model,
+            order.copies_input,
+        ) as memory,
         KernelsOf(order.device, order.attention, memory),
     ):
         # Kept until the end of the context: what comes out is alive at the peak.
@@ -188,6 +193,7 @@ def _key(order: TraceOrder, run: Run) -> EnvelopeKey:
         device=order.device,
         dtype=_running(order, run.part),
         attention=order.attention,
+        copies_input=order.copies_input,
         batch=run.batch,
         versions={each: importlib.metadata.version(each) for each in _LIBRARIES},
     )

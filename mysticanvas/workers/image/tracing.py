@@ -37,12 +37,13 @@ _FORMATTING = {
 class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's is
     """Follows storages from operation to operation."""
 
-    def __init__(self, device: DeviceKind, dtype: Dtype) -> None:
+    def __init__(self, device: DeviceKind, dtype: Dtype, copies_input: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.events: list[Event] = []
         self._device: DeviceKind = device
         self._dtype: Dtype = dtype
+        self._copies_input = copies_input
         self._live = 0
         self._alive: dict[int, int] = {}
         self._count = 0
@@ -78,7 +79,7 @@ class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's i
             layout=layout,
         )
         unfolded = self._unfolded(of, given, out)
-        for taken in workspace.convolution(self._device, self._dtype, of):
+        for taken in workspace.convolution(self._device, self._dtype, of, self._copies_input):
             self._passing(taken)
             self.operations.append(Operation(self._live, taken, unfolded=unfolded))
         return out
@@ -155,9 +156,15 @@ class _Blank(NamedTuple):
 
 
 @contextmanager
-def following(device: DeviceKind, dtype: Dtype, model: torch.nn.Module) -> Iterator[Memory]:
-    """Follow what is allocated within the context; the weights of the model do not count."""
-    memory = Memory(device, dtype)
+def following(
+    device: DeviceKind, dtype: Dtype, model: torch.nn.Module, copies_input: bool = True
+) -> Iterator[Memory]:
+    """Follow what is allocated within the context; the weights of the model do not count.
+
+    Args:
+        copies_input: as for `vram.workspace.convolution`.
+    """
+    memory = Memory(device, dtype, copies_input)
     weights = [*model.parameters(), *model.buffers()]
     memory._alive = {each.untyped_storage()._cdata: 0 for each in weights}
     try:
