@@ -14,14 +14,14 @@ from pydantic import StrictBool
 from mysticanvas.contracts.base import Contract
 
 EventType = Literal[
-    "hello", "resync", "job", "image", "worker", "queue", "alert", "progress", "preview"
+    "hello", "resync", "job", "image", "worker", "queue", "alert", "vram", "progress", "preview"
 ]
 
 
 class Event(Contract):
     """`data` is a `JobRecord` (job), an `ImageRecord` (image), a `WorkerStatus` (worker),
-    a `QueueStatus` (queue, when it is paused or resumed), an `Alert` (alert), or
-    `{"job_id", …}` with the members of `Progress` or of a preview (`step`, `webp`)."""
+    a `QueueStatus` (queue, when it is paused or resumed), an `Alert` (alert), a `JobMemory`
+    (vram, when a job was measured), or `{"job_id", …}` with the members of `Progress` or of a preview (`step`, `webp`)."""
 
     epoch: str
     """Changes with every start of the orchestrator."""

@@ -25,7 +25,6 @@ MIB = 1 << 20
 CONTEXT_MIB = 450.0
 """Of a worker with its libraries and no model, on a CPU; a context of CUDA takes about as much."""
 CUBLAS_BYTES = 8 * MIB
-TOKENS = 77
 _CONTEXT_PARTS = (llm.CACHE, llm.COMPUTE, llm.OUTPUT)
 _RELOAD_S, _CONTEXT_S = 10.0, 0.1
 """What making a model, and its context, ready again is taken to cost."""
@@ -78,7 +77,7 @@ def _variants(
         height=size.height,
         num_images=size.num_images,
         guided=guided,
-        tokens=TOKENS,
+        tokens=profile.tokens,
     )
     tile = tile_px(max(size.width, size.height))
     several = size.num_images > 1

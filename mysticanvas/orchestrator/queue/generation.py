@@ -63,6 +63,30 @@ class Generation(Run):
             return None
         return any(made.file is None for made in self.made)
 
+    def ran(self, worker: str) -> Ran | None:
+        """What is known of the memory that it took; None where nothing is.
+
+        Args:
+            worker: the kind of the one that it ran on.
+        """
+        recipe = self.made[-1].recipe if self.made else self.task.recipe
+        phases, seconds, parts = _told_by(self.finished, self.problem)
+        if not phases or recipe.environment is None:
+            return None
+        return Ran(
+            job_id=self.id,
+            attempt=self.attempt,
+            preset=recipe.preset,
+            model=self.task.model.digest,
+            params=recipe.params,
+            mitigations=recipe.mitigations,
+            environment=recipe.environment,
+            phases=phases,
+            weights=round(sum(part.mib for part in parts if part.name.startswith(_WEIGHTS)) * MIB),
+            seconds=seconds,
+            worker=worker,
+        )
+
     def interrupt(self) -> None:
         if self._stream is not None:
             self._stream.hang_up()

@@ -17,7 +17,8 @@ from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
-from mysticanvas.workers.image import devices, job, loading, stages
+from mysticanvas.workers.image import devices, job, loading, measuring, stages
+from mysticanvas.workers.image.measuring import Kind, Meter, NoMeter
 from mysticanvas.workers.image.parts import Replaced
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.report import Report
@@ -43,6 +44,8 @@ class ImageEngine:
         self._images = options.images
         self._device = devices.choose(options.device)
         self._loaded: _Loaded | None = None
+        self._measured = measuring.Known()
+        self._meter: Meter = NoMeter()
         # Not its name: to ask for that takes a GPU's memory, which a process in reserve must not.
         _log.info("engine_ready", device=self._device.type, threads=options.threads)
 
@@ -76,8 +79,16 @@ class ImageEngine:
 
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
         report = Report(emit, control, lambda: devices.synchronize(self._device))
-        self._reporting_memory(lambda: self._generate(task, report))
-        return Finished(seconds=report.seconds, memory_parts=self.memory)
+        self._meter = NoMeter()
+        try:
+            self._reporting_memory(lambda: self._generate(task, report))
+        except OutOfMemory as error:
+            # How far it came, and with how much: the next prediction counts on more.
+            error.extra["phases"] = [use.model_dump(mode="json") for use in self._meter.uses()]
+            raise
+        return Finished(
+            seconds=report.seconds, memory_parts=self.memory, phases=self._meter.uses()
+        )
 
     def _generate(self, task: GenerateTask, report: Report) -> None:
         if self._has(task.model):
@@ -85,7 +96,9 @@ class ImageEngine:
         else:
             with report.stage("load"):
                 model = self._ensure(task.model)
-        job.run(task, model, self._images, report)
+        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe.params)
+        self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
+        job.run(task, model, self._images, report, self._meter)
 
     def _has(self, ref: ModelRef) -> bool:
         loaded = self._loaded

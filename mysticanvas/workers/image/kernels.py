@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from mysticanvas.contracts.tracing import Attention, DeviceKind
 from mysticanvas.vram.envelope import Attending
-from mysticanvas.workers.image.tracing import Memory, layout_of
+from mysticanvas.workers.image.storages import layout_of
+from mysticanvas.workers.image.tracing import Memory
 
 _WIDEST_FLASH = 256
 """Numbers in the vector of a head that flash attention for CUDA takes."""
