@@ -21,7 +21,8 @@ EventType = Literal[
 class Event(Contract):
     """`data` is a `JobRecord` (job), an `ImageRecord` (image), a `WorkerStatus` (worker),
     a `QueueStatus` (queue, when it is paused or resumed), an `Alert` (alert), a `JobMemory`
-    (vram, when a job was measured), or `{"job_id", …}` with the members of `Progress` or of a preview (`step`, `webp`)."""
+    (vram, when a job was measured), or `{"job_id", …}` with the members of `Progress` or of a
+    preview (`step`, `webp`)."""
 
     epoch: str
     """Changes with every start of the orchestrator."""

@@ -11,6 +11,9 @@ from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.memory import Known
 from mysticanvas.contracts.tracing import Phase
 
+MAX_MEASUREMENTS = 20_000
+"""That are kept, the newest ones; some 6,000 jobs."""
+
 
 class Measurement(Contract):
     """One phase of one job. Sizes are bytes; what was predicted is None where nothing was."""

@@ -18,7 +18,7 @@ from mysticanvas.contracts.llm import ContextParams
 from mysticanvas.contracts.memory import Known, MemoryPart
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.contracts.recipe import Recipe
+from mysticanvas.contracts.recipe import Environment, Recipe
 from mysticanvas.contracts.tags import TagName
 from mysticanvas.contracts.tracing import Phase
 
@@ -158,6 +158,15 @@ class Finished(Contract):
     """What the model holds afterwards, where the engine tells it."""
     phases: list[PhaseUse] = []
     """In the order in which they ran, where the engine measures them."""
+
+
+class RanOut(Contract):
+    """Where memory ran out: the member `ran_out` of the problem `out_of_memory`."""
+
+    phases: list[PhaseUse]
+    """Up to the one in which it did."""
+    environment: Environment
+    memory_parts: list[MemoryPart] = []
 
 
 class Failed(Contract):

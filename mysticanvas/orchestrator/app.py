@@ -48,6 +48,7 @@ from mysticanvas.orchestrator.api import (
     workers,
 )
 from mysticanvas.orchestrator.arbiter import registry
+from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.planner import Planner
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
@@ -58,6 +59,7 @@ from mysticanvas.orchestrator.housekeeping import Housekeeping
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
+from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.orchestrator.queue.runner import Runner
@@ -97,6 +99,8 @@ class Orchestrator:
         launch = _launch(settings, self.paths, self.plugins, settings.engine)
         self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
+        self.profiles = Profiles(self.store.profiles)
+        self.feedback = Feedback(self.store.measurements, self.profiles, self.bus, self._alert)
         self.worker = Worker(
             launch,
             Listener(self._worker_changed, self._alert),
@@ -119,6 +123,7 @@ class Orchestrator:
             self.worker,
             settings.keep_alive_s,
             settings.stop_timeout_s,
+            self._measured,
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
@@ -126,7 +131,7 @@ class Orchestrator:
         self.intake = Intake(
             self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
         )
-        self.planner = Planner(self.presets, Profiles(), self.memory, settings, self.plugins)
+        self.planner = Planner(self.presets, self.profiles, self.memory, settings, self.plugins)
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
@@ -279,7 +284,7 @@ class Orchestrator:
             system.routes(self.store, self.bus, self.dispatcher, self.health, self.stop)
         )
         app.include_router(workers.routes(self.workers))
-        app.include_router(vram.routes(self.memory))
+        app.include_router(vram.routes(self.memory, self.feedback))
         app.include_router(plans.routes(self.planner))
         return app
 
@@ -289,6 +294,11 @@ class Orchestrator:
 
     def _worker_changed(self, status: WorkerStatus) -> None:
         self.bus.publish("worker", status.model_dump(mode="json"))
+
+    def _measured(self, run: Generation) -> None:
+        ran = run.ran(self.worker.kind)
+        if ran is not None:
+            self.feedback.record(ran)
 
     def _alert(self, alert: Alert) -> None:
         self.bus.publish("alert", alert.model_dump(mode="json"))

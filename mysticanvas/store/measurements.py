@@ -1,24 +1,26 @@
-"""What jobs took of the memory: one row for a phase of a job, the newest `KEPT` of them."""
+"""What jobs took of the memory, a row for a phase of a job; the newest rows stay."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mysticanvas.contracts.measurements import Accuracy, Measurement
+from mysticanvas.contracts.measurements import MAX_MEASUREMENTS, Accuracy, Measurement
 from mysticanvas.store import queries, times
 from mysticanvas.store.connection import Database, Row
 
-KEPT = 20_000
-"""Rows, some 6,000 jobs: about 4 MB."""
 _DROPPED_AT_ONCE = 500
 
 _SQL = queries.load("measurements")
 
 
 class Measurements:
-    """Measurements in the order in which they were added."""
+    """Measurements in the order in which they were added.
 
-    def __init__(self, database: Database, kept: int = KEPT) -> None:
+    Args:
+        kept: how many stay, but for the last few hundred.
+    """
+
+    def __init__(self, database: Database, kept: int = MAX_MEASUREMENTS) -> None:
         self._database = database
         self._kept = kept
         self._seq: int | None = None

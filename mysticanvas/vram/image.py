@@ -13,7 +13,7 @@ from pydantic import Field
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import TILE_OVERLAP
-from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape
+from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape, Traced
 from mysticanvas.vram import envelope, tiling
 from mysticanvas.vram.envelope import Need
 
@@ -131,7 +131,7 @@ def envelopes_of(profile: ImageProfile, work: ImageWork) -> dict[Phase, tuple[st
     """
     return {
         phase: tuple(
-            each.key.digest for each in _envelopes(profile, phase, _batch(phase, shape, work))
+            each.key.digest for each in _traced(profile, phase, _batch(phase, shape, work))
         )
         for phase, shape in _shapes(profile, work).items()
     }
@@ -219,11 +219,11 @@ def _decoding(
 
 
 def _envelopes(profile: ImageProfile, phase: Phase, batch: BatchClass) -> list[Envelope]:
-    found = [
-        each.envelope
-        for each in profile.traced
-        if (each.key.phase, each.key.batch) == (phase, batch)
-    ]
+    return [each.envelope for each in _traced(profile, phase, batch)]
+
+
+def _traced(profile: ImageProfile, phase: Phase, batch: BatchClass) -> list[Traced]:
+    found = [each for each in profile.traced if (each.key.phase, each.key.batch) == (phase, batch)]
     if not found and phase != "text_encode":
         raise LookupError(f"The profile has no envelope of {phase} for a batch of {batch}.")
     return found

@@ -253,9 +253,7 @@ def _of_phase(phase: Phase, mitigations: Sequence[str]) -> list[str]:
 
 def _run_key(ran: Ran) -> str:
     environment = ran.environment
-    return run_key(
-        ran.model, ran.params, ran.mitigations, environment.device, environment.threads
-    )
+    return run_key(ran.model, ran.params, ran.mitigations, environment.device, environment.threads)
 
 
 def _run_seconds(seconds: Mapping[str, float]) -> float | None:

@@ -172,5 +172,6 @@ class Feedback:
         counts = {1, ran.params.num_images}
         guided = ran.params.guidance_scale > 1
         subject = Subject("", ran.model, dtype, device)
-        return self._profiles.known(subject, [Batches.of(count, guided) for count in sorted(counts)])
-
+        return self._profiles.known(
+            subject, [Batches.of(count, guided) for count in sorted(counts)]
+        )

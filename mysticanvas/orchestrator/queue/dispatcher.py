@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from mysticanvas import logs
@@ -46,6 +47,7 @@ class Dispatcher(Lane[Generation]):
         worker: what carries them out.
         keep_alive_s: seconds without a job after which the model leaves the device.
         settle_s: seconds that a cancelled job has to end.
+        measured: takes in what a job took of the memory, before its end is told.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Dispatcher(Lane[Generation]):
         worker: Worker,
         keep_alive_s: float,
         settle_s: float = 10.0,
+        measured: Callable[[Generation], None] = lambda _: None,
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
         self._store = store
@@ -63,6 +66,7 @@ class Dispatcher(Lane[Generation]):
         self._worker = worker
         self._keep_alive_s = keep_alive_s
         self._settle_s = settle_s
+        self._measured = measured
         self._unload_asked: list[_Unload] = []
         self._held: Held | None = None
         self._last_used = time.monotonic()
@@ -142,6 +146,7 @@ class Dispatcher(Lane[Generation]):
             self._lost(run, WorkerLost("it stopped in mid-answer"))
         else:
             self._settle(run)
+            self._measured(run)
             self._transitions.fail(run, run.problem)
 
     def _lost(self, run: Generation, lost: WorkerLost) -> None:
@@ -160,6 +165,7 @@ class Dispatcher(Lane[Generation]):
         self._transitions.lose(run, failure, f"the worker {ending}")
 
     def _succeed(self, run: Generation) -> None:
+        self._measured(run)
         if self._transitions.succeed(run, run.images, run.matched):
             _log.info("job_succeeded", seconds=run.finished and run.finished.seconds)
             # Behind the news, which somebody waits for.

@@ -13,7 +13,9 @@ from mysticanvas.contracts.worker import (
     Made,
     Previewed,
     Progressed,
+    RanOut,
 )
+from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import preemption
 from mysticanvas.orchestrator.queue.retry import Failure
@@ -22,6 +24,9 @@ from mysticanvas.orchestrator.supervisor.client import GenerateStream
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Lease
 from mysticanvas.store import NewImage, StoredJob
+
+_RAN_OUT = "ran_out"
+_MIB = 1 << 20
 
 
 class Generation(Run):
@@ -70,9 +75,19 @@ class Generation(Run):
             worker: the kind of the one that it ran on.
         """
         recipe = self.made[-1].recipe if self.made else self.task.recipe
-        phases, seconds, parts = _told_by(self.finished, self.problem)
-        if not phases or recipe.environment is None:
+        seconds: dict[str, float] = {}
+        if self.finished is not None and recipe.environment is not None:
+            told = RanOut(
+                phases=self.finished.phases,
+                environment=recipe.environment,
+                memory_parts=self.finished.memory_parts,
+            )
+            seconds = self.finished.seconds
+        elif self.problem is not None and _RAN_OUT in self.problem.extra:
+            told = RanOut.model_validate(self.problem.extra[_RAN_OUT])
+        else:
             return None
+        weights = (part.mib for part in told.memory_parts if part.name.startswith("weights."))
         return Ran(
             job_id=self.id,
             attempt=self.attempt,
@@ -80,9 +95,9 @@ class Generation(Run):
             model=self.task.model.digest,
             params=recipe.params,
             mitigations=recipe.mitigations,
-            environment=recipe.environment,
-            phases=phases,
-            weights=round(sum(part.mib for part in parts if part.name.startswith(_WEIGHTS)) * MIB),
+            environment=told.environment,
+            phases=told.phases,
+            weights=round(sum(weights) * _MIB),
             seconds=seconds,
             worker=worker,
         )

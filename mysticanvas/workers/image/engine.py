@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from mysticanvas import logs
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef
+from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef, RanOut
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
 from mysticanvas.workers.image import devices, job, loading, measuring, stages
@@ -83,12 +83,19 @@ class ImageEngine:
         try:
             self._reporting_memory(lambda: self._generate(task, report))
         except OutOfMemory as error:
-            # How far it came, and with how much: the next prediction counts on more.
-            error.extra["phases"] = [use.model_dump(mode="json") for use in self._meter.uses()]
+            self._say_where(error)
             raise
-        return Finished(
-            seconds=report.seconds, memory_parts=self.memory, phases=self._meter.uses()
-        )
+        return Finished(seconds=report.seconds, memory_parts=self.memory, phases=self._meter.uses())
+
+    def _say_where(self, error: OutOfMemory) -> None:
+        """How far it came, and with how much: the next prediction counts on more."""
+        if self._loaded is not None:
+            where = RanOut(
+                phases=self._meter.uses(),
+                environment=self._loaded.model.environment,
+                memory_parts=self._loaded.parts,
+            )
+            error.extra["ran_out"] = where.model_dump(mode="json")
 
     def _generate(self, task: GenerateTask, report: Report) -> None:
         if self._has(task.model):

@@ -18,7 +18,7 @@ from mysticanvas.workers.image import storages
 from mysticanvas.workers.image.storages import CONVOLUTION, Storages, tensors_of
 
 _FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # type: ignore[attr-defined]  # it is there
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
 class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's is

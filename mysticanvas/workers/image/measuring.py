@@ -141,7 +141,7 @@ class CpuMeter:
     ) -> Iterator[None]:
         key = (self._kind, phase, mitigations)
         if self._known.get(key) is None:
-            self._begin(phase, held)
+            self._begin(held)
         try:
             yield
         except Exception as error:
@@ -177,7 +177,7 @@ class CpuMeter:
     def uses(self) -> list[PhaseUse]:
         return list(self._uses)
 
-    def _begin(self, phase: Phase, held: Any) -> None:
+    def _begin(self, held: Any) -> None:
         dtype: Any = self._kind.dtype
         self._footprint = Footprint(dtype, _weights(self._pipeline), torch.get_num_threads())
         self._footprint.hold(tensors_of(held))
@@ -194,12 +194,12 @@ class CpuMeter:
     def _enter(self) -> None:
         if self._footprint is not None and not self._entered:
             self._entered = self._followed = True
-            self._footprint.__enter__()
+            self._footprint.__enter__()  # type: ignore[no-untyped-call]
 
     def _leave(self) -> None:
         if self._footprint is not None and self._entered:
             self._entered = False
-            self._footprint.__exit__(None, None, None)
+            self._footprint.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
 class CudaMeter:
@@ -262,9 +262,7 @@ class CudaMeter:
         # What is left is weights, and what libraries have set aside for good since the beginning.
         left = max(self._before, torch.cuda.memory_allocated(self._device))
         return [
-            use
-            if use.at_least
-            else use.model_copy(update={"bytes": max(0, use.bytes - left)})
+            use if use.at_least else use.model_copy(update={"bytes": max(0, use.bytes - left)})
             for use in self._uses
         ]
 

@@ -6,7 +6,6 @@ model runs in a fraction of a second whatever its size, and a storage that dies 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -137,7 +136,9 @@ def _is_repeatable(func: Any, args: Any, kwargs: Any, out: Any) -> bool:
     if len(made) != (len(out) if isinstance(out, tuple) else 1):
         return False
     # Some that the schema calls new are not, such as `_unsafe_view`.
-    storages = {each.untyped_storage()._cdata for each in tensors_of((args, tuple(kwargs.values())))}
+    storages = {
+        each.untyped_storage()._cdata for each in tensors_of((args, tuple(kwargs.values())))
+    }
     return all(
         each.device.type == "meta"
         and each.untyped_storage()._cdata not in storages
