@@ -58,13 +58,6 @@ class Ran(NamedTuple):
     """Its kind."""
 
 
-class Predicted(NamedTuple):
-    """A phase, in bytes."""
-
-    projected: int
-    corrected: int
-
-
 def work_of(
     profile: ImageProfile, params: ResolvedParams, mitigations: Sequence[str] = ()
 ) -> ImageWork:
@@ -184,37 +177,52 @@ def rows(
         profile: of its model; None if it is not known, so that nothing was predicted.
         at: when, in UTC.
     """
-    return [_measurement(ran, use, profile, factor_of, at) for use in ran.phases]
+    ways = {use.mitigations for use in ran.phases}
+    by_way = {way: _foreseen(ran, way, profile, factor_of) for way in ways}
+    return [_measurement(ran, use, by_way[use.mitigations], profile, at) for use in ran.phases]
+
+
+class _Foreseen(NamedTuple):
+    """A phase, in bytes."""
+
+    key: str
+    projected: int
+    corrected: int
 
 
 def _measurement(
-    ran: Ran, use: PhaseUse, profile: ImageProfile | None, factor_of: Factor, at: datetime
+    ran: Ran,
+    use: PhaseUse,
+    foreseen: Mapping[Phase, _Foreseen],
+    profile: ImageProfile | None,
+    at: datetime,
 ) -> Measurement:
-    environment, params = ran.environment, ran.params
-    key, predicted, weights = _foreseen(ran, use, profile, factor_of)
-    actual = use.bytes
-    if use.at_least and predicted is not None:
-        actual = max(actual, round(predicted.corrected * INFLATION))
-    converted = 0 if profile is None or use.phase != "vae_decode" else profile.decoding_weights
+    found = foreseen.get(use.phase)
+    actual, converted, weights = use.bytes, 0, None
+    if profile is not None and found is not None:
+        converted = profile.decoding_weights if use.phase == "vae_decode" else 0
+        weights = sum(profile.weights.values()) + converted
+        if use.at_least:
+            actual = max(actual, round(found.corrected * INFLATION))
     return Measurement(
         job_id=ran.job_id,
         attempt=ran.attempt,
         preset=ran.preset,
         model=ran.model,
-        key=key,
+        key=_unknown(ran, use) if found is None else found.key,
         run_key=_run_key(ran),
         phase=use.phase,
-        width=params.width,
-        height=params.height,
-        num_images=params.num_images,
+        width=ran.params.width,
+        height=ran.params.height,
+        num_images=ran.params.num_images,
         mitigations=use.mitigations,
-        device=environment.device,
-        projected=None if predicted is None else predicted.projected,
-        corrected=None if predicted is None else predicted.corrected,
+        device=ran.environment.device,
+        projected=None if found is None else found.projected,
+        corrected=None if found is None else found.corrected,
         actual=actual,
         at_least=use.at_least,
         known=use.known,
-        projected_weights=None if weights is None else weights + converted,
+        projected_weights=weights,
         weights=ran.weights + converted,
         seconds=ran.seconds.get(_STAGES[use.phase], 0.0),
         run_seconds=_run_seconds(ran.seconds),
@@ -223,28 +231,34 @@ def _measurement(
 
 
 def _foreseen(
-    ran: Ran, use: PhaseUse, profile: ImageProfile | None, factor_of: Factor
-) -> tuple[str, Predicted | None, int | None]:
-    """The key of a phase, what was predicted of it, and the weights that were."""
-    environment = ran.environment
-    unknown = sha256_of(
-        [ran.model, use.phase, environment.dtype, environment.device, use.mitigations]
-    )
-    # On a CPU beside the device, nothing is predicted of it.
-    if profile is None or "vae_cpu" in use.mitigations:
-        return unknown, None, None
-    work = work_of(profile, ran.params, use.mitigations)
+    ran: Ran, mitigations: Sequence[str], profile: ImageProfile | None, factor_of: Factor
+) -> dict[Phase, _Foreseen]:
+    """What was predicted of the phases that ran with these mitigations."""
+    # What runs on a CPU beside the device is not predicted.
+    if profile is None or "vae_cpu" in mitigations:
+        return {}
+    device, threads = ran.environment.device, ran.environment.threads
+    work = work_of(profile, ran.params, mitigations)
     try:
-        key = keys(profile, work, environment.device, use.mitigations)[use.phase]
-        around = Surroundings(threads=environment.threads)
-        plain = image.predict(profile, work, around)
-        mended = image.predict(profile, work, around, {use.phase: factor_of(key)})
+        known = keys(profile, work, device, mitigations)
+        factors = {phase: factor_of(key) for phase, key in known.items()}
+        around = Surroundings(threads=threads)
+        plain = image.predict(profile, work, around).phases_mib
+        mended = image.predict(profile, work, around, factors).phases_mib
     except LookupError:
-        return unknown, None, None
-    predicted = Predicted(
-        round(plain.phases_mib[use.phase] * MIB), round(mended.phases_mib[use.phase] * MIB)
-    )
-    return key, predicted, sum(profile.weights.values())
+        return {}
+    return {
+        phase: _Foreseen(key, round(plain[phase] * MIB), round(mended[phase] * MIB))
+        for phase, key in known.items()
+        if phase in plain
+    }
+
+
+def _unknown(ran: Ran, use: PhaseUse) -> str:
+    """The key where nothing was predicted."""
+    environment = ran.environment
+    what = [ran.model, use.phase, environment.dtype, environment.device, use.mitigations]
+    return sha256_of(what)
 
 
 def _of_phase(phase: Phase, mitigations: Sequence[str]) -> list[str]:
