@@ -35,7 +35,15 @@ from mysticanvas import processes
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.recipe import Environment
-from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, Made, ModelRef, Progressed
+from mysticanvas.contracts.worker import (
+    Finished,
+    GenerateTask,
+    Loaded,
+    Made,
+    ModelRef,
+    PhaseUse,
+    Progressed,
+)
 from mysticanvas.errors import JobCancelled
 from mysticanvas.workers import __main__ as program, engine, server
 from mysticanvas.workers.engine import Control, Emit, Options
@@ -64,6 +72,8 @@ class ProblemEngine:
     answering = threading.Event()
     """Set once a first message of the job was sent."""
     raving = False
+    claimed: list[PhaseUse] = []
+    """What phases of the job are said to have taken."""
 
     def __init__(self, options: Options) -> None:
         self.models: list[str] = []
@@ -79,6 +89,7 @@ class ProblemEngine:
 
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
         self.answering.clear()
+        self.claimed = []
         late = False
         for step, name in enumerate(STAGES):
             emit(Progressed(progress=Progress(stage=name, step=step, steps=len(STAGES))))
@@ -92,7 +103,7 @@ class ProblemEngine:
         self.load(task.model)
         for index in range(task.recipe.params.num_images):
             emit(self._made(task, index))
-        return Finished(seconds={})
+        return Finished(seconds={"denoise": 1.0}, phases=self.claimed)
 
     def _made(self, task: GenerateTask, index: int) -> Made:
         image = Image.new("RGB", (8, 8), (task.recipe.params.seed + index, 0, 0))
@@ -151,6 +162,10 @@ class ProblemEngine:
 
     def garble(self, control: Control) -> None:
         raise Garbled
+
+    def lie(self, control: Control) -> None:
+        """Claims to have taken a gigabyte."""
+        self.claimed = [PhaseUse(phase="denoise", bytes=1 << 30)]
 
     def rave(self, control: Control) -> None:
         """Answers nonsense to whoever asks how it is, from here on."""

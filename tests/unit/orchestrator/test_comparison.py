@@ -40,9 +40,7 @@ def test_without_a_profile_it_is_measured_all_the_same() -> None:
 
 
 def test_tiles_are_predicted_as_tiles_and_have_a_key_of_their_own() -> None:
-    whole, tiled = rows(
-        use("vae_decode", 200), use("vae_decode", 50, mitigations=("vae_tiling",))
-    )
+    whole, tiled = rows(use("vae_decode", 200), use("vae_decode", 50, mitigations=("vae_tiling",)))
     assert tiled.projected < whole.projected
     assert tiled.key != whole.key
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from mysticanvas import InvalidRequest
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 from mysticanvas.session.connection import Connection
@@ -36,3 +41,14 @@ def test_an_empty_device_has_no_shares(connection: Connection) -> None:
     empty = VramStatus(device=DeviceMemory(name="system memory", total_mib=0, free_mib=0))
     assert repr(Vram(empty, connection)) == "system memory: 0 of 0 MiB free"
     assert "■" not in Vram(empty, connection)._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "given", [{"by": "picture"}, {"limit": 0}, {"limit": 20_001}, {"limit": True}]
+)
+def test_a_history_that_there_is_not_is_refused(
+    connection: Connection, given: dict[str, Any]
+) -> None:
+    [name] = given
+    with pytest.raises(InvalidRequest, match=name):
+        Vram(STATUS, connection).history(**given)

@@ -6,9 +6,7 @@ from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 
-def test_a_profile_outlasts_the_process_and_can_be_replaced(
-    store: Store, paths: HomePaths
-) -> None:
+def test_a_profile_outlasts_the_process_and_can_be_replaced(store: Store, paths: HomePaths) -> None:
     assert store.profiles.get("key") is None
     store.profiles.save("key", "model", '{"n": 1}')
     store.profiles.save("another", "model", "{}")
