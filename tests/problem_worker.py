@@ -43,8 +43,9 @@ from mysticanvas.contracts.worker import (
     ModelRef,
     PhaseUse,
     Progressed,
+    RanOut,
 )
-from mysticanvas.errors import JobCancelled
+from mysticanvas.errors import JobCancelled, OutOfMemory
 from mysticanvas.workers import __main__ as program, engine, server
 from mysticanvas.workers.engine import Control, Emit, Options
 
@@ -166,6 +167,13 @@ class ProblemEngine:
     def lie(self, control: Control) -> None:
         """Claims to have taken a gigabyte."""
         self.claimed = [PhaseUse(phase="denoise", bytes=1 << 30)]
+
+    def starve(self, control: Control) -> None:
+        """Runs out of memory while it denoises."""
+        where = RanOut(
+            phases=[PhaseUse(phase="denoise", bytes=0, at_least=True)], environment=_ENVIRONMENT
+        )
+        raise OutOfMemory("cpu ran out of memory.", ran_out=where.model_dump(mode="json"))
 
     def rave(self, control: Control) -> None:
         """Answers nonsense to whoever asks how it is, from here on."""

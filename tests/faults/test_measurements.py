@@ -12,6 +12,7 @@ from measurements import MIB, PROFILE
 from tasks import make_task
 
 from mysticanvas.contracts.tracing import TraceAnswer
+from mysticanvas.orchestrator.arbiter import comparison
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Subject, key_of
 
 TASK = make_task(Path("sd"))
@@ -45,6 +46,20 @@ def test_a_measurement_that_contradicts_the_prediction_is_told_and_not_learnt(
     assert first.projected < 10 * MIB
     factors = house.feedback.factors(PROFILE, TASK.recipe.params, "cpu", ())
     assert set(factors.values()) == {1.0}
+
+
+@pytest.mark.fault("a job that runs out of memory", "the next prediction counts on more")
+def test_where_memory_ran_out_more_is_counted_on(house: House) -> None:
+    job = house.submit("starve denoise 9")
+    record = house.reached(job, "failed")
+    assert record.error is not None
+    assert record.error.code == "out_of_memory"
+    [measured] = house.feedback.history(10)
+    assert (measured.job_id, measured.at_least, measured.run_seconds) == (job, True, None)
+    factors = house.feedback.factors(PROFILE, TASK.recipe.params, "cpu", ())
+    assert factors["denoise"] == pytest.approx(comparison.INFLATION, rel=1e-4)
+    assert factors["vae_decode"] == 1.0
+    assert house.alerts == []
 
 
 @pytest.mark.fault("a measurement that the store refuses", "the job succeeds")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.mitigations import tile_px
@@ -133,39 +132,6 @@ def is_miss(measured: Measurement) -> bool:
         return False
     off = abs(measured.actual - measured.projected)
     return bool(calibration([measured]).misses) and off > _SMALL
-
-
-def alert(measured: Measurement, worker: str) -> Alert:
-    """What users are told of a miss."""
-    assert measured.projected is not None
-    more = measured.actual > measured.projected
-    share = abs(measured.actual / measured.projected - 1)
-    what = f"{measured.preset!r} at {measured.width} × {measured.height} px"
-    if measured.num_images > 1:
-        what += f", {measured.num_images} at once,"
-    then = (
-        "Such jobs can run out of memory unforeseen: leave room for the difference."
-        if more
-        else "Such jobs may be held back although they would fit."
-    )
-    return Alert(
-        kind="memory_miss",
-        severity="warning",
-        message=f"{_NAMES[measured.phase]} {what} took {measured.actual / MIB:,.1f} MiB on "
-        f"{measured.device}, {share:.0%} {'more' if more else 'less'} than the "
-        f"{measured.projected / MIB:,.1f} MiB that were predicted, which is too far off to be made "
-        f"up for. {then} canvas.vram.history() has the figures.",
-        at=measured.created_at,
-        worker=worker,
-    )
-
-
-_NAMES: dict[Phase, str] = {
-    "text_encode": "Encoding the prompt of",
-    "denoise": "Denoising",
-    "vae_encode": "Encoding the picture of",
-    "vae_decode": "Decoding",
-}
 
 
 def rows(

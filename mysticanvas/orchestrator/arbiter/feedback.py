@@ -14,7 +14,7 @@ from mysticanvas.contracts.measurements import Accuracy, JobMemory, Measurement
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.errors import StoreError
-from mysticanvas.orchestrator.arbiter import comparison
+from mysticanvas.orchestrator.arbiter import alerts, comparison
 from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject
 from mysticanvas.orchestrator.events import Bus
@@ -154,7 +154,7 @@ class Feedback:
         what = measured.key, measured.width, measured.height, measured.num_images
         if comparison.is_miss(measured) and what not in self._told:
             self._told.add(what)
-            self._alert(comparison.alert(measured, worker))
+            self._alert(alerts.of(measured, worker))
 
     def _of_key(self, key: str) -> list[Measurement]:
         """Under the lock."""

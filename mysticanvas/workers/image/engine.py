@@ -18,7 +18,8 @@ from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRe
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
 from mysticanvas.workers.image import devices, job, loading, measuring, stages
-from mysticanvas.workers.image.measuring import Kind, Meter, NoMeter
+from mysticanvas.workers.image.job_kinds import Kind, Known
+from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.parts import Replaced
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.report import Report
@@ -44,7 +45,7 @@ class ImageEngine:
         self._images = options.images
         self._device = devices.choose(options.device)
         self._loaded: _Loaded | None = None
-        self._measured = measuring.Known()
+        self._measured = Known()
         self._meter: Meter = NoMeter()
         # Not its name: to ask for that takes a GPU's memory, which a process in reserve must not.
         _log.info("engine_ready", device=self._device.type, threads=options.threads)

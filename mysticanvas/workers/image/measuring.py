@@ -6,24 +6,22 @@ is done once for a kind of job: what the same job takes again does not differ by
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 
-from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import Phase
 from mysticanvas.contracts.worker import PhaseUse
 from mysticanvas.workers.image import devices
 from mysticanvas.workers.image.footprint import Footprint
+from mysticanvas.workers.image.job_kinds import Kind, Known
 from mysticanvas.workers.image.storages import tensors_of
 
 FOLLOWED_STEPS = 2
 """Steps of the denoiser that are followed. What the first leaves behind, predictions and the
 history of a scheduler, is there in the second, which need not read it."""
-_MOST_KNOWN = 256
 
 
 class Meter(Protocol):
@@ -47,51 +45,6 @@ class Meter(Protocol):
 
     def uses(self) -> list[PhaseUse]:
         """What was measured; to be asked when the job's tensors are gone."""
-
-
-class Kind(NamedTuple):
-    """Jobs whose allocations are the same to the byte."""
-
-    digest: str
-    dtype: str
-    width: int
-    height: int
-    num_images: int
-    guided: bool
-    several_steps: bool
-    scheduler: str
-
-    @classmethod
-    def of(cls, digest: str, dtype: str, params: ResolvedParams) -> Kind:
-        return cls(
-            digest=digest,
-            dtype=dtype,
-            width=params.width,
-            height=params.height,
-            num_images=params.num_images,
-            guided=params.guidance_scale > 1,
-            several_steps=params.num_inference_steps > 1,
-            scheduler=f"{params.scheduler} {params.scheduler_config}",
-        )
-
-
-class Known:
-    """What phases of earlier jobs took; the kinds used last are kept."""
-
-    def __init__(self) -> None:
-        self._bytes: OrderedDict[Hashable, int] = OrderedDict()
-
-    def get(self, key: Hashable) -> int | None:
-        """Bytes, or None if that is not known."""
-        if key in self._bytes:
-            self._bytes.move_to_end(key)
-        return self._bytes.get(key)
-
-    def keep(self, key: Hashable, size: int) -> None:
-        """Remember it."""
-        self._bytes[key] = size
-        while len(self._bytes) > _MOST_KNOWN:
-            self._bytes.popitem(last=False)
 
 
 class NoMeter:

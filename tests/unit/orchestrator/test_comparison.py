@@ -9,7 +9,7 @@ from measurements import MIB, NOON, PROFILE, measurement, ran, use
 
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.recipe import Environment
-from mysticanvas.orchestrator.arbiter import comparison
+from mysticanvas.orchestrator.arbiter import alerts, comparison
 
 
 def rows(*phases: Any, factor: float = 1.0, profile: Any = PROFILE, **of_ran: Any) -> Any:
@@ -129,7 +129,7 @@ def test_a_miss_is_more_than_is_corrected(actual: float, changes: Any, is_miss: 
 
 def test_an_alert_says_what_took_how_much_and_what_to_do() -> None:
     [row] = took(150, num_images=2)
-    alert = comparison.alert(row, "image")
+    alert = alerts.of(row, "image")
     assert (alert.kind, alert.worker, alert.at) == ("memory_miss", "image", NOON)
     assert str(alert) == (
         "Denoising 'sd15' at 512 × 512 px, 2 at once, took 150.0 MiB on cpu, 50% more than the "
@@ -137,4 +137,4 @@ def test_an_alert_says_what_took_how_much_and_what_to_do() -> None:
         "out of memory unforeseen: leave room for the difference. canvas.vram.history() has the "
         "figures."
     )
-    assert "50% less" in str(comparison.alert(took(50)[0], "image"))
+    assert "50% less" in str(alerts.of(took(50)[0], "image"))

@@ -17,7 +17,8 @@ from mysticanvas.workers.engine import Control
 from mysticanvas.workers.image import devices, measuring, stages
 from mysticanvas.workers.image.engine import ImageEngine
 from mysticanvas.workers.image.footprint import Footprint
-from mysticanvas.workers.image.measuring import Kind, Known, NoMeter
+from mysticanvas.workers.image.job_kinds import Kind, Known
+from mysticanvas.workers.image.measuring import NoMeter
 
 PHASES = ["text_encode", "denoise", "vae_decode"]
 Run = Callable[[GenerateTask], tuple[list[Any], Finished]]
@@ -168,16 +169,6 @@ def test_a_pipeline_that_does_it_all_in_one_call_is_measured_while_it_denoises()
             _latents = torch.zeros(1000 * step)
             meter.step(step)
     assert [use.bytes for use in meter.uses()] == [2000 * 4]
-
-
-def test_only_so_many_kinds_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "_MOST_KNOWN", 2)
-    known = Known()
-    for key in "ab":
-        known.keep(key, 1)
-    known.get("a")
-    known.keep("c", 1)
-    assert [known.get(key) for key in "abc"] == [1, None, 1]
 
 
 @pytest.fixture
