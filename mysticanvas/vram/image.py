@@ -239,12 +239,14 @@ def _held(phase: Phase, profile: ImageProfile, work: ImageWork, size: int) -> in
     latents = profile.latents.channels * size * images
     embeddings = work.tokens * profile.latents.embedding * sides
     if phase == "text_encode":
-        # Of the prompt, while the negative one is encoded; by each encoder but the last.
-        earlier = len(_envelopes(profile, phase, "one")) > 1
-        numbers = work.tokens * profile.latents.embedding * (sides - 1 + earlier)
+        # Of the prompt, while the negative one is encoded. Several encoders work one after the
+        # other, and what each made is kept beside what they made together.
+        several = len(_envelopes(profile, phase, "one")) > 1
+        prompt = work.tokens * profile.latents.embedding
+        numbers = (sides - 1) * prompt * (1 + several) + several * prompt // 2
     elif phase == "denoise":
         # The latents, the last prediction of both sides and their sum, and the scheduler's.
-        numbers = latents * (1 + sides + 1 + _HISTORY) + embeddings * (1 + images)
+        numbers = latents * (1 + sides + (sides - 1) + _HISTORY) + embeddings * (1 + images)
     else:
         numbers = latents + embeddings
     if work.init_image and phase != "text_encode":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pydantic import ValidationError
+
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import (
@@ -83,10 +85,13 @@ class Generation(Run):
                 memory_parts=self.finished.memory_parts,
             )
             seconds = self.finished.seconds
-        elif self.problem is not None and _RAN_OUT in self.problem.extra:
-            told = RanOut.model_validate(self.problem.extra[_RAN_OUT])
         else:
-            return None
+            where = self.problem and self.problem.extra.get(_RAN_OUT)
+            try:
+                told = RanOut.model_validate(where)
+            except ValidationError:
+                # Another problem, or an engine of somebody else's.
+                return None
         weights = (part.mib for part in told.memory_parts if part.name.startswith("weights."))
         return Ran(
             job_id=self.id,

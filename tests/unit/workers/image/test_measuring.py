@@ -10,16 +10,21 @@ import pytest
 import torch
 from tasks import make_task
 
+from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.recipe import ResolvedParams
+from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, PhaseUse
 from mysticanvas.errors import OutOfMemory
+from mysticanvas.vram import image
+from mysticanvas.vram.image import ImageWork, Surroundings
 from mysticanvas.workers.engine import Control
-from mysticanvas.workers.image import devices, measuring, stages
+from mysticanvas.workers.image import devices, measuring, profiling, stages
 from mysticanvas.workers.image.engine import ImageEngine
 from mysticanvas.workers.image.footprint import Footprint
 from mysticanvas.workers.image.job_kinds import Kind, Known
 from mysticanvas.workers.image.measuring import NoMeter
 
+MIB = 1 << 20
 PHASES = ["text_encode", "denoise", "vae_decode"]
 Run = Callable[[GenerateTask], tuple[list[Any], Finished]]
 
@@ -83,6 +88,45 @@ def test_the_same_kind_of_job_is_followed_once_and_told_each_time(
     assert again.phases == first.phases
     assert {use.known for use in again.phases} == {"measured"}
     assert all(use.bytes > 0 for use in again.phases)
+
+
+@pytest.mark.parametrize("name", ["sd", "sdxl"])
+@pytest.mark.parametrize(
+    ("params", "mitigations"),
+    [
+        ({}, ()),
+        ({"width": 128, "height": 96, "guidance_scale": 1.0}, ()),
+        ({"width": 128, "height": 128, "num_images": 2}, ()),
+        ({"width": 256, "height": 256}, ("vae_tiling",)),
+        ({"width": 128, "height": 128, "num_images": 3}, ("vae_slicing",)),
+    ],
+)
+def test_every_phase_takes_what_is_predicted_of_it(
+    run: Run, tiny_sd: Path, tiny_sdxl: Path, name: str, params: Any, mitigations: tuple[str, ...]
+) -> None:
+    folder = {"sd": tiny_sd, "sdxl": tiny_sdxl}[name]
+    # One with a history, which is predicted for all.
+    task = make_task(folder, scheduler="UniPCMultistepScheduler", **params)
+    recipe = task.recipe.model_copy(update={"mitigations": mitigations})
+    _, finished = run(task.model_copy(update={"recipe": recipe}))
+    given = task.recipe.params
+    work = ImageWork(
+        width=given.width, height=given.height, num_images=given.num_images,
+        guided=given.guidance_scale > 1, sliced="vae_slicing" in mitigations,
+        tile_px=tile_px(given.width) if "vae_tiling" in mitigations else None,
+    )  # fmt: skip
+    foreseen = image.predict(profile_of(folder, work), work, Surroundings(threads=1)).phases_mib
+    for use in finished.phases:
+        # Ids and tables count for something in models as small as these.
+        near = max(0.03 * use.bytes, 4096)
+        assert foreseen[use.phase] * MIB == pytest.approx(use.bytes, abs=near), use.phase
+
+
+def profile_of(folder: Path, work: ImageWork) -> ImageProfile:
+    calls: Any = "more" if work.guided or work.num_images > 1 else "one"
+    images: Any = "more" if work.num_images > 1 and not work.sliced else "one"
+    order = TraceOrder(folder=str(folder), dtype="float32", denoise=calls, images=images)
+    return profiling.profile(order).profile
 
 
 @pytest.mark.parametrize(
