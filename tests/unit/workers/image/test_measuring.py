@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 from tasks import make_task
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
-from mysticanvas.contracts.worker import Finished, GenerateTask, Made, PhaseUse
-from mysticanvas.errors import OutOfMemory
+from mysticanvas.contracts.worker import Finished, GenerateTask, Made, PhaseUse, Progressed
+from mysticanvas.errors import JobCancelled, OutOfMemory
 from mysticanvas.vram import image
 from mysticanvas.vram.image import ImageWork, Surroundings
 from mysticanvas.workers.engine import Control
@@ -190,6 +191,21 @@ def test_a_job_that_ran_out_of_memory_says_where(
     ]  # fmt: skip
     assert told["environment"]["device"] == "cpu"
     assert told["memory_parts"]
+
+
+def test_a_job_that_is_cancelled_while_it_is_followed_leaves_nothing_behind(
+    engine: ImageEngine, run: Run, tiny_sd: Path
+) -> None:
+    control = Control()
+
+    def emit(message: Any) -> None:
+        control.cancelled = isinstance(message, Progressed) and message.progress.step > 0
+
+    with pytest.raises(JobCancelled):
+        engine.generate(make_task(tiny_sd, num_inference_steps=300), emit, control)
+    assert _get_current_dispatch_mode() is None
+    _, finished = run(make_task(tiny_sd))
+    assert [use.phase for use in finished.phases] == PHASES
 
 
 def test_previews_are_not_of_the_phase(run: Run, tiny_sd: Path, engine: ImageEngine) -> None:
