@@ -80,13 +80,16 @@ class ImageEngine:
 
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
         report = Report(emit, control, lambda: devices.synchronize(self._device))
-        self._meter = NoMeter()
         try:
             self._reporting_memory(lambda: self._generate(task, report))
+            uses = self._meter.uses()
         except OutOfMemory as error:
             self._say_where(error)
             raise
-        return Finished(seconds=report.seconds, memory_parts=self.memory, phases=self._meter.uses())
+        finally:
+            # It holds the pipeline, which has to be free to go.
+            self._meter = NoMeter()
+        return Finished(seconds=report.seconds, memory_parts=self.memory, phases=uses)
 
     def _say_where(self, error: OutOfMemory) -> None:
         """How far it came, and with how much: the next prediction counts on more."""
