@@ -16,8 +16,11 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator.arbiter.feedback import Feedback
+from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
+from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import deadlines, worker
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
@@ -59,6 +62,12 @@ class House:
             lambda alert: self._hear(self.alerts, alert),
         )
         self.worker = Worker(self._launch(environment), listener, 5.0, limits, seams)
+        self.feedback = Feedback(
+            self.store.measurements,
+            Profiles(self.store.profiles),
+            self.bus,
+            lambda alert: self._hear(self.alerts, alert),
+        )
         self.dispatcher = Dispatcher(
             self.transitions,
             self.store,
@@ -67,7 +76,13 @@ class House:
             admit=as_it_comes,
             keep_alive_s=900,
             settle_s=5.0,
+            measured=self._measured,
         )
+
+    def _measured(self, run: Generation) -> None:
+        ran = run.ran(self.worker.kind)
+        if ran is not None:
+            self.feedback.record(ran)
 
     def _launch(self, environment: dict[str, str]) -> Launch:
         arguments = ["--engine", "problem", "--images", str(self.paths.images), "--threads", "1"]

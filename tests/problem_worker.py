@@ -35,8 +35,17 @@ from mysticanvas import processes
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.recipe import Environment
-from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, Made, ModelRef, Progressed
-from mysticanvas.errors import JobCancelled
+from mysticanvas.contracts.worker import (
+    Finished,
+    GenerateTask,
+    Loaded,
+    Made,
+    ModelRef,
+    PhaseUse,
+    Progressed,
+    RanOut,
+)
+from mysticanvas.errors import JobCancelled, OutOfMemory
 from mysticanvas.workers import __main__ as program, engine, server
 from mysticanvas.workers.engine import Control, Emit, Options
 
@@ -64,6 +73,8 @@ class ProblemEngine:
     answering = threading.Event()
     """Set once a first message of the job was sent."""
     raving = False
+    claimed: list[PhaseUse] = []
+    """What phases of the job are said to have taken."""
 
     def __init__(self, options: Options) -> None:
         self.models: list[str] = []
@@ -79,6 +90,7 @@ class ProblemEngine:
 
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
         self.answering.clear()
+        self.claimed = []
         late = False
         for step, name in enumerate(STAGES):
             emit(Progressed(progress=Progress(stage=name, step=step, steps=len(STAGES))))
@@ -92,7 +104,7 @@ class ProblemEngine:
         self.load(task.model)
         for index in range(task.recipe.params.num_images):
             emit(self._made(task, index))
-        return Finished(seconds={})
+        return Finished(seconds={"denoise": 1.0}, phases=self.claimed)
 
     def _made(self, task: GenerateTask, index: int) -> Made:
         image = Image.new("RGB", (8, 8), (task.recipe.params.seed + index, 0, 0))
@@ -151,6 +163,17 @@ class ProblemEngine:
 
     def garble(self, control: Control) -> None:
         raise Garbled
+
+    def lie(self, control: Control) -> None:
+        """Claims to have taken a gigabyte."""
+        self.claimed = [PhaseUse(phase="denoise", bytes=1 << 30)]
+
+    def starve(self, control: Control) -> None:
+        """Runs out of memory while it denoises."""
+        where = RanOut(
+            phases=[PhaseUse(phase="denoise", bytes=0, at_least=True)], environment=_ENVIRONMENT
+        )
+        raise OutOfMemory("cpu ran out of memory.", ran_out=where.model_dump(mode="json"))
 
     def rave(self, control: Control) -> None:
         """Answers nonsense to whoever asks how it is, from here on."""

@@ -21,6 +21,7 @@ from mysticanvas.contracts.jobs import (
     JobRecord,
     ReproduceRequest,
 )
+from mysticanvas.contracts.measurements import Accuracy, Measurement
 from mysticanvas.contracts.models import FoundModel, ModelFolder
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.plugins import PluginRecord
@@ -42,6 +43,8 @@ from mysticanvas.contracts.vram import VramStatus
 
 P = TypeVar("P", bound=Preset)
 
+_MEASUREMENTS = TypeAdapter(list[Measurement])
+_ACCURACY = TypeAdapter(list[Accuracy])
 _WORKERS = TypeAdapter(list[WorkerStatus])
 _PRESETS = TypeAdapter(list[ImagePreset])
 _MODELS = TypeAdapter(list[FoundModel])
@@ -66,6 +69,13 @@ class Api:
 
     def vram(self) -> VramStatus:
         return VramStatus.model_validate_json(self._http.request("GET", "/v1/vram"))
+
+    def vram_history(self, limit: int) -> list[Measurement]:
+        answer = self._http.request("GET", "/v1/vram/history", query={"limit": limit})
+        return _MEASUREMENTS.validate_json(answer)
+
+    def vram_accuracy(self) -> list[Accuracy]:
+        return _ACCURACY.validate_json(self._http.request("GET", "/v1/vram/accuracy"))
 
     def health(self) -> Health:
         return Health.model_validate_json(self._http.request("GET", "/internal/health"))

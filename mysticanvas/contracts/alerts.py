@@ -11,9 +11,10 @@ from mysticanvas.contracts.base import Contract
 class Alert(Contract):
     """Data of an `alert` event; `str(alert)` is the message."""
 
-    kind: Literal["worker_restart", "worker_breaker"]
+    kind: Literal["worker_restart", "worker_breaker", "memory_miss"]
     """`worker_restart`: a worker ended and is started again at once. `worker_breaker`: it ended
-    so often that it is not, for a while."""
+    so often that it is not, for a while. `memory_miss`: a job took so much more or less memory than
+    was predicted that the prediction must be wrong about something."""
     severity: Literal["warning", "error"]
     message: str
     """What happened and what can be done, in one line."""
@@ -21,7 +22,7 @@ class Alert(Contract):
     worker: str
     """The kind of the worker."""
     pid: int | None = None
-    """The process that ended; None if none came to be."""
+    """The process that ended; None if none came to be, or none ended."""
     reason: str = ""
     """How it ended, to stand behind `the image worker`."""
     signal: str | None = None

@@ -86,3 +86,13 @@ class Plan(Contract):
         if self.decision == "refuse":
             return "does not fit"
         return "fits as it is" if self.decision == "proceed" else "fits with what follows"
+
+
+class MadeRoom(Contract):
+    """Data of a `vram` event: room is made for a job, or it is run in another way."""
+
+    job_id: str
+    plan: Plan
+
+    def __str__(self) -> str:
+        return " ".join(self.plan.notices())

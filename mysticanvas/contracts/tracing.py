@@ -154,6 +154,8 @@ class ImageProfile(Contract):
     decoding_weights: int = 0
     """Bytes that the autoencoder takes more while it decodes, where it is converted for that."""
     latents: LatentSpace
+    tokens: int = Field(default=77, ge=1)
+    """Of a prompt, filled up as the pipeline does it."""
     traced: tuple[Traced, ...]
 
 

@@ -15,11 +15,12 @@ from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.images import FileRecord, Source
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.llm import ContextParams
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import Known, MemoryPart
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.contracts.recipe import Recipe
+from mysticanvas.contracts.recipe import Environment, Recipe
 from mysticanvas.contracts.tags import TagName
+from mysticanvas.contracts.tracing import Phase
 
 
 class ModelRef(Contract):
@@ -134,6 +135,20 @@ class Made(Contract):
     file: FileRecord | None
 
 
+class PhaseUse(Contract):
+    """What one phase of a job took of the device, apart from weights."""
+
+    phase: Phase
+    bytes: int = Field(ge=0)
+    """Of activations, at the peak."""
+    known: Known = "measured"
+    """`measured` also where an earlier job of this process did exactly the same."""
+    mitigations: tuple[str, ...] = ()
+    """With which it ran."""
+    at_least: bool = False
+    """Whether memory ran out in it, so that it needs more than `bytes`."""
+
+
 class Finished(Contract):
     """All pictures are made. Seconds per stage: `load`, `encode`, `denoise`, `decode`, `save`."""
 
@@ -141,6 +156,17 @@ class Finished(Contract):
     seconds: dict[str, float]
     memory_parts: list[MemoryPart] = []
     """What the model holds afterwards, where the engine tells it."""
+    phases: list[PhaseUse] = []
+    """In the order in which they ran, where the engine measures them."""
+
+
+class RanOut(Contract):
+    """Where memory ran out: the member `ran_out` of the problem `out_of_memory`."""
+
+    phases: list[PhaseUse]
+    """Up to the one in which it did."""
+    environment: Environment
+    memory_parts: list[MemoryPart] = []
 
 
 class Failed(Contract):

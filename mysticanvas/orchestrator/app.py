@@ -50,6 +50,7 @@ from mysticanvas.orchestrator.api import (
 )
 from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
+from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
 from mysticanvas.orchestrator.arbiter.language import LanguageModels
 from mysticanvas.orchestrator.arbiter.planner import Planner
@@ -62,6 +63,7 @@ from mysticanvas.orchestrator.housekeeping import Housekeeping
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
+from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.orchestrator.queue.runner import Runner
@@ -101,6 +103,8 @@ class Orchestrator:
         launch = _launch(settings, self.paths, self.plugins, settings.engine)
         self.store = _open_store(self.paths, settings.search_stemmer)
         self.bus = Bus()
+        self.profiles = Profiles(self.store.profiles)
+        self.feedback = Feedback(self.store.measurements, self.profiles, self.bus, self._alert)
         self.worker = Worker(
             launch,
             Listener(self._worker_changed, self._alert),
@@ -118,7 +122,9 @@ class Orchestrator:
         self.kinds = self._kinds()
         self.presets = Presets(self.store, Inspector(), self.plugins, settings.engine)
         self.arbiter = Arbiter(self.workers, self.memory)
-        self.planner = Planner(self.presets, Profiles(), self.arbiter, self.worker, settings)
+        self.planner = Planner(
+            self.presets, self.profiles, self.feedback, self.arbiter, self.worker, settings
+        )
         on_demand = self.workers[1:]
         self.language = LanguageModels(self.store, self.arbiter, *on_demand) if on_demand else None
         self.keep_alive = KeepAlive(
@@ -132,6 +138,7 @@ class Orchestrator:
             self.planner.admitted,
             settings.keep_alive_s,
             settings.stop_timeout_s,
+            self._measured,
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
@@ -292,7 +299,7 @@ class Orchestrator:
             system.routes(self.store, self.bus, self._unloading(), self.health, self.stop)
         )
         app.include_router(workers.routes(self.workers, self.language))
-        app.include_router(vram.routes(self.memory))
+        app.include_router(vram.routes(self.memory, self.feedback))
         app.include_router(plans.routes(self.planner))
         return app
 
@@ -307,6 +314,11 @@ class Orchestrator:
 
     def _worker_changed(self, status: WorkerStatus) -> None:
         self.bus.publish("worker", status.model_dump(mode="json"))
+
+    def _measured(self, run: Generation) -> None:
+        ran = run.ran(self.worker.kind)
+        if ran is not None:
+            self.feedback.record(ran)
 
     def _alert(self, alert: Alert) -> None:
         self.bus.publish("alert", alert.model_dump(mode="json"))

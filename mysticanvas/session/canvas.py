@@ -258,10 +258,11 @@ class Canvas(Generating):
     def vram(self) -> Vram:
         """The memory that models are loaded into: the device's as a whole, what each worker and
         model has of it, and what other programs have. Without a GPU it is the system's memory, or
-        `memory_budget_mib` of it."""
+        `memory_budget_mib` of it. `.history()` is a table of what jobs took beside what was
+        predicted, `.accuracy()` how near that came."""
         from mysticanvas.session.vram import Vram
 
-        return Vram(self._connection.call(lambda api: api.vram()))
+        return Vram(self._connection.call(lambda api: api.vram()), self._connection)
 
     def on(self, event: Topic, callback: Callable[[Any], object]) -> Subscription:
         """Have a function called when something happens, until the subscription is closed.
@@ -273,7 +274,8 @@ class Canvas(Generating):
         Args:
             event: `job` (a `Job` that changed its state), `image` (a new or changed `Image`),
                 `worker` (a `WorkerStatus`), `alert` (an `Alert`: what you should know, such as a
-                worker that crashed; `str(alert)` is one line) or `vram`. Jobs and images are those
+                worker that crashed; `str(alert)` is one line) or `vram` (what a job took of the
+                memory, beside what was predicted). Jobs and images are those
                 of the canvas's project.
             callback: called with that.
 

@@ -10,6 +10,7 @@ from mysticanvas.contracts.events import Event
 from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import JobRecord
+from mysticanvas.contracts.measurements import JobMemory
 from mysticanvas.session import calls
 from mysticanvas.session.image import Image
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def maker(connection: Connection, project: str | None) -> Make:
-    """Turns events into a `Job`, an `Image`, a `WorkerStatus`, an `Alert`, or plain data.
+    """Turns events into a `Job`, an `Image`, a `WorkerStatus`, an `Alert`, a `JobMemory` or
+    a `MadeRoom`.
 
     Args:
         project: whose jobs and images count; None for all.
@@ -39,6 +41,13 @@ def _happening(event: Event, connection: Connection, project: str | None) -> Any
         return WorkerStatus.model_validate(event.data)
     if event.type == "alert":
         return Alert.model_validate(event.data)
+    if event.type == "vram" and "plan" in event.data:
+        # Late, as it is rare.
+        from mysticanvas.contracts.plan import MadeRoom
+
+        return MadeRoom.model_validate(event.data)
+    if event.type == "vram":
+        return JobMemory.model_validate(event.data)
     if event.type in ("job", "image") and project not in (None, event.data.get("project")):
         return None
     if event.type == "job":

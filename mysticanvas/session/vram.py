@@ -6,8 +6,15 @@ import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from mysticanvas.contracts.measurements import MAX_MEASUREMENTS
+from mysticanvas.contracts.refusal import refused
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
+    from mysticanvas.session.connection import Connection
+    from mysticanvas.session.measurements import By
 
 
 class _Share(NamedTuple):
@@ -27,10 +34,12 @@ class Vram:
 
     Args:
         status: what the orchestrator tells.
+        connection: to ask it for more.
     """
 
-    def __init__(self, status: VramStatus) -> None:
+    def __init__(self, status: VramStatus, connection: Connection) -> None:
         self._status = status
+        self._connection = connection
 
     @property
     def device(self) -> DeviceMemory:
@@ -47,6 +56,45 @@ class Vram:
     def foreign_mib(self) -> float:
         """MiB that neither are free nor belong to a worker: other programs."""
         return self._status.foreign_mib
+
+    def history(self, by: By = "job", limit: int = MAX_MEASUREMENTS) -> pd.DataFrame:
+        """What jobs took of the memory, beside what was predicted of them, oldest first.
+
+        With `by="job"` a row is a run of a job: `job`, `projected_mib` and `actual_mib` (its peak:
+        weights and activations), and for each phase (`text_encode`, `denoise`, `vae_encode`,
+        `vae_decode`) the activations as they were counted on and as they were, such as
+        `denoise_projected_mib` and `denoise_actual_mib`. With `by="phase"` it is one phase of it,
+        with what was predicted also before it was corrected by earlier measurements. Both have
+        preset, device, size, batch, mitigations, seconds, and `ran_out`: whether memory ran out,
+        so that more than `actual_mib` is needed. What was not predicted is NaN.
+
+        Args:
+            by: `job` or `phase`.
+            limit: of the newest phases that were measured, from 1 to 20,000, which is all.
+
+        Raises:
+            InvalidRequest: an argument is not allowed.
+        """
+        from mysticanvas.session import measurements
+
+        if by not in ("job", "phase"):
+            raise refused("by", by, "job, phase")
+        if type(limit) is not int or not 1 <= limit <= MAX_MEASUREMENTS:
+            raise refused("limit", limit, f"a whole number from 1 to {MAX_MEASUREMENTS:,}")
+        found = self._connection.call(lambda api: api.vram_history(limit))
+        return measurements.by_job(found) if by == "job" else measurements.by_phase(found)
+
+    def accuracy(self) -> pd.DataFrame:
+        """How near predictions came to what was measured: a row for everything, which has neither
+        `device` nor `preset`, then one for each device and preset.
+
+        Columns: `phases` that were compared, `mean` of the deviations without their signs, `worst`
+        of them (above 0 if more was predicted than was taken), and `under`, the share of phases
+        that took more than was predicted. Deviations are shares of what was taken.
+        """
+        from mysticanvas.session import measurements
+
+        return measurements.accuracy(self._connection.call(lambda api: api.vram_accuracy()))
 
     def __repr__(self) -> str:
         device = self.device

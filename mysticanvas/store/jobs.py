@@ -219,19 +219,14 @@ class Jobs:
         return bool(done)
 
     def notice(self, job_id: str, attempt: int, sentences: Sequence[str]) -> JobRecord | None:
-        """Add to what the user should know of a running job.
-
-        Returns:
-            The job, or None if this attempt does not run any more.
-        """
+        """Add to what the user should know of a running job; the job, or None if this attempt does
+        not run any more."""
         job = self._known.get(job_id) or self.get(job_id)
         notices = [*job.record.notices, *sentences]
+        told = {"id": job_id, "attempt": attempt, "notices": json.dumps(notices)}
         with self._database.write() as transaction:
-            done = transaction.change(
-                _SQL["notice"], id=job_id, attempt=attempt, notices=json.dumps(notices)
-            )
-        if not done:
-            return None
+            if not transaction.change(_SQL["notice"], **told):
+                return None
         record = job.record.model_copy(update={"notices": notices})
         with self._lock:
             self._known[job_id] = dataclasses.replace(job, record=record)

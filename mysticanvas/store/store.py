@@ -17,8 +17,10 @@ from mysticanvas.store.files import Files
 from mysticanvas.store.high_water import HighWater, Mark
 from mysticanvas.store.images import Images
 from mysticanvas.store.jobs import Jobs
+from mysticanvas.store.measurements import Measurements
 from mysticanvas.store.model_files import ModelFiles
 from mysticanvas.store.presets import Presets
+from mysticanvas.store.profiles import ModelProfiles
 from mysticanvas.store.search import Search
 from mysticanvas.store.tags import Tags
 
@@ -27,7 +29,8 @@ _SQL = queries.load("opening")
 
 
 class Store:
-    """Jobs, images, tags, presets, facts and model files of one home; for use from any thread.
+    """Jobs, images, tags, presets, facts, model files and what is known of memory, of one home; for
+    use from any thread.
 
     `Store.open` is how to get one.
     """
@@ -49,6 +52,8 @@ class Store:
         self.presets = Presets(self.database, ImagePreset)
         self.llm_presets = Presets(self.database, LLMPreset)
         self.model_files = ModelFiles(self.database)
+        self.profiles = ModelProfiles(self.database)
+        self.measurements = Measurements(self.database)
         self.search = Search(self.database, self.tags.ids, stemmer)
         self.backups = Backups(self.database, paths)
 

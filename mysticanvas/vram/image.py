@@ -13,7 +13,7 @@ from pydantic import Field
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import TILE_OVERLAP
-from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape
+from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape, Traced
 from mysticanvas.vram import envelope, tiling
 from mysticanvas.vram.envelope import Need
 
@@ -109,10 +109,11 @@ def predict(
     """
     loads = [_scaled(each, factors or {}) for each in _loads(profile, work, around.threads)]
     most = max(loads, key=lambda load: load.total)
-    phases: dict[Phase, float] = {}
-    for load in reversed(loads):
-        # Of several text encoders, the one that takes most.
-        phases[load.phase] = max(phases.get(load.phase, 0.0), load.activations / MIB)
+    # Of several text encoders, the largest.
+    phases = {
+        load.phase: load.activations / MIB
+        for load in sorted(loads, key=lambda load: load.activations)
+    }
     terms = (*_terms_of(profile, work, around), *_terms_at(most, profile))
     return Prediction(
         terms=terms,
@@ -120,6 +121,20 @@ def predict(
         phase=most.phase,
         phases_mib=phases,
     )
+
+
+def envelopes_of(profile: ImageProfile, work: ImageWork) -> dict[Phase, tuple[str, ...]]:
+    """Phase -> digests of the keys of the envelopes that its prediction is made of.
+
+    Raises:
+        LookupError: the profile has no envelope for the work.
+    """
+    return {
+        phase: tuple(
+            each.key.digest for each in _traced(profile, phase, _batch(phase, shape, work))
+        )
+        for phase, shape in _shapes(profile, work).items()
+    }
 
 
 def safety(activations: int) -> int:
@@ -156,30 +171,40 @@ def _term(name: str, size: int, known: Known) -> Term:
 
 def _loads(profile: ImageProfile, work: ImageWork, threads: int) -> list[_Load]:
     """Each phase that the work goes through; the text encoders one by one."""
-    factor = profile.latents.factor
-    sides = {"width": -(-work.width // factor), "height": -(-work.height // factor)}
-    images = work.num_images
-    calls = images * (2 if work.guided else 1)
-    shapes: dict[Phase, Shape] = {
-        "text_encode": Shape(width=work.tokens),
-        "denoise": Shape(batch=calls, tokens=work.tokens, **sides),
-        "vae_decode": Shape(batch=images, **sides),
-    }
-    if work.init_image:
-        # One after the other, since each has a random generator of its own.
-        shapes["vae_encode"] = Shape(**sides)
     loads = []
+    shapes = _shapes(profile, work)
+    size = shapes["vae_decode"].width * shapes["vae_decode"].height
     for phase, shape in shapes.items():
-        held = _held(phase, profile, work, sides["width"] * sides["height"])
+        held = _held(phase, profile, work, size)
         extra = profile.decoding_weights if phase in ("vae_encode", "vae_decode") else 0
-        single = shape.batch == 1 or (phase == "vae_decode" and work.sliced)
-        for found in _envelopes(profile, phase, "one" if single else "more"):
+        for found in _envelopes(profile, phase, _batch(phase, shape, work)):
             if phase == "vae_decode":
                 need = _decoding(found, profile, work, shape, threads)
             else:
                 need = envelope.peak(found, shape, threads)
             loads.append(_Load(phase, held, need, extra))
     return loads
+
+
+def _shapes(profile: ImageProfile, work: ImageWork) -> dict[Phase, Shape]:
+    """What the models of each phase are called with."""
+    factor = profile.latents.factor
+    sides = {"width": -(-work.width // factor), "height": -(-work.height // factor)}
+    calls = work.num_images * (2 if work.guided else 1)
+    shapes: dict[Phase, Shape] = {
+        "text_encode": Shape(width=work.tokens),
+        "denoise": Shape(batch=calls, tokens=work.tokens, **sides),
+        "vae_decode": Shape(batch=work.num_images, **sides),
+    }
+    if work.init_image:
+        # One after the other, since each has a random generator of its own.
+        shapes["vae_encode"] = Shape(**sides)
+    return shapes
+
+
+def _batch(phase: Phase, shape: Shape, work: ImageWork) -> BatchClass:
+    single = shape.batch == 1 or (phase == "vae_decode" and work.sliced)
+    return "one" if single else "more"
 
 
 def _decoding(
@@ -194,11 +219,11 @@ def _decoding(
 
 
 def _envelopes(profile: ImageProfile, phase: Phase, batch: BatchClass) -> list[Envelope]:
-    found = [
-        each.envelope
-        for each in profile.traced
-        if (each.key.phase, each.key.batch) == (phase, batch)
-    ]
+    return [each.envelope for each in _traced(profile, phase, batch)]
+
+
+def _traced(profile: ImageProfile, phase: Phase, batch: BatchClass) -> list[Traced]:
+    found = [each for each in profile.traced if (each.key.phase, each.key.batch) == (phase, batch)]
     if not found and phase != "text_encode":
         raise LookupError(f"The profile has no envelope of {phase} for a batch of {batch}.")
     return found
@@ -214,10 +239,14 @@ def _held(phase: Phase, profile: ImageProfile, work: ImageWork, size: int) -> in
     latents = profile.latents.channels * size * images
     embeddings = work.tokens * profile.latents.embedding * sides
     if phase == "text_encode":
-        numbers = 2 * embeddings
+        # Of the prompt, while the negative one is encoded. Several encoders work one after the
+        # other, and what each made is kept beside what they made together.
+        several = len(_envelopes(profile, phase, "one")) > 1
+        prompt = work.tokens * profile.latents.embedding
+        numbers = (sides - 1) * prompt * (1 + several) + several * prompt // 2
     elif phase == "denoise":
         # The latents, the last prediction of both sides and their sum, and the scheduler's.
-        numbers = latents * (1 + sides + 1 + _HISTORY) + embeddings * (1 + images)
+        numbers = latents * (1 + sides + (sides - 1) + _HISTORY) + embeddings * (1 + images)
     else:
         numbers = latents + embeddings
     if work.init_image and phase != "text_encode":

@@ -80,9 +80,12 @@ def test_a_context_is_dropped_for_pictures_and_said(
         job = canvas.submit("x", num_images=PICTURES, **usual)
         images = job.result()
         event = told.get(timeout=WAIT_S)
+        memory = told.get(timeout=WAIT_S)
     assert parts_of(canvas) == ["weights"]
     assert images[0].recipe.mitigations == ()
-    assert (event["job_id"], event["plan"]["decision"]) == (job.id, "soft_unload")
+    assert (event.job_id, event.plan.decision) == (job.id, "soft_unload")
+    assert "drop the context of chat" in str(event)
+    assert memory.job_id == job.id
     [notice] = canvas.job(job.id).notices
     assert "drop the context of chat, which gives" in notice
     canvas.workers.start("llm", preset=chat.name)

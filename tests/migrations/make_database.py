@@ -6,9 +6,9 @@ Run it with the code of the commit that has that schema on main:
     PYTHONPATH=/tmp/released .venv/bin/python tests/migrations/make_database.py
 
 It writes `databases/v<N>.duckdb.xz`. What is in it: jobs of every status, pictures, some of them
-deleted, their files, tags, the index of their words, presets and digests of model files. When a
-schema gets new tables, rows for them are added here before the database of that version is stored;
-a stored one is never made again.
+deleted, their files, tags, the index of their words, presets, digests of model files, and what is
+known of memory. When a schema gets new tables, rows for them are added here before the database of
+that version is stored; a stored one is never made again.
 """
 
 import lzma
@@ -29,6 +29,7 @@ from mysticanvas.store.search import maintenance
 # The makers of rows belong to the same commit as the store that they fill.
 sys.path.insert(0, str(Path(mysticanvas.__file__).parents[1] / "tests"))
 from makers import Maker
+from measurements import measurement
 
 DATABASES = Path(__file__).with_name("databases")
 
@@ -59,6 +60,8 @@ def fill(store: Store, folder: Path) -> None:
         file = folder / f"{number}.safetensors"
         file.write_bytes(bytes([number]) * 100)
         store.model_files.sha256(file)
+    store.profiles.save("key", "model", "{}")
+    store.measurements.add([measurement(), measurement(phase="vae_decode", corrected=None)])
 
 
 def _keep_house(maker: Maker, store: Store) -> None:

@@ -10,11 +10,12 @@ from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
-from mysticanvas.contracts.tracing import Dtype, ProfileOrder
+from mysticanvas.contracts.tracing import Dtype, ImageProfile, ProfileOrder
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import MystiCanvasError, PresetError
-from mysticanvas.orchestrator.arbiter import planning
+from mysticanvas.orchestrator.arbiter import comparison, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
+from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.orchestrator.arbiter.profiles import Ask, Batches, Profiles, Subject
 from mysticanvas.orchestrator.presets import Presets
@@ -35,6 +36,7 @@ class Planner:
     Args:
         presets: find and describe the model of a request.
         profiles: what models need in memory.
+        feedback: how near predictions came, and how long jobs took.
         arbiter: knows who has the memory now.
         worker: would run them.
         settings: of the worker.
@@ -44,12 +46,14 @@ class Planner:
         self,
         presets: Presets,
         profiles: Profiles,
+        feedback: Feedback,
         arbiter: Arbiter,
         worker: Worker,
         settings: Settings,
     ) -> None:
         self._presets = presets
         self._profiles = profiles
+        self._feedback = feedback
         self._arbiter = arbiter
         self._worker = worker
         self._settings = settings
@@ -68,13 +72,21 @@ class Planner:
         _require_plain(ref, preset.name)
         subject = _subject(ref, model.pipeline, self._device_kind or "cpu")
         profile = self._profiles.of(subject, _batches(resolved))
-        return planning.plan(
+        plan = planning.plan(
             resolved,
             profile,
             self._arbiter.situation(self._worker.kind),
             self._settings.threads,
             params.mitigations,
+            factors=self._factors(profile, resolved),
         )
+        key = comparison.run_key(
+            model.digest, resolved, plan.mitigations, self._device_name, self._settings.threads
+        )
+        seconds = self._feedback.seconds(key)
+        if seconds is None:
+            return plan
+        return plan.model_copy(update={"seconds": seconds, "seconds_known": "measured"})
 
     @contextlib.contextmanager
     def admitted(
@@ -103,6 +115,8 @@ class Planner:
             _log.info("job_not_planned", reason=error.code)
             return None
 
+        factors = self._factors(profile, params)
+
         def decide(situation: Situation) -> Plan:
             return planning.plan(
                 params,
@@ -111,9 +125,20 @@ class Planner:
                 self._settings.threads,
                 task.allowed,
                 task.recipe.mitigations,
+                factors,
             )
 
         return decide
+
+    def _factors(self, profile: ImageProfile, params: ResolvedParams) -> planning.Factors:
+        device = self._device_name
+        return lambda mitigations: self._feedback.factors(profile, params, device, mitigations)
+
+    @property
+    def _device_name(self) -> str:
+        """As recipes have it."""
+        seen = self._worker.status.device
+        return (self._device_kind or "cpu") if seen is None else seen.name
 
     @property
     def _device_kind(self) -> DeviceKind | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import Allowed, tile_px
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
-from mysticanvas.contracts.tracing import ImageProfile
+from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.vram import Holding, VramStatus
 from mysticanvas.orchestrator.arbiter.policy import (
     Device,
@@ -29,10 +29,13 @@ CONTEXT_MIB = 450.0
 CONTEXT_LLM_MIB = 120.0
 """Of a worker with llama.cpp and no model, on a CPU."""
 CUBLAS_BYTES = 8 * MIB
-TOKENS = 77
 _CONTEXT_PARTS = (llm.CACHE, llm.COMPUTE, llm.OUTPUT)
 _RELOAD_S, _CONTEXT_S = 10.0, 0.1
 """What making a model, and its context, ready again is taken to cost, where it is not known."""
+
+
+Factors = Callable[[Sequence[str]], Mapping[Phase, float]]
+"""Gives for mitigations what the phases' predictions are multiplied by."""
 
 
 class Use(NamedTuple):
@@ -98,6 +101,7 @@ def plan(
     threads: int,
     allowed: Allowed,
     asked: Sequence[str] = (),
+    factors: Factors = lambda _: {},
 ) -> Plan:
     """What pictures would take, and what would be done for them.
 
@@ -105,12 +109,13 @@ def plan(
         profile: of their model, with envelopes for one picture and for as many as are asked for.
         threads: that the worker computes with.
         asked: mitigations that there have to be, so that pixels come out as once before.
+        factors: what measurements found the phases to be off by.
     """
     around = _surroundings(profile, situation, threads)
     size = Size(params.width, params.height, params.num_images)
     guided = params.guidance_scale > 1
     request = Request(
-        variants=_having(asked, _variants(profile, size, guided, around)),
+        variants=_having(asked, _variants(profile, size, guided, around, factors)),
         held_mib=situation.held_mib,
         allowed=allowed,
     )
@@ -120,7 +125,7 @@ def plan(
         return made
 
     def needs_mib(smaller: Size) -> float:
-        found = _variants(profile, smaller, guided, around)
+        found = _variants(profile, smaller, guided, around, factors)
         return min(each.total_mib for each in found if allowed == "auto" or each is found[0])
 
     fitting = suggest(size, needs_mib, most_mib(residents, device, request.held_mib))
@@ -143,7 +148,7 @@ def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
 
 
 def _variants(
-    profile: ImageProfile, size: Size, guided: bool, around: Surroundings
+    profile: ImageProfile, size: Size, guided: bool, around: Surroundings, factors: Factors
 ) -> Sequence[Variant]:
     """The plain way first, then with pictures decoded one by one and in tiles."""
     work = ImageWork(
@@ -151,7 +156,7 @@ def _variants(
         height=size.height,
         num_images=size.num_images,
         guided=guided,
-        tokens=TOKENS,
+        tokens=profile.tokens,
     )
     tile = tile_px(max(size.width, size.height))
     several = size.num_images > 1
@@ -163,7 +168,7 @@ def _variants(
         ways.append((names, work.model_copy(update={"sliced": several, "tile_px": tile})))
     return [
         Variant(
-            image.predict(profile, each, around).terms,
+            image.predict(profile, each, around, factors(names)).terms,
             names,
             "mitigate" if names else "proceed",
             changes_pixels=bool(names),

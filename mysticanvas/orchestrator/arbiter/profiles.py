@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
 from mysticanvas import logs, processes
+from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.tracing import (
     BatchClass,
@@ -22,11 +24,15 @@ from mysticanvas.contracts.tracing import (
     TraceOrder,
     TraceReply,
 )
-from mysticanvas.errors import ModelFileError
+from mysticanvas.errors import ModelFileError, StoreError
 
 TIME_LIMIT_S = 120.0
 """A trace takes 10 s with its imports, on a busy machine some of that."""
 _MODULE = "mysticanvas.workers.image.predictor"
+_LIBRARIES = ("diffusers", "mysticanvas", "torch", "transformers")
+"""Distributions that decide what a trace finds; ours has the rules."""
+_RULES = 1
+"""To be raised with each change of what a trace finds."""
 _log = logs.get(__name__)
 
 
@@ -58,16 +64,32 @@ Ask = Callable[[Batches], TraceAnswer]
 """Somebody who finds out what a model needs in such batches."""
 
 
+class Keeper(Protocol):
+    """Where answers outlast the process."""
+
+    def get(self, key: str) -> str | None:
+        """The document under a key; None if there is none."""
+
+    def save(self, key: str, model: str, profile: str) -> None:
+        """Keep a document, in place of the one that was there.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+
+
 class Profiles:
     """Profiles of models by their contents, for use from any thread.
 
     Args:
+        keeper: has the answers of earlier processes; None to ask for each again.
         time_limit_s: seconds that a process may take.
     """
 
-    def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
+    def __init__(self, keeper: Keeper | None = None, time_limit_s: float = TIME_LIMIT_S) -> None:
+        self._keeper = keeper
         self._time_limit_s = time_limit_s
-        self._known: dict[tuple[Subject, Batches], TraceAnswer] = {}
+        self._answers: dict[str, TraceAnswer] = {}
         self._asking = threading.Lock()
 
     def of(
@@ -86,28 +108,50 @@ class Profiles:
         """
         wanted = list(dict.fromkeys(batches))
         if ask is not None:
-            answers = [self._answer(subject, each, ask) for each in wanted]
-        else:
-            # One at a time: each takes a processor and 400 MB for seconds.
-            with self._asking:
-                answers = [
-                    self._answer(subject, each, functools.partial(self._ask_process, subject))
-                    for each in wanted
-                ]
-        traced = {each.key.digest: each for answer in answers for each in answer.profile.traced}
-        return answers[0].profile.model_copy(update={"traced": tuple(traced.values())})
+            return _together([self._answer(subject, each, ask) for each in wanted])
+        ask = functools.partial(self._ask_process, subject)
+        # One at a time: each takes a processor and 400 MB for seconds.
+        with self._asking:
+            return _together([self._answer(subject, each, ask) for each in wanted])
+
+    def known(self, subject: Subject, batches: Iterable[Batches]) -> ImageProfile | None:
+        """The same, if nothing has to be traced for it; None otherwise. The folder does not
+        matter."""
+        answers = [self._known(key_of(subject, each)) for each in dict.fromkeys(batches)]
+        found = [answer for answer in answers if answer is not None]
+        return _together(found) if len(found) == len(answers) else None
 
     def _answer(self, subject: Subject, batches: Batches, ask: Ask) -> TraceAnswer:
-        # By contents: where the folder lies does not matter.
-        known = self._known.get((subject._replace(folder=""), batches))
+        known = None if subject.device is None else self._known(key_of(subject, batches))
         if known is not None:
             return known
         answer = ask(batches)
-        found = subject._replace(
-            folder="", dtype=answer.profile.dtype, device=answer.profile.device
-        )
-        self._known[found, batches] = answer
+        profile = answer.profile
+        key = key_of(subject._replace(dtype=profile.dtype, device=profile.device), batches)
+        self._answers[key] = answer
+        self._keep(key, subject, answer)
         return answer
+
+    def _known(self, key: str) -> TraceAnswer | None:
+        if key not in self._answers and self._keeper is not None:
+            kept = self._keeper.get(key)
+            if kept is None:
+                return None
+            try:
+                self._answers[key] = TraceAnswer.model_validate_json(kept)
+            except ValidationError:
+                # It is replaced when it is traced again.
+                _log.warning("profile_damaged", key=key)
+        return self._answers.get(key)
+
+    def _keep(self, key: str, subject: Subject, answer: TraceAnswer) -> None:
+        if self._keeper is None:
+            return
+        try:
+            self._keeper.save(key, subject.digest, answer.model_dump_json())
+        except StoreError as error:
+            # It can be traced again.
+            _log.warning("profile_not_kept", code=error.code)
 
     def _ask_process(self, subject: Subject, batches: Batches) -> TraceAnswer:
         order = TraceOrder(
@@ -144,3 +188,19 @@ class Profiles:
             f"What {order.folder} needs in memory cannot be told: {what}.",
             hint="Generating does not need it. `mysticanvas logs` has more.",
         )
+
+
+def key_of(subject: Subject, batches: Batches) -> str:
+    """64 hexadecimal digits, equal for what gives equal answers: where the folder lies does not
+    matter."""
+    return sha256_of([*subject._replace(folder=""), *batches, _RULES, _versions()])
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def _together(answers: Sequence[TraceAnswer]) -> ImageProfile:
+    traced = {each.key.digest: each for answer in answers for each in answer.profile.traced}
+    return answers[0].profile.model_copy(update={"traced": tuple(traced.values())})

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from mysticanvas import logs
 from mysticanvas.contracts.jobs import WORKER_KINDS
-from mysticanvas.contracts.plan import SLOW, Plan
+from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
@@ -79,6 +79,7 @@ class Dispatcher(Lane[Generation]):
         admit: makes room for each on the device, and keeps it while the block runs.
         keep_alive_s: seconds without a job after which the model leaves the device.
         settle_s: seconds that a cancelled job has to end.
+        measured: takes in what a job took of the memory, before its end is told.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Dispatcher(Lane[Generation]):
         admit: Admit,
         keep_alive_s: float,
         settle_s: float = 10.0,
+        measured: Callable[[Generation], None] = lambda _: None,
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
         self._store = store
@@ -98,6 +100,7 @@ class Dispatcher(Lane[Generation]):
         self._admit = admit
         self._keep_alive_s = keep_alive_s
         self._settle_s = settle_s
+        self._measured = measured
         self._unload_asked: list[_Unload] = []
         self._holding: _Holding | None = None
         self._last_used = time.monotonic()
@@ -181,8 +184,8 @@ class Dispatcher(Lane[Generation]):
         run.planned(plan)
         if plan.actions or plan.slowdown >= SLOW:
             self._transitions.notice(run, plan.notices())
-            told = plan.model_dump(mode="json")
-            self._bus.publish("vram", {"job_id": run.id, "plan": told})
+            told = MadeRoom(job_id=run.id, plan=plan)
+            self._bus.publish("vram", told.model_dump(mode="json"))
 
     def _conclude(self, run: Generation) -> None:
         """The stream came to its end."""
@@ -198,6 +201,7 @@ class Dispatcher(Lane[Generation]):
             self._lost(run, WorkerLost("it stopped in mid-answer"))
         else:
             self._settle(run)
+            self._measured(run)
             self._transitions.fail(run, run.problem)
 
     def _lost(self, run: Generation, lost: WorkerLost) -> None:
@@ -216,6 +220,7 @@ class Dispatcher(Lane[Generation]):
         self._transitions.lose(run, failure, f"the worker {ending}")
 
     def _succeed(self, run: Generation) -> None:
+        self._measured(run)
         if self._transitions.succeed(run, run.images, run.matched):
             _log.info("job_succeeded", seconds=run.finished and run.finished.seconds)
             # Behind the news, which somebody waits for.
@@ -250,6 +255,7 @@ class Dispatcher(Lane[Generation]):
         return max(0.0, self._last_used + self._keep_alive_s - time.monotonic())
 
     def _give_back(self, reason: str) -> None:
+        held = self._held
         with contextlib.suppress(WorkerLost):
             lease = self._worker.lease(_WORKER_START_S)
             try:
@@ -260,7 +266,7 @@ class Dispatcher(Lane[Generation]):
                     lease.distrust("would not give its memory back")
             else:
                 lease.released()
-        _log.info("model_unloaded", preset=self._held and self._held.preset, reason=reason)
+        _log.info("model_unloaded", preset=held and held.preset, reason=reason)
         self._holding = None
 
 

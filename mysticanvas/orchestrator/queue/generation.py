@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pydantic import ValidationError
+
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.problem import Problem
@@ -14,7 +16,9 @@ from mysticanvas.contracts.worker import (
     Made,
     Previewed,
     Progressed,
+    RanOut,
 )
+from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import preemption
 from mysticanvas.orchestrator.queue.retry import Failure
@@ -23,6 +27,9 @@ from mysticanvas.orchestrator.supervisor.client import GenerateStream
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Lease
 from mysticanvas.store import NewImage, StoredJob
+
+_RAN_OUT = "ran_out"
+_MIB = 1 << 20
 
 
 class Generation(Run):
@@ -68,6 +75,43 @@ class Generation(Run):
         """Take over how it is to be run."""
         recipe = self.task.recipe.model_copy(update={"mitigations": plan.mitigations})
         self.task = self.task.model_copy(update={"recipe": recipe})
+
+    def ran(self, worker: str) -> Ran | None:
+        """What is known of the memory that it took; None where nothing is.
+
+        Args:
+            worker: the kind of the one that it ran on.
+        """
+        recipe = self.made[-1].recipe if self.made else self.task.recipe
+        seconds: dict[str, float] = {}
+        if self.finished is not None and recipe.environment is not None:
+            told = RanOut(
+                phases=self.finished.phases,
+                environment=recipe.environment,
+                memory_parts=self.finished.memory_parts,
+            )
+            seconds = self.finished.seconds
+        else:
+            where = self.problem and self.problem.extra.get(_RAN_OUT)
+            try:
+                told = RanOut.model_validate(where)
+            except ValidationError:
+                # Another problem, or an engine of somebody else's.
+                return None
+        weights = (part.mib for part in told.memory_parts if part.name.startswith("weights."))
+        return Ran(
+            job_id=self.id,
+            attempt=self.attempt,
+            preset=recipe.preset,
+            model=self.task.model.digest,
+            params=recipe.params,
+            mitigations=recipe.mitigations,
+            environment=told.environment,
+            phases=told.phases,
+            weights=round(sum(weights) * _MIB),
+            seconds=seconds,
+            worker=worker,
+        )
 
     def interrupt(self) -> None:
         if self._stream is not None:

@@ -15,10 +15,12 @@ from mysticanvas import logs
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer, TraceOrder
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef
+from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef, RanOut
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
-from mysticanvas.workers.image import devices, job, loading, profiling, stages
+from mysticanvas.workers.image import devices, job, loading, measuring, profiling, stages
+from mysticanvas.workers.image.job_kinds import Kind, Known
+from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.parts import Replaced
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.report import Report
@@ -44,6 +46,8 @@ class ImageEngine:
         self._images = options.images
         self._device = devices.choose(options.device)
         self._loaded: _Loaded | None = None
+        self._measured = Known()
+        self._meter: Meter = NoMeter()
         # Not its name: to ask for that takes a GPU's memory, which a process in reserve must not.
         _log.info("engine_ready", device=self._device.type, threads=options.threads)
 
@@ -96,8 +100,26 @@ class ImageEngine:
 
     def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
         report = Report(emit, control, lambda: devices.synchronize(self._device))
-        self._reporting_memory(lambda: self._generate(task, report))
-        return Finished(seconds=report.seconds, memory_parts=self.memory)
+        try:
+            self._reporting_memory(lambda: self._generate(task, report))
+            uses = self._meter.uses()
+        except OutOfMemory as error:
+            self._say_where(error)
+            raise
+        finally:
+            # It holds the pipeline, which has to be free to go.
+            self._meter = NoMeter()
+        return Finished(seconds=report.seconds, memory_parts=self.memory, phases=uses)
+
+    def _say_where(self, error: OutOfMemory) -> None:
+        """How far it came, and with how much: the next prediction counts on more."""
+        if self._loaded is not None:
+            where = RanOut(
+                phases=self._meter.uses(),
+                environment=self._loaded.model.environment,
+                memory_parts=self._loaded.parts,
+            )
+            error.extra["ran_out"] = where.model_dump(mode="json")
 
     def _generate(self, task: GenerateTask, report: Report) -> None:
         if self._has(task.model):
@@ -105,7 +127,9 @@ class ImageEngine:
         else:
             with report.stage("load"):
                 model = self._ensure(task.model)
-        job.run(task, model, self._images, report)
+        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe.params)
+        self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
+        job.run(task, model, self._images, report, self._meter)
 
     def _has(self, ref: ModelRef) -> bool:
         loaded = self._loaded

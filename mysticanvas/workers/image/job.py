@@ -13,6 +13,7 @@ from mysticanvas.contracts.recipe import Environment, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, Previewed
 from mysticanvas.workers import pictures
 from mysticanvas.workers.image import mitigations, recovery, schedulers
+from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.image.stages import OnStep, Sampled, Stages
 from mysticanvas.workers.report import Report
@@ -27,8 +28,11 @@ class Model(NamedTuple):
     environment: Environment
 
 
-def run(task: GenerateTask, model: Model, folder: Path, report: Report) -> None:
+def run(task: GenerateTask, model: Model, folder: Path, report: Report, meter: Meter) -> None:
     """Make the pictures of a task and write them below `folder`.
+
+    Args:
+        meter: measures what the phases take.
 
     Raises:
         JobCancelled: between two steps.
@@ -38,13 +42,15 @@ def run(task: GenerateTask, model: Model, folder: Path, report: Report) -> None:
     pictures.require_ids(task)
     params = task.recipe.params
     with torch.inference_mode():
-        with report.stage("encode"):
+        # Where one call does it all, it counts as denoising.
+        around = NoMeter() if model.stages.whole else meter
+        with report.stage("encode"), around.phase("text_encode"):
             encoded = model.stages.encode(params)
         with report.stage("denoise"), schedulers.applied(model.pipeline, params):
-            on_step = _on_step(model.previewer, report, task.only_index or 0)
-            sampled = _sample(model, encoded, params, on_step)
+            on_step = _on_step(model.previewer, report, task.only_index or 0, meter)
+            sampled = _sample(model, encoded, params, on_step, meter)
         with report.stage("decode"):
-            used, images = _decode(model, sampled, task)
+            used, images = _decode(model, sampled, encoded, task, around)
     recipe = task.recipe.model_copy(update={"mitigations": used})
     task = task.model_copy(update={"recipe": recipe})
     with report.stage("save"):
@@ -54,7 +60,7 @@ def run(task: GenerateTask, model: Model, folder: Path, report: Report) -> None:
 
 
 def _sample(
-    model: Model, encoded: dict[str, Any], params: ResolvedParams, on_step: OnStep
+    model: Model, encoded: dict[str, Any], params: ResolvedParams, on_step: OnStep, meter: Meter
 ) -> Sampled:
     """The latents; if memory runs out, once more from the first step, after all that could be given
     back was."""
@@ -64,13 +70,14 @@ def _sample(
         generators = [
             torch.Generator("cpu").manual_seed(params.seed + k) for k in range(params.num_images)
         ]
-        return model.stages.denoise(encoded, params, generators, on_step)
+        with meter.phase("denoise", list(encoded.values())):
+            return model.stages.denoise(encoded, params, generators, on_step)
 
     return recovery.first_that_fits("denoise", model.pipeline.device, [sample, sample])[1]
 
 
 def _decode(
-    model: Model, sampled: Sampled, task: GenerateTask
+    model: Model, sampled: Sampled, encoded: dict[str, Any], task: GenerateTask, meter: Meter
 ) -> tuple[tuple[str, ...], list[Image.Image]]:
     """The pictures, from latents that are kept until they are there; and by what mitigations."""
     params, device = task.recipe.params, model.pipeline.device
@@ -79,21 +86,24 @@ def _decode(
     )
 
     def decode(names: tuple[str, ...]) -> list[Image.Image]:
-        if not names:
-            return model.stages.decode(sampled)
-        with mitigations.applied(model.pipeline.vae, names, max(params.width, params.height)):
-            return model.stages.decode(sampled)
+        with meter.phase("vae_decode", list(encoded.values()), names):
+            if not names:
+                return model.stages.decode(sampled)
+            with mitigations.applied(model.pipeline.vae, names, max(params.width, params.height)):
+                return model.stages.decode(sampled)
 
     tries = [functools.partial(decode, names) for names in ways]
     place, images = recovery.first_that_fits("decode", device, tries)
     return ways[place], images
 
 
-def _on_step(previewer: Previewer, report: Report, shown: int) -> OnStep:
+def _on_step(previewer: Previewer, report: Report, shown: int, meter: Meter) -> OnStep:
     def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
+        meter.step(step)
         report.step("denoise", step, steps)
         if report.wants_previews and step < steps:
-            webp = previewer.webp(latents, shown)
+            with meter.apart():
+                webp = previewer.webp(latents, shown)
             if webp is not None:
                 report.emit(Previewed(step=step, webp=webp))
 

@@ -16,7 +16,8 @@ from torch.overrides import TorchFunctionMode
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.tracing import Attention
 from mysticanvas.vram.envelope import Attending
-from mysticanvas.workers.image.tracing import Memory, layout_of
+from mysticanvas.workers.image.storages import layout_of
+from mysticanvas.workers.image.tracing import Memory
 
 _WIDEST_FLASH = 256
 """Numbers in the vector of a head that flash attention for CUDA takes."""

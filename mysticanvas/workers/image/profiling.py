@@ -90,6 +90,7 @@ def profile(order: TraceOrder) -> TraceAnswer:
         weights=_weights(folder, order, parts),
         decoding_weights=_decoding_weights(folder, order, parts),
         latents=_latent_space(parts),
+        tokens=_tokens(parts),
         traced=tuple(_traced(order, missing)),
     )
     return TraceAnswer(
@@ -137,7 +138,7 @@ def trace(order: TraceOrder, tracee: Tracee, shape: Shape, call: Call) -> Memory
 
 
 def _runs(order: TraceOrder, parts: Mapping[str, Part]) -> Iterator[Run]:
-    text = [part for part in parts.values() if part.architecture in architectures.TEXT_ENCODERS]
+    text = _text_encoders(parts)
     for part in text if "text_encode" in order.phases else []:
         yield _text_run(part, hidden_states=len(text) > 1)
     if "denoise" in order.phases:
@@ -229,6 +230,18 @@ def _latent_space(parts: Mapping[str, Part]) -> LatentSpace:
         channels=int(parts["vae"].config.get("latent_channels", 4)),
         embedding=architectures.embedding_of(_denoiser(parts).config),
     )
+
+
+def _tokens(parts: Mapping[str, Part]) -> int:
+    """As many as every text encoder with positions of its own has, which is CLIP."""
+    name = "max_position_embeddings"
+    most = [int(each.config[name]) for each in _text_encoders(parts) if name in each.config]
+    return min(most, default=TOKENS)
+
+
+def _text_encoders(parts: Mapping[str, Part]) -> list[Part]:
+    known = architectures.TEXT_ENCODERS
+    return [part for part in parts.values() if part.architecture in known]
 
 
 def _denoiser(parts: Mapping[str, Part]) -> Part:

@@ -35,6 +35,9 @@ class Sampled(NamedTuple):
 class Stages(Protocol):
     """One way to run a kind of pipeline."""
 
+    whole: bool
+    """Whether `denoise` does everything."""
+
     def encode(self, params: ResolvedParams) -> dict[str, Any]:
         """The prompts as keyword arguments of the pipeline."""
 
@@ -71,6 +74,8 @@ def of(pipeline: Any) -> Stages:
 
 class _LatentStages:
     """What the Stable Diffusion family shares: a pipeline that stops at its latents when told."""
+
+    whole = False
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
@@ -167,6 +172,8 @@ class StableDiffusionXL(_LatentStages):
 
 class WholePipeline:
     """Any other text-to-image pipeline: one call does it all, and counts as denoising."""
+
+    whole = True
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline

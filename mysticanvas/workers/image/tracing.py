@@ -6,14 +6,11 @@ model runs in a fraction of a second whatever its size, and a storage that dies 
 
 from __future__ import annotations
 
-import math
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch._prims_common import suggest_memory_format
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mysticanvas.contracts.memory import DeviceKind
@@ -21,11 +18,12 @@ from mysticanvas.contracts.tracing import Dtype
 from mysticanvas.vram import workspace
 from mysticanvas.vram.allocator import Event
 from mysticanvas.vram.envelope import Attending, Operation, Unfolded
+from mysticanvas.workers.image import storages
+from mysticanvas.workers.image.storages import CONVOLUTION, Storages, tensors_of
 
 _GRAIN = 512
 """The allocator of CUDA gives out multiples of so many bytes."""
 _LAST = torch.channels_last
-_CONVOLUTION = torch.ops.aten.convolution.default
 _FORMATTING = {
     torch.ops.aten.native_group_norm.default,
     torch.ops.aten.upsample_nearest2d.default,
@@ -41,47 +39,34 @@ class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's i
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.events: list[Event] = []
+        self.storages = Storages("meta", self._note)
         self._device: DeviceKind = device
         self._dtype: Dtype = dtype
         self._copies_input = copies_input
-        self._live = 0
-        self._alive: dict[int, int] = {}
-        self._count = 0
         self._memo: dict[Any, list[_Blank]] = {}
-        self._finalizers: list[weakref.finalize[Any, Any]] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is _CONVOLUTION:
+        if func is CONVOLUTION:
             return self._convolve(func, args)
         out = self._run(func, args, kwargs or {})
         if func in _FORMATTING:
-            out = _formatted(out, layout_of(args[0]))
-        for tensor in _tensors(out):
-            self._follow(tensor)
-        self.operations.append(Operation(self._live))
+            out = _formatted(out, storages.layout_of(args[0]))
+        self.storages.follow(tensors_of(out))
+        self.operations.append(Operation(self.storages.live))
         return out
 
     def _convolve(self, func: Any, args: tuple[Any, ...]) -> Any:
         given, weight = args[0], args[1]
-        layout = layout_of(given)
         out = self._run(func, args, {})
-        out = _formatted(out, layout)
-        self._follow(out)
-        of = workspace.Convolution(
-            batch=given.shape[0],
-            given=_bytes(given),
-            weight=_bytes(weight),
-            made=_bytes(out),
-            channels=(given.shape[1], out.shape[1]),
-            kernel=math.prod(weight.shape[2:]),
-            layout=layout,
-        )
+        out = _formatted(out, storages.layout_of(given))
+        self.storages.follow([out])
+        of = storages.convolution(given, weight, out)
         unfolded = self._unfolded(of, given, out)
         for taken in workspace.convolution(self._device, self._dtype, of, self._copies_input):
             self._passing(taken)
-            self.operations.append(Operation(self._live, taken, unfolded=unfolded))
+            self.operations.append(Operation(self.storages.live, taken, unfolded=unfolded))
         return out
 
     def _unfolded(
@@ -89,17 +74,11 @@ class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's i
     ) -> Unfolded | None:
         if of.batch > 1 or self._device != "cpu" or self._dtype != "float32":
             return None
-        columns = 0 if of.kernel == 1 else of.kernel * given.shape[1] * math.prod(out.shape[2:])
-        return Unfolded(given.numel(), columns * given.element_size())
+        return storages.unfolded(of, given, out)
 
     def attended(self, attending: Attending) -> None:
         """Note that the operation just recorded was flash attention on a CPU."""
         self.operations[-1] = self.operations[-1]._replace(attending=attending)
-
-    def close(self) -> None:
-        """Follow no more; what is still alive is somebody else's business."""
-        for finalizer in self._finalizers:
-            finalizer.detach()
 
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run it, or make up what the same operation made before: on `meta`, working out a shape
@@ -111,33 +90,16 @@ class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's i
             return made[0] if len(made) == 1 else tuple(made)
         out = func(*args, **kwargs)
         if _is_repeatable(func, args, kwargs, out):
-            self._memo[key] = [_Blank.of(tensor) for tensor in _tensors(out)]
+            self._memo[key] = [_Blank.of(tensor) for tensor in tensors_of(out)]
         return out
 
-    def _follow(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        address = storage._cdata
-        size = storage.nbytes()
-        if address in self._alive or not size or tensor.device.type != "meta":
-            return
-        self._count += 1
-        number = self._count
-        self._alive[address] = number
-        self._live += size
-        self.events.append(Event(number, _rounded(size)))
-        self._finalizers.append(weakref.finalize(storage, self._died, address, number, size))
-
-    def _died(self, address: int, number: int, size: int) -> None:
-        # The address may be another storage's by now.
-        if self._alive.get(address) == number:
-            del self._alive[address]
-            self._live -= size
-            self.events.append(Event(number, -_rounded(size)))
+    def _note(self, number: int, change: int) -> None:
+        size = _rounded(abs(change))
+        self.events.append(Event(number, size if change > 0 else -size))
 
     def _passing(self, size: int) -> None:
-        self._count += 1
-        size = _rounded(size)
-        self.events += [Event(self._count, size), Event(self._count, -size)]
+        number, size = self.storages.number(), _rounded(size)
+        self.events += [Event(number, size), Event(number, -size)]
 
 
 class _Blank(NamedTuple):
@@ -165,25 +127,26 @@ def following(
         copies_input: as for `vram.workspace.convolution`.
     """
     memory = Memory(device, dtype, copies_input)
-    weights = [*model.parameters(), *model.buffers()]
-    memory._alive = {each.untyped_storage()._cdata: 0 for each in weights}
+    memory.storages.ignore([*model.parameters(), *model.buffers()])
     try:
         # Not inference mode, in which composite operations come in whole.
         with torch.no_grad(), memory:
             yield memory
     finally:
-        memory.close()
+        memory.storages.close()
 
 
 def _is_repeatable(func: Any, args: Any, kwargs: Any, out: Any) -> bool:
     """Whether it makes new tensors and nothing else."""
     if func._schema.is_mutable or not isinstance(out, torch.Tensor | tuple):
         return False
-    made = list(_tensors(out))
+    made = list(tensors_of(out))
     if len(made) != (len(out) if isinstance(out, tuple) else 1):
         return False
     # Some that the schema calls new are not, such as `_unsafe_view`.
-    storages = {each.untyped_storage()._cdata for each in _tensors((args, tuple(kwargs.values())))}
+    storages = {
+        each.untyped_storage()._cdata for each in tensors_of((args, tuple(kwargs.values())))
+    }
     return all(
         each.device.type == "meta"
         and each.untyped_storage()._cdata not in storages
@@ -202,14 +165,6 @@ def _formatted(made: Any, layout: workspace.Layout) -> Any:
     return torch.empty_like(made, memory_format=wanted)
 
 
-def layout_of(tensor: torch.Tensor) -> workspace.Layout:
-    """In which order the numbers of a tensor (batch, channels, …) are, as PyTorch takes it."""
-    # The strides of a single item mean both; PyTorch then takes the channels to be first.
-    if tensor.ndim == 4 and len(tensor) > 1 and suggest_memory_format(tensor) is _LAST:
-        return "channels_last"
-    return "channels_first" if tensor.is_contiguous() else "scattered"
-
-
 def _described(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return tuple(value.shape), value.stride(), value.dtype, value.device.type
@@ -217,18 +172,6 @@ def _described(value: Any) -> Any:
         return tuple(map(_described, value))
     # 1, 1.0 and True are equal, but make different dtypes.
     return type(value), value
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _tensors(each)
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
 
 
 def _rounded(size: int) -> int:

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from measurements import measurement
+
 from mysticanvas import Image
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.events import Event
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
+from mysticanvas.contracts.measurements import JobMemory
 from mysticanvas.session import happenings
 from mysticanvas.session.connection import Connection
 
@@ -18,7 +21,7 @@ def event(kind: Any, content: Any) -> Event:
     return Event(epoch="e", seq=1, type=kind, data=content.model_dump(mode="json"))
 
 
-def test_workers_and_alerts_are_those_of_the_contract(connection: Connection) -> None:
+def test_workers_alerts_and_measurements_are_those_of_the_contract(connection: Connection) -> None:
     make = happenings.maker(connection, None)
     status = WorkerStatus(kind="image", pid=1, state=WorkerState.READY, restarts=0)
     assert make(event("worker", status)) == status
@@ -28,6 +31,8 @@ def test_workers_and_alerts_are_those_of_the_contract(connection: Connection) ->
     )  # fmt: skip
     assert make(event("alert", alert)) == alert
     assert str(make(event("alert", alert))) == "It died."
+    measured = JobMemory.of([measurement()])
+    assert make(event("vram", measured)) == measured
     assert make(Event(epoch="e", type="queue", data={"paused": True})) == {"paused": True}
 
 

@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,16 @@ def test_unload_forgets_the_model(engine: ImageEngine, tiny_sd: Path) -> None:
     engine.unload()
     assert engine.models == []
     engine.unload()
+
+
+def test_nothing_holds_a_model_that_was_unloaded(
+    engine: ImageEngine, run: Callable[[GenerateTask], object], tiny_sd: Path
+) -> None:
+    run(make_task(tiny_sd))
+    assert engine._loaded is not None
+    pipeline = weakref.ref(engine._loaded.model.pipeline)
+    engine.unload()
+    assert pipeline() is None
 
 
 def test_a_bad_model_leaves_the_engine_usable(

@@ -1,0 +1,177 @@
+"""Keeps what jobs took of the memory beside what was predicted, and learns from it."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from mysticanvas import logs
+from mysticanvas.contracts.alerts import Alert
+from mysticanvas.contracts.measurements import Accuracy, JobMemory, Measurement
+from mysticanvas.contracts.recipe import ResolvedParams
+from mysticanvas.contracts.tracing import ImageProfile, Phase
+from mysticanvas.errors import StoreError
+from mysticanvas.orchestrator.arbiter import alerts, comparison
+from mysticanvas.orchestrator.arbiter.comparison import Ran
+from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject
+from mysticanvas.orchestrator.events import Bus
+from mysticanvas.vram.calibration import RECENT
+
+_RUNS = 5
+"""Jobs of a kind whose time counts, the newest ones."""
+_log = logs.get(__name__)
+
+
+class Keeper(Protocol):
+    """Where measurements outlast the process."""
+
+    def add(self, measured: Sequence[Measurement]) -> None:
+        """Append rows.
+
+        Raises:
+            StoreError: none was added.
+        """
+
+    def of_key(self, key: str, most: int) -> list[Measurement]:
+        """The newest measurements of a key, oldest first."""
+
+    def newest(self, most: int) -> list[Measurement]:
+        """The newest measurements of all, oldest first."""
+
+    def seconds(self, run_key: str, most: int) -> list[float]:
+        """How long the newest jobs of a kind took, newest first."""
+
+    def accuracy(self) -> list[Accuracy]:
+        """How near predictions came."""
+
+
+class Feedback:
+    """What was measured, for use from any thread. Nothing that goes wrong here fails a job.
+
+    Args:
+        keeper: has the measurements of earlier processes.
+        profiles: what was traced of models.
+        bus: hears of each job that was measured, as `vram`.
+        alert: hears of measurements that contradict their prediction.
+    """
+
+    def __init__(
+        self, keeper: Keeper, profiles: Profiles, bus: Bus, alert: Callable[[Alert], None]
+    ) -> None:
+        self._keeper = keeper
+        self._profiles = profiles
+        self._bus = bus
+        self._alert = alert
+        self._recent: dict[str, list[Measurement]] = {}
+        self._told: set[tuple[object, ...]] = set()
+        self._lock = threading.Lock()
+
+    def record(self, ran: Ran, profile: ImageProfile | None = None) -> None:
+        """Compare what a job took with its prediction, keep it, tell it, and learn from it; takes
+        milliseconds.
+
+        Args:
+            profile: of its model; looked up if it is not given. Without one, there is nothing to
+                compare with, and it is kept all the same.
+        """
+        if not ran.phases:
+            return
+        try:
+            self._record(ran, profile or self._known(ran))
+        except Exception:  # noqa: BLE001 - whatever it is, the pictures are there
+            _log.warning("measurement_lost", exc_info=True)
+
+    def factors(
+        self, profile: ImageProfile, params: ResolvedParams, device: str, mitigations: Sequence[str]
+    ) -> Mapping[Phase, float]:
+        """What to multiply the prediction of each phase by, for `vram.image.predict`.
+
+        Args:
+            device: such as `cpu` or `cuda:NVIDIA GeForce RTX 4090`.
+            mitigations: with which it would decode.
+
+        Raises:
+            LookupError: the profile has no envelope for the request.
+        """
+        work = comparison.work_of(profile, params, mitigations)
+        keys = comparison.keys(profile, work, device, mitigations)
+        return {phase: self.factor(key) for phase, key in keys.items()}
+
+    def factor(self, key: str) -> float:
+        """What to multiply predictions of a key by; 1 if nothing is known of it."""
+        with self._lock:
+            return comparison.factor(self._of_key(key))
+
+    def seconds(self, run_key: str) -> float | None:
+        """How long jobs of a kind take without loading the model, from the newest of them; None
+        before the first.
+
+        Args:
+            run_key: see `comparison.run_key`.
+        """
+        try:
+            found = self._keeper.seconds(run_key, _RUNS)
+        except StoreError:
+            return None
+        return statistics.median(found) if found else None
+
+    def history(self, most: int) -> list[Measurement]:
+        """The newest measurements, oldest first.
+
+        Raises:
+            StoreError: the store could not answer.
+        """
+        return self._keeper.newest(most)
+
+    def accuracy(self) -> list[Accuracy]:
+        """How near predictions came: over all measurements, then by device and preset.
+
+        Raises:
+            StoreError: the store could not answer.
+        """
+        return self._keeper.accuracy()
+
+    def _record(self, ran: Ran, profile: ImageProfile | None) -> None:
+        measured = comparison.rows(ran, profile, self.factor, datetime.now(UTC))
+        with self._lock:
+            for each in measured:
+                recent = self._of_key(each.key)
+                recent.append(each)
+                del recent[:-RECENT]
+        try:
+            self._keeper.add(measured)
+        except StoreError as error:
+            _log.warning("measurement_not_kept", code=error.code)
+        self._bus.publish("vram", JobMemory.of(measured).model_dump(mode="json"))
+        for each in measured:
+            self._warn(each, ran.worker)
+
+    def _warn(self, measured: Measurement, worker: str) -> None:
+        """Once for a kind of phase and size, since the same would be said after every job."""
+        what = measured.key, measured.width, measured.height, measured.num_images
+        if comparison.is_miss(measured) and what not in self._told:
+            self._told.add(what)
+            self._alert(alerts.of(measured, worker))
+
+    def _of_key(self, key: str) -> list[Measurement]:
+        """Under the lock."""
+        if key not in self._recent:
+            try:
+                self._recent[key] = self._keeper.of_key(key, RECENT)
+            except StoreError:
+                return []
+        return self._recent[key]
+
+    def _known(self, ran: Ran) -> ImageProfile | None:
+        environment = ran.environment
+        dtype: Any = environment.dtype
+        device: Any = environment.device.partition(":")[0]
+        counts = {1, ran.params.num_images}
+        guided = ran.params.guidance_scale > 1
+        subject = Subject("", ran.model, dtype, device)
+        return self._profiles.known(
+            subject, [Batches.of(count, guided) for count in sorted(counts)]
+        )

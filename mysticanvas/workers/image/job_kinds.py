@@ -1,0 +1,56 @@
+"""Which jobs allocate the same to the byte, and what they took."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from mysticanvas.contracts.recipe import ResolvedParams
+
+_MOST_KNOWN = 256
+
+
+class Kind(NamedTuple):
+    """Jobs whose allocations are the same to the byte."""
+
+    digest: str
+    dtype: str
+    width: int
+    height: int
+    num_images: int
+    guided: bool
+    several_steps: bool
+    scheduler: str
+
+    @classmethod
+    def of(cls, digest: str, dtype: str, params: ResolvedParams) -> Kind:
+        return cls(
+            digest=digest,
+            dtype=dtype,
+            width=params.width,
+            height=params.height,
+            num_images=params.num_images,
+            guided=params.guidance_scale > 1,
+            several_steps=params.num_inference_steps > 1,
+            scheduler=f"{params.scheduler} {params.scheduler_config}",
+        )
+
+
+class Known:
+    """What phases of earlier jobs took; the kinds used last are kept."""
+
+    def __init__(self) -> None:
+        self._bytes: OrderedDict[Hashable, int] = OrderedDict()
+
+    def get(self, key: Hashable) -> int | None:
+        """Bytes, or None if that is not known."""
+        if key in self._bytes:
+            self._bytes.move_to_end(key)
+        return self._bytes.get(key)
+
+    def keep(self, key: Hashable, size: int) -> None:
+        """Remember it."""
+        self._bytes[key] = size
+        while len(self._bytes) > _MOST_KNOWN:
+            self._bytes.popitem(last=False)

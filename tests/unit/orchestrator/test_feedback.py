@@ -1,0 +1,130 @@
+"""What was measured is kept, told and learnt from, whatever goes wrong with it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from measurements import MIB, PROFILE, ran, use
+
+from mysticanvas.contracts.alerts import Alert
+from mysticanvas.contracts.measurements import JobMemory
+from mysticanvas.errors import StoreFull
+from mysticanvas.orchestrator.arbiter import comparison
+from mysticanvas.orchestrator.arbiter.feedback import Feedback
+from mysticanvas.orchestrator.arbiter.profiles import Profiles
+from mysticanvas.store import Store
+
+MOST_MS = 5.0
+
+
+@pytest.fixture
+def alerts() -> list[Alert]:
+    return []
+
+
+@pytest.fixture
+def feedback(store: Store, bus: Any, alerts: list[Alert]) -> Feedback:
+    return Feedback(store.measurements, Profiles(), bus, alerts.append)
+
+
+def heard(bus: Any) -> list[JobMemory]:
+    return [JobMemory.model_validate(data) for kind, data in bus.published if kind == "vram"]
+
+
+def factors(feedback: Feedback) -> dict[str, float]:
+    return dict(feedback.factors(PROFILE, ran().params, "cpu", ()))
+
+
+def test_a_job_is_kept_and_told(feedback: Feedback, store: Store, bus: Any) -> None:
+    feedback.record(ran(use("denoise", 100), use("vae_decode", 202)), PROFILE)
+    assert feedback.history(10) == store.measurements.newest(10)
+    [told] = heard(bus)
+    assert list(told.phases) == feedback.history(10)
+    assert told.projected_mib == 200 + 507
+    assert told.actual_mib == 202 + 507
+    [whole, _] = feedback.accuracy()
+    assert (whole.phases, whole.under) == (2, 0.5)
+
+
+def test_small_deviations_are_learnt_by_phase_and_outlast_the_process(
+    feedback: Feedback, store: Store, bus: Any
+) -> None:
+    assert factors(feedback) == {"text_encode": 1.0, "denoise": 1.0, "vae_decode": 1.0}
+    feedback.record(ran(use("denoise", 104), use("vae_decode", 200)), PROFILE)
+    learnt = {"text_encode": 1.0, "denoise": 1.04, "vae_decode": 1.0}
+    assert factors(feedback) == pytest.approx(learnt, rel=1e-6)
+    again = Feedback(store.measurements, Profiles(), bus, lambda _: None)
+    assert factors(again) == pytest.approx(learnt, rel=1e-6)
+    again.record(ran(use("denoise", 104)), PROFILE)
+    assert again.history(1)[0].corrected == pytest.approx(104 * MIB, rel=1e-6)
+
+
+def test_a_contradiction_is_told_once_for_each_size_and_not_learnt(
+    feedback: Feedback, alerts: list[Alert]
+) -> None:
+    for _ in range(3):
+        feedback.record(ran(use("denoise", 150), use("vae_decode", 200)), PROFILE)
+    assert [alert.kind for alert in alerts] == ["memory_miss"]
+    assert "Denoising 'sd15'" in str(alerts[0])
+    larger = ran().params.model_copy(update={"width": 1024})
+    feedback.record(ran(use("denoise", 300), params=larger), PROFILE)
+    assert len(alerts) == 2
+    assert factors(feedback)["denoise"] == 1.0
+
+
+def test_memory_that_ran_out_is_counted_on(feedback: Feedback, alerts: list[Alert]) -> None:
+    feedback.record(ran(use("denoise", 0, at_least=True), seconds={}), PROFILE)
+    assert factors(feedback)["denoise"] == pytest.approx(comparison.INFLATION)
+    assert alerts == []
+
+
+def test_the_median_of_the_newest_jobs_is_how_long_they_take(feedback: Feedback) -> None:
+    key = comparison.run_key("m" * 64, ran().params, (), "cpu", 2)
+    assert feedback.seconds(key) is None
+    for denoise in (90.0, 1.0, 2.0, 3.0, 4.0, 80.0):
+        seconds = {"load": 9.0, "denoise": denoise}
+        feedback.record(ran(use("denoise", 100), seconds=seconds, job_id=f"{denoise}"))
+    assert feedback.seconds(key) == 3.0
+
+
+class FullKeeper:
+    """A store on a disk that is full, and whose rows cannot be read."""
+
+    def __getattr__(self, _: str) -> Any:
+        def refuse(*_: object) -> None:
+            raise StoreFull("The disk is full.")
+
+        return refuse
+
+
+def test_a_store_that_is_full_costs_the_row_and_nothing_else(bus: Any, alerts: list[Alert]) -> None:
+    feedback = Feedback(FullKeeper(), Profiles(), bus, alerts.append)
+    feedback.record(ran(use("denoise", 150)), PROFILE)
+    assert [job.actual_mib for job in heard(bus)] == [650]
+    assert len(alerts) == 1
+    assert feedback.seconds("key") is None
+    assert factors(feedback)["denoise"] == 1.0
+
+
+def test_whatever_breaks_in_it_fails_no_job(store: Store, bus: Any) -> None:
+    def broken(_: Alert) -> None:
+        raise RuntimeError
+
+    feedback = Feedback(store.measurements, Profiles(), bus, broken)
+    feedback.record(ran(use("denoise", 150)), PROFILE)
+    assert len(feedback.history(10)) == 1
+    feedback.record(ran(), PROFILE)
+    assert len(feedback.history(10)) == 1
+
+
+def test_it_takes_a_few_milliseconds(feedback: Feedback) -> None:
+    times = []
+    for _ in range(30):
+        began = time.thread_time()
+        phases = use("text_encode", 10), use("denoise", 101), use("vae_decode", 200)
+        feedback.record(ran(*phases), PROFILE)
+        times.append(1000 * (time.thread_time() - began))
+    # The quickest, since whatever else runs on the machine can only add to it.
+    assert min(times) < MOST_MS

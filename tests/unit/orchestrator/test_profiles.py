@@ -1,0 +1,77 @@
+"""A model is traced once, and what came of it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mysticanvas.errors import ModelFileError, StoreFull
+from mysticanvas.orchestrator.arbiter import profiles
+from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject, key_of
+from mysticanvas.store import Store
+
+ONE = Batches.of(1, guided=True)
+
+
+@pytest.fixture
+def subject(tiny_sd: Path) -> Subject:
+    return Subject(str(tiny_sd), "a" * 64, "float32", "cpu")
+
+
+def forbid_tracing(patch: pytest.MonkeyPatch) -> None:
+    """From now on, whoever is asked to trace fails."""
+    patch.setattr(profiles, "_MODULE", "mysticanvas.no_such_module")
+
+
+def test_what_was_traced_outlasts_the_process(
+    store: Store, subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Profiles(store.profiles).of(subject, [ONE])
+    assert found.traced
+    with monkeypatch.context() as patch:
+        forbid_tracing(patch)
+        moved = subject._replace(folder=str(tmp_path))
+        for later in (Profiles(store.profiles), Profiles(store.profiles)):
+            assert later.known(moved, [ONE]) == found
+            assert later.of(moved, [ONE, ONE]) == found
+            assert later.known(moved, [ONE, Batches.of(2, guided=True)]) is None
+            with pytest.raises(ModelFileError, match="broke off"):
+                later.of(moved._replace(digest="b" * 64), [ONE])
+        # A row that is damaged is as if it were not there, and is replaced.
+        key = key_of(subject, ONE)
+        whole = store.profiles.get(key)
+        store.profiles.save(key, subject.digest, '{"profile": []}')
+        assert Profiles(store.profiles).known(subject, [ONE]) is None
+    assert Profiles(store.profiles).of(subject, [ONE]) == found
+    mended = store.profiles.get(key)
+    assert mended is not None
+    assert whole is not None
+    assert len(mended) == pytest.approx(len(whole), abs=100)
+
+
+def test_another_version_of_a_library_is_another_key(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = key_of(subject, ONE)
+    assert before == key_of(subject._replace(folder="/elsewhere"), ONE)
+    assert before != key_of(subject, Batches.of(1, guided=False))
+    assert before != key_of(subject._replace(dtype="float16"), ONE)
+    monkeypatch.setattr(profiles, "_versions", lambda: {"torch": "0"})
+    assert before != key_of(subject, ONE)
+
+
+def test_a_store_that_is_full_costs_nothing_but_another_trace(
+    store: Store, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def get(self, key: str) -> None:
+            return None
+
+        def save(self, key: str, model: str, profile: str) -> None:
+            raise StoreFull("The disk is full.")
+
+    full = Profiles(Full())
+    found = full.of(subject, [ONE])
+    forbid_tracing(monkeypatch)
+    assert full.of(subject, [ONE]) == found
