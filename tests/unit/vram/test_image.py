@@ -74,7 +74,8 @@ def test_of_several_text_encoders_the_one_that_takes_most_is_the_phase() -> None
     alone = predicted(of=profile(traced=(large, *others))).phases_mib["text_encode"]
     for encoders in ((small, large), (large, small)):
         found = predicted(of=profile(traced=(*encoders, *others)))
-        assert found.phases_mib["text_encode"] == alone
+        # The embeddings of the other are held meanwhile.
+        assert found.phases_mib["text_encode"] == pytest.approx(alone, rel=0.01)
 
 
 def test_guidance_doubles_the_denoisers_batch_and_nothing_else() -> None:
