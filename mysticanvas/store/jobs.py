@@ -160,21 +160,24 @@ class Jobs:
         )
 
     def claim(
-        self, kinds: Collection[str] | None = None, runner: str | None = None
+        self,
+        kinds: Collection[str] | None = None,
+        runner: str | None = None,
+        model: str | None = None,
     ) -> StoredJob | None:
         """Take the next job whose time has come: it runs from now on, as a new attempt.
 
         Args:
             kinds: only a job of one of these kinds.
             runner: who runs it.
+            model: digest of the one that is loaded, whose jobs may go first; see `Waiting.take`.
         """
         while True:
             now = times.now()
             with self._lock:
-                entry = self._waiting.next(kinds, now)
-                if entry is None:
-                    return None
-                self._waiting.remove(entry.id)
+                entry = self._waiting.take(kinds, now, model)
+            if entry is None:
+                return None
             try:
                 with self._database.write() as transaction:
                     claimed = transaction.change(_SQL["claim"], id=entry.id, runner=runner, now=now)
@@ -337,11 +340,6 @@ class Jobs:
             due = self._waiting.next_due(kinds, now)
         return None if due is None else max(0.0, (due - now).total_seconds())
 
-    def counts(self) -> dict[JobStatus, int]:
-        """How many jobs there are of every status."""
-        found = {row["status"]: row["jobs"] for row in self._database.read(_SQL["counts"])}
-        return {status: found.get(status, 0) for status in JobStatus}
-
     def prune(self, ended_before: datetime, limit: int) -> int:
         """Delete internal jobs that ended before then, the oldest first; how many.
 
@@ -357,10 +355,12 @@ class Jobs:
     def _queued(self, job: StoredJob, not_before: datetime | None = None) -> None:
         record = job.record
         background = record.priority != "interactive"
+        model = "" if job.task is None else job.task.model.digest
         with self._lock:
             if len(self._known) < _KNOWN:
                 self._known[record.id] = job
-            self._waiting.put(Entry(background, job.seq, record.id, record.kind, not_before))
+            entry = Entry(background, job.seq, record.id, record.kind, not_before, model)
+            self._waiting.put(entry)
 
     def _running(self, job_id: str, runner: str | None, now: datetime) -> StoredJob:
         job = self._known.get(job_id)

@@ -23,6 +23,8 @@ class Entry(NamedTuple):
     kind: str
     not_before: datetime | None = None
     """When its time comes, as the database keeps times; None if it has come."""
+    model: str = ""
+    """Digest of what it runs with; empty if it needs no model."""
 
     @property
     def on_worker(self) -> bool:
@@ -32,12 +34,17 @@ class Entry(NamedTuple):
         return self.not_before is None or self.not_before <= now
 
 
+MOST_PASSES = 4
+"""How often a job lets later ones go first because their model is loaded already."""
+
+
 class Waiting:
     """Entries in order. Not thread-safe: its owner has a lock."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._by_id: dict[str, Entry] = {}
+        self._passes: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -49,12 +56,31 @@ class Waiting:
     def remove(self, job_id: str) -> None:
         """Forget a job; harmless if it does not wait."""
         entry = self._by_id.pop(job_id, None)
+        self._passes.pop(job_id, None)
         if entry is not None:
             del self._entries[bisect.bisect_left(self._entries, entry)]
 
     def next(self, kinds: Collection[str] | None, now: datetime) -> Entry | None:
         """The first of these kinds (None: of any) whose time has come."""
         return next((entry for entry in self._of(kinds) if entry.due(now)), None)
+
+    def take(self, kinds: Collection[str] | None, now: datetime, model: str | None) -> Entry | None:
+        """Remove and give the one to run now: the first, or one of the same priority whose model is
+        loaded, as long as the first has not been passed over too often.
+
+        Args:
+            model: digest of the one that is loaded.
+        """
+        first = self.next(kinds, now)
+        if first is None:
+            return None
+        chosen = first
+        if model is not None and self._passes.get(first.id, 0) < MOST_PASSES:
+            chosen = next((each for each in self._like(first, kinds, now, model)), first)
+        if chosen is not first:
+            self._passes[first.id] = self._passes.get(first.id, 0) + 1
+        self.remove(chosen.id)
+        return chosen
 
     def next_due(self, kinds: Collection[str] | None, now: datetime) -> datetime | None:
         """When the time of the first of these kinds comes; `now` if it has; None without any."""
@@ -66,6 +92,16 @@ class Waiting:
         if mine is None:
             return None
         return sum(entry.on_worker == mine.on_worker and entry < mine for entry in self._entries)
+
+    def _like(
+        self, first: Entry, kinds: Collection[str] | None, now: datetime, model: str
+    ) -> Iterator[Entry]:
+        """Those of the same priority with that model, in order."""
+        return (
+            each
+            for each in self._of(kinds)
+            if each.background == first.background and each.model == model and each.due(now)
+        )
 
     def _of(self, kinds: Collection[str] | None) -> Iterator[Entry]:
         return (entry for entry in self._entries if kinds is None or entry.kind in kinds)

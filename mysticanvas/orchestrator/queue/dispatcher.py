@@ -127,6 +127,11 @@ class Dispatcher(Lane[Generation]):
     def begin(self, job: StoredJob) -> Generation:
         return Generation(job, self._bus, self._transitions.somebody_waits)
 
+    @property
+    def loaded(self) -> str | None:
+        held = self._held
+        return None if held is None else held.digest
+
     def between_jobs(self) -> None:
         with self._transitions.changed:
             asked, self._unload_asked = self._unload_asked, []

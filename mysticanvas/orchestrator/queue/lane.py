@@ -44,6 +44,11 @@ class Lane(ABC, Generic[R]):
     def execute(self, run: R) -> None:
         """Carry a run out, and see to it that its job leaves `running`."""
 
+    @property
+    def loaded(self) -> str | None:
+        """Digest of a model that is loaded, whose jobs may go first; None without one."""
+        return None
+
     def between_jobs(self) -> None:
         """Called whenever the lane has looked for work, found or not."""
 
@@ -67,7 +72,7 @@ class Lane(ABC, Generic[R]):
             # A store that fails once, for want of disk space say, must not end the queue.
             try:
                 self.between_jobs()
-                run = self._transitions.claim(self._kinds, self.begin)
+                run = self._transitions.claim(self._kinds, self.begin, self.loaded)
                 if run is not None:
                     self._run(run)
                     continue

@@ -90,14 +90,17 @@ class Transitions:
             if self._store.jobs.next_due_s([record.kind]) is None:
                 self.add(record, request, None, None, params)
 
-    def claim(self, kinds: Collection[str], begin: Callable[[StoredJob], R]) -> R | None:
+    def claim(
+        self, kinds: Collection[str], begin: Callable[[StoredJob], R], model: str | None = None
+    ) -> R | None:
         """Begin the next job of these kinds whose time has come, unless the queue is paused.
 
         Args:
             begin: makes its run; must not block.
+            model: digest of the one that is loaded, whose jobs may go first.
         """
         with self.changed:
-            job = None if self._held else self._store.jobs.claim(kinds, self._runner)
+            job = None if self._held else self._store.jobs.claim(kinds, self._runner, model)
             if job is None:
                 return None
             run = begin(job)

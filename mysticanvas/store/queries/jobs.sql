@@ -30,7 +30,8 @@ WHERE ($status::VARCHAR IS NULL OR status = $status)
 SELECT * EXCLUDE (request) FROM jobs WHERE status = 'running' ORDER BY seq
 
 -- name: waiting
-SELECT id::VARCHAR AS id, seq, kind, priority <> 'interactive' AS background, not_before
+SELECT id::VARCHAR AS id, seq, kind, priority <> 'interactive' AS background, not_before,
+    coalesce(json_extract_string(task, '$.model.digest'), '') AS model
 FROM jobs WHERE status = 'queued'
 
 -- name: last_seq
@@ -80,9 +81,6 @@ WHERE id = $id AND attempts = $attempt AND status = 'running'
 UPDATE jobs
 SET status = 'cancelled', error = $error, not_before = NULL, finished_at = $now
 WHERE id = $id AND status = 'queued'
-
--- name: counts
-SELECT status, count(*) AS jobs FROM jobs GROUP BY status
 
 -- name: prune
 -- The last row stays, since the high-water mark holds its seq.

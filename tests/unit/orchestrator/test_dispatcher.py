@@ -70,8 +70,8 @@ def dispatcher(
 def submit(store: Store, transitions: Transitions) -> Submit:
     """Queues a batch of two pictures and gives its id."""
 
-    def submit(prompt: str, seed: int = 7, priority: str = "interactive") -> str:
-        task = make_task(Path("sd"), prompt=prompt, seed=seed, num_images=2)
+    def submit(prompt: str, seed: int = 7, priority: str = "interactive", model: str = "sd") -> str:
+        task = make_task(Path(model), prompt=prompt, seed=seed, num_images=2)
         record = JobRecord.model_validate(
             {
                 "id": task.job_id,
@@ -176,6 +176,17 @@ def test_a_background_job_makes_way_and_begins_again(
     record = reached(slow, "succeeded")
     assert (record.attempts, record.failures) == (3, [])
     assert bus.statuses(slow) == ["queued", *["running", "queued"] * 2, "running", "succeeded"]
+
+
+def test_jobs_of_the_loaded_model_go_before_those_that_need_another(
+    dispatcher: Dispatcher, submit: Submit, reached: Any, bus: Any
+) -> None:
+    jobs = [submit("begin 0", model=model) for model in ("sd", "sdxl", "sd")]
+    dispatcher.start()
+    for job in jobs:
+        reached(job, "succeeded")
+    began = [d["id"] for kind, d in bus.published if kind == "job" and d["status"] == "running"]
+    assert began == [jobs[0], jobs[2], jobs[1]]
 
 
 def test_a_job_that_somebody_waits_for_makes_way_for_none(

@@ -58,7 +58,7 @@ def test_one_key_makes_one_job_however_many_threads_use_it(store: Store, maker: 
 
 def test_jobs_without_a_key_are_all_different(store: Store, maker: Any) -> None:
     assert maker.added(store).record.id != maker.added(store).record.id
-    assert store.jobs.counts()[JobStatus.QUEUED] == 2
+    assert store.jobs.page(status=JobStatus.QUEUED).total == 2
 
 
 def test_an_id_cannot_be_used_twice(store: Store, maker: Any) -> None:
@@ -245,12 +245,10 @@ def test_a_list_is_newest_first_and_filtered(store: Store, maker: Any) -> None:
     assert len(listed(project="castle")) == 2
     assert listed(limit=1) == [new]
     assert len(store.jobs.page(status=JobStatus.SUCCEEDED).items[0].images) == 1
-    assert store.jobs.counts() == {
+    totals = {status: store.jobs.page(status=status).total for status in JobStatus}
+    assert {status: n for status, n in totals.items() if n} == {
         JobStatus.QUEUED: 2,
-        JobStatus.RUNNING: 0,
         JobStatus.SUCCEEDED: 1,
-        JobStatus.FAILED: 0,
-        JobStatus.CANCELLED: 0,
     }
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from mysticanvas.store.waiting import Entry, Waiting
+from mysticanvas.store.waiting import MOST_PASSES, Entry, Waiting
 
 NOW = datetime(2026, 11, 22, 12)
 SOON = NOW + timedelta(seconds=5)
@@ -59,3 +59,26 @@ def test_to_forget_what_does_not_wait_is_harmless() -> None:
     order.remove("first")
     order.remove("first")
     assert len(order) == 0
+
+
+def taken(order: Waiting, model: str | None) -> list[str]:
+    names = []
+    while (entry := order.take(None, NOW, model)) is not None:
+        names.append(entry.id)
+    return names
+
+
+def test_jobs_of_the_loaded_model_go_first_but_not_for_ever() -> None:
+    other = Entry(False, 1, "other", "generate", model="b")
+    same = [Entry(False, 2 + k, f"same {k}", "generate", model="a") for k in range(6)]
+    background = Entry(True, 0, "background", "generate", model="a")
+    names = taken(waiting(other, *same, background), "a")
+    ahead = [f"same {k}" for k in range(MOST_PASSES)]
+    assert names == [*ahead, "other", *(f"same {k}" for k in range(MOST_PASSES, 6)), "background"]
+    assert taken(waiting(other, *same[:2]), None) == ["other", "same 0", "same 1"]
+
+
+def test_a_job_of_the_loaded_model_whose_time_has_not_come_does_not_go_first() -> None:
+    other = Entry(False, 1, "other", "generate", model="b")
+    later = Entry(False, 2, "later", "generate", SOON, "a")
+    assert waiting(other, later).take(None, NOW, "a") == other
