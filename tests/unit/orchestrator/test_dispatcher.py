@@ -20,6 +20,7 @@ from mysticanvas.orchestrator.queue import retry
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import breaker
+from mysticanvas.orchestrator.supervisor.client import Unreached
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.settings import HomePaths
@@ -176,6 +177,18 @@ def test_a_background_job_makes_way_and_begins_again(
     record = reached(slow, "succeeded")
     assert (record.attempts, record.failures) == (3, [])
     assert bus.statuses(slow) == ["queued", *["running", "queued"] * 2, "running", "succeeded"]
+
+
+def test_whoever_calls_a_process_that_is_gone_hears_that_it_never_had_the_job(
+    worker: Worker,
+) -> None:
+    lease = worker.lease(WAIT_S)
+    assert worker.status.pid is not None
+    os.kill(worker.status.pid, signal.SIGKILL)
+    assert lease.ending(WAIT_S) is not None
+    for _ in range(3):
+        with pytest.raises(Unreached), lease.client.generate(make_task(Path("sd"))):
+            pass
 
 
 def test_jobs_of_the_loaded_model_go_before_those_that_need_another(
