@@ -8,6 +8,7 @@ optimum knows all requests beforehand, and loads again for as few seconds as can
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -151,7 +152,7 @@ def run(requests: Sequence[Request], known: dict[str, ImageProfile], budget_mib:
         decide = deciding(request, known)
         before = arbiter.situation(tenant.kind)
         try:
-            with arbiter.admitted(tenant.kind, decide) as plan:
+            with arbiter.admitted(tenant.kind, functools.partial(_same, decide)) as plan:
                 assert plan is not None
                 loading_s += _load(tenant, request)
         except DoesNotFit:
@@ -247,6 +248,10 @@ def _ways(
     for each in (resident, resident._replace(image=None)):
         if needed + each.image_mib <= budget_mib:
             yield each._replace(chat=preset, context=True), seconds
+
+
+def _same(decide: Callable[[Situation], Plan]) -> Callable[[Situation], Plan]:
+    return decide
 
 
 def _load(tenant: Tenant, request: Request) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ _PARAMS: dict[str, Any] = {
 
 
 @contextlib.contextmanager
-def as_it_comes(*_: object) -> Iterator[None]:
+def as_it_comes(_task: object, ready: Callable[[], object], _stopped: object) -> Iterator[None]:
     """Runs a job without making room for it."""
+    ready()
     yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,3 +158,24 @@ def test_what_does_not_fit_is_refused_with_what_would(
     assert len(canvas.generate("x", **given | refused.value.suggestion)) == fewer
     [failed] = [job for job in canvas.jobs if job.status == "failed"]
     assert failed.attempts == 1
+
+
+@pytest.mark.fault("two notebooks ask for two large models at once", "one after the other")
+def test_two_notebooks_that_want_the_whole_budget_get_it_in_turn(
+    start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
+) -> None:
+    canvas = start(max(footprints) + 60)
+    canvas.presets.llm.save(chat)
+    times = 3
+
+    def chatting() -> None:
+        with Canvas(home=canvas.home, project="p") as other:
+            for _ in range(times):
+                other.workers.start("llm", preset=chat.name)
+
+    with ThreadPoolExecutor(1) as pool:
+        chats = pool.submit(chatting)
+        images = [canvas.generate("x", seed=k, **usual) for k in range(times)]
+        chats.result(timeout=WAIT_S)
+    assert [image.seed for image in images] == [0, 1, 2]
+    assert all(job.status == "succeeded" and job.attempts == 1 for job in canvas.jobs)

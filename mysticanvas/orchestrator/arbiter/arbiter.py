@@ -1,8 +1,9 @@
 """Carries plans out: makes room on the device for one request at a time.
 
-Everything that changes who has memory goes through here, one after another: under one lock a plan
-is made from what is there now, what it gives back is given back, and what is left is promised to
-the request before the next one is looked at.
+Everything that changes who has memory goes through here, one after another: whose turn it is gets
+its worker ready, a plan is made from what is there now, what it gives back is given back, and what
+is left is promised to the request before it is the next one's turn. Only who has had its turn is at
+work, and needs none to come to its end; so nobody waits for somebody who waits.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from mysticanvas import logs
 from mysticanvas.contracts.health import WorkerStatus
@@ -38,6 +39,7 @@ _log = logs.get(__name__)
 
 Decide = Callable[[Situation], Plan]
 """A plan for a request in a situation; pure."""
+Prepare = Callable[[], Decide | None]
 
 
 class Tenant(Protocol):
@@ -72,6 +74,8 @@ class Arbiter:
         self._workers = {worker.kind: worker for worker in workers}
         self._memory = memory
         self._changed = threading.Condition()
+        self._taken = False
+        """Whether it is somebody's turn."""
         self._uses: dict[str, Use] = {}
         self._used_at: dict[str, float] = {}
         self._holders: dict[str, tuple[int | None, str | None]] = {}
@@ -79,13 +83,14 @@ class Arbiter:
 
     @contextlib.contextmanager
     def admitted(
-        self, worker: str, decide: Decide | None, stopped: Callable[[], bool] = lambda: False
+        self, worker: str, prepare: Prepare, stopped: Callable[[], bool] = lambda: False
     ) -> Iterator[Plan | None]:
         """Make room for a request, and keep it promised while the block runs.
 
         Args:
             worker: kind of the one that runs it.
-            decide: None if it is not known what the request needs, so that no room is made.
+            prepare: has that one ready, which nobody ends any more then, and gives how to decide;
+                None if it is not known what the request needs, so that no room is made.
             stopped: whether the request is wanted no longer.
 
         Yields:
@@ -95,19 +100,17 @@ class Arbiter:
             DoesNotFit: nothing that is allowed makes enough room; carries what would fit.
             JobCancelled: it was stopped while it waited.
         """
-        with self._changed:
+        with self._turn(stopped):
+            decide = prepare()
             plan = None if decide is None else self._make_room(worker, decide, stopped)
             promised = 0.0 if plan is None else plan.total_mib
-            self._uses[worker] = self._use(worker)._replace(busy=True, promised_mib=promised)
+            self._note(worker, busy=True, promised_mib=promised)
         try:
             yield plan
         finally:
-            with self._changed:
-                self._used_at[worker] = time.monotonic()
-                self._uses[worker] = self._use(worker)._replace(
-                    busy=False, promised_mib=0.0, context_mib=self._context_mib(worker)
-                )
-                self._changed.notify_all()
+            self._used_at[worker] = time.monotonic()
+            context_mib = self._context_mib(worker)
+            self._note(worker, busy=False, promised_mib=0.0, context_mib=context_mib)
 
     def situation(self, worker: str) -> Situation:
         """The device as it is now, for a request of that kind of worker."""
@@ -115,8 +118,7 @@ class Arbiter:
 
     def loaded(self, worker: str, seconds: float) -> None:
         """Note what loading a model took."""
-        with self._changed:
-            self._uses[worker] = self._use(worker)._replace(reload_s=seconds)
+        self._note(worker, reload_s=seconds)
 
     def idle(self, longer_than_s: float) -> Mapping[str, str]:
         """Kind -> preset of the workers that hold a model which nobody has used for so long."""
@@ -129,9 +131,28 @@ class Arbiter:
 
     def retire(self, kind: str, why: str) -> None:
         """End a worker for its memory, unless a job runs on it."""
-        with self._changed:
+        with self._turn(lambda: False):
             if not self._use(kind).busy:
                 self._workers[kind].retire(why, _ENDING_S)
+
+    @contextlib.contextmanager
+    def _turn(self, stopped: Callable[[], bool]) -> Iterator[None]:
+        with self._changed:
+            while self._taken:
+                _require_wanted(stopped)
+                self._changed.wait(_LOOK_S)
+            self._taken = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken = False
+                self._changed.notify_all()
+
+    def _note(self, kind: str, **changes: Any) -> None:
+        with self._changed:
+            self._uses[kind] = self._use(kind)._replace(**changes)
+            self._changed.notify_all()
 
     def _context_mib(self, kind: str) -> float | None:
         """The least that a process had beside its model; forgotten with the process or model."""
@@ -157,11 +178,11 @@ class Arbiter:
             plan = decide(situation)
             if not plan.fits:
                 raise refusal(plan)
-            if stopped():
-                raise JobCancelled("The job was cancelled while it waited for memory.")
+            _require_wanted(stopped)
             if plan.waits_for:
                 _log.info("waiting_for_memory", models=plan.waits_for)
-                self._changed.wait(_LOOK_S)
+                with self._changed:
+                    self._changed.wait(_LOOK_S)
                 continue
             unloads = [action for action in plan.actions if action.kind in _UNLOADS]
             if not unloads:
@@ -205,6 +226,11 @@ def refusal(plan: Plan) -> DoesNotFit:
         plan=plan.model_dump(mode="json"),
         suggestion=plan.suggestion,
     )
+
+
+def _require_wanted(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise JobCancelled("The job was cancelled while it waited for memory.")
 
 
 def _with(plan: Plan, done: Sequence[Action]) -> Plan:

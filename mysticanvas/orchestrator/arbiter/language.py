@@ -15,10 +15,10 @@ from mysticanvas.contracts.worker import LLMRef
 from mysticanvas.errors import MystiCanvasError, PresetError, WorkerCrashed
 from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.arbiter import planning
-from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
+from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.messages import Held
-from mysticanvas.orchestrator.supervisor.worker import Worker
+from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
 from mysticanvas.store import Store
 from mysticanvas.vram import llm
 
@@ -77,23 +77,17 @@ class LanguageModels:
             self._arbiter.retire(self._worker.kind, "was asked to give its memory back")
 
     def _load(self, ref: LLMRef, preset: str) -> Plan:
-        lease = self._worker.lease(_WORKER_START_S)
-        held = Held(ref.digest, preset)
-        terms = self._terms(ref, lease.client)
-        kind = self._worker.kind
-        with self._arbiter.admitted(
-            kind, lambda situation: planning.plan_language_model(terms, situation)
-        ) as plan:
+        leases: list[Lease] = []
+
+        def prepare() -> Decide:
+            leases.append(self._worker.lease(_WORKER_START_S))
+            terms = self._terms(ref, leases[0].client)
+            return lambda situation: planning.plan_language_model(terms, situation)
+
+        with self._arbiter.admitted(self._worker.kind, prepare) as plan:
             assert plan is not None
-            lease.begun(held)
-            try:
-                loaded = lease.client.load(ref)
-            except MystiCanvasError:
-                lease.ended(None)
-                raise
-            lease.ended(held, lease.client.health(_WORKER_START_S).memory_parts)
-        if loaded.seconds:
-            self._arbiter.loaded(kind, loaded.seconds)
+            seconds = _have_loaded(leases[0], ref, Held(ref.digest, preset))
+        self._arbiter.loaded(self._worker.kind, seconds)
         _log.info("language_model_ready", preset=preset, decision=plan.decision)
         return plan
 
@@ -112,6 +106,18 @@ class LanguageModels:
             round(probed.get(llm.COMPUTE, 0.0) * llm.MIB),
             round(probed.get(llm.CACHE, 0.0) * llm.MIB),
         )
+
+
+def _have_loaded(lease: Lease, ref: LLMRef, held: Held) -> float:
+    """Load a model on a process; the seconds that it took."""
+    lease.begun(held)
+    try:
+        loaded = lease.client.load(ref)
+    except MystiCanvasError:
+        lease.ended(None)
+        raise
+    lease.ended(held, lease.client.health(_WORKER_START_S).memory_parts)
+    return loaded.seconds
 
 
 def _reference(preset: LLMPreset, store: Store) -> LLMRef:

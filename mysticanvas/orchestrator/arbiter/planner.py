@@ -90,11 +90,11 @@ class Planner:
 
     @contextlib.contextmanager
     def admitted(
-        self, task: GenerateTask, client: WorkerClient, stopped: Callable[[], bool]
+        self, task: GenerateTask, ready: Callable[[], WorkerClient], stopped: Callable[[], bool]
     ) -> Iterator[Plan | None]:
         """Make room for a job; see `queue.dispatcher.Admit`."""
-        decide = self._deciding(task, client)
-        with self._arbiter.admitted(self._worker.kind, decide, stopped) as plan:
+        kind = self._worker.kind
+        with self._arbiter.admitted(kind, lambda: self._deciding(task, ready()), stopped) as plan:
             yield plan
 
     def _deciding(self, task: GenerateTask, client: WorkerClient) -> Decide | None:

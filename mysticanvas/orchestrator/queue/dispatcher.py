@@ -54,13 +54,13 @@ class Admit(Protocol):
     """How room is made for a job."""
 
     def __call__(
-        self, task: GenerateTask, client: WorkerClient, stopped: Callable[[], bool]
+        self, task: GenerateTask, ready: Callable[[], WorkerClient], stopped: Callable[[], bool]
     ) -> AbstractContextManager[Plan | None]:
         """Make room, and keep it while the block runs; the plan, or None if it is not known what
         the job needs.
 
         Args:
-            client: of the worker that has the job.
+            ready: gives the worker that will have the job, once it answers.
             stopped: whether the job is wanted no longer.
 
         Raises:
@@ -169,14 +169,17 @@ class Dispatcher(Lane[Generation]):
             self._last_used = time.monotonic()
 
     def _generate(self, run: Generation) -> None:
-        run.lease = self._worker.lease(_WORKER_START_S)
-        run.lease.begun(run.model)
-        client = run.lease.client
-        with self._admit(run.task, client, lambda: run.stopped) as plan:
+        with self._admit(run.task, lambda: self._ready(run), lambda: run.stopped) as plan:
             if plan is not None:
                 self._take_in(run, plan)
-            with client.generate(run.task) as stream:
+            assert run.lease is not None
+            with run.lease.client.generate(run.task) as stream:
                 run.follow(stream)
+
+    def _ready(self, run: Generation) -> WorkerClient:
+        run.lease = self._worker.lease(_WORKER_START_S)
+        run.lease.begun(run.model)
+        return run.lease.client
 
     def _take_in(self, run: Generation, plan: Plan) -> None:
         """Have the job run as planned, and say so if that is not the usual way."""

@@ -45,8 +45,13 @@ def needing(*mib: float) -> Callable[[Situation], Plan]:
     return decide
 
 
+def ready(*mib: float) -> Callable[[], Callable[[Situation], Plan]]:
+    """Prepares nothing, and decides about such a request."""
+    return lambda: needing(*mib)
+
+
 def carried_out(arbiter: Arbiter, worker: str, *mib: float, **given: Any) -> Plan:
-    with arbiter.admitted(worker, needing(*mib), **given) as plan:
+    with arbiter.admitted(worker, ready(*mib), **given) as plan:
         assert plan is not None
         return plan
 
@@ -66,12 +71,12 @@ def test_a_plan_is_carried_out_before_the_request_runs() -> None:
 def test_what_is_promised_to_a_job_is_not_given_to_another() -> None:
     image, chat = Tenant("image"), Tenant("llm")
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
-    with arbiter.admitted("image", needing(5_000)):
+    with arbiter.admitted("image", ready(5_000)):
         # It has taken nothing yet.
         with pytest.raises(DoesNotFit, match="4,000 MiB and 3,000 MiB are free"):
             carried_out(arbiter, "llm", 4_000)
         image.take("sd", 4_500)
-        with arbiter.admitted("llm", needing(3_000)) as plan:
+        with arbiter.admitted("llm", ready(3_000)) as plan:
             assert plan is not None
             assert plan.free_mib == 3_000
     image.retire("", 0)
@@ -84,7 +89,7 @@ def test_a_model_at_work_is_waited_for() -> None:
     begun, made = threading.Event(), threading.Event()
 
     def draw() -> None:
-        with arbiter.admitted("image", needing(6_000)):
+        with arbiter.admitted("image", ready(6_000)):
             image.take("sd", 6_000)
             begun.set()
             assert made.wait(WAIT_S)
@@ -104,7 +109,7 @@ def test_who_waits_can_be_stopped() -> None:
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
     stopped = threading.Event()
     threading.Timer(0.1, stopped.set).start()
-    with arbiter.admitted("image", needing(6_000)):
+    with arbiter.admitted("image", ready(6_000)):
         image.take("sd", 6_000)
         with pytest.raises(JobCancelled, match="waited for memory"):
             carried_out(arbiter, "llm", 4_000, stopped=stopped.is_set)
@@ -173,7 +178,7 @@ def test_two_that_ask_at_once_get_the_device_in_turn() -> None:
         nonlocal most
         try:
             for _ in range(50):
-                with arbiter.admitted(tenant.kind, needing(6_000)):
+                with arbiter.admitted(tenant.kind, ready(6_000)):
                     tenant.take("large", 6_000)
                     with lock:
                         most = max(most, image.model_mib + chat.model_mib)
@@ -196,9 +201,36 @@ def test_what_was_not_used_for_a_while_is_named() -> None:
     carried_out(arbiter, "llm", 3_000)
     assert arbiter.idle(1e9) == {}
     assert arbiter.idle(0) == {"llm": "chat"}
-    with arbiter.admitted("llm", None):
+    with arbiter.admitted("llm", lambda: None):
         assert arbiter.idle(0) == {}
         arbiter.retire("llm", "test")
     assert chat.preset == "chat"
     arbiter.retire("llm", "test")
     assert chat.preset is None
+
+
+def test_a_worker_that_is_got_ready_for_somebody_is_not_ended_for_another() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    asks, done = threading.Event(), threading.Event()
+
+    def prepare() -> Callable[[Situation], Plan]:
+        image.take("sd", 6_000)
+        asks.set()
+        # The other one asks meanwhile, and has to wait.
+        assert not done.wait(0.2)
+        return needing(6_000)
+
+    def chatting() -> None:
+        asks.wait(WAIT_S)
+        carried_out(arbiter, "llm", 4_000)
+        done.set()
+
+    other = threading.Thread(target=chatting)
+    other.start()
+    with arbiter.admitted("image", prepare):
+        assert image.done == []
+        assert not done.wait(0.1)
+    other.join(WAIT_S)
+    assert done.is_set()
+    assert image.done == ["retire"]
