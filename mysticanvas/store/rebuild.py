@@ -11,8 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL.PngImagePlugin import PngImageFile
-
 from mysticanvas.contracts import picture
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.picture import PictureText
@@ -210,6 +208,9 @@ def _read(path: Path) -> _Header:
 
     `PngImageFile` rather than `Image.open`: nothing is decoded, so a picture of any size will do.
     """
+    # Late: 8 MB for every orchestrator, and hardly one rebuilds anything.
+    from PIL.PngImagePlugin import PngImageFile
+
     try:
         # A pipe would block whoever opens it.
         if not stat.S_ISREG(path.lstat().st_mode):
