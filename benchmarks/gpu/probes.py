@@ -19,7 +19,7 @@ from benchmarks.gpu import meter as meters, subject
 from benchmarks.gpu.points import ALLOCATOR, Point
 from mysticanvas.vram import workspace
 from mysticanvas.workers.image import devices, job
-from mysticanvas.workers.image.tracing import layout_of
+from mysticanvas.workers.image.storages import layout_of
 
 _CONVOLUTIONS = (
     ("float16", 1, 128, 128, 512),
