@@ -194,6 +194,18 @@ class Generating:
         given = {n: value for n, value in keywords.items() if n not in unknown}
         if given.get("reuse") is None:
             given["reuse"] = self._reuse
+        if not isinstance(given.get("preset"), str | Path | None):
+            given["preset"] = self._saved(given["preset"])
         return arguments.request(
             prompt, {**given, "num_images": num_images}, unknown, self._project
+        )
+
+    def _saved(self, preset: object) -> object:
+        """The name of a preset that is saved first; what is no preset stays as it is."""
+        __tracebackhide__ = True
+        from mysticanvas.contracts.presets import ImagePreset
+        from mysticanvas.session.collections import presets
+
+        return (
+            presets.saved(self._connection, preset) if isinstance(preset, ImagePreset) else preset
         )
