@@ -48,7 +48,7 @@ from mysticanvas.orchestrator.api import (
     vram,
     workers,
 )
-from mysticanvas.orchestrator.arbiter import registry
+from mysticanvas.orchestrator.arbiter import gpu, registry
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
@@ -237,7 +237,9 @@ class Orchestrator:
     def memory(self) -> VramStatus:
         """Who has the memory of the device."""
         statuses = [worker.status for worker in self.workers]
-        return registry.status(statuses, memory.system(), self.settings.memory_budget_mib)
+        on_gpu = any(status.device_kind == "cuda" for status in statuses)
+        driver = gpu.memory() if on_gpu else None
+        return registry.status(statuses, memory.system(), self.settings.memory_budget_mib, driver)
 
     def _on_demand(self) -> list[Worker]:
         """The workers beside the first, which cost nothing until somebody needs them."""

@@ -22,7 +22,7 @@ from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import model_ref
 from mysticanvas.orchestrator.queue.resolve import resolve
 from mysticanvas.orchestrator.supervisor.client import WorkerClient
-from mysticanvas.orchestrator.supervisor.worker import Worker
+from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
 from mysticanvas.settings import Settings
 
 _TRANSFORMERS = ("Flux", "StableDiffusion3", "QwenImage", "ZImage")
@@ -90,18 +90,18 @@ class Planner:
 
     @contextlib.contextmanager
     def admitted(
-        self, task: GenerateTask, ready: Callable[[], WorkerClient], stopped: Callable[[], bool]
+        self, task: GenerateTask, ready: Callable[[], Lease], stopped: Callable[[], bool]
     ) -> Iterator[Plan | None]:
         """Make room for a job; see `queue.dispatcher.Admit`."""
         kind = self._worker.kind
         with self._arbiter.admitted(kind, lambda: self._deciding(task, ready()), stopped) as plan:
             yield plan
 
-    def _deciding(self, task: GenerateTask, client: WorkerClient) -> Decide | None:
+    def _deciding(self, task: GenerateTask, lease: Lease) -> Decide | None:
         """How a job is to be decided about; None if it is not known what its model needs.
 
         Args:
-            client: of the worker that has the job, which is asked for what is not known yet.
+            lease: the worker that has the job, which is asked for what is not known yet.
 
         Raises:
             WorkerLost: the worker is gone.
@@ -110,11 +110,14 @@ class Planner:
         try:
             _require_plain(ref, task.recipe.preset)
             subject = _subject(ref, task.recipe.pipeline, self._device_kind)
-            profile = self._profiles.of(subject, _batches(params), _asking(ref, client))
+            profile = self._profiles.of(subject, _batches(params), _asking(ref, lease.client))
         except MystiCanvasError as error:
             _log.info("job_not_planned", reason=error.code)
             return None
 
+        if profile.device == "cuda" and self._worker.status.device is None:
+            # With its context, the device is what the worker sees of it.
+            lease.look()
         factors = self._factors(profile, params)
 
         def decide(situation: Situation) -> Plan:

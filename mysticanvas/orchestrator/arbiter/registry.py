@@ -9,7 +9,10 @@ from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 
 
 def status(
-    workers: Sequence[WorkerStatus], system: DeviceMemory, budget_mib: float | None
+    workers: Sequence[WorkerStatus],
+    system: DeviceMemory,
+    budget_mib: float | None,
+    gpu: DeviceMemory | None = None,
 ) -> VramStatus:
     """The device at this moment.
 
@@ -20,8 +23,9 @@ def status(
         workers: those of this orchestrator.
         system: the system's memory.
         budget_mib: what all workers together may take of it; None for all there is.
+        gpu: what the driver says of one that models will be on, before any is.
     """
-    seen = next((worker.device for worker in workers if worker.device is not None), None)
+    seen = next((worker.device for worker in workers if worker.device is not None), gpu)
     on_gpu = seen is not None
     holdings = [_holding(worker, on_gpu) for worker in workers if worker.pid is not None]
     held = sum(each.mib for each in holdings)

@@ -24,7 +24,6 @@ from mysticanvas.orchestrator.supervisor.client import (
     Refused,
     Unreached,
     WorkerBroken,
-    WorkerClient,
     WorkerLost,
 )
 from mysticanvas.orchestrator.supervisor.messages import Held
@@ -54,7 +53,7 @@ class Admit(Protocol):
     """How room is made for a job."""
 
     def __call__(
-        self, task: GenerateTask, ready: Callable[[], WorkerClient], stopped: Callable[[], bool]
+        self, task: GenerateTask, ready: Callable[[], Lease], stopped: Callable[[], bool]
     ) -> AbstractContextManager[Plan | None]:
         """Make room, and keep it while the block runs; the plan, or None if it is not known what
         the job needs.
@@ -176,10 +175,10 @@ class Dispatcher(Lane[Generation]):
             with run.lease.client.generate(run.task) as stream:
                 run.follow(stream)
 
-    def _ready(self, run: Generation) -> WorkerClient:
+    def _ready(self, run: Generation) -> Lease:
         run.lease = self._worker.lease(_WORKER_START_S)
         run.lease.begun(run.model)
-        return run.lease.client
+        return run.lease
 
     def _take_in(self, run: Generation, plan: Plan) -> None:
         """Have the job run as planned, and say so if that is not the usual way."""

@@ -258,7 +258,7 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
                 device=device,
                 device_kind=device_kind,
                 base_mib=base_mib,
-                free_mib=free_mib,
+                free_mib=process.free_mib if free_mib is None else free_mib,
                 rests_since=now if process.importing else process.rests_since,
             )
         case messages.Missed(seconds=seconds):

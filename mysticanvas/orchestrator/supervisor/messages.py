@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import NamedTuple
 
+from mysticanvas.contracts.health import Health, WorkerState
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor.ending import Ending
@@ -68,11 +69,29 @@ class Beat(NamedTuple):
     number: int
     importing: bool
     memory_mib: float
-    free_mib: float
+    free_mib: float | None
     memory_parts: tuple[MemoryPart, ...] = ()
     device: DeviceMemory | None = None
     device_kind: DeviceKind | None = None
     base_mib: float | None = None
+
+    @classmethod
+    def of(cls, number: int, health: Health, free_mib: float | None) -> Beat:
+        """What an answer says.
+
+        Args:
+            free_mib: what the worker's device has left, if that was looked at.
+        """
+        return cls(
+            number,
+            health.state is WorkerState.STARTING,
+            health.memory_mib,
+            free_mib,
+            tuple(health.memory_parts),
+            health.device,
+            health.device_kind,
+            health.base_mib,
+        )
 
 
 class Missed(NamedTuple):

@@ -86,9 +86,7 @@ class Watch:
         if health.state is WorkerState.FAILED:
             why = health.last_error.detail if health.last_error else "it does not say why"
             return Distrusted(self.number, f"could not import its engine ({why})")
-        importing = health.state is WorkerState.STARTING
-        held = tuple(health.memory_parts), health.device, health.device_kind, health.base_mib
-        return Beat(self.number, importing, health.memory_mib, self._free_mib(), *held)
+        return Beat.of(self.number, health, self._free_mib())
 
     def _wait(self) -> None:
         process = self._started.process

@@ -17,6 +17,7 @@ from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor import alerts, deadlines, launcher, memory, messages
 from mysticanvas.orchestrator.supervisor.client import (
     Unreached,
@@ -210,6 +211,16 @@ class Worker:
         with self._changed:
             self._changed.wait_for(released, timeout_s)
 
+    def wait_seen(self, watch: Watch, device: DeviceMemory | None, timeout_s: float) -> None:
+        """Wait until it is known that a process has seen its device like that, or is gone."""
+
+        def seen() -> bool:
+            process = self._life.process
+            return self._life.number != watch.number or process is None or process.device == device
+
+        with self._changed:
+            self._changed.wait_for(seen, timeout_s)
+
     def _run(self) -> None:
         while not (self._life.stopping and self._life.state is WorkerState.STOPPED):
             try:
@@ -317,6 +328,17 @@ class Lease:
     def gone(self) -> bool:
         """Whether the process has ended."""
         return self._watch.gone.is_set()
+
+    def look(self) -> None:
+        """Have what is known of the process brought up to date, as it is only now and then; returns
+        when everybody can see it.
+
+        Raises:
+            WorkerLost: it does not answer.
+        """
+        health = self.client.health(_GONE_S)
+        self._worker.tell(messages.Beat.of(self._watch.number, health, None))
+        self._worker.wait_seen(self._watch, health.device, _GONE_S)
 
     def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
         """Say that nothing runs on it, and which model it holds, in which parts of memory."""

@@ -119,6 +119,13 @@ def release_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def has_context(device: torch.device) -> bool:
+    """Whether this process uses a GPU already."""
+    return device.type == "cuda" and bool(
+        torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    )
+
+
 def memory(device: torch.device) -> DeviceMemory | None:
     """A GPU's memory as this process sees it, which holds in containers, too; None for a CPU."""
     if device.type == "cuda":

@@ -68,7 +68,9 @@ class ImageEngine:
 
     @property
     def device_memory(self) -> DeviceMemory | None:
-        return None if self._loaded is None else devices.memory(self._device)
+        # Not before it has a context, which takes memory of its own.
+        there = self._loaded is not None or devices.has_context(self._device)
+        return devices.memory(self._device) if there else None
 
     def load(self, model: ModelRef) -> Loaded:
         start = time.perf_counter()

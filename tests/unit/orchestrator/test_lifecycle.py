@@ -76,6 +76,20 @@ def test_it_is_known_what_the_model_holds() -> None:
     assert story.life.process.memory_parts == (part,)
 
 
+@pytest.mark.parametrize("before", [STARTED, READY])
+def test_one_that_is_retired_ends_without_a_failure_and_starts_when_it_is_wanted(
+    before: Any,
+) -> None:
+    story = Story(*before)
+    assert story.tell(m.Retire("was ended to make room")) == [TERM]
+    assert story.tell(m.Retire("again"), m.Wanted()) == []
+    assert story.tell(m.Exited(1, Ending(-15))) == []
+    assert (story.state, story.life.history.failures) == (S.STOPPED, Story().life.history.failures)
+    assert "was ended to make room" in story.life.last_error
+    assert story.tell(m.Retire("there is none"), m.Tick(), after_s=3_600) == []
+    assert story.tell(m.Wanted()) == [m.Spawn(2)]
+
+
 def test_from_start_to_stop() -> None:
     story = Story()
     assert story.tell(m.Start()) == [m.Spawn(1)]

@@ -56,3 +56,14 @@ def test_a_gpu_is_what_a_worker_sees_and_memory_of_the_host_does_not_count() -> 
     assert (seen.device, seen.is_budget) == (GPU, False)
     assert [holding.mib for holding in seen.holdings] == [5_000, 3_000]
     assert seen.foreign_mib == 1_000
+
+
+def test_before_a_worker_sees_the_gpu_its_driver_is_believed() -> None:
+    seen = registry.status([worker("image", 500, device_kind="cuda")], SYSTEM, 2_500, GPU)
+    assert (seen.device, seen.is_budget) == (GPU, False)
+    assert [holding.mib for holding in seen.holdings] == [0]
+
+
+def test_what_a_model_takes_counts_before_it_is_written_to() -> None:
+    llm = worker("llm", 120, ("CPU", 64), base=85)
+    assert registry.status([llm], SYSTEM, 2_500).holdings[0].mib == 85 + 64

@@ -1,0 +1,41 @@
+"""What NVIDIA's driver says of a GPU, without the memory that a context of CUDA would take."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from mysticanvas import logs
+from mysticanvas.contracts.vram import DeviceMemory
+
+_MIB = 1 << 20
+_log = logs.get(__name__)
+
+
+def memory() -> DeviceMemory | None:
+    """The first GPU's memory; None if there is no driver, or it does not say."""
+    found = _device()
+    if found is None:
+        return None
+    library, handle = found
+    try:
+        seen = library.nvmlDeviceGetMemoryInfo(handle)
+        name = library.nvmlDeviceGetName(handle)
+    except library.NVMLError as error:
+        _log.info("gpu_not_told", error=str(error))
+        return None
+    return DeviceMemory(name=f"cuda:{name}", total_mib=seen.total / _MIB, free_mib=seen.free / _MIB)
+
+
+@functools.cache
+def _device() -> tuple[Any, Any] | None:
+    """The library, and the first device."""
+    # Late: where there is no GPU, nobody pays for it.
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
+    except pynvml.NVMLError as error:
+        _log.info("no_gpu_driver", error=str(error))
+        return None
