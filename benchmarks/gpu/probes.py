@@ -19,6 +19,7 @@ from benchmarks.gpu import meter as meters, subject
 from benchmarks.gpu.points import ALLOCATOR, Point
 from mysticanvas.vram import workspace
 from mysticanvas.workers.image import devices, job
+from mysticanvas.workers.image.measuring import NoMeter
 from mysticanvas.workers.image.storages import layout_of
 
 _CONVOLUTIONS = (
@@ -152,7 +153,7 @@ class _NoMeter:
 
 def _run(model: job.Model, task: Any, report: meters.PhaseReport) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        job.run(task, model, Path(folder), report)
+        job.run(task, model, Path(folder), report, NoMeter())
 
 
 def _view() -> dict[str, Any] | None:

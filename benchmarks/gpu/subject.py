@@ -16,6 +16,7 @@ from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.workers.image import devices, job, stages
+from mysticanvas.workers.image.measuring import NoMeter
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.image.stages import WholePipeline
 
@@ -96,7 +97,7 @@ def measure(point: Point, device: torch.device, tiny: bool) -> dict[str, Any]:
     if isinstance(model.stages, WholePipeline):
         meters.split(model.pipeline, meter)
     with tempfile.TemporaryDirectory() as folder, meter.sampling():
-        job.run(task(point, model.pipeline), model, Path(folder), report)
+        job.run(task(point, model.pipeline), model, Path(folder), report, NoMeter())
         meter.end()
     found |= {"phases": meter.phases, "seconds": report.seconds}
     if on_gpu:
