@@ -67,7 +67,7 @@ def _runs() -> Iterator[_Run]:
 
     from mysticanvas.workers.image import architectures, profiling
 
-    order = TraceOrder(folder="", dtype="float32")
+    order = TraceOrder(path="", dtype="float32")
     for name, config, batch in _models():
         tracee = architectures.build("diffusers", name, config, torch.float32)
         kind = type(tracee.model)
@@ -219,7 +219,7 @@ def _first(folder: Path, dtype: Any = "float16") -> tuple[Any, float]:
     phases: Any = ("text_encode", "denoise", "vae_encode", "vae_decode")
     # As on the device of the published peaks.
     order = TraceOrder(
-        folder=str(folder), dtype=dtype, device="cuda", phases=phases, copies_input=False
+        path=str(folder), dtype=dtype, device="cuda", phases=phases, copies_input=False
     )
     module = "mysticanvas.workers.image.predictor"
     began = time.perf_counter()

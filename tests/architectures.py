@@ -105,7 +105,7 @@ def order(device: Any, dtype: Any, folder: Path = REAL) -> TraceOrder:
     phases: Any = ("text_encode", "denoise", "vae_encode", "vae_decode")
     # As on the device of the published peaks.
     return TraceOrder(
-        folder=str(folder), dtype=dtype, device=device, phases=phases, copies_input=False
+        path=str(folder), dtype=dtype, device=device, phases=phases, copies_input=False
     )
 
 

@@ -87,7 +87,7 @@ def _profile(order: Order) -> Any:
         folder = models.write_folder(name, Path(root) / name, getattr(torch, dtype), order["tiny"])
         asked = TraceOrder.model_validate(
             {
-                "folder": str(folder),
+                "path": str(folder),
                 "dtype": dtype,
                 "device": order["device"],
                 "denoise": order["denoise"],

@@ -191,7 +191,7 @@ def _traced(
 ) -> Trace:
     key = name, part.component, dtype, shape, copies_input
     if key not in _TRACES:
-        order = TraceOrder(folder="", dtype=dtype, device="cuda", copies_input=copies_input)
+        order = TraceOrder(path="", dtype=dtype, device="cuda", copies_input=copies_input)
         memory = profiling.trace(order, _tracee(name, part.component, dtype), shape, call)
         _TRACES[key] = Trace.of(memory.events)
     return _TRACES[key]
@@ -204,5 +204,5 @@ def _tracee(name: str, component: str, dtype: Any) -> Any:
 
 
 def _running(dtype: Any, part: profiling.Part) -> Any:
-    order = TraceOrder(folder="", dtype=dtype)
+    order = TraceOrder(path="", dtype=dtype)
     return profiling._running(order, part)

@@ -1,9 +1,23 @@
-"""What the process that reads the headers of model files says of one."""
+"""The files of a model, and what the process that reads their headers says of one."""
 
 from __future__ import annotations
 
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.problem import Problem
+
+
+class ModelFiles(Contract):
+    """An image model as files on this machine.
+
+    `unet`, `vae` and `clip` are folders or files of parts that replace the model's own; `clip`
+    names the text encoders in order.
+    """
+
+    path: str
+    """A diffusers folder or a single file."""
+    unet: str | None = None
+    vae: str | None = None
+    clip: tuple[str, ...] = ()
 
 
 class Inspection(Contract):

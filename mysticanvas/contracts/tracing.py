@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mysticanvas.contracts.base import Contract, sha256_of
 from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.problem import Problem
 
 Phase = Literal["text_encode", "denoise", "vae_encode", "vae_decode"]
@@ -114,10 +115,9 @@ class LatentSpace(Contract):
     """Numbers in the embedding of a token; 0 if the denoiser takes none."""
 
 
-class TraceOrder(Contract):
-    """What is to be traced, of a diffusers folder."""
+class TraceOrder(ModelFiles):
+    """What is to be traced, of a model."""
 
-    folder: str
     dtype: Dtype
     device: DeviceKind = "cpu"
     attention: Attention = "flash"
@@ -132,11 +132,9 @@ class TraceOrder(Contract):
     """Digests of the keys whose envelopes the asker has."""
 
 
-class ProfileOrder(Contract):
-    """Body of a worker's `POST /v1/profile`: what a diffusers folder needs on the worker's own
-    device."""
+class ProfileOrder(ModelFiles):
+    """Body of a worker's `POST /v1/profile`: what a model needs on the worker's own device."""
 
-    folder: str
     dtype: Dtype | Literal["auto"] = "auto"
     """Number format that is wanted."""
     denoise: BatchClass = "more"

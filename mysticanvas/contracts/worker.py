@@ -17,27 +17,19 @@ from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.llm import ContextParams
 from mysticanvas.contracts.memory import Known, MemoryPart
 from mysticanvas.contracts.mitigations import Allowed
+from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.recipe import Environment, Recipe
 from mysticanvas.contracts.tags import TagName
 from mysticanvas.contracts.tracing import Phase
 
 
-class ModelRef(Contract):
-    """An image model to load: files on this machine, and the digest of them all.
-
-    `unet`, `vae` and `clip` are folders or files of parts that replace the model's own; `clip`
-    names the text encoders in order.
-    """
+class ModelRef(ModelFiles):
+    """An image model to load: files on this machine, and the digest of them all."""
 
     kind: Literal["image"] = "image"
-    path: str
-    """A diffusers folder or a single file."""
     digest: str
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    unet: str | None = None
-    vae: str | None = None
-    clip: tuple[str, ...] = ()
 
 
 class LLMRef(Contract):

@@ -12,7 +12,7 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import Dtype, ImageProfile, ProfileOrder
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.errors import MystiCanvasError, PresetError
+from mysticanvas.errors import MystiCanvasError
 from mysticanvas.orchestrator.arbiter import comparison, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -69,7 +69,6 @@ class Planner:
         model = self._presets.model(preset)
         resolved = resolve(params, preset, model, drawn_seed=0)
         ref = model_ref(preset, model)
-        _require_plain(ref, preset.name)
         subject = _subject(ref, model.pipeline, self._device_kind or "cpu")
         profile = self._profiles.of(subject, _batches(resolved))
         plan = planning.plan(
@@ -108,7 +107,6 @@ class Planner:
         """
         ref, params = task.model, task.recipe.params
         try:
-            _require_plain(ref, task.recipe.preset)
             subject = _subject(ref, task.recipe.pipeline, self._device_kind)
             profile = self._profiles.of(subject, _batches(params), _asking(ref, lease.client))
         except MystiCanvasError as error:
@@ -154,7 +152,13 @@ class Planner:
 def _asking(ref: ModelRef, client: WorkerClient) -> Ask:
     return lambda batches: client.profile(
         ProfileOrder(
-            folder=ref.path, dtype=ref.dtype, denoise=batches.denoise, images=batches.images
+            path=ref.path,
+            unet=ref.unet,
+            vae=ref.vae,
+            clip=ref.clip,
+            dtype=ref.dtype,
+            denoise=batches.denoise,
+            images=batches.images,
         )
     )
 
@@ -165,17 +169,9 @@ def _batches(params: ResolvedParams) -> list[Batches]:
     return [Batches.of(count, guided) for count in (1, params.num_images)]
 
 
-def _require_plain(ref: ModelRef, preset: str) -> None:
-    if ref.path.endswith(".safetensors") or ref.unet or ref.vae or ref.clip:
-        raise PresetError(
-            f"What {preset!r} needs in memory is not predicted yet: it is a single file, or "
-            "has parts of its own.",
-            hint="Plans are made for diffusers folders. Generating works without one.",
-        )
-
-
 def _subject(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Subject:
-    return Subject(ref.path, ref.digest, _dtype(ref, pipeline, device), device)
+    dtype = _dtype(ref, pipeline, device)
+    return Subject(ref.path, ref.digest, dtype, device, ref.unet, ref.vae, ref.clip)
 
 
 def _dtype(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Dtype:

@@ -31,7 +31,7 @@ TIME_LIMIT_S = 120.0
 _MODULE = "mysticanvas.workers.image.predictor"
 _LIBRARIES = ("diffusers", "mysticanvas", "torch", "transformers")
 """Distributions that decide what a trace finds; ours has the rules."""
-_RULES = 1
+_RULES = 2
 """To be raised with each change of what a trace finds."""
 _log = logs.get(__name__)
 
@@ -39,12 +39,17 @@ _log = logs.get(__name__)
 class Subject(NamedTuple):
     """What is profiled."""
 
-    folder: str
+    path: str
+    """A diffusers folder or a single file."""
     digest: str
-    """Of all its files."""
+    """Of all files, those of parts included."""
     dtype: Dtype
     device: DeviceKind | None
     """None if only the worker knows."""
+    unet: str | None = None
+    vae: str | None = None
+    clip: tuple[str, ...] = ()
+    """Parts from elsewhere, as in `ModelFiles`."""
 
 
 class Batches(NamedTuple):
@@ -95,7 +100,7 @@ class Profiles:
     def of(
         self, subject: Subject, batches: Iterable[Batches], ask: Ask | None = None
     ) -> ImageProfile:
-        """The profile of a diffusers folder, with its envelopes for all of these.
+        """The profile of a model, with its envelopes for all of these.
 
         Args:
             batches: at least one.
@@ -115,8 +120,8 @@ class Profiles:
             return _together([self._answer(subject, each, ask) for each in wanted])
 
     def known(self, subject: Subject, batches: Iterable[Batches]) -> ImageProfile | None:
-        """The same, if nothing has to be traced for it; None otherwise. The folder does not
-        matter."""
+        """The same, if nothing has to be traced for it; None otherwise. Where its files lie
+        does not matter."""
         answers = [self._known(key_of(subject, each)) for each in dict.fromkeys(batches)]
         found = [answer for answer in answers if answer is not None]
         return _together(found) if len(found) == len(answers) else None
@@ -155,7 +160,10 @@ class Profiles:
 
     def _ask_process(self, subject: Subject, batches: Batches) -> TraceAnswer:
         order = TraceOrder(
-            folder=subject.folder,
+            path=subject.path,
+            unet=subject.unet,
+            vae=subject.vae,
+            clip=subject.clip,
             dtype=subject.dtype,
             device=subject.device or "cpu",
             denoise=batches.denoise,
@@ -185,15 +193,16 @@ class Profiles:
             assert reply.answer is not None
             return reply.answer
         raise ModelFileError(
-            f"What {order.folder} needs in memory cannot be told: {what}.",
+            f"What {order.path} needs in memory cannot be told: {what}.",
             hint="Generating does not need it. `mysticanvas logs` has more.",
         )
 
 
 def key_of(subject: Subject, batches: Batches) -> str:
-    """64 hexadecimal digits, equal for what gives equal answers: where the folder lies does not
+    """64 hexadecimal digits, equal for what gives equal answers: where the files lie does not
     matter."""
-    return sha256_of([*subject._replace(folder=""), *batches, _RULES, _versions()])
+    of_model = subject.digest, subject.dtype, subject.device
+    return sha256_of([*of_model, *batches, _RULES, _versions()])
 
 
 @functools.cache

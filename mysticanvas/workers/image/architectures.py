@@ -1,8 +1,9 @@
-"""The models of a diffusers folder without their weights, and how the stages call them."""
+"""The models of a pipeline without their weights, and how the stages call them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from diffusers import (
 )
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
 
-from mysticanvas.contracts.tracing import Shape
+from mysticanvas.contracts.tracing import Dtype, Shape
 from mysticanvas.errors import ModelFileError
 
 _REPETITIONS = ("transformer_layers_per_block", "num_layers", "num_single_layers")
@@ -42,21 +43,48 @@ def build(library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype
     Raises:
         ModelFileError: there is no such class here, or it does not take the configuration.
     """
+    model = _made(library, name, config if library == "transformers" else _shortened(config))
+    # Not through the class of diffusers, which warns that files would have to be looked at.
+    return Tracee(torch.nn.Module.to(model.eval(), dtype), dtype)
+
+
+def size(
+    library: str, name: str, config: Mapping[str, Any], dtype: Dtype, kept: Iterable[str] = ()
+) -> int:
+    """Bytes of a model with all its blocks when it runs in a format.
+
+    Args:
+        kept: parts of the names of weights that stay in float32.
+
+    Raises:
+        ModelFileError: as `build`.
+    """
+    model = _made(library, name, config)
+    found = 0
+    for part, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        runs = torch.float32 if any(each in part for each in kept) else getattr(torch, dtype)
+        found += tensor.numel() * (runs if tensor.is_floating_point() else tensor.dtype).itemsize
+    return found
+
+
+def unstored(name: str, config: Mapping[str, Any]) -> int:
+    """Bytes of buffers that no file holds: a CLIP numbers its positions, in 64 bits each."""
+    return 8 * int(config.get("max_position_embeddings", 77)) if name.startswith("CLIP") else 0
+
+
+def _made(library: str, name: str, config: Mapping[str, Any]) -> Any:
     kind = _class_of(library, name)
     try:
         with torch.device("meta"):
             if library == "transformers":
-                model = kind(kind.config_class.from_dict(dict(config)))
-            else:
-                model = kind.from_config(_shortened(config))
+                return kind(kind.config_class.from_dict(dict(config)))
+            return kind.from_config(dict(config))
     # Whatever a constructor makes of numbers that a file holds.
     except Exception as error:
         raise ModelFileError(
             f"{name} cannot be made from its configuration: {_first_line(error)}",
             hint="The file is damaged, or belongs to another version of the library.",
         ) from error
-    # Not through the class of diffusers, which warns that files would have to be looked at.
-    return Tracee(torch.nn.Module.to(model.eval(), dtype), dtype)
 
 
 def encode_text(tracee: Tracee, shape: Shape, *, hidden_states: bool) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from mysticanvas.workers.model_files.shapes import Config
 
 _FROM_PARTS = 'Give it as a part of the preset: ImagePreset(..., clip="folder"), or vae=, unet=.'
 _FLUX_WIDTH = 3072
+_CLIP_TOKENIZER = "CLIPTokenizer"
+_SCHEDULER_CONFIG = "scheduler_config.json"
 _MAY_LACK = ("text_encoder_3", "tokenizer_3")
 """The T5 of Stable Diffusion 3, without which it draws as well. What diffusers calls optional is
 more: a pipeline of Stable Diffusion XL without text encoders takes no prompt."""
@@ -61,6 +63,28 @@ class Checkpoint:
         path = self._folder / component / "config.json"
         return _read(path) if path.is_file() else {}
 
+    def held(self, given: Container[str]) -> Iterator[tuple[str, Config | None]]:
+        """Each component that the file is to have, and its configuration; None for one that the
+        pipeline does without.
+
+        Args:
+            given: components that come from elsewhere. The tokenizers of CLIP always do.
+
+        Raises:
+            ModelFileError: the file lacks a component that is needed, or has half of it.
+        """
+        for component, class_name in components(self.index):
+            if component in given or class_name == _CLIP_TOKENIZER:
+                continue
+            config = self._configuration(component, class_name)
+            if config is None and component not in _MAY_LACK:
+                raise ModelFileError(
+                    f"{self.path} has no {component} ({class_name}); a "
+                    f"{self.index['_class_name']} needs one.",
+                    hint=_FROM_PARTS,
+                )
+            yield component, config
+
     def pipeline(self, parts: Mapping[str, Any], dtype: torch.dtype) -> Any:
         """The pipeline, with `parts` in place of its own.
 
@@ -70,46 +94,36 @@ class Checkpoint:
         given = {**dict(self._tokenizers()), **parts}
         kind: Any = getattr(diffusers, self.index["_class_name"])
         with tempfile.TemporaryDirectory(prefix="mysticanvas-") as folder:
-            self._write(Path(folder), given, kind)
+            self._write(Path(folder), given)
             return kind.from_single_file(
                 str(self.path), config=folder, dtype=dtype, local_files_only=True, **given
             )
 
-    def _write(self, folder: Path, given: dict[str, Any], kind: Any) -> None:
+    def _write(self, folder: Path, given: dict[str, Any]) -> None:
         """Write the configurations of what the file holds; what may be left out is given as None.
 
         Raises:
             ModelFileError: as `pipeline`.
         """
         (folder / "model_index.json").write_text(json.dumps(self.index))
-        for component, class_name in components(self.index):
-            if component in given:
-                continue
-            name, config = self._configuration(component, class_name)
-            if config is not None:
-                (folder / component).mkdir()
-                (folder / component / name).write_text(json.dumps(config))
-            elif component in _MAY_LACK:
+        for component, config in list(self.held(given)):
+            if config is None:
                 given[component] = None
             else:
-                raise ModelFileError(
-                    f"{self.path} has no {component} ({class_name}); a {kind.__name__} needs one.",
-                    hint=_FROM_PARTS,
-                )
+                name = _SCHEDULER_CONFIG if component == "scheduler" else "config.json"
+                (folder / component).mkdir()
+                (folder / component / name).write_text(json.dumps(config))
 
-    def _configuration(self, component: str, class_name: str) -> tuple[str, Config | None]:
-        """The name of its file, and what is in it; None for what the file does not hold."""
+    def _configuration(self, component: str, class_name: str) -> Config | None:
         if component == "scheduler":
-            name = "scheduler_config.json"
-            return name, _read(self._folder / component / name)
+            return _read(self._folder / component / _SCHEDULER_CONFIG)
         template = self.template(component)
-        config = architectures.configure(component, class_name, self._shapes, template)
-        return "config.json", config
+        return architectures.configure(component, class_name, self._shapes, template)
 
     def _tokenizers(self) -> Iterator[tuple[str, Any]]:
         """Those of CLIP, whose vocabulary ships."""
         for component, class_name in components(self.index):
-            if class_name == "CLIPTokenizer":
+            if class_name == _CLIP_TOKENIZER:
                 yield (
                     component,
                     clip_tokenizer(

@@ -83,7 +83,7 @@ class ImageEngine:
         )
 
     def profile(self, order: ProfileOrder) -> TraceAnswer:
-        transformer = loading.uses_transformer(loading.base(Path(order.folder)).index)
+        transformer = loading.uses_transformer(loading.base(Path(order.path)).index)
         dtype = devices.dtype_for(self._device, order.dtype, transformer)
         return profiling.profile(
             TraceOrder.model_validate(
@@ -154,12 +154,7 @@ class ImageEngine:
         path = Path(ref.path)
         transformer = loading.uses_transformer(loading.base(path).index)
         dtype = devices.dtype_for(self._device, ref.dtype, transformer)
-        replaced = Replaced(
-            Path(ref.unet) if ref.unet else None,
-            Path(ref.vae) if ref.vae else None,
-            tuple(map(Path, ref.clip)),
-        )
-        pipeline = loading.load(path, self._device, dtype, replaced)
+        pipeline = loading.load(path, self._device, dtype, Replaced.of(ref))
         of_pipeline = stages.of(pipeline)
         return job.Model(
             pipeline=pipeline,

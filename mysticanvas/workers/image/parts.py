@@ -13,6 +13,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.image import folder as folders, weights
 from mysticanvas.workers.model_files import architectures, safetensors
@@ -38,6 +39,15 @@ class Replaced(NamedTuple):
     clip: tuple[Path, ...] = ()
     """The text encoders in order; a folder of a pipeline stands for all of its own."""
 
+    @classmethod
+    def of(cls, files: ModelFiles) -> Replaced:
+        """The parts of a model that come from elsewhere."""
+        return cls(
+            Path(files.unet) if files.unet else None,
+            Path(files.vae) if files.vae else None,
+            tuple(map(Path, files.clip)),
+        )
+
 
 def load(replaced: Replaced, base: Base, dtype: torch.dtype) -> dict[str, Any]:
     """The parts that are replaced, by their names in the pipeline.
@@ -46,7 +56,7 @@ def load(replaced: Replaced, base: Base, dtype: torch.dtype) -> dict[str, Any]:
         ModelFileError: the model has no such part, or a file is none, damaged, unsafe or misfit.
     """
     parts: dict[str, Any] = {}
-    for component, path in _wanted(replaced, base):
+    for component, path in wanted(replaced, base):
         if path.is_dir():
             parts |= _from_folder(component, path, base, dtype)
         else:
@@ -54,7 +64,12 @@ def load(replaced: Replaced, base: Base, dtype: torch.dtype) -> dict[str, Any]:
     return parts
 
 
-def _wanted(replaced: Replaced, base: Base) -> Iterator[tuple[str, Path]]:
+def wanted(replaced: Replaced, base: Base) -> Iterator[tuple[str, Path]]:
+    """Component and the path that it is to come from.
+
+    Raises:
+        ModelFileError: the model has no such part.
+    """
     if replaced.unet:
         denoiser = "unet" if "unet" in base.index else "transformer"
         yield _named(denoiser, replaced.unet, base), replaced.unet
@@ -85,14 +100,8 @@ def _named(component: str, path: Path, base: Base) -> str:
 
 def _from_folder(component: str, path: Path, base: Base, dtype: torch.dtype) -> dict[str, Any]:
     """The component, and the tokenizer beside it."""
-    part = path / component if (path / component).is_dir() else path
-    if not (part / "config.json").is_file():
-        raise ModelFileError(
-            f"{path} is no folder of a {component}: it has no config.json.",
-            hint="Give the folder of the component, or of a pipeline that has it.",
-        )
-    folders.check_weights(part)
-    module = _class(component, folders.read_config(part / "config.json"), base).from_pretrained(
+    part = component_folder(component, path)
+    module = class_of(component, folders.read_config(part / "config.json"), base).from_pretrained(
         part,
         dtype=dtype,
         variant=weights.variant_of([sorted(part.glob("*.safetensors"))]),
@@ -100,8 +109,8 @@ def _from_folder(component: str, path: Path, base: Base, dtype: torch.dtype) -> 
         local_files_only=True,
     )
     folders.require_complete(part, module)
-    tokenizer = component.replace("text_encoder", "tokenizer")
-    if tokenizer == component or not (path / tokenizer).is_dir():
+    tokenizer = tokenizer_beside(component, path)
+    if tokenizer is None:
         return {component: module}
     kind: Any = getattr(transformers, base.index[tokenizer][1])
     return {
@@ -110,8 +119,34 @@ def _from_folder(component: str, path: Path, base: Base, dtype: torch.dtype) -> 
     }
 
 
-def _from_file(component: str, path: Path, base: Base, dtype: torch.dtype) -> Any:
-    """A component out of a file that may hold more than it."""
+def component_folder(component: str, path: Path) -> Path:
+    """The folder of a component, which is given itself or within that of a pipeline.
+
+    Raises:
+        ModelFileError: there is none, or its weights are damaged or pickled.
+    """
+    part = path / component if (path / component).is_dir() else path
+    if not (part / "config.json").is_file():
+        raise ModelFileError(
+            f"{path} is no folder of a {component}: it has no config.json.",
+            hint="Give the folder of the component, or of a pipeline that has it.",
+        )
+    folders.check_weights(part)
+    return part
+
+
+def tokenizer_beside(component: str, path: Path) -> str | None:
+    """The tokenizer that comes with a text encoder from a folder; None if none does."""
+    tokenizer = component.replace("text_encoder", "tokenizer")
+    return tokenizer if tokenizer != component and (path / tokenizer).is_dir() else None
+
+
+def file_config(component: str, path: Path, base: Base) -> Config:
+    """The configuration of a component out of a file that may hold more than it.
+
+    Raises:
+        ModelFileError: the file has none of that kind, or is damaged or a pickle.
+    """
     if path.suffix in folders.PICKLES:
         raise folders.pickled(path)
     shapes = safetensors.validate(path).shapes
@@ -122,7 +157,12 @@ def _from_file(component: str, path: Path, base: Base, dtype: torch.dtype) -> An
             f"{path} holds no {name}, which is the {component} of {base.path}.",
             hint="Give a file of that kind, or the folder of the component.",
         )
-    kind = _class(component, {}, base)
+    return config
+
+
+def _from_file(component: str, path: Path, base: Base, dtype: torch.dtype) -> Any:
+    config = file_config(component, path, base)
+    kind = class_of(component, {}, base)
     with tempfile.TemporaryDirectory(prefix="mysticanvas-") as scratch:
         (Path(scratch) / "config.json").write_text(json.dumps(config))
         if hasattr(kind, "from_single_file"):
@@ -139,7 +179,9 @@ def _from_file(component: str, path: Path, base: Base, dtype: torch.dtype) -> An
         )
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])[0]
-        raise ModelFileError(f"{path} is no complete {name}: it has no tensor {missing!r}.")
+        raise ModelFileError(
+            f"{path} is no complete {kind.__name__}: it has no tensor {missing!r}."
+        )
     return module
 
 
@@ -152,8 +194,12 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _class(component: str, config: Config, base: Base) -> Any:
-    """The class of a component: a VAE's folder may name another than the model has."""
+def class_of(component: str, config: Config, base: Base) -> Any:
+    """The class of a component: a VAE's folder may name another than the model has.
+
+    Raises:
+        ModelFileError: diffusers has no such class.
+    """
     library, name = base.index[component]
     if library == "transformers":
         return getattr(transformers, name)

@@ -48,10 +48,10 @@ def _reply(line: str) -> TraceReply:
 
 
 def carry_out(order: TraceOrder) -> TraceAnswer:
-    """The weights and envelopes of a folder.
+    """The weights and envelopes of a model.
 
     Raises:
-        ModelFileError: the folder is no model, is damaged, or is of an architecture that is not
+        ModelFileError: a file is no model, is damaged, or is of an architecture that is not
             known here.
     """
     # Late: the limits have to hold for what the imports do, too.

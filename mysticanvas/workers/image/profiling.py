@@ -1,4 +1,4 @@
-"""The profile of a diffusers folder: bytes of its weights, and an envelope for each phase.
+"""The profile of a model: bytes of its weights, and an envelope for each phase.
 
 The shapes that are traced are chosen so that each monomial of an envelope is determined; any other
 shape follows by arithmetic.
@@ -7,10 +7,9 @@ shape follows by arithmetic.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,13 +29,12 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope
-from mysticanvas.workers.image import architectures, weights
+from mysticanvas.workers.image import architectures, components
 from mysticanvas.workers.image.architectures import Tracee
+from mysticanvas.workers.image.components import Model, Part
 from mysticanvas.workers.image.kernels import KernelsOf
 from mysticanvas.workers.image.tracing import Memory, following
 
-INDEX = "model_index.json"
-MAX_CONFIG_BYTES = 1 << 20
 TOKENS = 77
 """Of a CLIP prompt, which is always filled up."""
 _SIDES = (2, 5, 11)
@@ -44,19 +42,7 @@ _SIDES = (2, 5, 11)
 _LATENTS = (8, 20, 44)
 """Sides of the latents that an autoencoder is traced with."""
 _LIBRARIES = ("diffusers", "torch", "transformers")
-_KEPT = {"T5EncoderModel": ("wo",)}
-"""Class -> names of weights that transformers keeps in float32 when all else is float16."""
-
 Call = Callable[[Tracee, Shape], Any]
-
-
-class Part(NamedTuple):
-    """A component in its role."""
-
-    component: str
-    library: str
-    architecture: str
-    config: Mapping[str, Any]
 
 
 class Run(NamedTuple):
@@ -70,16 +56,15 @@ class Run(NamedTuple):
 
 
 def profile(order: TraceOrder) -> TraceAnswer:
-    """Weigh a folder, and trace those of its phases that the asker does not know.
+    """Weigh a model, and trace those of its phases that the asker does not know.
 
     Raises:
-        ModelFileError: the folder is no model, is damaged, or is of an architecture that is not
+        ModelFileError: a file is no model, is damaged, or is of an architecture that is not
             known here.
     """
     start = time.perf_counter()
-    folder = Path(order.folder)
-    parts = _parts(folder)
-    runs = list(_runs(order, parts))
+    model = components.of(order)
+    runs = list(_runs(order, model))
     keys = [_key(order, run) for run in runs]
     missing = [
         (key, run) for key, run in zip(keys, runs, strict=True) if key.digest not in order.known
@@ -87,10 +72,10 @@ def profile(order: TraceOrder) -> TraceAnswer:
     found = ImageProfile(
         dtype=order.dtype,
         device=order.device,
-        weights=_weights(folder, order, parts),
-        decoding_weights=_decoding_weights(folder, order, parts),
-        latents=_latent_space(parts),
-        tokens=_tokens(parts),
+        weights=model.weights(order.dtype),
+        decoding_weights=_decoding_weights(order, model),
+        latents=_latent_space(model),
+        tokens=_tokens(model),
         traced=tuple(_traced(order, missing)),
     )
     return TraceAnswer(
@@ -137,19 +122,21 @@ def trace(order: TraceOrder, tracee: Tracee, shape: Shape, call: Call) -> Memory
     return memory
 
 
-def _runs(order: TraceOrder, parts: Mapping[str, Part]) -> Iterator[Run]:
-    text = _text_encoders(parts)
+def _runs(order: TraceOrder, model: Model) -> Iterator[Run]:
+    text = model.text_encoders
     for part in text if "text_encode" in order.phases else []:
         yield _text_run(part, hidden_states=len(text) > 1)
     if "denoise" in order.phases:
-        yield _denoise_run(_denoiser(parts), order.denoise)
+        yield _denoise_run(model.denoiser, order.denoise)
     calls: dict[Phase, Call] = {
         "vae_encode": architectures.encode_picture,
         "vae_decode": architectures.decode_picture,
     }
     for phase, call in calls.items():
         if phase in order.phases:
-            yield Run(phase, parts["vae"], order.images, _latent_shapes(phase, order.images), call)
+            yield Run(
+                phase, model.parts["vae"], order.images, _latent_shapes(phase, order.images), call
+            )
 
 
 def _text_run(part: Part, *, hidden_states: bool) -> Run:
@@ -207,82 +194,28 @@ def _running(order: TraceOrder, part: Part) -> Any:
     return order.dtype
 
 
-def _weights(folder: Path, order: TraceOrder, parts: Mapping[str, Part]) -> dict[str, int]:
-    kept = {
-        name: _KEPT[part.architecture]
-        for name, part in parts.items()
-        if order.dtype == "float16" and part.architecture in _KEPT
-    }
-    return weights.of_folder(folder, order.dtype, kept=kept)
-
-
-def _decoding_weights(folder: Path, order: TraceOrder, parts: Mapping[str, Part]) -> int:
-    vae = parts["vae"]
+def _decoding_weights(order: TraceOrder, model: Model) -> int:
+    vae = model.parts["vae"]
     if _running(order, vae) == order.dtype:
         return 0
-    as_kept = weights.of_folder(folder, order.dtype).get("vae", 0)
-    return weights.of_folder(folder, "float32").get("vae", 0) - as_kept
+    # The others would be weighed for nothing.
+    alone = model._replace(parts={"vae": vae})
+    return alone.weights("float32").get("vae", 0) - alone.weights(order.dtype).get("vae", 0)
 
 
-def _latent_space(parts: Mapping[str, Part]) -> LatentSpace:
+def _latent_space(model: Model) -> LatentSpace:
     return LatentSpace(
-        factor=architectures.factor_of(parts["vae"].config),
-        channels=int(parts["vae"].config.get("latent_channels", 4)),
-        embedding=architectures.embedding_of(_denoiser(parts).config),
+        factor=architectures.factor_of(model.parts["vae"].config),
+        channels=int(model.parts["vae"].config.get("latent_channels", 4)),
+        embedding=architectures.embedding_of(model.denoiser.config),
     )
 
 
-def _tokens(parts: Mapping[str, Part]) -> int:
+def _tokens(model: Model) -> int:
     """As many as every text encoder with positions of its own has, which is CLIP."""
     name = "max_position_embeddings"
-    most = [int(each.config[name]) for each in _text_encoders(parts) if name in each.config]
+    most = [int(each.config[name]) for each in model.text_encoders if name in each.config]
     return min(most, default=TOKENS)
-
-
-def _text_encoders(parts: Mapping[str, Part]) -> list[Part]:
-    known = architectures.TEXT_ENCODERS
-    return [part for part in parts.values() if part.architecture in known]
-
-
-def _denoiser(parts: Mapping[str, Part]) -> Part:
-    return parts["unet"] if "unet" in parts else parts["transformer"]
-
-
-def _parts(folder: Path) -> dict[str, Part]:
-    """The components whose memory is predicted."""
-    index = _read(folder / INDEX)
-    known = architectures.DENOISERS | architectures.AUTOENCODERS | architectures.TEXT_ENCODERS
-    found = {}
-    for name, value in index.items():
-        if name.isidentifier() and isinstance(value, list) and len(value) == 2:
-            library, architecture = map(str, value)
-            if architecture in known:
-                config = _read(folder / name / "config.json")
-                found[name] = Part(name, library, architecture, config)
-    if "vae" not in found or not {"unet", "transformer"} & found.keys():
-        raise ModelFileError(
-            f"What {index.get('_class_name', folder)!r} needs in memory is not known: it has no "
-            "autoencoder and denoiser of a kind that is.",
-            hint="It can be measured by running it once.",
-        )
-    return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_CONFIG_BYTES + 1)
-        if len(text) > MAX_CONFIG_BYTES:
-            raise ValueError(f"it has more than {MAX_CONFIG_BYTES:,} bytes")
-        config = json.loads(text)
-        if not isinstance(config, dict):
-            raise ValueError("it does not hold a JSON object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(
-            f"{path} cannot be read: {error}.",
-            hint="Copy or download the model again, completely.",
-        ) from error
-    return config
 
 
 def _unknown(part: Part, error: Exception) -> ModelFileError:

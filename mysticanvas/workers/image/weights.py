@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from mysticanvas.contracts.tracing import Dtype
@@ -17,35 +17,60 @@ MAX_FILES = 1_000
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 """Formats that become the one that the model runs in; whole numbers stay as they are."""
 _RUNNING: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+_UNSTORED = "embeddings.position_ids"
+"""A buffer of CLIP, which older versions of transformers have written."""
 _VARIANT = re.compile(r"\.(\w+)(-\d+-of-\d+)?\.safetensors$")
 
 
 def of_folder(
-    folder: Path, dtype: Dtype, *, kept: Mapping[str, Iterable[str]] | None = None
+    folder: Path,
+    dtype: Dtype,
+    *,
+    kept: Mapping[str, Iterable[str]] | None = None,
+    without: Container[str] = (),
 ) -> dict[str, int]:
     """Component -> bytes of its weights in the format that it runs in.
 
     Args:
         folder: a diffusers folder. Subfolders without safetensors files have no weights.
         kept: component -> parts of the names of tensors that stay in float32.
+        without: components that come from elsewhere.
 
     Raises:
         ModelFileError: a file is damaged, cut off or no safetensors file.
     """
     parts = {each.name: _files(each) for each in sorted(folder.iterdir()) if each.is_dir()}
+    parts = {name: files for name, files in parts.items() if name not in without}
     variant = variant_of(parts.values())
-    found = {}
-    for name, files in parts.items():
-        chosen = _chosen(files, variant)
-        tensors = {
-            key: each for path in chosen for key, each in safetensors.validate(path).tensors.items()
-        }
-        if tensors:
-            found[name] = _total(tensors, dtype, tuple((kept or {}).get(name, ())))
-    return found
+    sizes = {
+        name: _total(_chosen(files, variant), dtype, (kept or {}).get(name, ()))
+        for name, files in parts.items()
+    }
+    return {name: size for name, size in sizes.items() if size}
 
 
-def _total(tensors: Mapping[str, Tensor], dtype: Dtype, kept: tuple[str, ...]) -> int:
+def of_component(folder: Path, dtype: Dtype, kept: Iterable[str] = ()) -> int:
+    """Bytes of the weights in the folder of a component, in the format that it runs in.
+
+    Args:
+        kept: parts of the names of tensors that stay in float32.
+
+    Raises:
+        ModelFileError: as `of_folder`.
+    """
+    files = _files(folder)
+    return _total(_chosen(files, variant_of([files])), dtype, kept)
+
+
+def _total(files: Iterable[Path], dtype: Dtype, kept: Iterable[str]) -> int:
+    """A name that comes twice counts once, and a buffer that files need not hold never."""
+    tensors = {
+        name: tensor
+        for path in files
+        for name, tensor in safetensors.validate(path).tensors.items()
+        if not name.endswith(_UNSTORED)
+    }
+    kept = tuple(kept)
     return sum(
         _bytes(tensor, "float32" if any(part in name for part in kept) else dtype)
         for name, tensor in tensors.items()

@@ -31,7 +31,7 @@ def test_what_was_traced_outlasts_the_process(
     assert found.traced
     with monkeypatch.context() as patch:
         forbid_tracing(patch)
-        moved = subject._replace(folder=str(tmp_path))
+        moved = subject._replace(path=str(tmp_path))
         for later in (Profiles(store.profiles), Profiles(store.profiles)):
             assert later.known(moved, [ONE]) == found
             assert later.of(moved, [ONE, ONE]) == found
@@ -54,7 +54,7 @@ def test_another_version_of_a_library_is_another_key(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = key_of(subject, ONE)
-    assert before == key_of(subject._replace(folder="/elsewhere"), ONE)
+    assert before == key_of(subject._replace(path="/elsewhere", vae="/elsewhere/vae"), ONE)
     assert before != key_of(subject, Batches.of(1, guided=False))
     assert before != key_of(subject._replace(dtype="float16"), ONE)
     monkeypatch.setattr(profiles, "_versions", lambda: {"torch": "0"})

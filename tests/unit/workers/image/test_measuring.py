@@ -126,7 +126,7 @@ def test_every_phase_takes_what_is_predicted_of_it(
 def profile_of(folder: Path, work: ImageWork) -> ImageProfile:
     calls: Any = "more" if work.guided or work.num_images > 1 else "one"
     images: Any = "more" if work.num_images > 1 and not work.sliced else "one"
-    order = TraceOrder(folder=str(folder), dtype="float32", denoise=calls, images=images)
+    order = TraceOrder(path=str(folder), dtype="float32", denoise=calls, images=images)
     return profiling.profile(order).profile
 
 

@@ -15,6 +15,7 @@ from mysticanvas.vram import envelope, tiling
 from mysticanvas.vram.allocator import simulate
 from mysticanvas.vram.image import ImageWork, Surroundings, predict
 from mysticanvas.workers.image import architectures, profiling
+from mysticanvas.workers.image.folder import read_config
 
 MIB = 1 << 20
 CUBLAS_MIB = 8
@@ -80,7 +81,7 @@ def test_the_unet_of_xl_meets_what_was_measured_within_one_percent(profiles) -> 
 
 
 def test_the_allocators_reserve_is_met_for_decoding_in_half_precision() -> None:
-    config = profiling._read(REAL / "sd15" / "vae" / "config.json")
+    config = read_config(REAL / "sd15" / "vae" / "config.json")
     tracee = architectures.build("diffusers", "AutoencoderKL", config, torch.float16)
     for row in published("published_vae_peaks.csv"):
         if (row["operation"], row["dtype"]) == ("decode", "float16"):
@@ -95,7 +96,7 @@ def test_the_allocators_reserve_is_met_for_decoding_in_half_precision() -> None:
 
 
 def test_repeated_blocks_add_nothing_to_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = profiling._read(REAL / "sdxl" / "unet" / "config.json")
+    config = read_config(REAL / "sdxl" / "unet" / "config.json")
     shape = Shape(batch=2, width=48, height=32, tokens=77)
 
     def live() -> int:
@@ -137,8 +138,8 @@ def test_an_autoencoder_that_overflows_counts_as_converted(tmp_path: Path) -> No
     [
         ("model_index.json", "[]", "does not hold a JSON object"),
         ("model_index.json", "[" * 100_000, "cannot be read"),
-        ("model_index.json", '{"_class_name": "Odd"}', "'Odd' needs in memory is not known"),
-        ("unet/config.json", " " * (2 << 20), "more than 1,048,576 bytes"),
+        ("model_index.json", '{"_class_name": "Odd"}', "the pipeline 'Odd', which diffusers"),
+        ("unet/config.json", " " * (5 << 20), "larger than a configuration"),
         ("unet/config.json", '{"block_out_channels": [4, 8]}', "cannot be made"),
     ],
 )

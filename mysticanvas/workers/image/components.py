@@ -1,0 +1,142 @@
+"""What a model is made of: configuration and weights of its components, by headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mysticanvas.contracts.model_files import ModelFiles
+from mysticanvas.contracts.tracing import Dtype
+from mysticanvas.errors import ModelFileError
+from mysticanvas.workers.image import architectures, folder as folders, loading, parts, weights
+from mysticanvas.workers.image.checkpoint import Checkpoint
+from mysticanvas.workers.image.folder import Folder
+from mysticanvas.workers.image.parts import Replaced
+from mysticanvas.workers.model_files.shapes import Config
+
+_KEPT = {"T5EncoderModel": ("wo",)}
+"""Class -> names of weights that transformers keeps in float32 when all else is float16."""
+_KNOWN = architectures.DENOISERS | architectures.AUTOENCODERS | architectures.TEXT_ENCODERS
+
+
+class Part(NamedTuple):
+    """A component in its role."""
+
+    component: str
+    library: str
+    architecture: str
+    config: Config
+
+
+class Model(NamedTuple):
+    """A model, some of whose components may come from elsewhere."""
+
+    parts: dict[str, Part]
+    """Those whose memory is predicted, in the order of the pipeline."""
+    folder: Path | None
+    """The diffusers folder; None for a single file."""
+    replaced: dict[str, Path | None]
+    """Component from elsewhere -> its folder; None if it comes out of a single file."""
+
+    @property
+    def denoiser(self) -> Part:
+        """What denoises."""
+        return self.parts["unet"] if "unet" in self.parts else self.parts["transformer"]
+
+    @property
+    def text_encoders(self) -> list[Part]:
+        """Those that there are, in order."""
+        known = architectures.TEXT_ENCODERS
+        return [part for part in self.parts.values() if part.architecture in known]
+
+    def weights(self, dtype: Dtype) -> dict[str, int]:
+        """Component -> bytes that it takes when it runs in a format, without buffers of no file.
+
+        What lies in folders counts as their files have it. A single file may hold more than is
+        loaded of it, in tensors that are put together otherwise; so the model counts that its
+        configuration gives, which is what loading fills.
+
+        Raises:
+            ModelFileError: a file is damaged, or a configuration gives no model.
+        """
+        kept = {name: _kept(part, dtype) for name, part in self.parts.items()}
+        found = {}
+        if self.folder is not None:
+            found = weights.of_folder(self.folder, dtype, kept=kept, without=self.replaced)
+        for name, path in self.replaced.items():
+            if path is not None:
+                found[name] = weights.of_component(path, dtype, kept.get(name, ()))
+        for name, part in self.parts.items():
+            if self._is_in_a_file(name):
+                found[name] = architectures.size(
+                    part.library, part.architecture, part.config, dtype, kept[name]
+                )
+            elif name in found:
+                found[name] += architectures.unstored(part.architecture, part.config)
+        return found
+
+    def _is_in_a_file(self, component: str) -> bool:
+        if component in self.replaced:
+            return self.replaced[component] is None
+        return self.folder is None
+
+
+def of(files: ModelFiles) -> Model:
+    """A model by its files, of which headers and configurations are read.
+
+    Raises:
+        ModelFileError: a file is no model, is damaged or unsafe, or is of an architecture whose
+            memory is not predicted.
+    """
+    base = loading.base(Path(files.path))
+    wanted = dict(parts.wanted(Replaced.of(files), base))
+    replaced = {
+        name: parts.component_folder(name, path) if path.is_dir() else None
+        for name, path in wanted.items()
+    }
+    given = {name: _given(name, path, replaced[name], base) for name, path in wanted.items()}
+    own = dict(_own(base, given.keys() | _tokenizers(wanted)))
+    in_order = {name: given.get(name) or own.get(name) for name in base.index}
+    found = {name: part for name, part in in_order.items() if part and part.architecture in _KNOWN}
+    if "vae" not in found or not {"unet", "transformer"} & found.keys():
+        raise ModelFileError(
+            f"What {base.path}, a {base.index['_class_name']}, needs in memory is not known: its "
+            "autoencoder or what denoises is of no kind that is.",
+            hint="It can be measured by running it once.",
+        )
+    return Model(found, base.path if isinstance(base, Folder) else None, replaced)
+
+
+def _given(component: str, path: Path, folder: Path | None, base: parts.Base) -> Part:
+    """A component from elsewhere."""
+    library = str(base.index[component][0])
+    if folder is None:
+        config = parts.file_config(component, path, base)
+        return Part(component, library, str(base.index[component][1]), config)
+    config = folders.read_config(folder / "config.json")
+    return Part(component, library, parts.class_of(component, config, base).__name__, config)
+
+
+def _tokenizers(wanted: dict[str, Path]) -> set[str]:
+    found = {parts.tokenizer_beside(name, path) for name, path in wanted.items()}
+    return {name for name in found if name is not None}
+
+
+def _own(base: Folder | Checkpoint, given: Collection[str]) -> Iterator[tuple[str, Part]]:
+    """The components of a model's own that are not given."""
+    if isinstance(base, Checkpoint):
+        configs = {name: config for name, config in base.held(given) if config is not None}
+    else:
+        configs = {
+            name: folders.read_config(base.path / name / "config.json")
+            for name, _ in folders.components(base.index)
+            if name not in given and base.index[name][1:2] and base.index[name][1] in _KNOWN
+        }
+    for name, config in configs.items():
+        library, architecture = base.index[name]
+        yield name, Part(name, str(library), str(architecture), config)
+
+
+def _kept(part: Part, dtype: Dtype) -> tuple[str, ...]:
+    return _KEPT.get(part.architecture, ()) if dtype == "float16" else ()
