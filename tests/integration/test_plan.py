@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import checkpoints
 import pytest
+from models import make_sd
 
-from mysticanvas import Canvas, InvalidRequest, PresetError
+from mysticanvas import Canvas, ImagePreset, InvalidRequest, PresetError
 
 BUDGET_MIB = 1_500
 
@@ -58,3 +60,40 @@ def test_what_cannot_be_planned_is_told(canvas: Canvas, tmp_path: Path) -> None:
         canvas.plan("x", steps=3)
     with pytest.raises(PresetError, match="no preset"):
         canvas.plan("x", preset="no-such-preset")
+
+
+def test_a_plan_has_the_weights_that_the_worker_reports(home: Path, tmp_path: Path) -> None:
+    """For single files and presets with parts of their own; activations are those of the folder
+    that a file was written from."""
+    sd, xl = checkpoints.make_sd(), checkpoints.make_sdxl()
+    for name, pipeline in (("sd", sd), ("xl", xl)):
+        pipeline.save_pretrained(tmp_path / name)
+    checkpoints.write_sd(sd, tmp_path / "sd.safetensors")
+    checkpoints.write_sdxl(xl, tmp_path / "xl.safetensors")
+    unet = make_sd(tmp_path / "other", width=32) / "unet"
+    tiny = make_sd(tmp_path / "tiny")
+    of_file = {name: ImagePreset(name=f"{name} file", model=str(tmp_path / f"{name}.safetensors"))
+               for name in ("sd", "xl")}  # fmt: skip
+    presets = [
+        *of_file.values(),
+        ImagePreset(name="vae", model=str(tmp_path / "sd"), vae=str(tmp_path / "xl.safetensors")),
+        ImagePreset(name="unet", model=str(tiny), unet=str(unet)),
+    ]
+    given: Any = {"width": 64, "height": 64, "num_inference_steps": 1}
+    with Canvas(home=home, memory_budget_mib=BUDGET_MIB) as canvas:
+        planned: dict[str, dict[str, float]] = {}
+        for preset in presets:
+            canvas.presets.image.save(preset)
+            before = canvas.plan("x", preset=preset.name, **given)
+            canvas.generate("x", preset=preset.name, **given)
+            terms = {term.name: term.mib for term in before.terms}
+            planned[preset.name] = terms
+            weights = {name: mib for name, mib in terms.items() if name.startswith("weights.")}
+            [worker] = [each for each in canvas.vram.workers if each.worker == "image"]
+            assert {part.name: part.mib for part in worker.parts} == pytest.approx(weights)
+        for name, preset in of_file.items():
+            folder = canvas.plan("x", preset=tmp_path / name, **given)
+            assert {term.name: term.mib for term in folder.terms} | {"context": 0} == (
+                pytest.approx(planned[preset.name] | {"context": 0})
+            )
+        canvas.shutdown()

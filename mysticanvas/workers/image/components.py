@@ -17,6 +17,8 @@ from mysticanvas.workers.model_files.shapes import Config
 
 _KEPT = {"T5EncoderModel": ("wo",)}
 """Class -> names of weights that transformers keeps in float32 when all else is float16."""
+_UPCASTING = "StableDiffusionXL"
+"""How names of pipelines begin that convert their autoencoder for decoding."""
 _KNOWN = architectures.DENOISERS | architectures.AUTOENCODERS | architectures.TEXT_ENCODERS
 
 
@@ -105,6 +107,7 @@ def of(files: ModelFiles) -> Model:
             "autoencoder or what denoises is of no kind that is.",
             hint="It can be measured by running it once.",
         )
+    found["vae"] = _as_it_decodes(found["vae"], str(base.index["_class_name"]))
     return Model(found, base.path if isinstance(base, Folder) else None, replaced)
 
 
@@ -136,6 +139,16 @@ def _own(base: Folder | Checkpoint, given: Collection[str]) -> Iterator[tuple[st
     for name, config in configs.items():
         library, architecture = base.index[name]
         yield name, Part(name, str(library), str(architecture), config)
+
+
+def _as_it_decodes(vae: Part, pipeline: str) -> Part:
+    """An autoencoder, with `force_upcast` as it counts: it holds where nothing is said, and in
+    pipelines of Stable Diffusion XL, which alone heed it.
+
+    Source: `AutoencoderKL` and the pipelines of diffusers.
+    """
+    upcast = pipeline.startswith(_UPCASTING) and bool(vae.config.get("force_upcast", True))
+    return vae._replace(config={**vae.config, "force_upcast": upcast})
 
 
 def _kept(part: Part, dtype: Dtype) -> tuple[str, ...]:
