@@ -149,7 +149,8 @@ class Generating:
         fits. Nothing is run.
 
         The first plan of a model takes some seconds, in which its architecture is traced without
-        its weights. Until a model was loaded on a GPU, the plan is one for the CPU.
+        its weights, whether it is a folder or a single file, and with the parts that its preset
+        takes from elsewhere. Until a model was loaded on a GPU, the plan is one for the CPU.
 
         Args: those of `generate`.
 

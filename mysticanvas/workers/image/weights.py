@@ -1,4 +1,4 @@
-"""How many bytes the weights of a diffusers folder take, by the headers of its files alone."""
+"""How many bytes the weights in a diffusers folder take, by the headers of its files alone."""
 
 from __future__ import annotations
 
