@@ -8,7 +8,8 @@ from typing import NamedTuple
 from benchmarks.gpu.points import TOKENS, Point
 from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.tracing import BatchClass, ImageProfile, Phase
-from mysticanvas.vram.image import ImageWork, Surroundings, predict, safety
+from mysticanvas.contracts.image_work import ImageWork
+from mysticanvas.vram.image import Surroundings, predict, safety
 
 MIB = 1 << 20
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import TILE_OVERLAP
 from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape, Traced
@@ -27,28 +28,6 @@ _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _COLOURS = 3
 _HISTORY = 2
 """Latents that a scheduler of several steps keeps from the steps before."""
-
-
-class ImageWork(Contract):
-    """What of a request decides its memory."""
-
-    width: int = Field(ge=8)
-    height: int = Field(ge=8)
-    """Pixels of a picture."""
-    num_images: int = Field(default=1, ge=1)
-    """Made at once."""
-    guided: bool = True
-    """Whether the denoiser also looks at the negative prompt, in the same batch."""
-    tokens: int = Field(default=77, ge=1)
-    """Of the prompt, filled up as the pipeline does it."""
-    lora_bytes: int = Field(default=0, ge=0)
-    """Of adapters beside the weights, in the format that they run in."""
-    init_image: bool = False
-    mask: bool = False
-    tile_px: int | None = Field(default=None, ge=8)
-    """Side of the tiles that pictures are decoded in; None for whole ones."""
-    sliced: bool = False
-    """Whether pictures are decoded one at a time."""
 
 
 class Surroundings(Contract):
@@ -173,7 +152,7 @@ def _loads(profile: ImageProfile, work: ImageWork, threads: int) -> list[_Load]:
     """Each phase that the work goes through; the text encoders one by one."""
     loads = []
     shapes = _shapes(profile, work)
-    size = shapes["vae_decode"].width * shapes["vae_decode"].height
+    size = shapes["denoise"].width * shapes["denoise"].height
     for phase, shape in shapes.items():
         held = _held(phase, profile, work, size)
         extra = profile.decoding_weights if phase in ("vae_encode", "vae_decode") else 0
@@ -194,8 +173,9 @@ def _shapes(profile: ImageProfile, work: ImageWork) -> dict[Phase, Shape]:
     shapes: dict[Phase, Shape] = {
         "text_encode": Shape(width=work.tokens),
         "denoise": Shape(batch=calls, tokens=work.tokens, **sides),
-        "vae_decode": Shape(batch=work.num_images, **sides),
     }
+    if not work.decode_on_cpu:
+        shapes["vae_decode"] = Shape(batch=work.num_images, **sides)
     if work.init_image:
         # One after the other, since each has a random generator of its own.
         shapes["vae_encode"] = Shape(**sides)

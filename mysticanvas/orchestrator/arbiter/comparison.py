@@ -15,7 +15,8 @@ from mysticanvas.contracts.worker import PhaseUse
 from mysticanvas.orchestrator.arbiter.planning import MIB
 from mysticanvas.vram import image
 from mysticanvas.vram.calibration import RECENT, Calibration, Measured, calibrate
-from mysticanvas.vram.image import ImageWork, Surroundings
+from mysticanvas.contracts.image_work import ImageWork
+from mysticanvas.vram.image import Surroundings
 
 INFLATION = 1.15
 """Times what was counted on that a phase is taken to need, when memory ran out in it."""

@@ -21,7 +21,8 @@ from mysticanvas.orchestrator.arbiter.policy import (
 )
 from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
 from mysticanvas.vram import image, llm
-from mysticanvas.vram.image import ImageWork, Surroundings
+from mysticanvas.contracts.image_work import ImageWork
+from mysticanvas.vram.image import Surroundings
 
 MIB = 1 << 20
 CONTEXT_MIB = 450.0

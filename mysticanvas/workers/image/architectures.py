@@ -33,11 +33,16 @@ class Tracee(NamedTuple):
         return torch.empty(shape, dtype=dtype or self.dtype, device="meta")
 
 
-def build(library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype) -> Tracee:
+def build(
+    library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype, *, whole: bool = False
+) -> Tracee:
     """A model by its configuration alone; no memory is taken for its weights.
 
     Blocks that follow one another and are alike are there twice at most: the third would take over
     the memory of the first.
+
+    Args:
+        whole: whether all blocks are there all the same, for their weights.
 
     Raises:
         ModelFileError: there is no such class here, or it does not take the configuration.
@@ -48,7 +53,7 @@ def build(library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype
             if library == "transformers":
                 model = kind(kind.config_class.from_dict(dict(config)))
             else:
-                model = kind.from_config(_shortened(config))
+                model = kind.from_config(config if whole else _shortened(config))
     # Whatever a constructor makes of numbers that a file holds.
     except Exception as error:
         raise ModelFileError(

@@ -11,7 +11,8 @@ from mysticanvas.contracts.tracing import (
     Traced,
 )
 from mysticanvas.vram import image
-from mysticanvas.vram.image import ImageWork, Surroundings
+from mysticanvas.contracts.image_work import ImageWork
+from mysticanvas.vram.image import Surroundings
 
 MIB = 1 << 20
 NOTHING = (0.0,) * 6

@@ -17,7 +17,8 @@ from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, PhaseUse, Progressed
 from mysticanvas.errors import JobCancelled, OutOfMemory
 from mysticanvas.vram import image
-from mysticanvas.vram.image import ImageWork, Surroundings
+from mysticanvas.contracts.image_work import ImageWork
+from mysticanvas.vram.image import Surroundings
 from mysticanvas.workers.engine import Control
 from mysticanvas.workers.image import devices, measuring, profiling, stages
 from mysticanvas.workers.image.engine import ImageEngine

@@ -13,7 +13,8 @@ from mysticanvas.contracts.tracing import ImageProfile, Shape
 from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope, tiling
 from mysticanvas.vram.allocator import simulate
-from mysticanvas.vram.image import ImageWork, Surroundings, predict
+from mysticanvas.contracts.image_work import ImageWork
+from mysticanvas.vram.image import Surroundings, predict
 from mysticanvas.workers.image import architectures, profiling
 
 MIB = 1 << 20
