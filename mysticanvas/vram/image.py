@@ -26,6 +26,8 @@ SAFETY_LEAST = 8 * MIB
 
 _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _COLOURS = 3
+_CONTEXT, _SAFETY = "context", "safety"
+_NOT_GIVEN_OUT = (_CONTEXT, _SAFETY)
 _HISTORY = 2
 """Latents that a scheduler of several steps keeps from the steps before."""
 
@@ -52,6 +54,11 @@ class Prediction(Contract):
     """The one with the peak."""
     phases_mib: dict[Phase, float]
     """Activations of each: what is held, the envelope and the workspace."""
+
+    @property
+    def allocated_mib(self) -> float:
+        """What is given out at the peak: all but the context and what is added for safety."""
+        return sum(term.mib for term in self.terms if term.name not in _NOT_GIVEN_OUT)
 
 
 class _Load(NamedTuple):
@@ -122,7 +129,7 @@ def safety(activations: int) -> int:
 
 
 def _terms_of(profile: ImageProfile, work: ImageWork, around: Surroundings) -> list[Term]:
-    terms = [_term("context", around.context_bytes, around.context_known)]
+    terms = [_term(_CONTEXT, around.context_bytes, around.context_known)]
     terms += [_term(f"weights.{name}", n, "exact") for name, n in profile.weights.items()]
     if work.lora_bytes:
         terms.append(_term("weights.loras", work.lora_bytes, "exact"))
@@ -137,7 +144,7 @@ def _terms_at(most: _Load, profile: ImageProfile) -> list[Term]:
         _term(f"held.{most.phase}", most.held, "exact"),
         _term(f"activations.{most.phase}", most.need.live, "traced"),
         _term(f"workspace.{most.phase}", most.need.workspace, known),
-        _term("safety", safety(most.activations), "assumed"),
+        _term(_SAFETY, safety(most.activations), "assumed"),
     ]
     if most.weights:
         terms.insert(0, _term("weights.vae, converted", most.weights, "exact"))

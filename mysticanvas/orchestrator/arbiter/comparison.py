@@ -7,15 +7,16 @@ from datetime import datetime
 from typing import NamedTuple
 
 from mysticanvas.contracts.base import sha256_of
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.measurements import Measurement
-from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.recipe import Environment, ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.worker import PhaseUse
+from mysticanvas.orchestrator.arbiter import ways
 from mysticanvas.orchestrator.arbiter.planning import MIB
+from mysticanvas.orchestrator.arbiter.suggestion import Size
 from mysticanvas.vram import image
 from mysticanvas.vram.calibration import RECENT, Calibration, Measured, calibrate
-from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.vram.image import Surroundings
 
 INFLATION = 1.15
@@ -62,16 +63,8 @@ def work_of(
     profile: ImageProfile, params: ResolvedParams, mitigations: Sequence[str] = ()
 ) -> ImageWork:
     """What of a request decides its memory, with these mitigations."""
-    longer = max(params.width, params.height)
-    return ImageWork(
-        width=params.width,
-        height=params.height,
-        num_images=params.num_images,
-        guided=params.guidance_scale > 1,
-        tokens=profile.tokens,
-        tile_px=tile_px(longer) if "vae_tiling" in mitigations else None,
-        sliced="vae_slicing" in mitigations,
-    )
+    size = Size(params.width, params.height, params.num_images)
+    return ways.work(profile, size, params.guidance_scale > 1, mitigations)
 
 
 def keys(

@@ -192,7 +192,9 @@ class Player:
     def _pixels(self, latents: Shape) -> int:
         """Bytes of the pictures that latents become."""
         size = getattr(torch, self._running(self._vae)).itemsize
-        return int(latents.batch * latents.width * latents.height * _COLOURS * size * self._factor**2)
+        return int(
+            latents.batch * latents.width * latents.height * _COLOURS * size * self._factor**2
+        )
 
     @property
     def _vae(self) -> Part:

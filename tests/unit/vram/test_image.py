@@ -2,6 +2,7 @@ import time
 
 import pytest
 
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.tracing import (
     Envelope,
     EnvelopeKey,
@@ -11,7 +12,6 @@ from mysticanvas.contracts.tracing import (
     Traced,
 )
 from mysticanvas.vram import image
-from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.vram.image import Surroundings
 
 MIB = 1 << 20
