@@ -194,8 +194,7 @@ def _foreseen(
     ran: Ran, mitigations: Sequence[str], profile: ImageProfile | None, factor_of: Factor
 ) -> dict[Phase, _Foreseen]:
     """What was predicted of the phases that ran with these mitigations."""
-    # What runs on a CPU beside the device is not predicted.
-    if profile is None or "vae_cpu" in mitigations:
+    if profile is None:
         return {}
     device, threads = ran.environment.device, ran.environment.threads
     work = work_of(profile, ran.params, mitigations)
