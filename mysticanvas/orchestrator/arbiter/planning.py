@@ -28,7 +28,11 @@ from mysticanvas.vram.image import Surroundings
 
 MIB = 1 << 20
 CONTEXT_MIB = 450.0
-"""Of a worker with its libraries and no model, on a CPU; a context of CUDA takes about as much."""
+"""Of a worker with its libraries and no model, on a CPU; elsewhere than on CUDA, a GPU is taken to
+need as much for a process."""
+CONTEXT_CUDA_MIB = 700.0
+"""Of a process on CUDA outside of its allocator: a context of 618 and 76 of kernels that have run,
+on an H200 (benchmarks/results/gpu-nvidia-h200.json)."""
 CONTEXT_LLM_MIB = 120.0
 """Of a worker with llama.cpp and no model, on a CPU."""
 CUBLAS_BYTES = 8 * MIB
@@ -86,7 +90,10 @@ class Situation(NamedTuple):
             return 0.0
         # A GPU's context is there once a model is, and in no part of it.
         on_gpu = bool(own.parts) and own.mib == sum(part.mib for part in own.parts)
-        return own.mib + (CONTEXT_MIB if on_gpu else 0.0)
+        if not on_gpu:
+            return own.mib
+        on_cuda = own.parts[0].device.startswith("cuda")
+        return own.mib + (CONTEXT_CUDA_MIB if on_cuda else CONTEXT_MIB)
 
     @property
     def residents(self) -> list[Resident]:
@@ -202,7 +209,8 @@ def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> 
     on_cpu = profile.device == "cpu"
     workspace = CUBLAS_BYTES if profile.device == "cuda" else 0
     if own is None or not on_cpu:
-        context, known = CONTEXT_MIB, "assumed"
+        on_cuda = profile.device == "cuda"
+        context, known = CONTEXT_CUDA_MIB if on_cuda else CONTEXT_MIB, "assumed"
     else:
         # Not what it has now: what the job before has left can be used again.
         least = situation.uses.get(situation.worker, Use()).context_mib
