@@ -73,7 +73,8 @@ def reserved(
         weights: component -> bytes, as in its profile.
 
     Raises:
-        ModelFileError: the model is damaged, or of an architecture that is not known here.
+        ModelFileError: the model is damaged, of an architecture that is not known here, or does not
+            take the size of a job.
     """
     model = Model(_parts(order), weights)
     player = Player(model, order, device)
@@ -210,7 +211,12 @@ class Player:
     def _trace(self, part: Part, shape: Shape, call: Call) -> Trace:
         key = part.component, shape
         if key not in self._traces:
-            memory = profiling.trace(self._order, self._tracee(part), shape, call)
+            tracee = self._tracee(part)
+            try:
+                memory = profiling.trace(self._order, tracee, shape, call)
+            except RuntimeError as error:
+                # A size that the model does not take.
+                raise profiling._unknown(part, error) from error
             self._traces[key] = Trace.of(memory.events)
         return self._traces[key]
 

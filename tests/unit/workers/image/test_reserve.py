@@ -11,6 +11,7 @@ import pytest
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.tracing import TraceOrder
+from mysticanvas.errors import ModelFileError
 from mysticanvas.settings import data_folder
 from mysticanvas.workers.image import profiling, reserve
 from mysticanvas.workers.image.reserve import Device, Model, Player
@@ -106,3 +107,11 @@ def test_a_job_is_played_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> N
     assert reserve.reserved(ORDER, {}, works[::-1], device) == found[::-1]
     with pytest.raises(TypeError):
         reserve.reserved(ORDER, {}, works, Device(9 << 20))
+
+
+def test_a_size_that_a_model_does_not_take_is_an_error_of_ours() -> None:
+    order = ORDER.model_copy(
+        update={"folder": str(data_folder() / "architectures" / "stable-diffusion-3")}
+    )
+    with pytest.raises(ModelFileError, match="SD3Transformer2DModel"):
+        reserve.reserved(order, {}, [ImageWork(width=8, height=8)], Device(0))
