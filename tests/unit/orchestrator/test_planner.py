@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -44,6 +44,15 @@ class Client:
         return self._engine.profile(order)
 
 
+class Leased(NamedTuple):
+    """The process of a tenant, which is there already."""
+
+    client: Client
+
+    def look(self) -> None:
+        """There is no device to look at."""
+
+
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     engine = ImageEngine(Options(images=tmp_path, device="cpu", threads=1))
@@ -68,8 +77,8 @@ def planned(client: Client, store: Store, bus: Any) -> Planned:
     )
 
     def plan(task: GenerateTask) -> Plan:
-        asked: Any = client
-        with planner.admitted(task, asked, lambda: False) as found:
+        lease: Any = Leased(client)
+        with planner.admitted(task, lambda: lease, lambda: False) as found:
             assert found is not None
             return found
 
