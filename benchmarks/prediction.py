@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 from benchmarks.figure import Finding, deviation, duration, long_duration, memory
 from benchmarks.statistics import summarize
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.tracing import ImageProfile, Shape, TraceOrder, TraceReply
 from mysticanvas.vram import envelope
-from mysticanvas.vram.image import ImageWork, Surroundings, predict
+from mysticanvas.vram.image import Surroundings, predict
 
 MEAN_PERCENT, WORST_PERCENT, FRESH_PERCENT, PUBLISHED_PERCENT = 1.0, 3.0, 0.01, 1.0
 CACHED_MS, FIRST_S, FIRST_MB = 1.0, 3.0, 1000.0

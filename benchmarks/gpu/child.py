@@ -24,6 +24,7 @@ from benchmarks.gpu.points import Point, grows
 from mysticanvas import processes
 from mysticanvas.contracts.tracing import TraceOrder
 from mysticanvas.workers.image import devices, profiling
+from mysticanvas.workers.image.reserve import Device
 
 _ERROR_CHARACTERS = 500
 Order = dict[str, Any]
@@ -100,8 +101,9 @@ def _profile(order: Order) -> Any:
 
 def _reserve(order: Order) -> Any:
     point = Point.from_json(order["point"])
-    how = reserve.How(order["workspace"], order["copies_input"], grows(point.segments))
-    return reserve.usage(point, models.DTYPES[point.model], how, order["tiny"])._asdict()
+    device = Device(order["workspace"], grows(point.segments))
+    dtype = models.DTYPES[point.model]
+    return reserve.usage(point, dtype, device, order["copies_input"], order["tiny"])._asdict()
 
 
 _ORDERS: dict[str, Callable[[Order], Any]] = {

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from benchmarks.gpu.points import TOKENS, Point
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.tracing import BatchClass, ImageProfile, Phase
-from mysticanvas.vram.image import ImageWork, Surroundings, predict, safety
+from mysticanvas.vram.image import Surroundings, predict, safety
 
 MIB = 1 << 20
 
@@ -69,6 +70,7 @@ def work_of(point: Point) -> ImageWork:
         tokens=TOKENS[point.model],
         tile_px=tile_px(max(point.width, point.height)) if tiled else None,
         sliced="vae_slicing" in point.mitigations,
+        decode_on_cpu=point.on_cpu,
     )
 
 
@@ -91,11 +93,7 @@ def forecast(
     """
     made = predict(profile, work_of(point), around, factors)
     weights = sum(profile.weights.values())
-    activations = {
-        phase: round(mib * MIB)
-        for phase, mib in made.phases_mib.items()
-        if phase != "vae_decode" or not point.on_cpu
-    }
+    activations = {phase: round(mib * MIB) for phase, mib in made.phases_mib.items()}
     extra = {"vae_decode": profile.decoding_weights}
     phases: dict[str, int] = {
         phase: weights + around.workspace_bytes + extra.get(phase, 0) + size

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mysticanvas.contracts.base import Contract, sha256_of
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.problem import Problem
@@ -140,6 +141,8 @@ class ProfileOrder(ModelFiles):
     denoise: BatchClass = "more"
     images: BatchClass = "one"
     """As in a `TraceOrder`."""
+    works: tuple[ImageWork, ...] = Field(default=(), max_length=16)
+    """Jobs whose reserve is wanted; nothing else is traced then."""
 
 
 class ImageProfile(Contract):
@@ -168,6 +171,9 @@ class TraceAnswer(Contract):
     """Spent on it, without starting the process and importing libraries."""
     peak_rss: int
     """Most bytes that the process had resident."""
+    reserved: tuple[int, ...] = ()
+    """Bytes that the allocator of CUDA has reserved at the peak of each work that was asked about,
+    without the context; empty on other devices."""
 
 
 class TraceReply(Contract):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import TILE_OVERLAP
 from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape, Traced
@@ -25,30 +26,10 @@ SAFETY_LEAST = 8 * MIB
 
 _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _COLOURS = 3
+_CONTEXT, _SAFETY = "context", "safety"
+_NOT_GIVEN_OUT = (_CONTEXT, _SAFETY)
 _HISTORY = 2
 """Latents that a scheduler of several steps keeps from the steps before."""
-
-
-class ImageWork(Contract):
-    """What of a request decides its memory."""
-
-    width: int = Field(ge=8)
-    height: int = Field(ge=8)
-    """Pixels of a picture."""
-    num_images: int = Field(default=1, ge=1)
-    """Made at once."""
-    guided: bool = True
-    """Whether the denoiser also looks at the negative prompt, in the same batch."""
-    tokens: int = Field(default=77, ge=1)
-    """Of the prompt, filled up as the pipeline does it."""
-    lora_bytes: int = Field(default=0, ge=0)
-    """Of adapters beside the weights, in the format that they run in."""
-    init_image: bool = False
-    mask: bool = False
-    tile_px: int | None = Field(default=None, ge=8)
-    """Side of the tiles that pictures are decoded in; None for whole ones."""
-    sliced: bool = False
-    """Whether pictures are decoded one at a time."""
 
 
 class Surroundings(Contract):
@@ -73,6 +54,11 @@ class Prediction(Contract):
     """The one with the peak."""
     phases_mib: dict[Phase, float]
     """Activations of each: what is held, the envelope and the workspace."""
+
+    @property
+    def allocated_mib(self) -> float:
+        """What is given out at the peak: all but the context and what is added for safety."""
+        return sum(term.mib for term in self.terms if term.name not in _NOT_GIVEN_OUT)
 
 
 class _Load(NamedTuple):
@@ -143,7 +129,7 @@ def safety(activations: int) -> int:
 
 
 def _terms_of(profile: ImageProfile, work: ImageWork, around: Surroundings) -> list[Term]:
-    terms = [_term("context", around.context_bytes, around.context_known)]
+    terms = [_term(_CONTEXT, around.context_bytes, around.context_known)]
     terms += [_term(f"weights.{name}", n, "exact") for name, n in profile.weights.items()]
     if work.lora_bytes:
         terms.append(_term("weights.loras", work.lora_bytes, "exact"))
@@ -158,7 +144,7 @@ def _terms_at(most: _Load, profile: ImageProfile) -> list[Term]:
         _term(f"held.{most.phase}", most.held, "exact"),
         _term(f"activations.{most.phase}", most.need.live, "traced"),
         _term(f"workspace.{most.phase}", most.need.workspace, known),
-        _term("safety", safety(most.activations), "assumed"),
+        _term(_SAFETY, safety(most.activations), "assumed"),
     ]
     if most.weights:
         terms.insert(0, _term("weights.vae, converted", most.weights, "exact"))
@@ -173,7 +159,7 @@ def _loads(profile: ImageProfile, work: ImageWork, threads: int) -> list[_Load]:
     """Each phase that the work goes through; the text encoders one by one."""
     loads = []
     shapes = _shapes(profile, work)
-    size = shapes["vae_decode"].width * shapes["vae_decode"].height
+    size = shapes["denoise"].width * shapes["denoise"].height
     for phase, shape in shapes.items():
         held = _held(phase, profile, work, size)
         extra = profile.decoding_weights if phase in ("vae_encode", "vae_decode") else 0
@@ -194,8 +180,9 @@ def _shapes(profile: ImageProfile, work: ImageWork) -> dict[Phase, Shape]:
     shapes: dict[Phase, Shape] = {
         "text_encode": Shape(width=work.tokens),
         "denoise": Shape(batch=calls, tokens=work.tokens, **sides),
-        "vae_decode": Shape(batch=work.num_images, **sides),
     }
+    if not work.decode_on_cpu:
+        shapes["vae_decode"] = Shape(batch=work.num_images, **sides)
     if work.init_image:
         # One after the other, since each has a random generator of its own.
         shapes["vae_encode"] = Shape(**sides)

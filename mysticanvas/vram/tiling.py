@@ -51,7 +51,7 @@ def _pictures(decoder: Envelope, shape: Shape, way: Way, pixel_bytes: int, threa
     if way.tile is None or max(shape.width, shape.height) <= way.tile:
         return envelope.peak(decoder, shape, threads)
     kept, most = 0, Need(0, 0)
-    for width, height in _tiles(shape, way.tile, way.overlap):
+    for width, height in tiles(shape, way.tile, way.overlap):
         tile = shape.model_copy(update={"width": width, "height": height})
         found = envelope.peak(decoder, tile, threads)
         most = max(most, found._replace(live=found.live + kept), key=lambda found: found.total)
@@ -61,8 +61,14 @@ def _pictures(decoder: Envelope, shape: Shape, way: Way, pixel_bytes: int, threa
     return max(most, Need(kept + 2 * whole, 0), key=lambda found: found.total)
 
 
-def _tiles(shape: Shape, tile: int, overlap: float) -> Iterator[tuple[int, int]]:
-    """Widths and heights, in the order in which they are decoded."""
+def tiles(shape: Shape, tile: int, overlap: float) -> Iterator[tuple[int, int]]:
+    """Widths and heights of the tiles of a picture, in the order in which they are decoded.
+
+    Args:
+        shape: of the latents of the picture.
+        tile: side of a tile in pixels of the latents.
+        overlap: share of a tile that the next one covers again.
+    """
     step = int(tile * (1 - overlap))
     across, down = range(0, shape.width, step), range(0, shape.height, step)
     for y, x in itertools.product(down, across):

@@ -7,15 +7,17 @@ from datetime import datetime
 from typing import NamedTuple
 
 from mysticanvas.contracts.base import sha256_of
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.measurements import Measurement
-from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.recipe import Environment, ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.worker import PhaseUse
+from mysticanvas.orchestrator.arbiter import ways
 from mysticanvas.orchestrator.arbiter.planning import MIB
+from mysticanvas.orchestrator.arbiter.suggestion import Size
 from mysticanvas.vram import image
 from mysticanvas.vram.calibration import RECENT, Calibration, Measured, calibrate
-from mysticanvas.vram.image import ImageWork, Surroundings
+from mysticanvas.vram.image import Surroundings
 
 INFLATION = 1.15
 """Times what was counted on that a phase is taken to need, when memory ran out in it."""
@@ -61,16 +63,8 @@ def work_of(
     profile: ImageProfile, params: ResolvedParams, mitigations: Sequence[str] = ()
 ) -> ImageWork:
     """What of a request decides its memory, with these mitigations."""
-    longer = max(params.width, params.height)
-    return ImageWork(
-        width=params.width,
-        height=params.height,
-        num_images=params.num_images,
-        guided=params.guidance_scale > 1,
-        tokens=profile.tokens,
-        tile_px=tile_px(longer) if "vae_tiling" in mitigations else None,
-        sliced="vae_slicing" in mitigations,
-    )
+    size = Size(params.width, params.height, params.num_images)
+    return ways.work(profile, size, params.guidance_scale > 1, mitigations)
 
 
 def keys(
@@ -200,8 +194,7 @@ def _foreseen(
     ran: Ran, mitigations: Sequence[str], profile: ImageProfile | None, factor_of: Factor
 ) -> dict[Phase, _Foreseen]:
     """What was predicted of the phases that ran with these mitigations."""
-    # What runs on a CPU beside the device is not predicted.
-    if profile is None or "vae_cpu" in mitigations:
+    if profile is None:
         return {}
     device, threads = ran.environment.device, ran.environment.threads
     work = work_of(profile, ran.params, mitigations)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from mysticanvas import logs
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.plan import Plan
@@ -16,8 +17,14 @@ from mysticanvas.errors import MystiCanvasError
 from mysticanvas.orchestrator.arbiter import comparison, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
-from mysticanvas.orchestrator.arbiter.planning import Situation
-from mysticanvas.orchestrator.arbiter.profiles import Ask, Batches, Profiles, Subject
+from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
+from mysticanvas.orchestrator.arbiter.profiles import (
+    Ask,
+    AskReserve,
+    Batches,
+    Profiles,
+    Subject,
+)
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import model_ref
 from mysticanvas.orchestrator.queue.resolve import resolve
@@ -77,7 +84,7 @@ class Planner:
             self._arbiter.situation(self._worker.kind),
             self._settings.threads,
             params.mitigations,
-            factors=self._factors(profile, resolved),
+            known=self._experience(subject, profile, resolved),
         )
         key = comparison.run_key(
             model.digest, resolved, plan.mitigations, self._device_name, self._settings.threads
@@ -116,7 +123,7 @@ class Planner:
         if profile.device == "cuda" and self._worker.status.device is None:
             # With its context, the device is what the worker sees of it.
             lease.look()
-        factors = self._factors(profile, params)
+        known = self._experience(subject, profile, params, _asking_reserve(ref, lease.client))
 
         def decide(situation: Situation) -> Plan:
             return planning.plan(
@@ -126,14 +133,36 @@ class Planner:
                 self._settings.threads,
                 task.allowed,
                 task.recipe.mitigations,
-                factors,
+                known,
             )
 
         return decide
 
-    def _factors(self, profile: ImageProfile, params: ResolvedParams) -> planning.Factors:
+    def _experience(
+        self,
+        subject: Subject,
+        profile: ImageProfile,
+        params: ResolvedParams,
+        ask: AskReserve | None = None,
+    ) -> Experience:
+        """What is known of such jobs; the reserve where it is known already, or `ask` knows it.
+
+        Raises:
+            WorkerLost: the worker is gone.
+        """
         device = self._device_name
-        return lambda mitigations: self._feedback.factors(profile, params, device, mitigations)
+        reserved: Mapping[ImageWork, int] = {}
+        if profile.device == "cuda":
+            works = planning.works(params, profile)
+            subject = subject._replace(dtype=profile.dtype, device=profile.device)
+            try:
+                reserved = self._profiles.reserved(subject, works, ask)
+            except MystiCanvasError as error:
+                _log.info("reserve_not_known", reason=error.code)
+        return Experience(
+            lambda mitigations: self._feedback.factors(profile, params, device, mitigations),
+            reserved,
+        )
 
     @property
     def _device_name(self) -> str:
@@ -151,16 +180,18 @@ class Planner:
 
 def _asking(ref: ModelRef, client: WorkerClient) -> Ask:
     return lambda batches: client.profile(
-        ProfileOrder(
-            path=ref.path,
-            unet=ref.unet,
-            vae=ref.vae,
-            clip=ref.clip,
-            dtype=ref.dtype,
-            denoise=batches.denoise,
-            images=batches.images,
-        )
+        _order(ref).model_copy(update={"denoise": batches.denoise, "images": batches.images})
     )
+
+
+def _asking_reserve(ref: ModelRef, client: WorkerClient) -> AskReserve:
+    return lambda works: (
+        client.profile(_order(ref).model_copy(update={"works": tuple(works)})).reserved
+    )
+
+
+def _order(ref: ModelRef) -> ProfileOrder:
+    return ProfileOrder(path=ref.path, unet=ref.unet, vae=ref.vae, clip=ref.clip, dtype=ref.dtype)
 
 
 def _batches(params: ResolvedParams) -> list[Batches]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, Term
-from mysticanvas.contracts.mitigations import Allowed, tile_px
+from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.vram import Holding, VramStatus
+from mysticanvas.orchestrator.arbiter import ways
 from mysticanvas.orchestrator.arbiter.policy import (
     Device,
     Request,
@@ -20,12 +22,17 @@ from mysticanvas.orchestrator.arbiter.policy import (
     most_mib,
 )
 from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
-from mysticanvas.vram import image, llm
-from mysticanvas.vram.image import ImageWork, Surroundings
+from mysticanvas.orchestrator.arbiter.ways import Way
+from mysticanvas.vram import image, llm, reserve
+from mysticanvas.vram.image import Surroundings
 
 MIB = 1 << 20
 CONTEXT_MIB = 450.0
-"""Of a worker with its libraries and no model, on a CPU; a context of CUDA takes about as much."""
+"""Of a worker with its libraries and no model, on a CPU; elsewhere than on CUDA, a GPU is taken to
+need as much for a process."""
+CONTEXT_CUDA_MIB = 700.0
+"""Of a process on CUDA outside of its allocator: a context of 618 and 76 of kernels that have run,
+on an H200 (benchmarks/results/gpu-nvidia-h200.json)."""
 CONTEXT_LLM_MIB = 120.0
 """Of a worker with llama.cpp and no model, on a CPU."""
 CUBLAS_BYTES = 8 * MIB
@@ -36,6 +43,15 @@ _RELOAD_S, _CONTEXT_S = 10.0, 0.1
 
 Factors = Callable[[Sequence[str]], Mapping[Phase, float]]
 """Gives for mitigations what the phases' predictions are multiplied by."""
+
+
+class Experience(NamedTuple):
+    """What is known of a model's jobs beside its profile."""
+
+    factors: Factors = lambda _: {}
+    """What measurements found the phases to be off by."""
+    reserved: Mapping[ImageWork, int] = {}
+    """Work -> bytes that the allocator of CUDA has reserved at its peak."""
 
 
 class Use(NamedTuple):
@@ -74,7 +90,10 @@ class Situation(NamedTuple):
             return 0.0
         # A GPU's context is there once a model is, and in no part of it.
         on_gpu = bool(own.parts) and own.mib == sum(part.mib for part in own.parts)
-        return own.mib + (CONTEXT_MIB if on_gpu else 0.0)
+        if not on_gpu:
+            return own.mib
+        on_cuda = own.parts[0].device.startswith("cuda")
+        return own.mib + (CONTEXT_CUDA_MIB if on_cuda else CONTEXT_MIB)
 
     @property
     def residents(self) -> list[Resident]:
@@ -101,7 +120,7 @@ def plan(
     threads: int,
     allowed: Allowed,
     asked: Sequence[str] = (),
-    factors: Factors = lambda _: {},
+    known: Experience = Experience(),  # noqa: B008  # is immutable
 ) -> Plan:
     """What pictures would take, and what would be done for them.
 
@@ -109,13 +128,12 @@ def plan(
         profile: of their model, with envelopes for one picture and for as many as are asked for.
         threads: that the worker computes with.
         asked: mitigations that there have to be, so that pixels come out as once before.
-        factors: what measurements found the phases to be off by.
     """
     around = _surroundings(profile, situation, threads)
     size = Size(params.width, params.height, params.num_images)
     guided = params.guidance_scale > 1
     request = Request(
-        variants=_having(asked, _variants(profile, size, guided, around, factors)),
+        variants=_having(asked, _variants(profile, size, guided, around, known)),
         held_mib=situation.held_mib,
         allowed=allowed,
     )
@@ -125,11 +143,17 @@ def plan(
         return made
 
     def needs_mib(smaller: Size) -> float:
-        found = _variants(profile, smaller, guided, around, factors)
+        found = _variants(profile, smaller, guided, around, known)
         return min(each.total_mib for each in found if allowed == "auto" or each is found[0])
 
     fitting = suggest(size, needs_mib, most_mib(residents, device, request.held_mib))
     return made.model_copy(update={"suggestion": fitting})
+
+
+def works(params: ResolvedParams, profile: ImageProfile) -> list[ImageWork]:
+    """What each way means that `plan` looks at."""
+    size = Size(params.width, params.height, params.num_images)
+    return [way.work for way in ways.ways(profile, size, params.guidance_scale > 1)]
 
 
 def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
@@ -148,38 +172,36 @@ def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
 
 
 def _variants(
-    profile: ImageProfile, size: Size, guided: bool, around: Surroundings, factors: Factors
+    profile: ImageProfile, size: Size, guided: bool, around: Surroundings, known: Experience
 ) -> Sequence[Variant]:
-    """The plain way first, then with pictures decoded one by one and in tiles."""
-    work = ImageWork(
-        width=size.width,
-        height=size.height,
-        num_images=size.num_images,
-        guided=guided,
-        tokens=profile.tokens,
+    """The plain way first."""
+    return [_variant(profile, way, around, known) for way in ways.ways(profile, size, guided)]
+
+
+def _variant(profile: ImageProfile, way: Way, around: Surroundings, known: Experience) -> Variant:
+    names = way.mitigations
+    terms = image.predict(profile, way.work, around, known.factors(names)).terms
+    if profile.device == "cuda":
+        plain = image.predict(profile, way.work, around)
+        terms = (*terms, reserve.term(plain, known.reserved.get(way.work)))
+    return Variant(
+        terms,
+        names,
+        "mitigate" if names else "proceed",
+        changes_pixels=bool(names),
     )
-    tile = tile_px(max(size.width, size.height))
-    several = size.num_images > 1
-    ways: list[tuple[tuple[str, ...], ImageWork]] = [((), work)]
-    if several:
-        ways.append((("vae_slicing",), work.model_copy(update={"sliced": True})))
-    if tile < max(size.width, size.height):
-        names = ("vae_slicing", "vae_tiling") if several else ("vae_tiling",)
-        ways.append((names, work.model_copy(update={"sliced": several, "tile_px": tile})))
-    return [
-        Variant(
-            image.predict(profile, each, around, factors(names)).terms,
-            names,
-            "mitigate" if names else "proceed",
-            changes_pixels=bool(names),
-        )
-        for names, each in ways
-    ]
 
 
 def _having(asked: Sequence[str], variants: Sequence[Variant]) -> Sequence[Variant]:
     """Those ways that have all that was asked for; if none does, the one with most."""
-    return [each for each in variants if set(asked) <= set(each.mitigations)] or variants[-1:]
+    found = [each for each in variants if set(asked) <= set(each.mitigations)]
+    if found:
+        return found
+    beside = [each for each in variants if ways.ON_CPU in each.mitigations]
+    if beside and ways.ON_CPU in asked:
+        # How it is decoded there is all the same to the device.
+        return [each._replace(mitigations=tuple(asked)) for each in beside[-1:]]
+    return [each for each in variants if each not in beside][-1:]
 
 
 def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> Surroundings:
@@ -187,7 +209,8 @@ def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> 
     on_cpu = profile.device == "cpu"
     workspace = CUBLAS_BYTES if profile.device == "cuda" else 0
     if own is None or not on_cpu:
-        context, known = CONTEXT_MIB, "assumed"
+        on_cuda = profile.device == "cuda"
+        context, known = CONTEXT_CUDA_MIB if on_cuda else CONTEXT_MIB, "assumed"
     else:
         # Not what it has now: what the job before has left can be used again.
         least = situation.uses.get(situation.worker, Use()).context_mib

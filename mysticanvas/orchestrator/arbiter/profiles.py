@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.base import sha256_of
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.tracing import (
     BatchClass,
@@ -33,6 +34,8 @@ _LIBRARIES = ("diffusers", "mysticanvas", "torch", "transformers")
 """Distributions that decide what a trace finds; ours has the rules."""
 _RULES = 2
 """To be raised with each change of what a trace finds."""
+_REMEMBERED = 4096
+"""Works whose reserve is known at most, the newest ones."""
 _log = logs.get(__name__)
 
 
@@ -69,6 +72,10 @@ Ask = Callable[[Batches], TraceAnswer]
 """Somebody who finds out what a model needs in such batches."""
 
 
+AskReserve = Callable[[Sequence[ImageWork]], Sequence[int]]
+"""Somebody who finds out what the allocator reserves for jobs; who cannot, answers nothing."""
+
+
 class Keeper(Protocol):
     """Where answers outlast the process."""
 
@@ -95,6 +102,7 @@ class Profiles:
         self._keeper = keeper
         self._time_limit_s = time_limit_s
         self._answers: dict[str, TraceAnswer] = {}
+        self._reserved: dict[tuple[tuple[str, Dtype, DeviceKind | None], ImageWork], int] = {}
         self._asking = threading.Lock()
 
     def of(
@@ -125,6 +133,32 @@ class Profiles:
         answers = [self._known(key_of(subject, each)) for each in dict.fromkeys(batches)]
         found = [answer for answer in answers if answer is not None]
         return _together(found) if len(found) == len(answers) else None
+
+    def reserved(
+        self,
+        subject: Subject,
+        works: Sequence[ImageWork],
+        ask: AskReserve | None = None,
+    ) -> Mapping[ImageWork, int]:
+        """Work -> bytes that the allocator of CUDA has reserved at its peak, for those of which it
+        is known. It is known as long as this process lives.
+
+        Args:
+            subject: with the format and device that its profile tells. Paths do not matter.
+            ask: a worker, which finds out what is not known yet, or answers nothing.
+
+        Raises:
+            MystiCanvasError: the worker cannot tell.
+        """
+        by_contents = subject.digest, subject.dtype, subject.device
+        missing = [each for each in works if (by_contents, each) not in self._reserved]
+        if missing and ask is not None:
+            for each, size in zip(missing, ask(missing), strict=False):
+                self._reserved[by_contents, each] = size
+            for oldest in list(self._reserved)[:-_REMEMBERED]:
+                self._reserved.pop(oldest, None)
+        found = {each: self._reserved.get((by_contents, each)) for each in works}
+        return {each: size for each, size in found.items() if size is not None}
 
     def _answer(self, subject: Subject, batches: Batches, ask: Ask) -> TraceAnswer:
         known = None if subject.device is None else self._known(key_of(subject, batches))

@@ -34,16 +34,22 @@ class Tracee(NamedTuple):
         return torch.empty(shape, dtype=dtype or self.dtype, device="meta")
 
 
-def build(library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype) -> Tracee:
+def build(
+    library: str, name: str, config: Mapping[str, Any], dtype: torch.dtype, *, whole: bool = False
+) -> Tracee:
     """A model by its configuration alone; no memory is taken for its weights.
 
     Blocks that follow one another and are alike are there twice at most: the third would take over
     the memory of the first.
 
+    Args:
+        whole: whether all blocks are there all the same, for their weights.
+
     Raises:
         ModelFileError: there is no such class here, or it does not take the configuration.
     """
-    model = _made(library, name, config if library == "transformers" else _shortened(config))
+    as_it_is = whole or library == "transformers"
+    model = _made(library, name, config if as_it_is else _shortened(config))
     # Not through the class of diffusers, which warns that files would have to be looked at.
     return Tracee(torch.nn.Module.to(model.eval(), dtype), dtype)
 

@@ -28,6 +28,10 @@ _DISTRIBUTIONS = (
     "transformers",
 )
 """Distributions that have a say in the pixels."""
+_LARGE_CHIPS = (9, 10)
+"""Major compute capabilities, Hopper's and Blackwell's, that get the larger workspace of cuBLAS."""
+_LARGE_WORKSPACE, _SMALL_WORKSPACE = 32 << 20, (8 << 20) + (128 << 10)
+_LINEAR_WORKSPACE = 1 << 20
 
 
 def choose(wanted: str) -> torch.device:
@@ -156,6 +160,23 @@ def copies_input(device: torch.device) -> bool:
     size = given.numel() * given.element_size()
     # The output, its copy, the weight's; and the input's, or not.
     return taken > 2 * size + weight.numel() * weight.element_size() + size // 2
+
+
+def workspace(device: torch.device) -> int:
+    """Bytes of CUDA's memory that PyTorch keeps for products of matrices from the first one on.
+
+    Source: `parseChosenWorkspaceSize` of PyTorch's `CublasHandlePool.cpp`, by its defaults, and
+    what linear layers took beside on an H200 (benchmarks/results/gpu-nvidia-h200.json).
+    """
+    if device.type != "cuda":
+        return 0
+    major, _ = torch.cuda.get_device_capability(device)
+    return _workspace_of(major)
+
+
+def _workspace_of(major: int) -> int:
+    """That of a compute capability: of cuBLAS, and what linear layers take beside."""
+    return (_LARGE_WORKSPACE if major in _LARGE_CHIPS else _SMALL_WORKSPACE) + _LINEAR_WORKSPACE
 
 
 def weights(pipeline: Any) -> list[MemoryPart]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,13 +12,14 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from mysticanvas import logs
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer, TraceOrder
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef, RanOut
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
-from mysticanvas.workers.image import devices, job, loading, measuring, profiling, stages
+from mysticanvas.workers.image import devices, job, loading, measuring, profiling, reserve, stages
 from mysticanvas.workers.image.job_kinds import Kind, Known
 from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.parts import Replaced
@@ -85,16 +86,24 @@ class ImageEngine:
     def profile(self, order: ProfileOrder) -> TraceAnswer:
         transformer = loading.uses_transformer(loading.base(Path(order.path)).index)
         dtype = devices.dtype_for(self._device, order.dtype, transformer)
-        return profiling.profile(
-            TraceOrder.model_validate(
-                {
-                    **order.model_dump(),
-                    "dtype": devices.name_of(dtype),
-                    "device": self.device_kind,
-                    "copies_input": devices.copies_input(self._device),
-                }
-            )
+        asked = TraceOrder.model_validate(
+            {
+                **order.model_dump(exclude={"works"}),
+                "dtype": devices.name_of(dtype),
+                "device": self.device_kind,
+                "copies_input": devices.copies_input(self._device),
+            }
         )
+        return self._with_reserve(asked, order.works) if order.works else profiling.profile(asked)
+
+    def _with_reserve(self, order: TraceOrder, works: Sequence[ImageWork]) -> TraceAnswer:
+        """The answer about jobs, without envelopes."""
+        answer = profiling.profile(order.model_copy(update={"phases": ()}))
+        if order.device != "cuda":
+            return answer
+        device = reserve.Device(devices.workspace(self._device))
+        found = reserve.reserved(order, answer.profile.weights, works, device)
+        return answer.model_copy(update={"reserved": found})
 
     def unload(self) -> None:
         self._loaded = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +22,12 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 from mysticanvas.orchestrator.arbiter import planning
-from mysticanvas.orchestrator.arbiter.planning import Situation
+from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
 from mysticanvas.vram import llm
+from mysticanvas.vram.reserve import RESERVE_SHARE
 
 MIB = 1 << 20
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu-nvidia-h200.json"
 
 
 def traced(phase: Any, batch: Any, per_pixel: float) -> Traced:
@@ -52,7 +57,11 @@ LLM = Holding(worker="llm", pid=2, preset="assistant", mib=2_000, parts=[CACHE])
 IMAGE = Holding(worker="image", pid=1, preset=None, mib=450)
 
 
-def plan(free: float, *holdings: Holding, allowed: Any = "auto", **changes: Any) -> Plan:
+NOTHING = Experience()
+ON_GPU = PROFILE.model_copy(update={"device": "cuda"})
+
+
+def resolved(**changes: Any) -> ResolvedParams:
     given: dict[str, Any] = {
         "prompt": "x",
         "width": 512,
@@ -62,10 +71,26 @@ def plan(free: float, *holdings: Holding, allowed: Any = "auto", **changes: Any)
         "seed": 0,
         "scheduler": "DDIMScheduler",
     }
+    return ResolvedParams(**given | changes)
+
+
+def plan(
+    free: float,
+    *holdings: Holding,
+    allowed: Any = "auto",
+    profile: ImageProfile = PROFILE,
+    asked: Sequence[str] = (),
+    known: Experience = NOTHING,
+    **changes: Any,
+) -> Plan:
     device = DeviceMemory(name="memory budget", total_mib=8_000, free_mib=free)
     status = VramStatus(device=device, is_budget=True, holdings=list(holdings))
     situation = Situation(status, "image")
-    return planning.plan(ResolvedParams(**given | changes), PROFILE, situation, 2, allowed)
+    return planning.plan(resolved(**changes), profile, situation, 2, allowed, asked, known)
+
+
+def terms(found: Plan) -> dict[str, tuple[float, str]]:
+    return {term.name: (term.mib, term.known) for term in found.terms}
 
 
 def test_the_worker_that_would_run_it_counts_as_held() -> None:
@@ -104,3 +129,84 @@ def test_what_does_not_fit_comes_with_what_would() -> None:
     # In tiles, more would.
     assert plan(600, IMAGE, num_images=4).suggestion != smaller.suggestion
     assert "does not fit" in smaller.explain()
+
+
+def test_on_cuda_a_plan_counts_what_was_found_to_be_reserved() -> None:
+    [work, *_] = planning.works(resolved(), ON_GPU)
+    # Weights, 8 MiB of cuBLAS, 500 to decode and what is held: some 1,008 are given out.
+    found = plan(8_000, profile=ON_GPU, known=Experience(reserved={work: 1_300 * MIB}))
+    mib, known = terms(found)["reserve"]
+    assert known == "traced"
+    assert mib == pytest.approx(1_300 - 1_008, abs=2)
+    rest = sum(terms(found)[name][0] for name in ("context", "safety"))
+    assert found.total_mib == pytest.approx(1_300 + rest)
+    # What measurements say of the activations is added, not swallowed.
+    factors = {"vae_decode": 1.1}
+    more = plan(
+        8_000,
+        profile=ON_GPU,
+        known=Experience(lambda _: factors, {work: 1_300 * MIB}),  # type: ignore[arg-type, return-value]
+    )
+    assert terms(more)["reserve"][0] == mib
+    assert more.total_mib > found.total_mib + 50
+
+
+def test_on_cuda_a_reserve_that_nobody_found_out_is_a_share_of_the_activations() -> None:
+    mib, known = terms(plan(8_000, profile=ON_GPU))["reserve"]
+    assert known == "assumed"
+    assert mib == pytest.approx(500 * RESERVE_SHARE, rel=0.01)
+
+
+def test_elsewhere_nothing_is_reserved_beyond_what_is_given_out() -> None:
+    works = planning.works(resolved(num_images=2), PROFILE)
+    known = Experience(reserved=dict.fromkeys(works, 9_000 * MIB))
+    assert not any(work.decode_on_cpu for work in works)
+    assert "reserve" not in terms(plan(8_000))
+    assert plan(8_000, num_images=2, known=known) == plan(8_000, num_images=2)
+
+
+def test_on_cuda_what_fits_no_other_way_is_decoded_on_the_cpu() -> None:
+    light = (ON_GPU.traced[0], traced("denoise", "more", 100), *ON_GPU.traced[2:])
+    profile = ON_GPU.model_copy(update={"traced": light})
+
+    def least(**changes: Any) -> Plan:
+        """With nothing but a process and the weights."""
+        return plan(1_270, profile=profile, **changes)
+
+    beside = least(num_images=2)
+    assert beside.mitigations == ("vae_slicing", "vae_cpu")
+    assert beside.changes_pixels
+    assert "activations.denoise" in terms(beside)
+    assert least().mitigations == ("vae_cpu",)
+    assert plan(1_430, profile=profile).mitigations == ("vae_tiling",)
+    assert not least(allowed="exact").fits
+    elsewhere = plan(1_020, profile=profile.model_copy(update={"device": "cpu"}))
+    assert not elsewhere.fits
+
+
+@pytest.mark.parametrize(
+    ("asked", "profile", "chosen"),
+    [
+        (("vae_cpu", "vae_tiling"), ON_GPU, ("vae_cpu", "vae_tiling")),
+        (("vae_cpu",), ON_GPU, ("vae_cpu",)),
+        (("vae_slicing",), ON_GPU, ("vae_tiling",)),
+        (("vae_cpu", "vae_tiling"), PROFILE, ("vae_tiling",)),
+    ],
+)
+def test_what_a_reproduction_asks_for_is_done_as_far_as_the_device_allows(
+    asked: tuple[str, ...], profile: ImageProfile, chosen: tuple[str, ...]
+) -> None:
+    assert plan(8_000, profile=profile, asked=asked).mitigations == chosen
+
+
+def test_on_cuda_a_process_counts_with_its_context_before_and_after_it_has_a_model() -> None:
+    probes = json.loads(RESULTS.read_text())["probes"]
+    measured = (probes["context"] + probes["libraries_outside"]) / MIB
+    found = plan(8_000, profile=ON_GPU)
+    context, _ = terms(found)["context"]
+    assert measured <= context < 1.02 * measured
+    part = MemoryPart(name="weights.unet", mib=500, known="exact", device="cuda:0")
+    loaded = Holding(worker="image", pid=1, preset="sd", mib=500, parts=[part])
+    rest = found.total_mib - context - 500
+    assert plan(rest + 1, loaded, profile=ON_GPU).decision == "proceed"
+    assert plan(rest - 1, loaded, profile=ON_GPU).decision != "proceed"

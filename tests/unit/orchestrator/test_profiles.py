@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.errors import ModelFileError, StoreFull
 from mysticanvas.orchestrator.arbiter import profiles
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject, key_of
@@ -75,3 +77,36 @@ def test_a_store_that_is_full_costs_nothing_but_another_trace(
     found = full.of(subject, [ONE])
     forbid_tracing(monkeypatch)
     assert full.of(subject, [ONE]) == found
+
+
+def test_a_worker_is_asked_once_for_what_a_job_reserves(subject: Subject) -> None:
+    one, two, three = (ImageWork(width=side, height=64) for side in (64, 128, 192))
+    asked: list[list[ImageWork]] = []
+
+    def ask(works: Sequence[ImageWork]) -> list[int]:
+        asked.append(list(works))
+        return [work.width for work in works]
+
+    known = Profiles()
+    assert known.reserved(subject, [one]) == {}
+    assert known.reserved(subject, [one, two], ask) == {one: 64, two: 128}
+    assert known.reserved(subject._replace(folder="/elsewhere"), [three, one], ask) == {
+        three: 192,
+        one: 64,
+    }
+    assert asked == [[one, two], [three]]
+    assert known.reserved(subject, [one]) == {one: 64}
+    assert known.reserved(subject._replace(dtype="float16"), [one]) == {}
+    # One that cannot tell.
+    assert known.reserved(subject._replace(dtype="float16"), [one], lambda _: ()) == {}
+
+
+def test_what_jobs_reserve_is_known_of_the_newest(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiles, "_REMEMBERED", 2)
+    works = [ImageWork(width=side, height=64) for side in (64, 128, 192)]
+    known = Profiles()
+    for work in works:
+        known.reserved(subject, [work], lambda _: [1])
+    assert known.reserved(subject, works) == {works[1]: 1, works[2]: 1}

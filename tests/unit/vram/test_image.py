@@ -2,6 +2,7 @@ import time
 
 import pytest
 
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.tracing import (
     Envelope,
     EnvelopeKey,
@@ -11,7 +12,7 @@ from mysticanvas.contracts.tracing import (
     Traced,
 )
 from mysticanvas.vram import image
-from mysticanvas.vram.image import ImageWork, Surroundings
+from mysticanvas.vram.image import Surroundings
 
 MIB = 1 << 20
 NOTHING = (0.0,) * 6
@@ -136,3 +137,10 @@ def test_slices_and_tiles_make_decoding_smaller_and_a_batch_larger() -> None:
 
 def test_a_tile_as_large_as_the_picture_changes_nothing() -> None:
     assert predicted(tile_px=512).phases_mib == predicted().phases_mib
+
+
+def test_decoding_on_the_cpu_takes_nothing_of_the_device() -> None:
+    beside = predicted(decode_on_cpu=True, of=profile(decoding_weights=50 * MIB))
+    assert set(beside.phases_mib) == {"text_encode", "denoise"}
+    assert beside.phase == "denoise"
+    assert beside.total_mib < predicted().total_mib

@@ -13,7 +13,7 @@ OF = Convolution(
     ("device", "dtype", "of", "bytes_"),
     [
         ("cuda", "float16", OF, (3200 + 6400 + 640,)),
-        ("cuda", "float32", OF, (6400 + 640,)),
+        ("cuda", "float32", OF, (3200 + 6400 + 640,)),
         ("cuda", "float16", OF._replace(layout="channels_last"), (640,)),
         ("cpu", "float32", OF, (3200 + 640, 6400)),
         ("cpu", "float32", OF._replace(layout="scattered"), (3200 + 3200 + 640, 3200 + 6400)),
@@ -24,6 +24,11 @@ OF = Convolution(
 )
 def test_a_convolution_copies_its_operands(device, dtype, of, bytes_) -> None:
     assert workspace.convolution(device, dtype, of) == bytes_
+
+
+def test_some_gpus_do_not_copy_the_input_of_float32() -> None:
+    assert workspace.convolution("cuda", "float32", OF, copies_input=False) == (6400 + 640,)
+    assert workspace.convolution("cuda", "float16", OF, copies_input=False) == (3200 + 6400 + 640,)
 
 
 def test_channels_are_filled_up_to_blocks_on_a_cpu() -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tasks import make_task
 
+from mysticanvas.contracts.image_work import ImageWork
+from mysticanvas.contracts.tracing import ProfileOrder, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, ModelRef
 from mysticanvas.errors import InvalidRequest, ModelFileError, OutOfMemory
 from mysticanvas.workers.engine import Control, Options
@@ -105,3 +107,14 @@ def test_a_device_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
         pytest.skip("this machine has MPS")
     with pytest.raises(InvalidRequest, match="no device 'mps'"):
         ImageEngine(Options(images=tmp_path, device="mps", threads=1))
+
+
+def test_what_jobs_reserve_is_told_for_cuda_alone(engine: ImageEngine, tiny_sd: Path) -> None:
+    works = (ImageWork(width=64, height=64), ImageWork(width=64, height=64, num_images=8))
+    answer = engine.profile(ProfileOrder(folder=str(tiny_sd), works=works))
+    assert answer.reserved == ()
+    assert answer.profile.weights
+    assert answer.keys == answer.profile.traced == ()
+    order = TraceOrder(folder=str(tiny_sd), dtype="float16", device="cuda")
+    one, eight = engine._with_reserve(order, works).reserved
+    assert 0 < one < eight

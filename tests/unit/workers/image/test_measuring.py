@@ -11,13 +11,14 @@ import torch
 from tasks import make_task
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, PhaseUse, Progressed
 from mysticanvas.errors import JobCancelled, OutOfMemory
 from mysticanvas.vram import image
-from mysticanvas.vram.image import ImageWork, Surroundings
+from mysticanvas.vram.image import Surroundings
 from mysticanvas.workers.engine import Control
 from mysticanvas.workers.image import devices, measuring, profiling, stages
 from mysticanvas.workers.image.engine import ImageEngine

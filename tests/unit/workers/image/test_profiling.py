@@ -8,12 +8,13 @@ import torch
 from architectures import REAL, order
 from models import make_sd, make_sdxl
 
+from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import TILE_OVERLAP
 from mysticanvas.contracts.tracing import ImageProfile, Shape
 from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope, tiling
 from mysticanvas.vram.allocator import simulate
-from mysticanvas.vram.image import ImageWork, Surroundings, predict
+from mysticanvas.vram.image import Surroundings, predict
 from mysticanvas.workers.image import architectures, profiling
 from mysticanvas.workers.image.folder import read_config
 
