@@ -90,7 +90,7 @@ def test_a_worker_is_asked_once_for_what_a_job_reserves(subject: Subject) -> Non
     known = Profiles()
     assert known.reserved(subject, [one]) == {}
     assert known.reserved(subject, [one, two], ask) == {one: 64, two: 128}
-    assert known.reserved(subject._replace(folder="/elsewhere"), [three, one], ask) == {
+    assert known.reserved(subject._replace(path="/elsewhere"), [three, one], ask) == {
         three: 192,
         one: 64,
     }

@@ -111,10 +111,10 @@ def test_a_device_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
 
 def test_what_jobs_reserve_is_told_for_cuda_alone(engine: ImageEngine, tiny_sd: Path) -> None:
     works = (ImageWork(width=64, height=64), ImageWork(width=64, height=64, num_images=8))
-    answer = engine.profile(ProfileOrder(folder=str(tiny_sd), works=works))
+    answer = engine.profile(ProfileOrder(path=str(tiny_sd), works=works))
     assert answer.reserved == ()
     assert answer.profile.weights
     assert answer.keys == answer.profile.traced == ()
-    order = TraceOrder(folder=str(tiny_sd), dtype="float16", device="cuda")
+    order = TraceOrder(path=str(tiny_sd), dtype="float16", device="cuda")
     one, eight = engine._with_reserve(order, works).reserved
     assert 0 < one < eight

@@ -113,7 +113,7 @@ def test_a_job_is_played_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_size_that_a_model_does_not_take_is_an_error_of_ours() -> None:
     order = ORDER.model_copy(
-        update={"folder": str(data_folder() / "architectures" / "stable-diffusion-3")}
+        update={"path": str(data_folder() / "architectures" / "stable-diffusion-3")}
     )
     with pytest.raises(ModelFileError, match="SD3Transformer2DModel"):
         reserve.reserved(order, {}, [ImageWork(width=8, height=8)], Device(0))
