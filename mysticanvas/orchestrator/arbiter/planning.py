@@ -21,6 +21,7 @@ from mysticanvas.orchestrator.arbiter.policy import (
     decide,
     most_mib,
 )
+from mysticanvas.orchestrator.arbiter.registry import CONTEXT_GPU_MIB
 from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
 from mysticanvas.orchestrator.arbiter.ways import Way
 from mysticanvas.vram import image, llm, reserve
@@ -28,11 +29,7 @@ from mysticanvas.vram.image import Surroundings
 
 MIB = 1 << 20
 CONTEXT_MIB = 450.0
-"""Of a worker with its libraries and no model, on a CPU; elsewhere than on CUDA, a GPU is taken to
-need as much for a process."""
-CONTEXT_CUDA_MIB = 700.0
-"""Of a process on CUDA outside of its allocator: a context of 618 and 76 of kernels that have run,
-on an H200 (benchmarks/results/gpu-nvidia-h200.json)."""
+"""Of a worker with its libraries and no model, on a CPU."""
 CONTEXT_LLM_MIB = 120.0
 """Of a worker with llama.cpp and no model, on a CPU."""
 CUBLAS_BYTES = 8 * MIB
@@ -85,15 +82,7 @@ class Situation(NamedTuple):
     @property
     def held_mib(self) -> float:
         """What the request can use of that."""
-        own = self.own
-        if own is None:
-            return 0.0
-        # A GPU's context is there once a model is, and in no part of it.
-        on_gpu = bool(own.parts) and own.mib == sum(part.mib for part in own.parts)
-        if not on_gpu:
-            return own.mib
-        on_cuda = own.parts[0].device.startswith("cuda")
-        return own.mib + (CONTEXT_CUDA_MIB if on_cuda else CONTEXT_MIB)
+        return 0.0 if self.own is None else self.own.mib
 
     @property
     def residents(self) -> list[Resident]:
@@ -208,9 +197,10 @@ def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> 
     own = situation.own
     on_cpu = profile.device == "cpu"
     workspace = CUBLAS_BYTES if profile.device == "cuda" else 0
-    if own is None or not on_cpu:
-        on_cuda = profile.device == "cuda"
-        context, known = CONTEXT_CUDA_MIB if on_cuda else CONTEXT_MIB, "assumed"
+    if not on_cpu:
+        context, known = CONTEXT_GPU_MIB, "assumed"
+    elif own is None:
+        context, known = CONTEXT_MIB, "assumed"
     else:
         # Not what it has now: what the job before has left can be used again.
         least = situation.uses.get(situation.worker, Use()).context_mib

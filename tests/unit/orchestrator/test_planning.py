@@ -21,7 +21,7 @@ from mysticanvas.contracts.tracing import (
     Traced,
 )
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
-from mysticanvas.orchestrator.arbiter import planning
+from mysticanvas.orchestrator.arbiter import planning, registry
 from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
 from mysticanvas.vram import llm
 from mysticanvas.vram.reserve import RESERVE_SHARE
@@ -206,7 +206,8 @@ def test_on_cuda_a_process_counts_with_its_context_before_and_after_it_has_a_mod
     context, _ = terms(found)["context"]
     assert measured <= context < 1.02 * measured
     part = MemoryPart(name="weights.unet", mib=500, known="exact", device="cuda:0")
-    loaded = Holding(worker="image", pid=1, preset="sd", mib=500, parts=[part])
+    mib = 500 + registry.CONTEXT_GPU_MIB
+    loaded = Holding(worker="image", pid=1, preset="sd", mib=mib, parts=[part])
     rest = found.total_mib - context - 500
     assert plan(rest + 1, loaded, profile=ON_GPU).decision == "proceed"
     assert plan(rest - 1, loaded, profile=ON_GPU).decision != "proceed"

@@ -54,8 +54,12 @@ def test_a_gpu_is_what_a_worker_sees_and_memory_of_the_host_does_not_count() -> 
     llm = worker("llm", 900, ("CUDA0", 3_000), ("CUDA_Host", 64), ("CPU", 100))
     seen = registry.status([image, llm], SYSTEM, 2_500)
     assert (seen.device, seen.is_budget) == (GPU, False)
-    assert [holding.mib for holding in seen.holdings] == [5_000, 3_000]
-    assert seen.foreign_mib == 1_000
+    # Each with its context.
+    assert [holding.mib for holding in seen.holdings] == [5_700, 3_700]
+    assert seen.foreign_mib == 0
+    before = registry.status([worker("image", 2_000, device=GPU)], SYSTEM, 2_500)
+    assert [holding.mib for holding in before.holdings] == [registry.CONTEXT_GPU_MIB]
+    assert before.foreign_mib == 9_000 - registry.CONTEXT_GPU_MIB
 
 
 def test_before_a_worker_sees_the_gpu_its_driver_is_believed() -> None:
