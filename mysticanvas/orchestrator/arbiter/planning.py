@@ -221,7 +221,8 @@ def _resident(holding: Holding, use: Use) -> Resident:
     return Resident(
         name=holding.worker,
         preset=holding.preset,
-        model_mib=holding.mib,
+        # Its job is over before it goes, and with it what that was promised.
+        model_mib=max(holding.mib, use.promised_mib),
         context_mib=context,
         idle_s=use.idle_s,
         # Without a model, it is the start of a process.

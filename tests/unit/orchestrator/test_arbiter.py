@@ -104,6 +104,27 @@ def test_a_model_at_work_is_waited_for() -> None:
     drawing.join()
 
 
+def test_what_a_job_was_promised_and_has_not_taken_is_waited_for_too() -> None:
+    image, chat = Tenant("image", base_mib=400, is_running=True), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    over = threading.Event()
+
+    def draw() -> None:
+        with arbiter.admitted("image", ready(6_000)):
+            begun.set()
+            over.wait(WAIT_S)
+
+    begun = threading.Event()
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    assert begun.wait(WAIT_S)
+    threading.Timer(0.1, over.set).start()
+    plan = carried_out(arbiter, "llm", 4_000)
+    assert over.is_set()
+    assert (plan.decision, image.done) == ("proceed", [])
+    drawing.join()
+
+
 def test_who_waits_can_be_stopped() -> None:
     image, chat = Tenant("image"), Tenant("llm")
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
