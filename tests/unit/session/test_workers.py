@@ -24,14 +24,14 @@ BROKEN = WorkerStatus(
 class Connection:
     def __init__(self) -> None:
         self.reset: list[str | None] = []
-        self.started: list[str] = []
+        self.started: list[tuple[str, str | None]] = []
 
     def call(self, ask: Any) -> Any:
         return ask(
             SimpleNamespace(
                 workers=lambda: [WELL, BROKEN],
                 reset_workers=self.reset.append,
-                start_worker=self.started.append,
+                start_worker=lambda *asked: self.started.append(asked),
             )
         )
 
@@ -58,10 +58,11 @@ def test_it_is_readable_as_text_and_as_html() -> None:
     assert "&lt;b&gt;" in html
 
 
-def test_start_asks_for_one_kind() -> None:
+def test_start_asks_for_one_kind_and_perhaps_a_preset() -> None:
     connection = Connection()
     Workers(connection).start("llm")  # type: ignore[arg-type]
-    assert connection.started == ["llm"]
+    Workers(connection).start("llm", preset="chat")  # type: ignore[arg-type]
+    assert connection.started == [("llm", None), ("llm", "chat")]
 
 
 def test_reset_asks_for_one_kind_or_all() -> None:
