@@ -110,7 +110,7 @@ class Orchestrator:
             Listener(self._worker_changed, self._alert),
             settings.stop_timeout_s,
             deadlines.USUAL.scaled(settings.worker_patience),
-            Seams(spare=Spare() if settings.spare_worker else None),
+            Seams(spare=Spare() if _may_have_spare(settings) else None),
         )
         self.workers = [self.worker, *self._on_demand()]
         self.pool = Pool(
@@ -318,6 +318,8 @@ class Orchestrator:
         self.bus.publish("worker", status.model_dump(mode="json"))
 
     def _measured(self, run: Generation) -> None:
+        if run.finished is not None and "load" in run.finished.seconds:
+            self.arbiter.loaded(self.worker.kind, run.finished.seconds["load"])
         ran = run.ran(self.worker.kind)
         if ran is not None:
             self.feedback.record(ran)
@@ -349,6 +351,11 @@ def _open_store(paths: HomePaths, stemmer: str) -> Store:
     starter_presets.keep(store, settings_module.data_folder())
     store.tags.load_starter(starter_aliases.read(settings_module.data_folder()))
     return store
+
+
+def _may_have_spare(settings: Settings) -> bool:
+    # It would be beside a budget, not within it.
+    return settings.spare_worker and settings.memory_budget_mib is None
 
 
 def _launch(settings: Settings, paths: HomePaths, registry: Registry, engine: str) -> Launch:

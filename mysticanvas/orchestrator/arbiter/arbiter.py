@@ -189,7 +189,7 @@ class Arbiter:
                 return _with(plan, done)
             for action in unloads:
                 _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
-                self._give_back(action, again=action in done)
+                self._give_back(action, again=_is_among(action, done))
             self._wait_until_back(situation, unloads)
             done += unloads
         raise refusal(plan)
@@ -231,6 +231,10 @@ def refusal(plan: Plan) -> DoesNotFit:
 def _require_wanted(stopped: Callable[[], bool]) -> None:
     if stopped():
         raise JobCancelled("The job was cancelled while it waited for memory.")
+
+
+def _is_among(action: Action, done: Sequence[Action]) -> bool:
+    return (action.kind, action.worker) in {(each.kind, each.worker) for each in done}
 
 
 def _with(plan: Plan, done: Sequence[Action]) -> Plan:

@@ -9,6 +9,7 @@ again what is unloaded, as far as it is likely to be asked for.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -238,7 +239,12 @@ def _unloads(way: _Way) -> Iterator[Action]:
 
 
 def _told(mib: float, resident: Resident) -> str:
-    used = "at work now" if resident.busy else f"last used {resident.idle_s:.0f} s ago"
+    if resident.busy:
+        used = "at work now"
+    elif math.isinf(resident.idle_s):
+        used = "not used yet"
+    else:
+        used = f"last used {resident.idle_s:.0f} s ago"
     return f"which gives {mib:,.0f} MiB back ({used})"
 
 

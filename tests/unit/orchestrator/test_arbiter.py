@@ -255,3 +255,16 @@ def test_a_worker_that_is_got_ready_for_somebody_is_not_ended_for_another() -> N
     other.join(WAIT_S)
     assert done.is_set()
     assert image.done == ["retire"]
+
+
+@pytest.mark.fault("a context that is dropped gives nothing back", "its process is ended then")
+def test_a_context_that_stays_is_asked_for_once() -> None:
+    class Stubborn(Tenant):
+        def drop_context(self) -> None:
+            self.done.append("drop_context")
+
+    image, chat = Tenant("image"), Stubborn("llm")
+    chat.take("chat", 3_000, 1_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    assert carried_out(arbiter, "image", 5_000).fits
+    assert chat.done == ["drop_context", "retire"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -93,6 +94,8 @@ def test_a_plan_says_what_is_done_why_and_what_it_costs() -> None:
     assert "4,000 MiB needed, 3,000 MiB free" in said
     assert "drop the context of chat, which gives 1,000 MiB back (last used 60 s ago)" in said
     assert "vae_tiling, which saves 2,000 MiB (changes pixels)" in said
+    never = decide(Request(ALL), [LLM._replace(idle_s=math.inf)], Device(5_500)).explain()
+    assert "1,000 MiB back (not used yet)" in never
     assert "about 4 times as long" in decide(Request(ALL), [], Device(1_500)).explain()
     assert "does not fit" in decide(Request(ALL), [], Device(0)).explain()
 
