@@ -76,7 +76,7 @@ class Settings(BaseModel):
     """Seconds that a worker has to end after it was asked to, before it is killed."""
     spare_worker: bool = True
     """Whether a process with the engine imported is kept in reserve, for when a worker is lost; it
-    takes some 300 MB."""
+    takes some 300 MB. With a memory budget there is none."""
     worker_patience: float = Field(default=1.0, gt=0)
     """Factor on all the time that a worker may be silent or stay at one step before it is taken
     to hang, for a machine that is slow."""
