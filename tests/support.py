@@ -1,6 +1,10 @@
 """What tests of several folders share; `pythonpath` in pyproject.toml puts it within reach."""
 
+import contextlib
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -21,6 +25,15 @@ def processes_of(home: Path) -> list[psutil.Process]:
         if "--ready-fd" in line and any(word.startswith(str(home)) for word in line):
             found.append(process)
     return found
+
+
+def kill(pid: int) -> None:
+    """SIGKILL a process that somebody else waits for; returns when it does nothing any more, which
+    is later than the signal: its connections are closed one by one meanwhile."""
+    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            time.sleep(0.001)
 
 
 def long_job(preset: Path) -> dict[str, object]:

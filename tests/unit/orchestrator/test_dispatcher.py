@@ -11,6 +11,7 @@ from typing import Any
 import mortal_worker
 import pytest
 from mortal_worker import STEPS
+from support import kill
 from tasks import as_it_comes, make_task
 
 from mysticanvas import processes
@@ -160,7 +161,7 @@ def test_a_worker_that_died_between_two_jobs_costs_neither(
     dispatcher.start()
     reached(submit("begin 0"), "succeeded")
     assert worker.status.pid is not None
-    os.kill(worker.status.pid, signal.SIGKILL)
+    kill(worker.status.pid)
     assert reached(submit("begin 0"), "succeeded").failures == []
 
 

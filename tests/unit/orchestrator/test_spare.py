@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from house import House
+from support import kill
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor import lifecycle
@@ -40,7 +39,7 @@ def test_it_takes_over_and_another_is_prepared(house: House, spare: Spare) -> No
     assert house.done().failures == []
     first, reserve = house.in_state(WorkerState.READY), prepared(house, spare)
     assert reserve != first
-    os.kill(first, signal.SIGKILL)
+    kill(first)
     assert house.until(lambda s: s.pid not in (first, None) and s.state == "ready").pid == reserve
     assert house.done().failures == []
     assert prepared(house, spare) != reserve
@@ -50,8 +49,8 @@ def test_it_takes_over_and_another_is_prepared(house: House, spare: Spare) -> No
 def test_one_that_died_unnoticed_is_not_given_out(house: House, spare: Spare) -> None:
     assert house.done().failures == []
     reserve = prepared(house, spare)
-    os.kill(reserve, signal.SIGKILL)
-    os.kill(house.in_state(WorkerState.READY), signal.SIGKILL)
+    kill(reserve)
+    kill(house.in_state(WorkerState.READY))
     assert house.done().failures == []
     assert house.in_state(WorkerState.READY) != reserve
 

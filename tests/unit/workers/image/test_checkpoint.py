@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import checkpoints
+import numpy
 import pytest
 import torch
 import transformer_models
@@ -40,7 +41,7 @@ def sdxl(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return Written(pipeline, checkpoints.write_sdxl(pipeline, path))
 
 
-def picture(pipeline: Any) -> bytes:
+def picture(pipeline: Any) -> Any:
     """A picture of one step."""
     pipeline.set_progress_bar_config(disable=True)
     params = ResolvedParams(
@@ -57,7 +58,7 @@ def picture(pipeline: Any) -> bytes:
     with torch.inference_mode():
         sampled = steps.denoise(steps.encode(params), params, generators, lambda *_: None)
         [image] = steps.decode(sampled)
-    return image.tobytes()
+    return numpy.asarray(image).astype(int)
 
 
 def assert_same_weights(one: Any, other: Any) -> None:
@@ -79,7 +80,8 @@ def test_a_single_file_gives_the_pipeline_that_was_written(
         if isinstance(module, torch.nn.Module):
             assert_same_weights(module, getattr(loaded, component))
     assert loaded.scheduler.config == written.pipeline.scheduler.config
-    assert picture(loaded) == picture(written.pipeline)
+    # Where numbers lie in memory decides how they are added up, and so a level of a pixel or two.
+    assert abs(picture(loaded) - picture(written.pipeline)).max() <= 1
 
 
 def test_the_number_format_reaches_every_part(sd: Written) -> None:
@@ -123,7 +125,7 @@ def test_a_transformer_alone_is_completed_by_parts(tmp_path: Path) -> None:
     loaded = loading.load(path, CPU, torch.float32, Replaced(vae=folder, clip=(folder,)))
     assert type(loaded).__name__ == "FluxPipeline"
     assert_same_weights(written, loaded.transformer)
-    assert len(picture(loaded)) == 64 * 64 * 3
+    assert picture(loaded).shape == (64, 64, 3)
 
 
 def test_an_sdxl_without_its_text_encoders_is_refused(sdxl: Written, tmp_path: Path) -> None:
