@@ -72,12 +72,11 @@ def _without_model(module: str, engine: str) -> Resident:
         )
         ready = spawned.read_ready()
         assert ready is not None, (folder / "worker.out").read_text()
-        client = WorkerClient(str(ready["url"]), "token")
         try:
-            client.unload()  # a call waits for the engine
+            # A call waits for the engine.
+            WorkerClient(str(ready["url"]), "token").unload()
             return Resident.of(spawned.process.pid)
         finally:
-            client.close()
             with spawned.process as process:
                 process.kill()
 

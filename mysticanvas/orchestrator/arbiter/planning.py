@@ -121,12 +121,17 @@ def plan(
     around = _surroundings(profile, situation, threads)
     size = Size(params.width, params.height, params.num_images)
     guided = params.guidance_scale > 1
+    residents, device = situation.residents, situation.device
+    plainly = ways.ways(profile, size, guided)[0]
+    request = Request([_variant(profile, plainly, around, known)], situation.held_mib)
+    if not asked and (made := decide(request, residents, device)).decision == "proceed":
+        # Nothing is milder; and nearly all jobs fit, each of which would pay for the other ways.
+        return made
     request = Request(
         variants=_having(asked, _variants(profile, size, guided, around, known)),
         held_mib=situation.held_mib,
         allowed=allowed,
     )
-    residents, device = situation.residents, situation.device
     made = decide(request, residents, device)
     if made.fits:
         return made
