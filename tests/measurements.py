@@ -34,7 +34,8 @@ def measurement(**changes: Any) -> Measurement:
     return Measurement(**given | changes)
 
 
-def _traced(phase: Any, batch: Any, per_pixel: float) -> Traced:
+def traced(phase: Any, batch: Any, per_pixel: float) -> Traced:
+    """A phase on a CPU that takes so many bytes for a pixel of the latents."""
     key = EnvelopeKey(
         phase=phase, architecture="Model", config="0" * 64, device="cpu", dtype="float32",
         attention="flash", batch=batch, versions={},
@@ -52,10 +53,10 @@ PROFILE = ImageProfile(
     latents=LatentSpace(factor=8, channels=0, embedding=0),
     # At 512 px, 4,096 pixels of latents.
     traced=(
-        _traced("text_encode", "one", 10 * MIB / 77),
-        _traced("denoise", "more", 100 * MIB / 2 / 4096),
-        _traced("vae_decode", "one", 200 * MIB / 4096),
-        _traced("vae_decode", "more", 200 * MIB / 4096),
+        traced("text_encode", "one", 10 * MIB / 77),
+        traced("denoise", "more", 100 * MIB / 2 / 4096),
+        traced("vae_decode", "one", 200 * MIB / 4096),
+        traced("vae_decode", "more", 200 * MIB / 4096),
     ),
 )
 """A model whose pictures of 512 px, with guidance, take 10, 100 and 200 MiB in the three phases."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import FastAPI
 from fastapi.responses import Response
@@ -59,6 +59,12 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
         """How the worker is; answered from memory, also while it imports or computes."""
         return describe()
 
+    _of_models(app, executor, describe)
+    _of_jobs(app, executor)
+    return app
+
+
+def _of_models(app: FastAPI, executor: EngineExecutor, describe: Callable[[], Health]) -> None:
     @app.post("/v1/load")
     async def load(body: LoadRequest) -> Loaded:
         """Load a model, or keep it if it is loaded."""
@@ -87,6 +93,8 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
         await executor.run(lambda engine, _: engines.as_text_engine(engine).drop_context())
         return describe()
 
+
+def _of_jobs(app: FastAPI, executor: EngineExecutor) -> None:
     @app.put("/v1/previews")
     async def previews(body: PreviewSwitch) -> PreviewSwitch:
         """Make previews in the job that runs, or no longer."""
@@ -100,8 +108,6 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
         """Make pictures; one `Message` a line. Closing the connection cancels."""
         with logs.bind(job_id=task.job_id, attempt=task.attempt):
             return await _generate(executor, task)
-
-    return app
 
 
 async def _generate(executor: EngineExecutor, task: GenerateTask) -> Response:

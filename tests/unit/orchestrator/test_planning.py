@@ -8,18 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from measurements import traced
 
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
-from mysticanvas.contracts.tracing import (
-    Envelope,
-    EnvelopeKey,
-    ImageProfile,
-    LatentSpace,
-    Row,
-    Traced,
-)
+from mysticanvas.contracts.tracing import ImageProfile, LatentSpace
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 from mysticanvas.orchestrator.arbiter import planning, registry
 from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
@@ -28,15 +22,6 @@ from mysticanvas.vram.reserve import RESERVE_SHARE
 
 MIB = 1 << 20
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu-nvidia-h200.json"
-
-
-def traced(phase: Any, batch: Any, per_pixel: float) -> Traced:
-    key = EnvelopeKey(
-        phase=phase, architecture="Model", config="0" * 64, device="cpu", dtype="float32",
-        attention="flash", batch=batch, versions={},
-    )  # fmt: skip
-    row = Row(live=(0.0, 0.0, 0.0, 0.0, per_pixel, 0.0), workspace=(0.0,) * 6)
-    return Traced(key=key, component="model", envelope=Envelope(rows=(row,)))
 
 
 PROFILE = ImageProfile(
