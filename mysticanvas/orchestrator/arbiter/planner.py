@@ -64,6 +64,8 @@ class Planner:
         self._arbiter = arbiter
         self._worker = worker
         self._settings = settings
+        self._told: DeviceKind | None = None
+        """What the worker said that it computes on; it is asked how it is between jobs alone."""
 
     def plan(self, request: GenerateRequest) -> Plan:
         """What a request would take, and what would be done for it.
@@ -120,6 +122,7 @@ class Planner:
             _log.info("job_not_planned", reason=error.code)
             return None
 
+        self._told = profile.device
         if profile.device == "cuda" and self._worker.status.device is None:
             # With its context, the device is what the worker sees of it.
             lease.look()
@@ -174,7 +177,7 @@ class Planner:
     def _device_kind(self) -> DeviceKind | None:
         """What the worker computes on; None until it is known."""
         if self._settings.device == "auto":
-            return self._worker.status.device_kind
+            return self._told or self._worker.status.device_kind
         return self._settings.device
 
 
