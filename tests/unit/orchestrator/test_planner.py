@@ -73,7 +73,8 @@ def planned(client: Client, store: Store, bus: Any) -> Planned:
         feedback=Feedback(store.measurements, profiles, bus, lambda _: None),
         arbiter=Arbiter([worker], machine.memory),
         worker=worker,
-        settings=Settings(device="cuda", threads=1),
+        # Only the worker knows, and its status does not tell.
+        settings=Settings(device="auto", threads=1),
     )
 
     def plan(task: GenerateTask) -> Plan:
