@@ -20,7 +20,6 @@ from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
-from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import deadlines, worker
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
@@ -74,15 +73,10 @@ class House:
             self.bus,
             self.worker,
             admit=as_it_comes,
+            feedback=self.feedback,
             keep_alive_s=900,
             settle_s=5.0,
-            measured=self._measured,
         )
-
-    def _measured(self, run: Generation) -> None:
-        ran = run.ran(self.worker.kind)
-        if ran is not None:
-            self.feedback.record(ran)
 
     def _launch(self, environment: dict[str, str]) -> Launch:
         arguments = ["--engine", "problem", "--images", str(self.paths.images), "--threads", "1"]

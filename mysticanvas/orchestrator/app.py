@@ -63,7 +63,6 @@ from mysticanvas.orchestrator.housekeeping import Housekeeping
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
-from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.orchestrator.queue.runner import Runner
@@ -136,9 +135,10 @@ class Orchestrator:
             self.bus,
             self.worker,
             self.planner.admitted,
+            self.feedback,
             settings.keep_alive_s,
             settings.stop_timeout_s,
-            self._measured,
+            lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
@@ -316,13 +316,6 @@ class Orchestrator:
 
     def _worker_changed(self, status: WorkerStatus) -> None:
         self.bus.publish("worker", status.model_dump(mode="json"))
-
-    def _measured(self, run: Generation) -> None:
-        if run.finished is not None and "load" in run.finished.seconds:
-            self.arbiter.loaded(self.worker.kind, run.finished.seconds["load"])
-        ran = run.ran(self.worker.kind)
-        if ran is not None:
-            self.feedback.record(ran)
 
     def _alert(self, alert: Alert) -> None:
         self.bus.publish("alert", alert.model_dump(mode="json"))

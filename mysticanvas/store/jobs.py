@@ -21,6 +21,7 @@ from pydantic import JsonValue
 from mysticanvas.contracts.base import canonical_json
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import WORKER_KINDS, JobPage, JobRecord, JobStatus
+from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.contracts.worker import GenerateTask
@@ -28,6 +29,7 @@ from mysticanvas.store import images, job_rows, parts, queries, times
 from mysticanvas.store.connection import Database, Row
 from mysticanvas.store.cursors import Cursors
 from mysticanvas.store.job_rows import StoredJob
+from mysticanvas.store.measurements import Measurements
 from mysticanvas.store.waiting import Entry, Waiting
 
 MAX_PAGE = 1000
@@ -43,11 +45,15 @@ class Jobs:
 
     Args:
         images: where the pictures of a job are recorded and read.
+        measurements: where it is kept what a job took of the memory.
     """
 
-    def __init__(self, database: Database, images: images.Images) -> None:
+    def __init__(
+        self, database: Database, images: images.Images, measurements: Measurements
+    ) -> None:
         self._database = database
         self._images = images
+        self._measurements = measurements
         # Never held while the database works.
         self._lock = threading.Lock()
         self._known: dict[str, StoredJob] = {}
@@ -242,8 +248,12 @@ class Jobs:
         status: JobStatus,
         error: Problem | None = None,
         failures: Sequence[str] = (),
+        measured: Sequence[Measurement] = (),
     ) -> JobRecord | None:
         """End a running job without a result.
+
+        Args:
+            measured: what it took of the memory.
 
         Returns:
             The job, or None if this attempt does not run any more.
@@ -259,6 +269,8 @@ class Jobs:
                 failures=json.dumps(list(failures)),
                 now=now,
             )
+            if ended:
+                self._measurements.insert(transaction, measured)
         update = {"status": status, "error": error, "failures": list(failures)}
         return self._ended(job_id, now, update) if ended else None
 
@@ -269,6 +281,7 @@ class Jobs:
         made: Sequence[images.NewImage],
         matched: bool | None = None,
         result: dict[str, JsonValue] | None = None,
+        measured: Sequence[Measurement] = (),
     ) -> JobRecord | None:
         """Record a running job's result and its success, together or not at all.
 
@@ -276,6 +289,7 @@ class Jobs:
             made: its pictures.
             matched: of a `reproduce` job, whether the pixels were the same.
             result: what came of a job that makes no pictures.
+            measured: what it took of the memory.
 
         Returns:
             The job with its result, or None if this attempt does not run any more.
@@ -291,6 +305,9 @@ class Jobs:
                 now=now,
             )
             recorded = self._images.insert(transaction, made) if ended else []
+            if ended:
+                # In the same commit, which is most of what a few rows cost.
+                self._measurements.insert(transaction, measured)
         update = {
             "status": JobStatus.SUCCEEDED,
             "matched": matched,

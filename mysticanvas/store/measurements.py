@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mysticanvas.contracts.measurements import MAX_MEASUREMENTS, Accuracy, Measurement
 from mysticanvas.store import queries, times
-from mysticanvas.store.connection import Database, Row
+from mysticanvas.store.connection import Database, Row, Transaction
 
 _DROPPED_AT_ONCE = 500
 
@@ -31,22 +31,26 @@ class Measurements:
         Raises:
             StoreFull, StoreError: none was added.
         """
+        with self._database.write() as transaction:
+            self.insert(transaction, measured)
+
+    def insert(self, transaction: Transaction, measured: Sequence[Measurement]) -> None:
+        """As `add`, together with what else the transaction does."""
         if not measured:
             return
-        with self._database.write() as transaction:
-            # In here, where there is one at a time.
-            if self._seq is None:
-                self._seq = int(transaction.run(_SQL["last"])[0]["seq"])
-            last = self._seq + len(measured)
-            transaction.insert(
-                "memory_measurements",
-                [_row(each, self._seq + place) for place, each in enumerate(measured, start=1)],
-            )
-            step = min(_DROPPED_AT_ONCE, self._kept)
-            if last // step > self._seq // step:
-                transaction.run(_SQL["drop_old"], seq=last - self._kept)
-            # A number that a transaction takes and then does not keep is left out.
-            self._seq = last
+        # In here, where there is one at a time.
+        if self._seq is None:
+            self._seq = int(transaction.run(_SQL["last"])[0]["seq"])
+        last = self._seq + len(measured)
+        transaction.insert(
+            "memory_measurements",
+            [_row(each, self._seq + place) for place, each in enumerate(measured, start=1)],
+        )
+        step = min(_DROPPED_AT_ONCE, self._kept)
+        if last // step > self._seq // step:
+            transaction.run(_SQL["drop_old"], seq=last - self._kept)
+        # A number that a transaction takes and then does not keep is left out.
+        self._seq = last
 
     def of_key(self, key: str, most: int) -> list[Measurement]:
         """The newest measurements of a key, oldest first."""

@@ -55,8 +55,6 @@ class Ran(NamedTuple):
     """Bytes, as the worker has them."""
     seconds: Mapping[str, float]
     """By stage; empty if it came to no end."""
-    worker: str = "image"
-    """Its kind."""
 
 
 def work_of(

@@ -1,4 +1,4 @@
-"""Keeps what jobs took of the memory beside what was predicted, and learns from it."""
+"""Compares what jobs took of the memory with what was predicted, and learns from it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,6 @@ _log = logs.get(__name__)
 
 class Keeper(Protocol):
     """Where measurements outlast the process."""
-
-    def add(self, measured: Sequence[Measurement]) -> None:
-        """Append rows.
-
-        Raises:
-            StoreError: none was added.
-        """
 
     def of_key(self, key: str, most: int) -> list[Measurement]:
         """The newest measurements of a key, oldest first."""
@@ -69,20 +62,43 @@ class Feedback:
         self._told: set[tuple[object, ...]] = set()
         self._lock = threading.Lock()
 
-    def record(self, ran: Ran, profile: ImageProfile | None = None) -> None:
-        """Compare what a job took with its prediction, keep it, tell it, and learn from it; takes
-        milliseconds.
+    def learn(self, ran: Ran, profile: ImageProfile | None = None) -> list[Measurement]:
+        """Compare what a job took with its prediction, and learn from it; takes milliseconds.
 
         Args:
             profile: of its model; looked up if it is not given. Without one, there is nothing to
-                compare with, and it is kept all the same.
+                compare with.
+
+        Returns:
+            What is to be kept with the end of the job, and told then; nothing, if nothing was
+            measured.
         """
         if not ran.phases:
-            return
+            return []
         try:
-            self._record(ran, profile or self._known(ran))
+            profile = profile or self._known(ran)
+            measured = comparison.rows(ran, profile, self.factor, datetime.now(UTC))
+            self._remember(measured)
         except Exception:  # noqa: BLE001 - whatever it is, the pictures are there
             _log.warning("measurement_lost", exc_info=True)
+            return []
+        return measured
+
+    def tell(self, measured: Sequence[Measurement], worker: str) -> None:
+        """Let it be known what a job took, and what of it contradicts the prediction.
+
+        Args:
+            measured: by `learn`.
+            worker: kind of the one that it ran on.
+        """
+        if not measured:
+            return
+        try:
+            self._bus.publish("vram", JobMemory.of(measured).model_dump(mode="json"))
+            for each in measured:
+                self._warn(each, worker)
+        except Exception:  # noqa: BLE001 - the job is over
+            _log.warning("measurement_not_told", exc_info=True)
 
     def factors(
         self, profile: ImageProfile, params: ResolvedParams, device: str, mitigations: Sequence[str]
@@ -134,20 +150,12 @@ class Feedback:
         """
         return self._keeper.accuracy()
 
-    def _record(self, ran: Ran, profile: ImageProfile | None) -> None:
-        measured = comparison.rows(ran, profile, self.factor, datetime.now(UTC))
+    def _remember(self, measured: Sequence[Measurement]) -> None:
         with self._lock:
             for each in measured:
                 recent = self._of_key(each.key)
                 recent.append(each)
                 del recent[:-RECENT]
-        try:
-            self._keeper.add(measured)
-        except StoreError as error:
-            _log.warning("measurement_not_kept", code=error.code)
-        self._bus.publish("vram", JobMemory.of(measured).model_dump(mode="json"))
-        for each in measured:
-            self._warn(each, ran.worker)
 
     def _warn(self, measured: Measurement, worker: str) -> None:
         """Once for a kind of phase and size, since the same would be said after every job."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from mysticanvas import logs
 from mysticanvas.contracts.jobs import WORKER_KINDS
+from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
+from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane
@@ -78,7 +80,8 @@ class Dispatcher(Lane[Generation]):
         admit: makes room for each on the device, and keeps it while the block runs.
         keep_alive_s: seconds without a job after which the model leaves the device.
         settle_s: seconds that a cancelled job has to end.
-        measured: takes in what a job took of the memory, before its end is told.
+        feedback: learns from what jobs took of the memory.
+        loaded: hears of how many seconds loading a model took.
     """
 
     def __init__(
@@ -88,9 +91,10 @@ class Dispatcher(Lane[Generation]):
         bus: Bus,
         worker: Worker,
         admit: Admit,
+        feedback: Feedback,
         keep_alive_s: float,
         settle_s: float = 10.0,
-        measured: Callable[[Generation], None] = lambda _: None,
+        loaded: Callable[[float], None] = lambda _: None,
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
         self._store = store
@@ -99,7 +103,8 @@ class Dispatcher(Lane[Generation]):
         self._admit = admit
         self._keep_alive_s = keep_alive_s
         self._settle_s = settle_s
-        self._measured = measured
+        self._feedback = feedback
+        self._loaded = loaded
         self._unload_asked: list[_Unload] = []
         self._holding: _Holding | None = None
         self._last_used = time.monotonic()
@@ -208,8 +213,9 @@ class Dispatcher(Lane[Generation]):
             self._lost(run, WorkerLost("it stopped in mid-answer"))
         else:
             self._settle(run)
-            self._measured(run)
-            self._transitions.fail(run, run.problem)
+            measured = self._learn(run)
+            self._transitions.fail(run, run.problem, measured)
+            self._feedback.tell(measured, self._worker.kind)
 
     def _lost(self, run: Generation, lost: WorkerLost) -> None:
         """The connection is gone: because we hung up, or because the worker is."""
@@ -227,11 +233,19 @@ class Dispatcher(Lane[Generation]):
         self._transitions.lose(run, failure, f"the worker {ending}")
 
     def _succeed(self, run: Generation) -> None:
-        self._measured(run)
-        if self._transitions.succeed(run, run.images, run.matched):
+        measured = self._learn(run)
+        if self._transitions.succeed(run, run.images, run.matched, measured=measured):
             _log.info("job_succeeded", seconds=run.finished and run.finished.seconds)
             # Behind the news, which somebody waits for.
+            self._feedback.tell(measured, self._worker.kind)
             self._store.raise_high_water()
+
+    def _learn(self, run: Generation) -> Sequence[Measurement]:
+        """What the run took of the memory, to be kept with its end."""
+        if run.finished is not None and "load" in run.finished.seconds:
+            self._loaded(run.finished.seconds["load"])
+        ran = run.ran()
+        return [] if ran is None else self._feedback.learn(ran)
 
     def _settle(self, run: Generation) -> None:
         """Leave no batch behind that still runs: the next job needs the worker."""

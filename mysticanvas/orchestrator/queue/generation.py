@@ -76,12 +76,8 @@ class Generation(Run):
         recipe = self.task.recipe.model_copy(update={"mitigations": plan.mitigations})
         self.task = self.task.model_copy(update={"recipe": recipe})
 
-    def ran(self, worker: str) -> Ran | None:
-        """What is known of the memory that it took; None where nothing is.
-
-        Args:
-            worker: the kind of the one that it ran on.
-        """
+    def ran(self) -> Ran | None:
+        """What is known of the memory that it took; None where nothing is."""
         recipe = self.made[-1].recipe if self.made else self.task.recipe
         seconds: dict[str, float] = {}
         if self.finished is not None and recipe.environment is not None:
@@ -110,7 +106,6 @@ class Generation(Run):
             phases=told.phases,
             weights=round(sum(weights) * _MIB),
             seconds=seconds,
-            worker=worker,
         )
 
     def interrupt(self) -> None:

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 from mysticanvas import logs
 from mysticanvas.contracts.health import QueueStatus
 from mysticanvas.contracts.jobs import WORKER_KINDS, JobRecord, JobStatus
+from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import JobCancelled, MystiCanvasError, WorkerCrashed
@@ -124,10 +125,11 @@ class Transitions:
         made: Sequence[NewImage] = (),
         matched: bool | None = None,
         result: dict[str, JsonValue] | None = None,
+        measured: Sequence[Measurement] = (),
     ) -> bool:
-        """Record the result of a run; whether the run still counted."""
+        """Record the result of a run, and what it took of the memory; whether it still counted."""
         with self.changed:
-            record = self._store.jobs.succeed(run.id, run.attempt, made, matched, result)
+            record = self._store.jobs.succeed(run.id, run.attempt, made, matched, result, measured)
             if record is None:
                 _log.warning("late_result_refused")
                 return False
@@ -144,9 +146,9 @@ class Transitions:
             if record is not None:
                 self._tell(record)
 
-    def fail(self, run: Run, problem: Problem) -> None:
-        """End a run whose job cannot be done."""
-        self._finish(run, JobStatus.FAILED, problem)
+    def fail(self, run: Run, problem: Problem, measured: Sequence[Measurement] = ()) -> None:
+        """End a run whose job cannot be done; `measured` is what it took of the memory."""
+        self._finish(run, JobStatus.FAILED, problem, measured=measured)
 
     def stop(self, run: Run) -> None:
         """End a run that was stopped: for good if a user did it, else until the next start."""
@@ -278,11 +280,14 @@ class Transitions:
         status: JobStatus,
         problem: Problem,
         failures: Sequence[str] | None = None,
+        measured: Sequence[Measurement] = (),
     ) -> None:
         """Record the end of a run; `failures` if there are more than before."""
         failures = run.job.record.failures if failures is None else failures
         with self.changed:
-            record = self._store.jobs.finish(run.id, run.attempt, status, problem, failures)
+            record = self._store.jobs.finish(
+                run.id, run.attempt, status, problem, failures, measured
+            )
             _log.info("job_ended", status=status, code=problem.code)
             self._leave(run, record)
 

@@ -17,6 +17,8 @@ from tasks import as_it_comes, make_task
 from mysticanvas import processes
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator.arbiter.feedback import Feedback
+from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.queue import retry
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.transitions import Transitions
@@ -62,7 +64,14 @@ def dispatcher(
     transitions: Transitions, store: Store, bus: Any, worker: Worker
 ) -> Iterator[Dispatcher]:
     dispatcher = Dispatcher(
-        transitions, store, bus, worker, admit=as_it_comes, keep_alive_s=900, settle_s=10
+        transitions,
+        store,
+        bus,
+        worker,
+        admit=as_it_comes,
+        feedback=Feedback(store.measurements, Profiles(), bus, lambda _: None),
+        keep_alive_s=900,
+        settle_s=10,
     )
     yield dispatcher
     dispatcher.stop()

@@ -29,6 +29,13 @@ def feedback(store: Store, bus: Any, alerts: list[Alert]) -> Feedback:
     return Feedback(store.measurements, Profiles(), bus, alerts.append)
 
 
+def record(feedback: Feedback, store: Store, *given: Any) -> None:
+    """As the end of a job does."""
+    measured = feedback.learn(*given)
+    store.measurements.add(measured)
+    feedback.tell(measured, "image")
+
+
 def heard(bus: Any) -> list[JobMemory]:
     return [JobMemory.model_validate(data) for kind, data in bus.published if kind == "vram"]
 
@@ -38,7 +45,7 @@ def factors(feedback: Feedback) -> dict[str, float]:
 
 
 def test_a_job_is_kept_and_told(feedback: Feedback, store: Store, bus: Any) -> None:
-    feedback.record(ran(use("denoise", 100), use("vae_decode", 202)), PROFILE)
+    record(feedback, store, ran(use("denoise", 100), use("vae_decode", 202)), PROFILE)
     assert feedback.history(10) == store.measurements.newest(10)
     [told] = heard(bus)
     assert list(told.phases) == feedback.history(10)
@@ -52,40 +59,44 @@ def test_small_deviations_are_learnt_by_phase_and_outlast_the_process(
     feedback: Feedback, store: Store, bus: Any
 ) -> None:
     assert factors(feedback) == {"text_encode": 1.0, "denoise": 1.0, "vae_decode": 1.0}
-    feedback.record(ran(use("denoise", 104), use("vae_decode", 200)), PROFILE)
+    record(feedback, store, ran(use("denoise", 104), use("vae_decode", 200)), PROFILE)
     learnt = {"text_encode": 1.0, "denoise": 1.04, "vae_decode": 1.0}
     assert factors(feedback) == pytest.approx(learnt, rel=1e-6)
     again = Feedback(store.measurements, Profiles(), bus, lambda _: None)
     assert factors(again) == pytest.approx(learnt, rel=1e-6)
-    again.record(ran(use("denoise", 104)), PROFILE)
+    record(again, store, ran(use("denoise", 104)), PROFILE)
     assert again.history(1)[0].corrected == pytest.approx(104 * MIB, rel=1e-6)
 
 
 def test_a_contradiction_is_told_once_for_each_size_and_not_learnt(
-    feedback: Feedback, alerts: list[Alert]
+    feedback: Feedback, store: Store, alerts: list[Alert]
 ) -> None:
     for _ in range(3):
-        feedback.record(ran(use("denoise", 150), use("vae_decode", 200)), PROFILE)
+        record(feedback, store, ran(use("denoise", 150), use("vae_decode", 200)), PROFILE)
     assert [alert.kind for alert in alerts] == ["memory_miss"]
     assert "Denoising 'sd15'" in str(alerts[0])
     larger = ran().params.model_copy(update={"width": 1024})
-    feedback.record(ran(use("denoise", 300), params=larger), PROFILE)
+    record(feedback, store, ran(use("denoise", 300), params=larger), PROFILE)
     assert len(alerts) == 2
     assert factors(feedback)["denoise"] == 1.0
 
 
-def test_memory_that_ran_out_is_counted_on(feedback: Feedback, alerts: list[Alert]) -> None:
-    feedback.record(ran(use("denoise", 0, at_least=True), seconds={}), PROFILE)
+def test_memory_that_ran_out_is_counted_on(
+    feedback: Feedback, store: Store, alerts: list[Alert]
+) -> None:
+    record(feedback, store, ran(use("denoise", 0, at_least=True), seconds={}), PROFILE)
     assert factors(feedback)["denoise"] == pytest.approx(comparison.INFLATION)
     assert alerts == []
 
 
-def test_the_median_of_the_newest_jobs_is_how_long_they_take(feedback: Feedback) -> None:
+def test_the_median_of_the_newest_jobs_is_how_long_they_take(
+    feedback: Feedback, store: Store
+) -> None:
     key = comparison.run_key("m" * 64, ran().params, (), "cpu", 2)
     assert feedback.seconds(key) is None
     for denoise in (90.0, 1.0, 2.0, 3.0, 4.0, 80.0):
         seconds = {"load": 9.0, "denoise": denoise}
-        feedback.record(ran(use("denoise", 100), seconds=seconds, job_id=f"{denoise}"))
+        record(feedback, store, ran(use("denoise", 100), seconds=seconds, job_id=f"{denoise}"))
     assert feedback.seconds(key) == 3.0
 
 
@@ -99,9 +110,11 @@ class FullKeeper:
         return refuse
 
 
-def test_a_store_that_is_full_costs_the_row_and_nothing_else(bus: Any, alerts: list[Alert]) -> None:
+def test_without_the_store_it_is_learnt_and_told_all_the_same(
+    bus: Any, alerts: list[Alert]
+) -> None:
     feedback = Feedback(FullKeeper(), Profiles(), bus, alerts.append)
-    feedback.record(ran(use("denoise", 150)), PROFILE)
+    feedback.tell(feedback.learn(ran(use("denoise", 150)), PROFILE), "image")
     assert [job.actual_mib for job in heard(bus)] == [650]
     assert len(alerts) == 1
     assert feedback.seconds("key") is None
@@ -113,18 +126,18 @@ def test_whatever_breaks_in_it_fails_no_job(store: Store, bus: Any) -> None:
         raise RuntimeError
 
     feedback = Feedback(store.measurements, Profiles(), bus, broken)
-    feedback.record(ran(use("denoise", 150)), PROFILE)
+    record(feedback, store, ran(use("denoise", 150)), PROFILE)
     assert len(feedback.history(10)) == 1
-    feedback.record(ran(), PROFILE)
+    record(feedback, store, ran(), PROFILE)
     assert len(feedback.history(10)) == 1
 
 
-def test_it_takes_a_few_milliseconds(feedback: Feedback) -> None:
+def test_it_takes_a_few_milliseconds(feedback: Feedback, store: Store) -> None:
     times = []
     for _ in range(30):
         began = time.thread_time()
         phases = use("text_encode", 10), use("denoise", 101), use("vae_decode", 200)
-        feedback.record(ran(*phases), PROFILE)
+        record(feedback, store, ran(*phases), PROFILE)
         times.append(1000 * (time.thread_time() - began))
     # The quickest, since whatever else runs on the machine can only add to it.
     assert min(times) < MOST_MS

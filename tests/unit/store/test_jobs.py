@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from measurements import measurement
 
 from mysticanvas.contracts import ids
 from mysticanvas.contracts.jobs import JobStatus
@@ -144,6 +145,24 @@ def test_what_cannot_be_recorded_leaves_the_job_running(store: Store, maker: Any
     assert store.jobs.get(job).record.status is JobStatus.RUNNING
     assert store.images.count() == 0
     assert store.jobs.succeed(job, 1, made[:1]) is not None
+
+
+def test_what_a_job_took_is_kept_with_its_end_and_by_the_attempt_that_counts(
+    store: Store, maker: Any
+) -> None:
+    done, failed = maker.added(store).record.id, maker.added(store).record.id
+    store.jobs.claim()
+    store.jobs.claim()
+    took, ran_out = measurement(job_id=done), measurement(job_id=failed, at_least=True)
+    assert store.jobs.succeed(done, 2, [], measured=[took]) is None
+    twice = [maker.image(done), maker.image(done)]
+    with pytest.raises(StoreError, match=DUPLICATE):
+        store.jobs.succeed(done, 1, twice, measured=[took])
+    assert store.measurements.newest(10) == []
+
+    assert store.jobs.succeed(done, 1, twice[:1], measured=[took])
+    assert store.jobs.finish(failed, 1, JobStatus.FAILED, CRASH, measured=[ran_out])
+    assert store.measurements.newest(10) == [took, ran_out]
 
 
 def test_a_reproduction_can_match_without_a_picture(store: Store, maker: Any) -> None:
