@@ -25,6 +25,7 @@ from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.contracts.worker import GenerateTask
+from mysticanvas.errors import StoreError
 from mysticanvas.store import images, job_rows, parts, queries, times
 from mysticanvas.store.connection import Database, Row
 from mysticanvas.store.cursors import Cursors
@@ -84,17 +85,18 @@ class Jobs:
         Returns:
             The job, and whether it is new.
         """
-        with self._database.write() as transaction:
-            known = (
-                transaction.run(_SQL["id_by_key"], key=idempotency_key) if idempotency_key else []
-            )
-            if not known:
+        try:
+            with self._database.write() as transaction:
                 # Alone here, since there is one writer. A transaction that fails leaves a gap.
                 self._last_seq += 1
                 job = StoredJob(record, task, params or {}, seq=self._last_seq)
                 row = job_rows.to_row(job, request_json, idempotency_key, result_of)
-                transaction.run(_SQL["insert"], **row)
-        if known:
+                transaction.insert("jobs", [row])
+        except StoreError:
+            # Keys are unique. To look first would cost every job what only a second try needs.
+            known = self._database.read(_SQL["id_by_key"], key=idempotency_key)
+            if not known:
+                raise
             return self.get(known[0]["id"]), False
         if result_of is not None:
             return self.get(record.id), True

@@ -10,6 +10,7 @@ from mysticanvas.contracts.presets import COMPUTED, Preset
 from mysticanvas.errors import NotFound
 from mysticanvas.store import queries, times
 from mysticanvas.store.connection import Database, Row
+from mysticanvas.store.remembered import Remembered
 
 P = TypeVar("P", bound=Preset)
 _SQL = queries.load("presets")
@@ -28,6 +29,9 @@ class Presets(Generic[P]):
         self._database = database
         self._type = kind
         self._kind = kind.KIND
+        # Asked for before each job.
+        self._by_name: Remembered[str, P | None] = Remembered()
+        self._files: Remembered[tuple[str, int], dict[str, str] | None] = Remembered()
 
     def save(self, preset: P, architecture: str | None = None) -> P:
         """Keep a preset under its name, as a new revision if anything of it is new.
@@ -46,6 +50,7 @@ class Presets(Generic[P]):
             transaction.run(_SQL["keep_revision"], **key)
             if architecture is not None:
                 transaction.run(_SQL["describe"], **key, architecture=architecture)
+        self._by_name.forget()
         return self.get(preset.name)
 
     def get(self, name: str) -> P:
@@ -54,12 +59,12 @@ class Presets(Generic[P]):
         Raises:
             NotFound: there is none.
         """
-        found = self._database.read(_SQL["by_name"], kind=self._kind, name=name)
-        if not found:
+        found = self._by_name.get(name, lambda: self._read(name))
+        if found is None:
             raise NotFound(
                 f"There is no preset {name!r}.", hint=f"`canvas.presets.{self._kind}` lists them."
             )
-        return self._preset(found[0])
+        return found
 
     def list(self) -> list[P]:
         """All presets, by name."""
@@ -74,6 +79,7 @@ class Presets(Generic[P]):
         self.get(name)
         with self._database.write() as transaction:
             transaction.run(_SQL["delete"], kind=self._kind, name=name, now=times.now())
+        self._by_name.forget()
 
     def revisions(self, name: str) -> tuple[P, ...]:
         """Everything that a preset has been, oldest first; also of one that was deleted."""
@@ -82,13 +88,8 @@ class Presets(Generic[P]):
 
     def files(self, preset: P) -> dict[str, str] | None:
         """The digests of a preset's files when a job last looked; None if none has."""
-        found = self._database.read(
-            _SQL["files"], kind=self._kind, name=preset.name, revision=preset.revision
-        )
-        if not found:
-            return None
-        files: dict[str, str] = json.loads(found[0]["files"])
-        return files
+        key = preset.name, preset.revision
+        return self._files.get(key, lambda: self._read_files(preset))
 
     def keep_files(self, preset: P, files: dict[str, str]) -> None:
         """Remember the digests of a preset's files."""
@@ -102,6 +103,17 @@ class Presets(Generic[P]):
                 files=canonical_json(files),
                 now=times.now(),
             )
+        self._files.forget()
+
+    def _read(self, name: str) -> P | None:
+        found = self._database.read(_SQL["by_name"], kind=self._kind, name=name)
+        return self._preset(found[0]) if found else None
+
+    def _read_files(self, preset: P) -> dict[str, str] | None:
+        found = self._database.read(
+            _SQL["files"], kind=self._kind, name=preset.name, revision=preset.revision
+        )
+        return json.loads(found[0]["files"]) if found else None
 
     def _preset(self, row: Row) -> P:
         return self._type(

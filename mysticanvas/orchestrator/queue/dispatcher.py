@@ -242,8 +242,9 @@ class Dispatcher(Lane[Generation]):
 
     def _learn(self, run: Generation) -> Sequence[Measurement]:
         """What the run took of the memory, to be kept with its end."""
-        if run.finished is not None and "load" in run.finished.seconds:
-            self._loaded(run.finished.seconds["load"])
+        # Zero if the model was there.
+        if run.finished is not None and (seconds := run.finished.seconds.get("load")):
+            self._loaded(seconds)
         ran = run.ran()
         return [] if ran is None else self._feedback.learn(ran)
 

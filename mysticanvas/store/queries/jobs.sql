@@ -37,18 +37,6 @@ FROM jobs WHERE status = 'queued'
 -- name: last_seq
 SELECT coalesce(max(seq), 0) AS seq FROM jobs
 
--- name: insert
-INSERT INTO jobs (
-    id, seq, kind, status, project, priority, request, task, request_hash, request_id,
-    idempotency_key, attempts, notices, error, matched, reused, result_of,
-    created_at, started_at, finished_at, internal, after_crash, failures
-)
-VALUES (
-    $id, $seq, $kind, $status, $project, $priority, $request, $task, $request_hash, $request_id,
-    $idempotency_key, $attempts, $notices, $error, $matched, $reused, $result_of,
-    $created_at, $started_at, $finished_at, $internal, $after_crash, $failures
-)
-
 -- name: claim
 UPDATE jobs
 SET status = 'running', attempts = attempts + 1, started_at = $now, not_before = NULL,

@@ -60,8 +60,14 @@ def worker(paths: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker
 
 
 @pytest.fixture
+def loads() -> list[float]:
+    """Seconds that loading is heard to take."""
+    return []
+
+
+@pytest.fixture
 def dispatcher(
-    transitions: Transitions, store: Store, bus: Any, worker: Worker
+    transitions: Transitions, store: Store, bus: Any, worker: Worker, loads: list[float]
 ) -> Iterator[Dispatcher]:
     dispatcher = Dispatcher(
         transitions,
@@ -72,6 +78,7 @@ def dispatcher(
         feedback=Feedback(store.measurements, Profiles(), bus, lambda _: None),
         keep_alive_s=900,
         settle_s=10,
+        loaded=loads.append,
     )
     yield dispatcher
     dispatcher.stop()
@@ -210,6 +217,15 @@ def test_jobs_of_the_loaded_model_go_before_those_that_need_another(
         reached(job, "succeeded")
     began = [d["id"] for kind, d in bus.published if kind == "job" and d["status"] == "running"]
     assert began == [jobs[0], jobs[2], jobs[1]]
+
+
+def test_only_a_load_says_what_loading_takes(
+    dispatcher: Dispatcher, loads: list[float], submit: Submit, reached: Any
+) -> None:
+    dispatcher.start()
+    for _ in range(2):
+        reached(submit("a castle"), "succeeded")
+    assert loads == [mortal_worker.LOAD_S]
 
 
 def test_a_job_that_somebody_waits_for_makes_way_for_none(
