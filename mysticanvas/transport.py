@@ -25,7 +25,6 @@ from mysticanvas.errors import InvalidRequest, OrchestratorUnavailable
 if TYPE_CHECKING:
     from http.client import HTTPConnection
 
-    import httpx
     from websockets.sync.client import ClientConnection
 
     from mysticanvas.settings import Ipc
@@ -50,7 +49,7 @@ class Listener(NamedTuple):
     def close(self) -> None:
         """Listen no longer; a socket in the file system is removed."""
         self.socket.close()
-        if (path := _socket_path(self.url)) is not None:
+        if (path := socket_path(self.url)) is not None:
             path.unlink(missing_ok=True)
 
 
@@ -131,7 +130,7 @@ def _listen_at(path: Path) -> Listener:
 
 def is_address(url: str) -> bool:
     """Whether it is an address of a kind that we know."""
-    return url.startswith(("http://", "https://")) or _socket_path(url) is not None
+    return url.startswith(("http://", "https://")) or socket_path(url) is not None
 
 
 def is_loopback(url: str) -> bool:
@@ -159,7 +158,7 @@ def http_connection(url: str, timeout_s: float) -> HTTPConnection:
     """
     import http.client
 
-    path = _socket_path(url)
+    path = socket_path(url)
     address = urllib.parse.urlsplit(url)
     if path is not None:
         connection = http.client.HTTPConnection(_UNIX_HOST)
@@ -175,7 +174,7 @@ def http_connection(url: str, timeout_s: float) -> HTTPConnection:
 
 def prefix(url: str) -> str:
     """What the path of every request to that address begins with; mostly nothing."""
-    return "" if _socket_path(url) is not None else urllib.parse.urlsplit(url).path.rstrip("/")
+    return "" if socket_path(url) is not None else urllib.parse.urlsplit(url).path.rstrip("/")
 
 
 def is_silent(connection: HTTPConnection) -> bool:
@@ -201,38 +200,10 @@ def _connect_at(path: Path, timeout_s: float) -> Connection:
 
 def hosts(url: str) -> frozenset[bytes]:
     """What a request to that address has in its `Host` header."""
-    if _socket_path(url) is not None:
+    if socket_path(url) is not None:
         return frozenset({_UNIX_HOST.encode()})
     host = urllib.parse.urlsplit(url).netloc
     return frozenset(name.encode() for name in (host, host.replace("127.0.0.1", "localhost")))
-
-
-def client(
-    url: str, token: str, timeout: httpx.Timeout, keep_connections: bool = True
-) -> httpx.Client:
-    """An HTTP client whose requests go to that address and carry the token.
-
-    Args:
-        keep_connections: whether a call may use the connection of one before it.
-    """
-    import httpx
-
-    path = _socket_path(url)
-    kept = 20 if keep_connections else 0
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=kept)
-    return httpx.Client(
-        base_url=url if path is None else f"http://{_UNIX_HOST}",
-        transport=None
-        if path is None
-        else httpx.HTTPTransport(uds=str(path), limits=limits, trust_env=False),
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=timeout,
-        limits=limits,
-        # Proxies are for the internet; the token must not travel to one.
-        trust_env=False,
-        # Loading the certificates of the internet takes longer than a call.
-        verify=url.startswith("https://"),
-    )
 
 
 def websocket(url: str, target: str, token: str, **options: Any) -> ClientConnection:
@@ -248,7 +219,7 @@ def websocket(url: str, target: str, token: str, **options: Any) -> ClientConnec
     from websockets.sync.client import connect, unix_connect
 
     options["additional_headers"] = {"Authorization": f"Bearer {token}"}
-    path = _socket_path(url)
+    path = socket_path(url)
     connection: ClientConnection
     if path is not None:
         connection = unix_connect(str(path), uri=f"ws://{_UNIX_HOST}{target}", **options)
@@ -257,7 +228,7 @@ def websocket(url: str, target: str, token: str, **options: Any) -> ClientConnec
     return connection
 
 
-def _socket_path(url: str) -> Path | None:
+def socket_path(url: str) -> Path | None:
     """The file of an address that is one."""
     if not url.startswith(_UNIX):
         return None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import httpx
-
-from mysticanvas import transport
+from http_client import client
 
 
 class Server(NamedTuple):
@@ -20,4 +19,4 @@ class Server(NamedTuple):
     def client(self, token: str | None = None) -> httpx.Client:
         """A client with this token, or the right one."""
         given = self.token if token is None else token
-        return transport.client(self.url, given, httpx.Timeout(60))
+        return client(self.url, given)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+from http_client import client
 
-from mysticanvas import processes, transport
+from mysticanvas import processes
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.worker import MESSAGE, GenerateTask, Message
 from mysticanvas.settings import Ipc
@@ -40,7 +40,7 @@ class Worker:
         self.pid = self.spawned.process.pid
         assert ready["pid"] == self.pid
         self.url = str(ready["url"])
-        self.http = transport.client(self.url, TOKEN, httpx.Timeout(150))
+        self.http = client(self.url, TOKEN, timeout_s=150)
         self.first_health = self.health()
 
     def health(self) -> Health:

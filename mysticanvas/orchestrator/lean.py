@@ -4,7 +4,7 @@ Imported before everything else. They are optional for those who ask for them:
 
 * pandas: DuckDB looks for it at its first statement with a parameter, which would cost every start
   half a second and 80 MB for nothing, since no data frame ever comes this way.
-* rich: structlog and httpx load it to colour a terminal that is not there, for 4 MB.
+* rich: structlog loads it to colour a terminal that is not there, for 4 MB.
 """
 
 from __future__ import annotations

@@ -19,24 +19,18 @@ from datetime import datetime, timedelta
 from pydantic import JsonValue
 
 from mysticanvas.contracts.base import canonical_json
-from mysticanvas.contracts.images import ImageRecord
-from mysticanvas.contracts.jobs import WORKER_KINDS, JobPage, JobRecord, JobStatus
+from mysticanvas.contracts.jobs import JobPage, JobRecord, JobStatus
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.contracts.refusal import refused
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import StoreError
-from mysticanvas.store import images, job_rows, parts, queries, times
-from mysticanvas.store.connection import Database, Row
-from mysticanvas.store.cursors import Cursors
+from mysticanvas.store import images, job_pages, job_rows, parts, queries, times
+from mysticanvas.store.connection import Database
 from mysticanvas.store.job_rows import StoredJob
 from mysticanvas.store.measurements import Measurements
 from mysticanvas.store.waiting import Entry, Waiting
 
-MAX_PAGE = 1000
-_CURSORS = Cursors("jobs", "q")
 _SQL = queries.load("jobs")
-_TOP = 2**63 - 1
 _KNOWN = 256
 """Waiting jobs that are kept in memory as a whole; of others, their place."""
 
@@ -114,7 +108,7 @@ class Jobs:
         found = self._database.read(_SQL["by_id"], id=full) if full else []
         if not found:
             raise parts.not_found("job", job_id)
-        return job_rows.to_job(found[0], self._made(found)[0])
+        return job_rows.to_job(found[0], job_pages.made(self._images, found)[0])
 
     def find(self, part: str) -> StoredJob:
         """The job with that id, or with that head or tail (4 characters or more) of an id.
@@ -148,24 +142,8 @@ class Jobs:
         Raises:
             InvalidRequest: an argument is not allowed.
         """
-        if not 1 <= limit <= MAX_PAGE:
-            raise refused("limit", limit, f"1 to {MAX_PAGE}")
         filters = {"status": status and status.value, "kind": kind, "project": project}
-        bound = {**filters, "internal": "all" if internal else None}
-        before = _TOP if cursor is None else _CURSORS.decode(cursor, bound)[0]
-        where = {**filters, "internal": internal}
-        total = self._database.read(_SQL["total"], **where)[0]["total"]
-        rows = self._database.read(_SQL["page"], before=before, limit=limit + 1, **where)
-        shown = rows[:limit]
-        more = len(rows) > limit
-        return JobPage(
-            items=[
-                job_rows.to_record(row, made)
-                for row, made in zip(shown, self._made(shown), strict=True)
-            ],
-            next_cursor=_CURSORS.encode((shown[-1]["seq"],), bound) if more else None,
-            total=total,
-        )
+        return job_pages.find(self._database, self._images, limit, cursor, filters, internal)
 
     def claim(
         self,
@@ -406,14 +384,3 @@ class Jobs:
         with self._lock:
             job = self._known.pop(job_id, None)
         return job or self.get(job_id)
-
-    def _made(self, rows: Sequence[Row]) -> list[list[ImageRecord]]:
-        """The pictures of each job."""
-        sources = [str(row["result_of"] or row["id"]) for row in rows]
-        succeeded = [
-            source
-            for row, source in zip(rows, sources, strict=True)
-            if row["status"] == JobStatus.SUCCEEDED and row["kind"] in WORKER_KINDS
-        ]
-        made = self._images.of_jobs(succeeded)
-        return [made.get(source, []) for source in sources]

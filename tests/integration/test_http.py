@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from http_client import client
 from websockets.exceptions import InvalidStatus
 
 from mysticanvas import Canvas, transport
@@ -20,8 +21,8 @@ def runtime(canvas: Canvas, shared_home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def http(runtime: dict[str, str]) -> Iterator[httpx.Client]:
-    with transport.client(runtime["url"], runtime["token"], httpx.Timeout(60)) as client:
-        yield client
+    with client(runtime["url"], runtime["token"]) as stranger:
+        yield stranger
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from http_client import client
 from support import processes_of
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
@@ -110,7 +111,7 @@ def test_one_who_never_reads_costs_the_others_nothing_and_is_cut_off(
     readers = [Reader(listen(f"client=reader-{number}")) for number in range(2)]
     happened = 0
     deadline = time.monotonic() + WAIT_S
-    with transport.client(runtime.url, runtime.token, httpx.Timeout(WAIT_S)) as http:
+    with client(runtime.url, runtime.token, WAIT_S) as http:
         # How much the system takes in for it before anything waits is the system's choice.
         while "silent" in http.get("/internal/health").json()["clients"]:
             assert time.monotonic() < deadline

@@ -22,7 +22,7 @@ def path_of(folder: Path, size: int) -> Path:
 
 
 def connects(url: str) -> bool:
-    path = transport._socket_path(url)
+    path = transport.socket_path(url)
     place = urlsplit(url)
     with socket.socket(socket.AF_INET if path is None else socket.AF_UNIX) as peer:
         address = (place.hostname, place.port) if path is None else os.fsencode(path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
+from typing import ClassVar, TypeVar
 
-import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mysticanvas import logs, transport
 from mysticanvas.contracts.health import Health
@@ -28,6 +28,10 @@ from mysticanvas.contracts.worker import (
 from mysticanvas.errors import MystiCanvasError, WorkerCrashed
 
 _QUICK_S = 10.0
+"""Seconds to connect, and to send."""
+_READ_BYTES = 1 << 16
+_GARBAGE = "it answered what no worker answers"
+T = TypeVar("T", bound=BaseModel)
 
 
 class WorkerLost(Exception):
@@ -66,14 +70,14 @@ class WorkerClient:
     process, and whoever calls one that is gone hears so from the connection.
     """
 
+    # Of a connection that stood before, it could not be told whether a process that is gone has
+    # read the call. Loading and sampling take as long as they take, so answers have no time limit:
+    # a process that is gone closes the connection.
+
     def __init__(self, url: str, token: str) -> None:
-        # Loading and sampling take as long as they take; a process that is gone closes the
-        # connection.
-        # Of a connection that stands, it could not be told whether a process that is gone has read
-        # the call.
-        self._http = transport.client(
-            url, token, httpx.Timeout(_QUICK_S, read=None), keep_connections=False
-        )
+        self._url = url
+        self._prefix = transport.prefix(url)
+        self._headers = {"Authorization": f"Bearer {token}"}
 
     def health(self, timeout_s: float) -> Health:
         """The worker's health, which it answers from memory.
@@ -82,10 +86,7 @@ class WorkerClient:
             WorkerLost: it does not answer in time, or not as a worker does.
         """
         answer = self._call("GET", "/internal/health", timeout_s=timeout_s)
-        try:
-            return Health.model_validate(answer)
-        except ValidationError as error:
-            raise Garbage("it answered what no worker answers") from error
+        return _parsed(Health, answer)
 
     def load(self, model: AnyModelRef) -> Loaded:
         """Have a model loaded, or kept; one whose context was dropped gets it again.
@@ -94,8 +95,7 @@ class WorkerClient:
             WorkerLost: the connection broke.
             MystiCanvasError: the worker refused, or there is no room.
         """
-        body = LoadRequest(model=model).model_dump(mode="json")
-        return Loaded.model_validate(self._call("POST", "/v1/load", body))
+        return _parsed(Loaded, self._call("POST", "/v1/load", LoadRequest(model=model)))
 
     def inspect(self, order: InspectionOrder) -> Inspection:
         """Ask what the file of a language model would take.
@@ -104,8 +104,7 @@ class WorkerClient:
             WorkerLost: the connection broke.
             MystiCanvasError: the file or a context is refused.
         """
-        answer = self._call("POST", "/v1/inspect", order.model_dump(mode="json"))
-        return Inspection.model_validate(answer)
+        return _parsed(Inspection, self._call("POST", "/v1/inspect", order))
 
     def unload(self) -> None:
         """Have the model given back."""
@@ -113,7 +112,7 @@ class WorkerClient:
 
     def drop_context(self) -> list[MemoryPart]:
         """Have a language model's context given back, without its weights; what is left."""
-        return Health.model_validate(self._call("DELETE", "/v1/context")).memory_parts
+        return _parsed(Health, self._call("DELETE", "/v1/context")).memory_parts
 
     def profile(self, order: ProfileOrder) -> TraceAnswer:
         """Ask what a model would need.
@@ -122,12 +121,11 @@ class WorkerClient:
             WorkerLost: the connection broke.
             MystiCanvasError: the worker cannot tell.
         """
-        answer = self._call("POST", "/v1/profile", order.model_dump(mode="json"))
-        return TraceAnswer.model_validate(answer)
+        return _parsed(TraceAnswer, self._call("POST", "/v1/profile", order))
 
     def previews(self, enabled: bool) -> None:
         """Say whether anybody wants previews."""
-        self._call("PUT", "/v1/previews", PreviewSwitch(enabled=enabled).model_dump())
+        self._call("PUT", "/v1/previews", PreviewSwitch(enabled=enabled))
 
     @contextlib.contextmanager
     def generate(self, task: GenerateTask) -> Iterator[GenerateStream]:
@@ -138,62 +136,100 @@ class WorkerClient:
             WorkerLost: the connection broke.
             MystiCanvasError: the worker refused.
         """
-        body = task.model_dump(mode="json")
         answered = False
         try:
-            with self._http.stream(
-                "POST", "/v1/generate", json=body, headers=_request_id()
-            ) as response:
+            with self._connected() as connection:
+                response = self._answer(connection, "POST", "/v1/generate", task)
                 answered = True
-                if response.is_error:
-                    response.read()
-                    raise _error(response)
-                yield GenerateStream(response)
-        except httpx.TransportError as error:
+                if response.status >= 300:
+                    raise _error(response.status, response.read())
+                yield GenerateStream(connection, response)
+        except (OSError, HTTPException) as error:
             # The connection of a process that has read all of it just ends; one in which something
             # is left to read is reset by the system, and so is one that nobody has accepted.
-            was_read = answered or isinstance(error, httpx.RemoteProtocolError)
-            raise (WorkerLost if was_read else Unreached)(str(error)) from error
+            was_read = answered or isinstance(error, RemoteDisconnected)
+            raise (WorkerLost if was_read else Unreached)(_words(error)) from error
 
     def _call(
-        self, method: str, path: str, body: Any = None, timeout_s: float | None = None
-    ) -> Any:
-        timeout = httpx.Timeout(_QUICK_S, read=timeout_s)
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        timeout_s: float | None = None,
+    ) -> bytes:
         try:
-            response = self._http.request(
-                method, path, json=body, headers=_request_id(), timeout=timeout
-            )
-        except httpx.TransportError as error:
-            raise WorkerLost(str(error)) from error
-        if response.is_error:
-            raise _error(response)
+            with self._connected() as connection:
+                response = self._answer(connection, method, path, body, timeout_s)
+                answer = response.read()
+        except (OSError, HTTPException) as error:
+            raise WorkerLost(_words(error)) from error
+        if response.status >= 300:
+            raise _error(response.status, answer)
+        return answer
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[HTTPConnection]:
+        connection = transport.http_connection(self._url, _QUICK_S)
         try:
-            return response.json()
-        except ValueError as error:
-            raise Garbage("it answered what no worker answers") from error
+            yield connection
+        finally:
+            connection.close()
+
+    def _answer(
+        self,
+        connection: HTTPConnection,
+        method: str,
+        path: str,
+        body: BaseModel | None,
+        timeout_s: float | None = None,
+    ) -> HTTPResponse:
+        """Send a call; what is answered, of which the body is still to be read."""
+        headers = {**self._headers, **_request_id()}
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = body.model_dump_json().encode()
+        connection.request(method, self._prefix + path, content, headers)
+        connection.sock.settimeout(timeout_s)
+        return connection.getresponse()
 
 
 class GenerateStream:
     """The messages of one batch as they come."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, connection: HTTPConnection, response: HTTPResponse) -> None:
+        self._socket = connection.sock
         self._response = response
 
     def __iter__(self) -> Iterator[Message]:
-        for line in self._response.iter_lines():
-            if line:
-                try:
-                    message = MESSAGE.validate_json(line)
-                except ValidationError as error:
-                    raise Garbage("it answered what no worker answers") from error
-                yield message
+        for line in self._lines():
+            try:
+                message = MESSAGE.validate_json(line)
+            except ValidationError as error:
+                raise Garbage(_GARBAGE) from error
+            yield message
 
     def hang_up(self) -> None:
         """Break the connection from another thread: the worker takes that as a cancellation, and
         whoever iterates gets `WorkerLost`."""
-        stream = self._response.extensions["network_stream"]
         with contextlib.suppress(OSError):
-            stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _lines(self) -> Iterator[bytes]:
+        # Not the response's own `readline`, for which an answer that breaks off just ends.
+        begun = b""
+        while data := self._response.read1(_READ_BYTES):
+            *whole, begun = (begun + data).split(b"\n")
+            yield from filter(None, whole)
+        if begun:
+            yield begun
+
+
+def _parsed(kind: type[T], answer: bytes) -> T:
+    try:
+        return kind.model_validate_json(answer)
+    except ValidationError as error:
+        raise Garbage(_GARBAGE) from error
 
 
 def _request_id() -> dict[str, str]:
@@ -201,8 +237,12 @@ def _request_id() -> dict[str, str]:
     return {REQUEST_ID_HEADER: request_id} if request_id else {}
 
 
-def _error(response: httpx.Response) -> MystiCanvasError:
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _error(status: int, answer: bytes) -> MystiCanvasError:
     try:
-        return Problem.model_validate_json(response.content).to_error()
+        return Problem.model_validate_json(answer).to_error()
     except ValueError:
-        return WorkerCrashed(f"The worker answered {response.status_code} without a reason.")
+        return WorkerCrashed(f"The worker answered {status} without a reason.")
