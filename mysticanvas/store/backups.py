@@ -31,7 +31,7 @@ from mysticanvas.contracts.params import refused
 from mysticanvas.errors import InvalidRequest, StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import failures, inspection, migrate
-from mysticanvas.store.connection import CATALOG, STORAGE, Database
+from mysticanvas.store.connection import CATALOG, NEW_STORAGE, Database
 from mysticanvas.store.high_water import Mark
 
 KEPT_DAYS = 3
@@ -214,7 +214,7 @@ def _build(made: Path, folder: Path, counts: Mapping[str, int], check: Callable[
         "temp_directory": str(folder),
     }
     with duckdb.connect(":memory:", config=config) as connection:
-        connection.execute(f"ATTACH '{_quoted(made)}' AS backup ({STORAGE})")
+        connection.execute(f"ATTACH '{_quoted(made)}' AS backup ({NEW_STORAGE})")
         connection.execute("USE backup")
         # Not `schema.sql`: a migration may put a first row into a table.
         migrate.run(connection)

@@ -25,7 +25,7 @@ from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
 from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.settings import LOCAL_STATE, HomePaths
 from mysticanvas.store import backups, failures, high_water, inspection, migrate, parameters
-from mysticanvas.store.connection import CATALOG, STORAGE
+from mysticanvas.store.connection import CATALOG, NEW_STORAGE, STORAGE
 
 MEMORY_LIMIT_MIB = 256
 KEPT_CRASHES = 3
@@ -112,7 +112,7 @@ def _open_locked(paths: HomePaths, taken: FileLock, memory_limit_mib: int) -> Op
     try:
         if not is_new:
             _inspect(connection, paths)
-        _attach(connection, paths.database, "READ_WRITE")
+        _attach(connection, paths.database, "READ_WRITE", NEW_STORAGE if is_new else STORAGE)
         _harden(connection, paths.backups)
         connection.execute("CHECKPOINT")
         migrated = migrate.run(connection)
@@ -193,7 +193,7 @@ def _full_text_search() -> Path:
 
 def _inspect(connection: duckdb.DuckDBPyConnection, paths: HomePaths) -> None:
     """Refuse what must not be opened, without changing a byte of it."""
-    _attach(connection, paths.database, "READ_ONLY")
+    _attach(connection, paths.database, "READ_ONLY", STORAGE)
     migrate.pending(migrate.applied(connection), migrate.available())
     mark = high_water.read(paths.high_water)
     size = paths.database.stat().st_size
@@ -203,9 +203,9 @@ def _inspect(connection: duckdb.DuckDBPyConnection, paths: HomePaths) -> None:
     connection.execute(f"DETACH {CATALOG}")
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, database: Path, mode: str) -> None:
+def _attach(connection: duckdb.DuckDBPyConnection, database: Path, mode: str, storage: str) -> None:
     path = str(database).replace("'", "''")
-    connection.execute(f"ATTACH '{path}' AS {CATALOG} ({mode}, {STORAGE})")
+    connection.execute(f"ATTACH '{path}' AS {CATALOG} ({mode}, {storage})")
     connection.execute(f"USE {CATALOG}")
 
 

@@ -69,7 +69,17 @@ def test_a_row_group_is_small(store: Store) -> None:
     assert groups(store, "search_words") == [16_384, 20_000 - 16_384]
 
 
-def test_a_store_with_larger_row_groups_is_gone_on_with(paths: HomePaths, maker: Any) -> None:
+def test_the_blocks_of_a_new_file_are_small(store: Store) -> None:
+    """One for each column is held in memory while rows are added."""
+    [sizes] = store.database.read(
+        f"SELECT block_size FROM pragma_database_size() WHERE database_name = '{CATALOG}'"
+    )
+    assert sizes == {"block_size": 65_536}
+
+
+def test_a_store_with_larger_blocks_and_row_groups_is_gone_on_with(
+    paths: HomePaths, maker: Any
+) -> None:
     paths.create()
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{paths.database}' AS {CATALOG} (STORAGE_VERSION 'v1.4.0')")
