@@ -73,6 +73,7 @@ from mysticanvas.orchestrator.supervisor import deadlines, memory
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.spare import Spare
 from mysticanvas.orchestrator.supervisor.worker import Listener, Seams, Worker
+from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading
 from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import HomePaths, Settings
@@ -119,10 +120,14 @@ class Orchestrator:
         me = processes.Identity.of(os.getpid())
         self.transitions = Transitions(self.store, self.bus, me)
         self.kinds = self._kinds()
-        self.presets = Presets(self.store, Inspector(), self.plugins, settings.engine)
+        inspector = Inspector()
+        self.presets = Presets(self.store, inspector, self.plugins, settings.engine)
         self.arbiter = Arbiter(self.workers, self.memory)
         self.planner = Planner(
             self.presets, self.profiles, self.feedback, self.arbiter, self.worker, settings
+        )
+        self.weighing = Weighing(
+            self.store, self.presets, self.profiles, inspector, lambda: self.planner.device_kind
         )
         on_demand = self.workers[1:]
         self.language = LanguageModels(self.store, self.arbiter, *on_demand) if on_demand else None
@@ -275,6 +280,7 @@ class Orchestrator:
             ),
             "index": HostJob(lambda context: chores.index(self.store, context)),
             "backup": HostJob(lambda context: chores.backup(self.store, context)),
+            "weigh": HostJob(lambda context: self.weighing.run(context)),
         }
 
     def _application(self) -> FastAPI:

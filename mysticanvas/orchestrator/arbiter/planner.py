@@ -11,10 +11,10 @@ from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
-from mysticanvas.contracts.tracing import Dtype, ImageProfile, ProfileOrder
+from mysticanvas.contracts.tracing import ImageProfile, ProfileOrder
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import MystiCanvasError
-from mysticanvas.orchestrator.arbiter import comparison, planning
+from mysticanvas.orchestrator.arbiter import comparison, formats, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
@@ -32,8 +32,6 @@ from mysticanvas.orchestrator.supervisor.client import WorkerClient
 from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
 from mysticanvas.settings import Settings
 
-_TRANSFORMERS = ("Flux", "StableDiffusion3", "QwenImage", "ZImage")
-"""How names of pipelines begin whose denoiser is a transformer, which overflows in float16."""
 _log = logs.get(__name__)
 
 
@@ -78,7 +76,7 @@ class Planner:
         model = self._presets.model(preset)
         resolved = resolve(params, preset, model, drawn_seed=0)
         ref = model_ref(preset, model)
-        subject = _subject(ref, model.pipeline, self._device_kind or "cpu")
+        subject = _subject(ref, model.pipeline, self.device_kind or "cpu")
         profile = self._profiles.of(subject, _batches(resolved))
         plan = planning.plan(
             resolved,
@@ -116,7 +114,7 @@ class Planner:
         """
         ref, params = task.model, task.recipe.params
         try:
-            subject = _subject(ref, task.recipe.pipeline, self._device_kind)
+            subject = _subject(ref, task.recipe.pipeline, self.device_kind)
             profile = self._profiles.of(subject, _batches(params), _asking(ref, lease.client))
         except MystiCanvasError as error:
             _log.info("job_not_planned", reason=error.code)
@@ -171,10 +169,10 @@ class Planner:
     def _device_name(self) -> str:
         """As recipes have it."""
         seen = self._worker.status.device
-        return (self._device_kind or "cpu") if seen is None else seen.name
+        return (self.device_kind or "cpu") if seen is None else seen.name
 
     @property
-    def _device_kind(self) -> DeviceKind | None:
+    def device_kind(self) -> DeviceKind | None:
         """What the worker computes on; None until it is known."""
         if self._settings.device == "auto":
             return self._told or self._worker.status.device_kind
@@ -204,14 +202,5 @@ def _batches(params: ResolvedParams) -> list[Batches]:
 
 
 def _subject(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Subject:
-    dtype = _dtype(ref, pipeline, device)
+    dtype = formats.running(ref.dtype, pipeline, device)
     return Subject(ref.path, ref.digest, dtype, device, ref.unet, ref.vae, ref.clip)
-
-
-def _dtype(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Dtype:
-    """The number format that the worker would choose."""
-    if ref.dtype != "auto":
-        return ref.dtype
-    if device != "cuda":
-        return "float32"
-    return "bfloat16" if pipeline.startswith(_TRANSFORMERS) else "float16"
