@@ -25,10 +25,11 @@ from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.plugins import LLM_ENGINE
+from mysticanvas.contracts.pulls import PullParams
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.contracts.vram import VramStatus
 from mysticanvas.logs.file import LogFile
-from mysticanvas.orchestrator import chores, export, starter_presets
+from mysticanvas.orchestrator import chores, export, pulling, starter_presets
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
     backups,
@@ -145,7 +146,11 @@ class Orchestrator:
             settings.stop_timeout_s,
             lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
         )
-        self.runner = Runner(self.transitions, self.bus, self.kinds)
+        fetched = {"pull": self.kinds["pull"]}
+        here = {kind: job for kind, job in self.kinds.items() if kind not in fetched}
+        self.runner = Runner(self.transitions, self.bus, here)
+        # A lane of their own, since one may take hours.
+        self.puller = Runner(self.transitions, self.bus, fetched, "puller", steps_aside=False)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.intake = Intake(
             self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
@@ -165,6 +170,7 @@ class Orchestrator:
         self.transitions.rescue()
         self.dispatcher.start()
         self.runner.start()
+        self.puller.start()
         self.upkeep.start()
         self.keep_alive.start()
         self.activity.start()
@@ -210,6 +216,7 @@ class Orchestrator:
         self.housekeeping.stop()
         self.keep_alive.stop()
         self.upkeep.stop()
+        self.puller.stop()
         self.runner.stop()
         self.dispatcher.stop()
         for worker in self.workers:
@@ -280,6 +287,15 @@ class Orchestrator:
             ),
             "index": HostJob(lambda context: chores.index(self.store, context)),
             "backup": HostJob(lambda context: chores.backup(self.store, context)),
+            "pull": HostJob(
+                lambda context: pulling.run(
+                    PullParams.model_validate(context.params),
+                    LogFile(self.paths.logs / "pull.jsonl"),
+                    context,
+                ).model_dump(mode="json"),
+                PullParams,
+                pulling.check,
+            ),
             "weigh": HostJob(lambda context: self.weighing.run(context)),
         }
 
