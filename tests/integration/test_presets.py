@@ -201,7 +201,7 @@ def test_what_cannot_be_used_is_refused_before_a_job_is_made(
     with pytest.raises(errors.ModelFileError, match="pickle") as refused:
         canvas.generate("a", preset=pickle)
     assert "save_file" in refused.value.hint
-    with pytest.raises(errors.PresetError, match="hf download nobody/nothing"):
+    with pytest.raises(errors.PresetError, match=r"models\.pull\('nobody/nothing@v1'\)"):
         canvas.generate("a", preset="nobody/nothing@v1")
     with pytest.raises(errors.PresetError, match="vae: there is nothing"):
         canvas.presets.image.save(

@@ -84,7 +84,7 @@ class LanguageModels:
             terms = self._terms(ref, leases[0].client)
             return lambda situation: planning.plan_language_model(terms, situation)
 
-        with self._arbiter.admitted(self._worker.kind, prepare) as plan:
+        with self._arbiter.admitted(self._worker.kind, prepare, model=ref.digest) as plan:
             assert plan is not None
             seconds = _have_loaded(leases[0], ref, Held(ref.digest, preset))
         self._arbiter.loaded(self._worker.kind, seconds)

@@ -81,7 +81,7 @@ class Planner:
         plan = planning.plan(
             resolved,
             profile,
-            self._arbiter.situation(self._worker.kind),
+            self._arbiter.situation(self._worker.kind, model.digest),
             self._settings.threads,
             params.mitigations,
             known=self._experience(subject, profile, resolved),
@@ -100,7 +100,10 @@ class Planner:
     ) -> Iterator[Plan | None]:
         """Make room for a job; see `queue.dispatcher.Admit`."""
         kind = self._worker.kind
-        with self._arbiter.admitted(kind, lambda: self._deciding(task, ready()), stopped) as plan:
+        model = task.model.digest
+        with self._arbiter.admitted(
+            kind, lambda: self._deciding(task, ready()), stopped, model
+        ) as plan:
             yield plan
 
     def _deciding(self, task: GenerateTask, lease: Lease) -> Decide | None:
