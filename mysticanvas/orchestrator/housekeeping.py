@@ -24,7 +24,8 @@ SETTLED_S = 60.0
 QUIET_S = 20.0
 """Seconds without a new picture after which thumbnails are made."""
 LONGEST_S = 600.0
-"""Seconds that thumbnails wait at most while pictures keep coming."""
+"""Seconds that thumbnails wait at most while pictures keep coming, and that it is tried to weigh
+presets while the worker has not said what it computes on."""
 SWEEP_S = 6 * 3600.0
 """Seconds after which files are looked through although no picture came."""
 SAVED_S = 5.0
@@ -61,8 +62,11 @@ def due(state: State) -> list[HostKind]:
         "index": state.unindexed,
         "backup": settled and state.unsaved,
         # Files change while nobody looks, so all presets are looked at now and then.
-        "weigh": (state.unweighed_s or 0.0) >= SAVED_S
-        or (settled and state.since_s.get("weigh", math.inf) >= SWEEP_S),
+        "weigh": settled
+        and (
+            SAVED_S <= (state.unweighed_s or 0.0) < LONGEST_S
+            or state.since_s.get("weigh", math.inf) >= SWEEP_S
+        ),
         "thumbnails": settled and (files_s >= SWEEP_S or (state.unfiled and waited)),
     }
     return [
@@ -93,6 +97,7 @@ class Housekeeping(Periodic):
         self._unindexed = False
         self._newest = self._filed = 0
         self._saved_on: date | None = None
+        self._unweighed: set[str] = set()
         self._unweighed_at: float | None = None
 
     def look(self) -> None:
@@ -122,11 +127,20 @@ class Housekeeping(Periodic):
         )
 
     def _note_unweighed(self, now: float) -> None:
-        kinds = self._store.presets, self._store.llm_presets
-        if all(None not in kind.weighed().values() for kind in kinds):
+        unweighed = {
+            f"{kind} {name}"
+            for kind, weighed in (
+                ("image", self._store.presets.weighed()),
+                ("llm", self._store.llm_presets.weighed()),
+            )
+            for name, of in weighed.items()
+            if of is None
+        }
+        if not unweighed:
             self._unweighed_at = None
-        elif self._unweighed_at is None:
+        elif not unweighed <= self._unweighed:
             self._unweighed_at = now
+        self._unweighed = unweighed
 
     def _unsaved(self, today: date) -> bool:
         if self._saved_on != today and self._store.backups.has(today):

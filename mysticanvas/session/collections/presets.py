@@ -92,8 +92,8 @@ class PresetsOfKind(Generic[P]):
         `~` stands for your home, and relative paths are taken from where you are.
 
         Returns:
-            It, with `.revision` and `.architecture`. Its `.vram_weights_mib` is counted in the
-            background, and there some seconds later: `canvas.presets.image[name]`.
+            It, with `.revision` and `.architecture`. Its `.vram_weights_mib` is told in the
+            background: after a minute or two, `canvas.presets.image[name]` has it.
 
         Raises:
             InvalidRequest: it is no such preset, or its name is that of one that ships.
