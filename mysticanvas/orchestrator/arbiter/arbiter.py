@@ -23,6 +23,7 @@ from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.messages import Held
 
 MEMORY_BACK_S = 5.0
 """A device may give memory back late; after so long, the plan is made with what is there."""
@@ -95,7 +96,7 @@ class Arbiter:
         worker: str,
         prepare: Prepare,
         stopped: Callable[[], bool] = lambda: False,
-        model: str | None = None,
+        wanted: Held | None = None,
     ) -> Iterator[Plan | None]:
         """Make room for a request, and keep it promised while the block runs.
 
@@ -104,7 +105,7 @@ class Arbiter:
             prepare: has that one ready, which nobody ends any more then, and gives how to decide;
                 None if it is not known what the request needs, so that no room is made.
             stopped: whether the request is wanted no longer.
-            model: digest of the one that it needs, for which a pinned one would not leave.
+            wanted: the model that it needs, for which a pinned one would not leave.
 
         Yields:
             The plan as it was carried out, with everything that was given back for it.
@@ -116,7 +117,7 @@ class Arbiter:
         """
         with self._turn(stopped):
             # Before it is got ready, which tells of the new model as if it were there.
-            displaces = self._displaces(worker, model)
+            displaces = self._displaces(worker, wanted)
             decide = prepare()
             if decide is not None:
                 plan = self._make_room(worker, decide, stopped, displaces)
@@ -133,14 +134,14 @@ class Arbiter:
             context_mib = self._context_mib(worker)
             self._note(worker, busy=False, promised_mib=0.0, context_mib=context_mib)
 
-    def situation(self, worker: str, model: str | None = None) -> Situation:
+    def situation(self, worker: str, wanted: Held | None = None) -> Situation:
         """The device as it is now, for a request of that kind of worker.
 
         Args:
-            model: digest of the one that it needs.
+            wanted: the model that it needs.
         """
         uses = {kind: self._use(kind) for kind in self._workers}
-        return Situation(self._memory(), worker, uses, self._displaces(worker, model))
+        return Situation(self._memory(), worker, uses, self._displaces(worker, wanted))
 
     def loaded(self, worker: str, seconds: float) -> None:
         """Note what loading a model took."""
@@ -201,12 +202,13 @@ class Arbiter:
         pinned = self._workers[kind].status.preset in self._pins
         return self._uses.get(kind, Use())._replace(idle_s=idle_s, pinned=pinned)
 
-    def _displaces(self, worker: str, model: str | None) -> str | None:
-        """The pinned model that would have to leave a worker for another one."""
+    def _displaces(self, worker: str, wanted: Held | None) -> str | None:
+        """The pinned model that would have to leave a worker for that of another preset."""
         status = self._workers[worker].status
-        if model is None or status.model == model or status.preset not in self._pins:
+        if wanted is None or status.preset not in self._pins:
             return None
-        return status.preset
+        stays = status.model == wanted.digest or status.preset == wanted.preset
+        return None if stays else status.preset
 
     def _make_room(
         self, worker: str, decide: Decide, stopped: Callable[[], bool], displaces: str | None

@@ -29,6 +29,7 @@ from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import model_ref
 from mysticanvas.orchestrator.queue.resolve import resolve
 from mysticanvas.orchestrator.supervisor.client import WorkerClient
+from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
 from mysticanvas.settings import Settings
 
@@ -81,7 +82,7 @@ class Planner:
         plan = planning.plan(
             resolved,
             profile,
-            self._arbiter.situation(self._worker.kind, model.digest),
+            self._arbiter.situation(self._worker.kind, Held(model.digest, preset.name)),
             self._settings.threads,
             params.mitigations,
             known=self._experience(subject, profile, resolved),
@@ -100,9 +101,9 @@ class Planner:
     ) -> Iterator[Plan | None]:
         """Make room for a job; see `queue.dispatcher.Admit`."""
         kind = self._worker.kind
-        model = task.model.digest
+        wanted = Held(task.model.digest, task.recipe.preset)
         with self._arbiter.admitted(
-            kind, lambda: self._deciding(task, ready()), stopped, model
+            kind, lambda: self._deciding(task, ready()), stopped, wanted
         ) as plan:
             yield plan
 

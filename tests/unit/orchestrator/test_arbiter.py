@@ -17,8 +17,10 @@ from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.orchestrator.arbiter.policy import Request, Variant
+from mysticanvas.orchestrator.supervisor.messages import Held
 
 WAIT_S = 20.0
+OTHER = Held("other", "other")
 
 
 @pytest.fixture(autouse=True)
@@ -241,17 +243,18 @@ def test_a_pinned_model_stays_until_it_is_let_go() -> None:
     with pytest.raises(DoesNotFit, match="'chat' is pinned and in the way") as refused:
         carried_out(arbiter, "image", 5_000)
     assert refused.value.plan["pinned"] == ["chat"]
-    assert carried_out(arbiter, "llm", 4_000, model="chat").fits
+    assert carried_out(arbiter, "llm", 4_000, wanted=Held("chat", "the same, otherwise named")).fits
+    assert carried_out(arbiter, "llm", 4_000, wanted=Held("changed", "chat")).fits
     # Another model for the same worker, whether or not it is known what that needs.
     for prepare in (ready(1_000), lambda: None):
         with (
             pytest.raises(DoesNotFit, match="'chat' is pinned and in the way"),
-            arbiter.admitted("llm", prepare, model="other"),
+            arbiter.admitted("llm", prepare, wanted=OTHER),
         ):
             pass
     assert chat.done == []
     pins.set("chat", False)
-    assert carried_out(arbiter, "llm", 4_000, model="other").fits
+    assert carried_out(arbiter, "llm", 4_000, wanted=OTHER).fits
     pins.set("chat", True)
     pins.set("sd", True)
     pins.clear("chat")
