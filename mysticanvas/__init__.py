@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mysticanvas.errors import (
         Conflict as Conflict,
         DoesNotFit as DoesNotFit,
+        HubUnavailable as HubUnavailable,
         InvalidRequest as InvalidRequest,
         JobCancelled as JobCancelled,
         ModelFileError as ModelFileError,
@@ -58,6 +59,7 @@ _HOMES = {
     "mysticanvas.errors": (
         "Conflict",
         "DoesNotFit",
+        "HubUnavailable",
         "InvalidRequest",
         "JobCancelled",
         "ModelFileError",

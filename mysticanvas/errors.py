@@ -16,6 +16,7 @@
     │   ├── StoreTooNew                    store_too_new
     │   ├── StoreDamaged                   store_damaged
     │   └── StoreFull                      store_full
+    ├── HubUnavailable                     hub_unavailable
     └── OrchestratorUnavailable            orchestrator_unavailable
 
     Stopped (KeyboardInterrupt)            the stop button; no wire code, it never leaves the kernel
@@ -203,6 +204,14 @@ class StoreFull(StoreError):
     code = "store_full"
     status = 507
     title = "The disk is full"
+
+
+class HubUnavailable(MystiCanvasError):
+    """The Hugging Face hub cannot be asked now, or must not be."""
+
+    code = "hub_unavailable"
+    status = 502
+    title = "The Hugging Face hub is not available"
 
 
 class OrchestratorUnavailable(MystiCanvasError):

@@ -53,6 +53,24 @@ INHERITED = [
 """Variables that a child gets from its parent: an allow-list, so that secrets stay behind."""
 
 
+NETWORK = [
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN_PATH",
+    "TRANSFORMERS_OFFLINE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_DIR",
+]
+"""Variables that say how the hub is reached, for a child that asks it; no token is among them."""
+
+
 class Identity(NamedTuple):
     """A process, told apart from a later one with the same number."""
 
@@ -155,6 +173,11 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child: the allow-list, and `extra`."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return {**inherited, **extra}
+
+
+def network_environment() -> dict[str, str]:
+    """What a child needs beside `child_environment` to reach the hub as its parent would."""
+    return {name: os.environ[name] for name in NETWORK if name in os.environ}
 
 
 def engine_environment(threads: int) -> dict[str, str]:

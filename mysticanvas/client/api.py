@@ -287,6 +287,10 @@ class Api:
         """Returns when the memory is free, which is after the job that runs."""
         self._http.request("POST", "/v1/unload", body={"preset": preset}, answer_s=LONG_ANSWER_S)
 
+    def pin(self, preset: str, pinned: bool) -> None:
+        """Have the model of a preset stay, or no longer."""
+        self._http.request("POST", "/v1/pin", body={"preset": preset, "pinned": pinned})
+
     def backup(self, path: str) -> BackupRecord:
         """Copy the store into a new file; not to be repeated, since none is overwritten."""
         body = BackupRequest(path=path)

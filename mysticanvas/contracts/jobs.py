@@ -18,7 +18,7 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 WorkerKind = Literal["generate", "reproduce"]
 """What a worker carries out."""
-HostKind = Literal["thumbnails", "autotag", "index", "import", "export", "backup"]
+HostKind = Literal["thumbnails", "autotag", "index", "import", "export", "backup", "weigh", "pull"]
 """What the orchestrator's own process carries out."""
 JobKind = WorkerKind | HostKind
 

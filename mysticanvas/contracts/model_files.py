@@ -27,4 +27,6 @@ class Inspection(Contract):
     """Name of a folder in the package's `architectures`."""
     numbers: int = 0
     """How many numbers its tensors have."""
+    weights_bytes: int | None = None
+    """Bytes of its tensors as they are loaded; None if that depends on who loads them."""
     problem: Problem | None = None

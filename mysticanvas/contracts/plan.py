@@ -49,6 +49,8 @@ class Plan(Contract):
     """Ways in which the request is run with less memory; names as in a recipe."""
     waits_for: list[str] = []
     """Models at work, whose jobs are finished first."""
+    pinned: list[str] = []
+    """Models that the user wants to stay, without which it would fit; only if it does not."""
     seconds: float | None = None
     seconds_known: Known | None = None
     suggestion: dict[str, JsonValue] = {}
@@ -66,6 +68,8 @@ class Plan(Contract):
         lines += [f"  {action.why}" for action in self.actions]
         if self.waits_for:
             lines.append(f"  waits until {' and '.join(self.waits_for)} is done")
+        if self.pinned:
+            lines.append(f"  {self.in_the_way()}")
         if self.fits and self.slowdown >= SLOW:
             lines.append(f"  will take about {self.slowdown:.0f} times as long")
         if self.fits and self.changes_pixels:
@@ -81,6 +85,15 @@ class Plan(Contract):
         if self.slowdown >= SLOW:
             told.append(f"This will take about {self.slowdown:.0f} times as long as usual.")
         return told
+
+    def in_the_way(self) -> str:
+        """Which pinned models are, and what to do; empty if none are."""
+        told = [
+            f"{name!r} is pinned and in the way: canvas.unload({name!r}) gives its memory back, "
+            f"canvas.pin({name!r}, False) lets it go when room is needed."
+            for name in self.pinned
+        ]
+        return " ".join(told)
 
     def _told(self) -> str:
         if self.decision == "refuse":

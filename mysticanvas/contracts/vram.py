@@ -23,6 +23,8 @@ class Holding(Contract):
     pid: int
     preset: str | None
     """Whose model is loaded, if any."""
+    pinned: bool = False
+    """Whether the user wants it to stay."""
     mib: float
     """All that the process holds of the device."""
     parts: list[MemoryPart] = []

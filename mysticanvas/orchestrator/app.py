@@ -22,13 +22,12 @@ from mysticanvas import (
 )
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import PROTOCOL
-from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.plugins import LLM_ENGINE
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.contracts.vram import VramStatus
 from mysticanvas.logs.file import LogFile
-from mysticanvas.orchestrator import chores, export, starter_presets
+from mysticanvas.orchestrator import host_jobs, starter_presets
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
     backups,
@@ -53,10 +52,10 @@ from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
 from mysticanvas.orchestrator.arbiter.language import LanguageModels
+from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planner import Planner
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.files import upkeep
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.housekeeping import Housekeeping
@@ -64,7 +63,7 @@ from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
-from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
+from mysticanvas.orchestrator.queue.kinds import Kinds
 from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
@@ -73,6 +72,7 @@ from mysticanvas.orchestrator.supervisor import deadlines, memory
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.spare import Spare
 from mysticanvas.orchestrator.supervisor.worker import Listener, Seams, Worker
+from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading
 from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import HomePaths, Settings
@@ -119,10 +119,15 @@ class Orchestrator:
         me = processes.Identity.of(os.getpid())
         self.transitions = Transitions(self.store, self.bus, me)
         self.kinds = self._kinds()
-        self.presets = Presets(self.store, Inspector(), self.plugins, settings.engine)
-        self.arbiter = Arbiter(self.workers, self.memory)
+        inspector = Inspector()
+        self.presets = Presets(self.store, inspector, self.plugins, settings.engine)
+        self.pins = Pins()
+        self.arbiter = Arbiter(self.workers, self.memory, self.pins)
         self.planner = Planner(
             self.presets, self.profiles, self.feedback, self.arbiter, self.worker, settings
+        )
+        self.weighing = Weighing(
+            self.store, self.presets, self.profiles, inspector, lambda: self.planner.device_kind
         )
         on_demand = self.workers[1:]
         self.language = LanguageModels(self.store, self.arbiter, *on_demand) if on_demand else None
@@ -139,8 +144,13 @@ class Orchestrator:
             settings.keep_alive_s,
             settings.stop_timeout_s,
             lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
+            self.pins,
         )
-        self.runner = Runner(self.transitions, self.bus, self.kinds)
+        fetched = {"pull": self.kinds["pull"]}
+        here = {kind: job for kind, job in self.kinds.items() if kind not in fetched}
+        self.runner = Runner(self.transitions, self.bus, here)
+        # A lane of their own, since one may take hours.
+        self.puller = Runner(self.transitions, self.bus, fetched, "puller", steps_aside=False)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.intake = Intake(
             self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
@@ -160,6 +170,7 @@ class Orchestrator:
         self.transitions.rescue()
         self.dispatcher.start()
         self.runner.start()
+        self.puller.start()
         self.upkeep.start()
         self.keep_alive.start()
         self.activity.start()
@@ -205,6 +216,7 @@ class Orchestrator:
         self.housekeeping.stop()
         self.keep_alive.stop()
         self.upkeep.stop()
+        self.puller.stop()
         self.runner.stop()
         self.dispatcher.stop()
         for worker in self.workers:
@@ -239,7 +251,9 @@ class Orchestrator:
         statuses = [worker.status for worker in self.workers]
         on_gpu = any(status.device_kind == "cuda" for status in statuses)
         driver = gpu.memory() if on_gpu else None
-        return registry.status(statuses, memory.system(), self.settings.memory_budget_mib, driver)
+        return registry.status(
+            statuses, memory.system(), self.settings.memory_budget_mib, driver, self.pins
+        )
 
     def _on_demand(self) -> list[Worker]:
         """The workers beside the first, which cost nothing until somebody needs them."""
@@ -255,27 +269,13 @@ class Orchestrator:
         ]
 
     def _kinds(self) -> Kinds:
-        """What this process carries out itself."""
-        return {
-            "export": HostJob(
-                lambda context: export.run(
-                    self.store, self.paths, ExportParams.model_validate(context.params), context
-                ).model_dump(mode="json"),
-                ExportParams,
-                lambda params: export.check(Path(params.path)),
-            ),
-            "thumbnails": HostJob(
-                lambda context: upkeep.run(
-                    self.store,
-                    self.paths,
-                    self.thumbnails,
-                    self.settings.deleted_grace_days,
-                    context,
-                )
-            ),
-            "index": HostJob(lambda context: chores.index(self.store, context)),
-            "backup": HostJob(lambda context: chores.backup(self.store, context)),
-        }
+        return host_jobs.table(
+            self.store,
+            self.paths,
+            self.thumbnails,
+            self.settings.deleted_grace_days,
+            lambda context: self.weighing.run(context),
+        )
 
     def _application(self) -> FastAPI:
         app = web.create_app(
@@ -298,7 +298,9 @@ class Orchestrator:
         app.include_router(events.routes(self.bus))
         app.include_router(plugins.routes(self.plugins.records))
         app.include_router(
-            system.routes(self.store, self.bus, self._unloading(), self.health, self.stop)
+            system.routes(
+                self.store, self.bus, self._unloading(), self.pins.set, self.health, self.stop
+            )
         )
         app.include_router(workers.routes(self.workers, self.language))
         app.include_router(vram.routes(self.memory, self.feedback))
@@ -308,7 +310,7 @@ class Orchestrator:
     def _unloading(self) -> list[Callable[[str | None], None]]:
         """What gives memory back."""
         language = [] if self.language is None else [self.language.unload]
-        return [self.dispatcher.unload, *language]
+        return [self.pins.clear, self.dispatcher.unload, *language]
 
     def _sql(self) -> Sql:
         limits = (self.settings.sql_timeout_s, self.settings.sql_max_rows)

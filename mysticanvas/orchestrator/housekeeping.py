@@ -1,4 +1,5 @@
-"""What the orchestrator gives itself to do: the index, thumbnails, the backup of the day.
+"""What the orchestrator gives itself to do: the index, thumbnails, the backup of the day, what
+presets weigh.
 
 Each is a job of its own kind, so it waits for what somebody asked for, can be seen and cancelled,
 and goes on after a restart.
@@ -23,10 +24,13 @@ SETTLED_S = 60.0
 QUIET_S = 20.0
 """Seconds without a new picture after which thumbnails are made."""
 LONGEST_S = 600.0
-"""Seconds that thumbnails wait at most while pictures keep coming."""
+"""Seconds that thumbnails wait at most while pictures keep coming, and that it is tried to weigh
+presets while the worker has not said what it computes on."""
 SWEEP_S = 6 * 3600.0
 """Seconds after which files are looked through although no picture came."""
-AGAIN_S = {"index": 30.0, "backup": 3600.0, "thumbnails": QUIET_S}
+SAVED_S = 5.0
+"""Seconds after which a preset that was saved is weighed; a job with it would have told."""
+AGAIN_S = {"index": 30.0, "backup": 3600.0, "thumbnails": QUIET_S, "weigh": 30.0}
 """Seconds between two jobs of a kind at least, since one may have failed."""
 
 
@@ -45,6 +49,8 @@ class State(NamedTuple):
     """Whether the backup of today is missing."""
     unfiled: bool
     """Whether pictures came since the last job for thumbnails."""
+    unweighed_s: float | None = None
+    """Seconds for which there has been a preset of which it is not known what it weighs."""
 
 
 def due(state: State) -> list[HostKind]:
@@ -55,6 +61,12 @@ def due(state: State) -> list[HostKind]:
     wanted: dict[HostKind, bool] = {
         "index": state.unindexed,
         "backup": settled and state.unsaved,
+        # Files change while nobody looks, so all presets are looked at now and then.
+        "weigh": settled
+        and (
+            SAVED_S <= (state.unweighed_s or 0.0) < LONGEST_S
+            or state.since_s.get("weigh", math.inf) >= SWEEP_S
+        ),
         "thumbnails": settled and (files_s >= SWEEP_S or (state.unfiled and waited)),
     }
     return [
@@ -85,6 +97,8 @@ class Housekeeping(Periodic):
         self._unindexed = False
         self._newest = self._filed = 0
         self._saved_on: date | None = None
+        self._unweighed: set[str] = set()
+        self._unweighed_at: float | None = None
 
     def look(self) -> None:
         for kind in due(self._state(time.monotonic())):
@@ -100,6 +114,7 @@ class Housekeeping(Periodic):
             newest = self._store.files.last_seq()
             if newest != self._newest:
                 self._newest, self._newest_at = newest, now
+            self._note_unweighed(now)
             self._commits = commits
         return State(
             up_s=now - self._began,
@@ -108,7 +123,24 @@ class Housekeeping(Periodic):
             unindexed=self._unindexed,
             unsaved=self._newest > 0 and self._unsaved(datetime.now(UTC).date()),
             unfiled=self._newest != self._filed,
+            unweighed_s=None if self._unweighed_at is None else now - self._unweighed_at,
         )
+
+    def _note_unweighed(self, now: float) -> None:
+        unweighed = {
+            f"{kind} {name}"
+            for kind, weighed in (
+                ("image", self._store.presets.weighed()),
+                ("llm", self._store.llm_presets.weighed()),
+            )
+            for name, of in weighed.items()
+            if of is None
+        }
+        if not unweighed:
+            self._unweighed_at = None
+        elif not unweighed <= self._unweighed:
+            self._unweighed_at = now
+        self._unweighed = unweighed
 
     def _unsaved(self, today: date) -> bool:
         if self._saved_on != today and self._store.backups.has(today):

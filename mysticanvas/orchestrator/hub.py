@@ -59,6 +59,6 @@ def locate(hub_id: str, folder: Path | None = None) -> Snapshot:
     if not re.fullmatch(r"[\w.-]+", commit) or not snapshot.is_dir():
         raise PresetError(
             f"{hub_id!r} is not in the local cache {base.parent}.",
-            hint=f"Get it with: hf download {repo_id} --revision {revision}",
+            hint=f"Get it with: canvas.models.pull({hub_id!r}).result()",
         )
     return Snapshot(repo_id, commit, snapshot)

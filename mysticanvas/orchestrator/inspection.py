@@ -4,7 +4,6 @@ matters."""
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from mysticanvas import logs, processes
 from mysticanvas.contracts.model_files import Inspection
 from mysticanvas.errors import ModelFileError
+from mysticanvas.orchestrator import asking
 
 TIME_LIMIT_S = 30.0
 _MODULE = "mysticanvas.workers.model_files"
@@ -53,15 +53,9 @@ class Inspector:
 
     def _ask(self, path: Path) -> Inspection:
         try:
-            answer = subprocess.run(
-                [sys.executable, "-m", _MODULE, str(path)],
-                env=processes.child_environment({}),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=self._time_limit_s,
-                check=True,
-            )
-            return Inspection.model_validate_json(answer.stdout)
+            environment = processes.child_environment({})
+            answer = asking.ask(_MODULE, [str(path)], b"", environment, self._time_limit_s)
+            return Inspection.model_validate_json(answer)
         except subprocess.TimeoutExpired:
             what = f"reading its header took more than {self._time_limit_s:g} s"
         except (subprocess.CalledProcessError, ValidationError) as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mysticanvas import logs
+from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset
 from mysticanvas.errors import InvalidRequest, NotFound, PresetError
 from mysticanvas.orchestrator import hub, models, parts
@@ -15,6 +17,10 @@ from mysticanvas.store import Store
 
 _DEFAULT = "presets.image.default"
 _log = logs.get(__name__)
+
+
+class _NotRead(Exception):
+    """A file would have to be read for its digest."""
 
 
 class Presets:
@@ -109,7 +115,36 @@ class Presets:
             PresetError: it is not there, or needs another engine.
             ModelFileError: a file is damaged or unsafe.
         """
-        path, sha256 = _path(preset), self._store.model_files.sha256
+        return self._described(preset, self._store.model_files.sha256)
+
+    def files(self, preset: ImagePreset) -> ModelFiles:
+        """Where the files of a preset are.
+
+        Raises:
+            PresetError: a hub id is not in the cache.
+        """
+        given = preset.model_dump(include={"unet", "vae", "clip"})
+        return ModelFiles(path=str(_path(preset)), **given)
+
+    def digest_if_known(self, preset: ImagePreset) -> str:
+        """That of the model, if it is known without reading the weights; empty otherwise.
+
+        Raises:
+            PresetError, ModelFileError: as `model`.
+        """
+        try:
+            return self._described(preset, self._known).digest
+        except _NotRead:
+            return ""
+
+    def _known(self, path: Path) -> str:
+        known = self._store.model_files.known(path)
+        if known is None:
+            raise _NotRead
+        return known
+
+    def _described(self, preset: ImagePreset, sha256: Callable[[Path], str]) -> models.Model:
+        path = _path(preset)
         parts.check("model", path)
         if path.is_dir():
             model = models.describe(path, sha256, parts.replaces(preset))
@@ -133,6 +168,7 @@ class Presets:
             if before.get(name) != model.files.get(name)
         )
         _log.info("model_files_changed", preset=preset.name, files=len(changed))
+        self._store.presets.weigh(preset, mib=None, weighed=None)
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         return [
             f"Files of the preset {preset.name!r} changed since it was last used: "

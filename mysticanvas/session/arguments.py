@@ -146,6 +146,18 @@ def text(parameter: str, value: object) -> str:
     return value
 
 
+def preset_name(value: object) -> str:
+    """The name of a preset that is given, or named.
+
+    Raises:
+        InvalidRequest: it is neither.
+    """
+    name = value if isinstance(value, str) else getattr(value, "name", None)
+    if not isinstance(name, str):
+        raise refused("preset", value, "a preset, or the name of one")
+    return name
+
+
 def flag(parameter: str, value: object) -> bool:
     """A truth value.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mysticanvas.contracts.exports import ExportReport
     from mysticanvas.contracts.health import Health
+    from mysticanvas.contracts.presets import ImagePreset, LLMPreset
     from mysticanvas.session.collections.images import ImageCollection
     from mysticanvas.session.collections.jobs import Jobs
     from mysticanvas.session.collections.models import Models
@@ -305,7 +306,8 @@ class Canvas(Generating):
         return self._connection.call(lambda api: api.health())
 
     def unload(self, preset: str | None = None) -> None:
-        """Give the device's memory back; returns when it is free, after the job that runs.
+        """Give the device's memory back; returns when it is free, after the job that runs. What
+        was pinned is so no longer.
 
         Args:
             preset: only the model of this preset; None for all.
@@ -314,6 +316,22 @@ class Canvas(Generating):
             NotFound: there is no such preset.
         """
         self._connection.call(lambda api: api.unload(preset))
+
+    def pin(self, preset: str | ImagePreset | LLMPreset, pinned: bool = True) -> None:
+        """Have the model of a preset stay, once it is loaded: neither time nor the needs of other
+        requests unload it, which are refused with `DoesNotFit` if it is in their way. `unload`
+        ends that, and so does the end of the orchestrator.
+
+        Args:
+            preset: a preset, or its name.
+            pinned: False lets it go when it is its turn.
+
+        Raises:
+            NotFound: there is no such preset.
+        """
+        name = arguments.preset_name(preset)
+        on = arguments.flag("pinned", pinned)
+        self._connection.call(lambda api: api.pin(name, on))
 
     def shutdown(self, force: bool = False) -> None:
         """Stop the orchestrator and its workers; returns when every process is gone.

@@ -29,6 +29,7 @@ from mysticanvas.processes import (
     Spawned,
     child_environment,
     kill_group,
+    network_environment,
     reap,
     spawn,
 )
@@ -254,7 +255,7 @@ def _launch(settings: Settings, paths: HomePaths) -> Runtime:
         spawned = spawn(
             MODULE,
             ["--home", str(settings.home)],
-            environment=child_environment(settings.to_environ()),
+            environment=child_environment({**network_environment(), **settings.to_environ()}),
             log=log,
         )
     except OSError as error:

@@ -132,7 +132,8 @@ class Vram:
 
 
 def _named(holding: Holding) -> str:
-    return f"{holding.worker} worker, {holding.preset or 'no model'}"
+    pinned = " (pinned)" if holding.pinned else ""
+    return f"{holding.worker} worker, {holding.preset or 'no model'}{pinned}"
 
 
 def _stretch(share: _Share, total_mib: float) -> str:

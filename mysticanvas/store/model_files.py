@@ -21,6 +21,15 @@ class ModelFiles:
         # In front of the table: every job asks for every file of its model.
         self._seen: dict[str, tuple[dict[str, int], str]] = {}
 
+    def known(self, path: Path) -> str | None:
+        """The same, if it is known without reading the file; None otherwise."""
+        name = str(path.absolute())
+        try:
+            looks = _looks(path.stat())
+        except OSError:
+            return None
+        return self._remembered(name, looks)
+
     def sha256(self, path: Path) -> str:
         """SHA-256 of a file, as 64 hexadecimal digits.
 
@@ -33,12 +42,8 @@ class ModelFiles:
         try:
             with path.open("rb") as file:
                 before = _looks(os.fstat(file.fileno()))
-                if name in self._seen and self._seen[name][0] == before:
-                    return self._seen[name][1]
-                known = self._database.read(_SQL["known"], path=name, **before)
-                if known:
-                    self._seen[name] = before, str(known[0]["sha256"])
-                    return self._seen[name][1]
+                if (known := self._remembered(name, before)) is not None:
+                    return known
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 after = _looks(os.fstat(file.fileno()))
         except OSError as error:
@@ -53,6 +58,15 @@ class ModelFiles:
             transaction.run(_SQL["save"], path=name, sha256=digest, now=times.now(), **after)
         self._seen[name] = after, digest
         return digest
+
+    def _remembered(self, name: str, looks: dict[str, int]) -> str | None:
+        if name in self._seen and self._seen[name][0] == looks:
+            return self._seen[name][1]
+        known = self._database.read(_SQL["known"], path=name, **looks)
+        if not known:
+            return None
+        self._seen[name] = looks, str(known[0]["sha256"])
+        return self._seen[name][1]
 
 
 def _looks(status: os.stat_result) -> dict[str, int]:

@@ -86,6 +86,29 @@ class Presets(Generic[P]):
         rows = self._database.read(_SQL["revisions"], kind=self._kind, name=name)
         return tuple(self._preset(row) for row in rows)
 
+    def weigh(self, preset: P, mib: float | None, weighed: str | None) -> None:
+        """Keep what the weights of a preset take, unless it is another by now.
+
+        Args:
+            mib: None if it cannot be told, or is to be told anew.
+            weighed: of what it was counted, the same text for the same; None to have it counted.
+        """
+        with self._database.write() as transaction:
+            transaction.run(
+                _SQL["weigh"],
+                kind=self._kind,
+                name=preset.name,
+                revision=preset.revision,
+                mib=mib,
+                weighed=weighed,
+            )
+        self._by_name.forget()
+
+    def weighed(self) -> dict[str, str | None]:
+        """Name -> of what the weights of a preset were counted; None if they are to be."""
+        rows = self._database.read(_SQL["weighed"], kind=self._kind)
+        return {row["name"]: row["weighed"] for row in rows}
+
     def files(self, preset: P) -> dict[str, str] | None:
         """The digests of a preset's files when a job last looked; None if none has."""
         key = preset.name, preset.revision
@@ -121,6 +144,7 @@ class Presets(Generic[P]):
             model=row["model"],
             revision=row["revision"],
             architecture=row["architecture"],
+            vram_weights_mib=row["vram_weights_mib"],
             **json.loads(row["settings"]),
         )
 

@@ -112,6 +112,9 @@ CREATE TABLE presets (
     updated_at   TIMESTAMP NOT NULL,
     deleted_at   TIMESTAMP,
     architecture VARCHAR,
+    -- MiB, and of what they were counted. NULL until they were.
+    vram_weights_mib DOUBLE,
+    weighed      VARCHAR,
     PRIMARY KEY (kind, name)
 );
 

@@ -13,6 +13,7 @@ ALLOWED = {
     "transformers": ("workers/image/",),
     "safetensors": ("workers/image/",),
     "llama_cpp": ("workers/llm/",),
+    "huggingface_hub": ("workers/hub/",),
     "fastapi": ("web/", "orchestrator/api/", "orchestrator/app.py", "workers/server.py"),
     "uvicorn": ("web/",),
     "httpx": ("transport.py", "orchestrator/supervisor/client.py"),

@@ -68,6 +68,7 @@ def test_the_codes_are_these() -> None:
     assert {code: error.status for code, error in errors.BY_CODE.items()} == {
         "conflict": 409,
         "does_not_fit": 409,
+        "hub_unavailable": 502,
         "internal_error": 500,
         "invalid_request": 422,
         "job_cancelled": 409,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mysticanvas import Canvas, DoesNotFit, InvalidRequest, LLMPreset
+from mysticanvas import Canvas, DoesNotFit, InvalidRequest, LLMPreset, NotFound
 
 WAIT_S = 60.0
 TOKENS = 262_144
@@ -108,6 +108,32 @@ def test_a_process_is_ended_for_pictures_and_starts_again_when_it_is_wanted(
     assert (canvas.workers["llm"].pid, canvas.workers["llm"].state) == (None, "stopped")
     canvas.workers.start("llm", preset=small.name)
     assert "kv cache" in parts_of(canvas)
+
+
+def test_a_pinned_model_is_in_the_way_of_pictures_and_named(
+    start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
+) -> None:
+    small = chat.replace(name="small", n_ctx=2_048)
+    canvas = start(footprints.image + 150)
+    canvas.generate("x", **usual)
+    canvas.presets.llm.save(small)
+    canvas.workers.start("llm", preset=small.name)
+    canvas.pin(small)
+    assert "small (pinned)" in repr(canvas.vram)
+    given = {**usual, "mitigations": "none", "num_images": PICTURES}
+    assert canvas.plan("x", **given).pinned == ["small"]
+    with pytest.raises(DoesNotFit, match="'small' is pinned and in the way"):
+        canvas.generate("x", **given)
+    assert canvas.workers["llm"].preset == "small"
+    canvas.unload(small.name)
+    canvas.workers.start("llm", preset=small.name)
+    assert "pinned" not in repr(canvas.vram)
+    canvas.generate("x", **given)
+    assert canvas.workers["llm"].preset is None
+    with pytest.raises(NotFound, match="no-such"):
+        canvas.pin("no-such")
+    with pytest.raises(InvalidRequest, match="preset"):
+        canvas.pin(7)  # type: ignore[arg-type]
 
 
 def test_pictures_are_decoded_as_planned(

@@ -104,7 +104,7 @@ def test_a_kind_that_nothing_carries_out_is_refused_by_name(http: httpx.Client, 
     problem = http.post("/v1/jobs", json={"kind": kind}).json()
     assert problem["detail"] == (
         f"kind='{kind}' is not allowed; allowed is a kind that this version carries out: "
-        "backup, export, generate, index, reproduce, thumbnails."
+        "backup, export, generate, index, pull, reproduce, thumbnails, weigh."
     )
     assert http.get("/v1/jobs", params={"kind": kind, "internal": True}).json()["total"] == 0
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import queue
+import time
 from pathlib import Path
 from typing import Any
 
 import models
 import pytest
 
-from mysticanvas import Canvas
+from mysticanvas import Canvas, DoesNotFit
 from mysticanvas.contracts.health import WorkerStatus
 
+KEEP_ALIVE_S = 0.5
 WAIT_S = 150
 MOST = 0.8
 """Of the weights: a library may keep buffers of its own from the first load on."""
@@ -72,7 +74,7 @@ def test_a_model_that_nobody_uses_leaves_by_itself_and_the_next_job_loads_again(
             if status.state == "ready" and (status.model is not None) is loaded:
                 return status
 
-    with Canvas(home=home, keep_alive_s=0.5) as canvas, canvas.on("worker", heard.put):
+    with Canvas(home=home, keep_alive_s=KEEP_ALIVE_S) as canvas, canvas.on("worker", heard.put):
         first = canvas.generate("x", **small(heavy))
         loaded = until(loaded=True)
         unloaded = until(loaded=False)
@@ -81,4 +83,15 @@ def test_a_model_that_nobody_uses_leaves_by_itself_and_the_next_job_loads_again(
         again = canvas.generate("x", **small(heavy))
         assert again.pixels_sha256 == first.pixels_sha256
         assert_loaded_again(unloaded, until(loaded=True), weights_mib)
+        until(loaded=False)
+        name = first.recipe.preset
+        canvas.pin(name)
+        canvas.generate("x", **small(heavy))
+        until(loaded=True)
+        with pytest.raises(DoesNotFit, match=f"{name!r} is pinned and in the way"):
+            canvas.generate("x", num_inference_steps=1)
+        time.sleep(3 * KEEP_ALIVE_S)
+        assert canvas.workers["image"].preset == name
+        canvas.unload(name)
+        assert canvas.generate("x", num_inference_steps=1).recipe.preset == "starter"
         canvas.shutdown()

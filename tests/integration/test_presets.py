@@ -14,6 +14,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from mysticanvas import Canvas, ImagePreset, LLMPreset, errors
+from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.jobs import HostRequest
 
 SMALL = {"num_inference_steps": 2, "seed": 7}
 
@@ -32,8 +34,9 @@ def test_a_preset_brings_its_defaults_and_is_named_by_the_recipe(
     )
     saved = canvas.presets.image.save(ink)
     assert (saved.revision, saved.architecture) == (1, "StableDiffusionPipeline")
-    assert canvas.presets.image[ink.name] == saved
-    assert saved in canvas.presets.image.list()
+    # What it weighs may have been told meanwhile.
+    assert canvas.presets.image[ink.name].replace() == ink
+    assert ink in [each.replace() for each in canvas.presets.image.list()]
     assert ink.name in canvas.presets.image
     assert ink.name in canvas.presets.image._repr_html_()
     image = canvas.generate("a", preset=ink.name, seed=7)
@@ -47,6 +50,36 @@ def test_a_preset_brings_its_defaults_and_is_named_by_the_recipe(
     assert ink.name not in canvas.presets.image
     result = canvas.reproduce(image)
     assert result.matches
+
+
+def test_a_preset_says_what_the_worker_will_hold(
+    canvas: Canvas, folder: Path, tiny_llm: Path
+) -> None:
+    canvas.presets.image.save(ImagePreset(name=folder.name, model=str(folder)))
+    canvas.presets.llm.save(LLMPreset(name=folder.name, model=str(tiny_llm), n_ctx=256))
+    request = HostRequest(kind="weigh")
+    job = canvas._connection.call(lambda api: api.submit(request, new_id()))
+    canvas.job(job.id).result()
+    canvas.generate("a", preset=folder.name, **SMALL)
+    canvas.workers.start("llm", folder.name)
+    image, words = (kind[folder.name] for kind in (canvas.presets.image, canvas.presets.llm))
+    held = {
+        each.worker: sum(part.mib for part in each.parts if part.name.startswith("weights"))
+        for each in canvas.vram.workers
+    }
+    assert held == {
+        "image": pytest.approx(image.vram_weights_mib),
+        # As llama.cpp says it, to two places.
+        "llm": pytest.approx(words.vram_weights_mib, abs=0.005),
+    }
+    assert f"{image.vram_weights_mib:.1f} MiB" in canvas.presets.image._repr_html_()
+    [row] = canvas.sql(
+        "SELECT vram_weights_mib FROM presets WHERE name = $name AND kind = 'llm'",
+        {"name": folder.name},
+    ).itertuples()
+    assert row.vram_weights_mib == words.vram_weights_mib
+    canvas.unload()
+    canvas.presets.llm.delete(folder.name)
 
 
 def test_a_vae_from_elsewhere_changes_pixels_and_hash(
@@ -72,7 +105,8 @@ def test_a_path_leaves_a_preset_of_the_same_model_as_it_is(canvas: Canvas, folde
     for _ in range(2):
         image = canvas.generate("a", preset=folder, **SMALL)
         assert (image.recipe.preset, image.width) == (f"{folder.name}-2", 64)
-    assert canvas.presets.image[folder.name] == saved
+    found = canvas.presets.image[folder.name]
+    assert (found.replace(), found.revision) == (own, saved.revision)
 
 
 def test_files_that_change_under_a_preset_are_noticed(canvas: Canvas, folder: Path) -> None:
@@ -167,7 +201,7 @@ def test_what_cannot_be_used_is_refused_before_a_job_is_made(
     with pytest.raises(errors.ModelFileError, match="pickle") as refused:
         canvas.generate("a", preset=pickle)
     assert "save_file" in refused.value.hint
-    with pytest.raises(errors.PresetError, match="hf download nobody/nothing"):
+    with pytest.raises(errors.PresetError, match=r"models\.pull\('nobody/nothing@v1'\)"):
         canvas.generate("a", preset="nobody/nothing@v1")
     with pytest.raises(errors.PresetError, match="vae: there is nothing"):
         canvas.presets.image.save(

@@ -27,6 +27,7 @@ def routes(
     store: Store,
     bus: Bus,
     unloading: Sequence[Callable[[str | None], None]],
+    pin: Callable[[str, bool], None],
     health: Callable[[], Health],
     stop: Callable[[float], None],
 ) -> APIRouter:
@@ -39,11 +40,19 @@ def routes(
 
     @router.post("/v1/unload")
     def unload(preset: Annotated[str | None, Body(embed=True)] = None) -> Done:
-        """Give the device's memory back; with a preset, only if the device holds that one."""
-        if preset is not None and preset not in {each.name for each in store.llm_presets.list()}:
-            store.presets.get(preset)
+        """Give the device's memory back; with a preset, only if the device holds that one. What
+        was pinned is so no longer."""
+        if preset is not None:
+            _require_preset(store, preset)
         for unload in unloading:
             unload(preset)
+        return Done()
+
+    @router.post("/v1/pin")
+    def set_pinned(preset: Annotated[str, Body()], pinned: Annotated[bool, Body()] = True) -> Done:
+        """Have the model of a preset stay once it is loaded, or go when it is its turn."""
+        _require_preset(store, preset)
+        pin(preset, pinned)
         return Done()
 
     @router.post("/v1/shutdown", status_code=202)
@@ -65,3 +74,8 @@ def routes(
         return Done()
 
     return router
+
+
+def _require_preset(store: Store, name: str) -> None:
+    if name not in {each.name for each in store.llm_presets.list()}:
+        store.presets.get(name)

@@ -19,9 +19,11 @@ from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.plan import Action, Decision, Plan
 from mysticanvas.contracts.vram import VramStatus
 from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError
+from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.messages import Held
 
 MEMORY_BACK_S = 5.0
 """A device may give memory back late; after so long, the plan is made with what is there."""
@@ -68,9 +70,16 @@ class Arbiter:
     Args:
         workers: those that share the device.
         memory: who has what of it now.
+        pins: which models stay.
     """
 
-    def __init__(self, workers: Sequence[Tenant], memory: Callable[[], VramStatus]) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Tenant],
+        memory: Callable[[], VramStatus],
+        pins: Pins | None = None,
+    ) -> None:
+        self._pins = pins or Pins()
         self._workers = {worker.kind: worker for worker in workers}
         self._memory = memory
         self._changed = threading.Condition()
@@ -83,7 +92,11 @@ class Arbiter:
 
     @contextlib.contextmanager
     def admitted(
-        self, worker: str, prepare: Prepare, stopped: Callable[[], bool] = lambda: False
+        self,
+        worker: str,
+        prepare: Prepare,
+        stopped: Callable[[], bool] = lambda: False,
+        wanted: Held | None = None,
     ) -> Iterator[Plan | None]:
         """Make room for a request, and keep it promised while the block runs.
 
@@ -92,17 +105,26 @@ class Arbiter:
             prepare: has that one ready, which nobody ends any more then, and gives how to decide;
                 None if it is not known what the request needs, so that no room is made.
             stopped: whether the request is wanted no longer.
+            wanted: the model that it needs, for which a pinned one would not leave.
 
         Yields:
             The plan as it was carried out, with everything that was given back for it.
 
         Raises:
-            DoesNotFit: nothing that is allowed makes enough room; carries what would fit.
+            DoesNotFit: nothing that is allowed makes enough room, or a pinned model is in the way;
+                carries what would fit.
             JobCancelled: it was stopped while it waited.
         """
         with self._turn(stopped):
+            # Before it is got ready, which tells of the new model as if it were there.
+            displaces = self._displaces(worker, wanted)
             decide = prepare()
-            plan = None if decide is None else self._make_room(worker, decide, stopped)
+            if decide is not None:
+                plan = self._make_room(worker, decide, stopped, displaces)
+            elif displaces is not None:
+                raise refusal(_in_the_way_of_an_unknown(displaces))
+            else:
+                plan = None
             promised = 0.0 if plan is None else plan.total_mib
             self._note(worker, busy=True, promised_mib=promised)
         try:
@@ -112,20 +134,28 @@ class Arbiter:
             context_mib = self._context_mib(worker)
             self._note(worker, busy=False, promised_mib=0.0, context_mib=context_mib)
 
-    def situation(self, worker: str) -> Situation:
-        """The device as it is now, for a request of that kind of worker."""
-        return Situation(self._memory(), worker, {kind: self._use(kind) for kind in self._workers})
+    def situation(self, worker: str, wanted: Held | None = None) -> Situation:
+        """The device as it is now, for a request of that kind of worker.
+
+        Args:
+            wanted: the model that it needs.
+        """
+        uses = {kind: self._use(kind) for kind in self._workers}
+        return Situation(self._memory(), worker, uses, self._displaces(worker, wanted))
 
     def loaded(self, worker: str, seconds: float) -> None:
         """Note what loading a model took."""
         self._note(worker, reload_s=seconds)
 
     def idle(self, longer_than_s: float) -> Mapping[str, str]:
-        """Kind -> preset of the workers that hold a model which nobody has used for so long."""
+        """Kind -> preset of the workers that hold a model which nobody has used for so long, and
+        which is not pinned."""
         found = {}
         for kind, worker in self._workers.items():
             preset, use = worker.status.preset, self._use(kind)
-            if preset is not None and not use.busy and use.idle_s > longer_than_s:
+            if preset is None or use.busy or use.pinned:
+                continue
+            if use.idle_s > longer_than_s:
                 found[kind] = preset
         return found
 
@@ -169,12 +199,23 @@ class Arbiter:
         used_at = self._used_at.get(kind)
         # What was never used is the first to go.
         idle_s = float("inf") if used_at is None else time.monotonic() - used_at
-        return self._uses.get(kind, Use())._replace(idle_s=idle_s)
+        pinned = self._workers[kind].status.preset in self._pins
+        return self._uses.get(kind, Use())._replace(idle_s=idle_s, pinned=pinned)
 
-    def _make_room(self, worker: str, decide: Decide, stopped: Callable[[], bool]) -> Plan:
+    def _displaces(self, worker: str, wanted: Held | None) -> str | None:
+        """The pinned model that would have to leave a worker for that of another preset."""
+        status = self._workers[worker].status
+        if wanted is None or status.preset not in self._pins:
+            return None
+        stays = status.model == wanted.digest or status.preset == wanted.preset
+        return None if stays else status.preset
+
+    def _make_room(
+        self, worker: str, decide: Decide, stopped: Callable[[], bool], displaces: str | None
+    ) -> Plan:
         done: list[Action] = []
         while len(done) < _MOST_UNLOADS:
-            situation = self.situation(worker)
+            situation = self.situation(worker)._replace(displaces=displaces)
             plan = decide(situation)
             if not plan.fits:
                 raise refusal(plan)
@@ -219,13 +260,22 @@ def refusal(plan: Plan) -> DoesNotFit:
     """The error for a plan that does not fit."""
     given = ", ".join(f"{name}={value!r}" for name, value in plan.suggestion.items())
     hint = f"This would fit: {given}." if given else "A smaller model, or smaller numbers, may fit."
+    if plan.pinned:
+        hint = f"{plan.in_the_way()} {hint if given else ''}".strip()
     return DoesNotFit(
         f"The request needs {plan.total_mib:,.0f} MiB and {plan.free_mib:,.0f} MiB are free; "
-        "unloading what may be unloaded does not make enough room.",
+        "unloading what may be unloaded does not make enough room."
+        if plan.terms
+        else "The request needs another model than the one that is loaded, which is to stay.",
         hint=hint,
         plan=plan.model_dump(mode="json"),
         suggestion=plan.suggestion,
     )
+
+
+def _in_the_way_of_an_unknown(pinned: str) -> Plan:
+    """A plan for a request of which it is not known what it needs."""
+    return Plan(decision="refuse", terms=[], total_mib=0.0, free_mib=0.0, pinned=[pinned])
 
 
 def _require_wanted(stopped: Callable[[], bool]) -> None:

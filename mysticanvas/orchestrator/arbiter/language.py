@@ -84,9 +84,10 @@ class LanguageModels:
             terms = self._terms(ref, leases[0].client)
             return lambda situation: planning.plan_language_model(terms, situation)
 
-        with self._arbiter.admitted(self._worker.kind, prepare) as plan:
+        wanted = Held(ref.digest, preset)
+        with self._arbiter.admitted(self._worker.kind, prepare, wanted=wanted) as plan:
             assert plan is not None
-            seconds = _have_loaded(leases[0], ref, Held(ref.digest, preset))
+            seconds = _have_loaded(leases[0], ref, wanted)
         self._arbiter.loaded(self._worker.kind, seconds)
         _log.info("language_model_ready", preset=preset, decision=plan.decision)
         return plan

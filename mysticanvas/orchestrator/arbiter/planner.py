@@ -11,10 +11,10 @@ from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
-from mysticanvas.contracts.tracing import Dtype, ImageProfile, ProfileOrder
+from mysticanvas.contracts.tracing import ImageProfile, ProfileOrder
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import MystiCanvasError
-from mysticanvas.orchestrator.arbiter import comparison, planning
+from mysticanvas.orchestrator.arbiter import comparison, formats, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
@@ -29,11 +29,10 @@ from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import model_ref
 from mysticanvas.orchestrator.queue.resolve import resolve
 from mysticanvas.orchestrator.supervisor.client import WorkerClient
+from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
 from mysticanvas.settings import Settings
 
-_TRANSFORMERS = ("Flux", "StableDiffusion3", "QwenImage", "ZImage")
-"""How names of pipelines begin whose denoiser is a transformer, which overflows in float16."""
 _log = logs.get(__name__)
 
 
@@ -78,12 +77,12 @@ class Planner:
         model = self._presets.model(preset)
         resolved = resolve(params, preset, model, drawn_seed=0)
         ref = model_ref(preset, model)
-        subject = _subject(ref, model.pipeline, self._device_kind or "cpu")
+        subject = _subject(ref, model.pipeline, self.device_kind or "cpu")
         profile = self._profiles.of(subject, _batches(resolved))
         plan = planning.plan(
             resolved,
             profile,
-            self._arbiter.situation(self._worker.kind),
+            self._arbiter.situation(self._worker.kind, Held(model.digest, preset.name)),
             self._settings.threads,
             params.mitigations,
             known=self._experience(subject, profile, resolved),
@@ -102,7 +101,10 @@ class Planner:
     ) -> Iterator[Plan | None]:
         """Make room for a job; see `queue.dispatcher.Admit`."""
         kind = self._worker.kind
-        with self._arbiter.admitted(kind, lambda: self._deciding(task, ready()), stopped) as plan:
+        wanted = Held(task.model.digest, task.recipe.preset)
+        with self._arbiter.admitted(
+            kind, lambda: self._deciding(task, ready()), stopped, wanted
+        ) as plan:
             yield plan
 
     def _deciding(self, task: GenerateTask, lease: Lease) -> Decide | None:
@@ -116,7 +118,7 @@ class Planner:
         """
         ref, params = task.model, task.recipe.params
         try:
-            subject = _subject(ref, task.recipe.pipeline, self._device_kind)
+            subject = _subject(ref, task.recipe.pipeline, self.device_kind)
             profile = self._profiles.of(subject, _batches(params), _asking(ref, lease.client))
         except MystiCanvasError as error:
             _log.info("job_not_planned", reason=error.code)
@@ -171,10 +173,10 @@ class Planner:
     def _device_name(self) -> str:
         """As recipes have it."""
         seen = self._worker.status.device
-        return (self._device_kind or "cpu") if seen is None else seen.name
+        return (self.device_kind or "cpu") if seen is None else seen.name
 
     @property
-    def _device_kind(self) -> DeviceKind | None:
+    def device_kind(self) -> DeviceKind | None:
         """What the worker computes on; None until it is known."""
         if self._settings.device == "auto":
             return self._told or self._worker.status.device_kind
@@ -204,14 +206,5 @@ def _batches(params: ResolvedParams) -> list[Batches]:
 
 
 def _subject(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Subject:
-    dtype = _dtype(ref, pipeline, device)
+    dtype = formats.running(ref.dtype, pipeline, device)
     return Subject(ref.path, ref.digest, dtype, device, ref.unet, ref.vae, ref.clip)
-
-
-def _dtype(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Dtype:
-    """The number format that the worker would choose."""
-    if ref.dtype != "auto":
-        return ref.dtype
-    if device != "cuda":
-        return "float32"
-    return "bfloat16" if pipeline.startswith(_TRANSFORMERS) else "float16"

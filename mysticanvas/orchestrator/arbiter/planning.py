@@ -63,6 +63,8 @@ class Use(NamedTuple):
     """What the job that runs on it may take in all, with what it has already."""
     context_mib: float | None = None
     """The least that its process had beside the parts of a model, after jobs with this model."""
+    pinned: bool = False
+    """Whether the user wants its model to stay."""
 
 
 class Situation(NamedTuple):
@@ -73,6 +75,8 @@ class Situation(NamedTuple):
     """Kind of the one that would run it."""
     uses: Mapping[str, Use] = {}
     """Kind of a worker -> how it is used."""
+    displaces: str | None = None
+    """The model of its own that is pinned, and that the request is not for."""
 
     @property
     def own(self) -> Holding | None:
@@ -123,7 +127,11 @@ def plan(
     guided = params.guidance_scale > 1
     residents, device = situation.residents, situation.device
     plainly = ways.ways(profile, size, guided)[0]
-    request = Request([_variant(profile, plainly, around, known)], situation.held_mib)
+    request = Request(
+        [_variant(profile, plainly, around, known)],
+        situation.held_mib,
+        displaces=situation.displaces,
+    )
     if not asked and (made := decide(request, residents, device)).decision == "proceed":
         # Nothing is milder; and nearly all jobs fit, each of which would pay for the other ways.
         return made
@@ -131,9 +139,10 @@ def plan(
         variants=_having(asked, _variants(profile, size, guided, around, known)),
         held_mib=situation.held_mib,
         allowed=allowed,
+        displaces=situation.displaces,
     )
     made = decide(request, residents, device)
-    if made.fits:
+    if made.fits or request.displaces is not None:
         return made
 
     def needs_mib(smaller: Size) -> float:
@@ -161,7 +170,9 @@ def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
     context = CONTEXT_LLM_MIB if own is None else max(0.0, own.mib - parts)
     known: Known = "assumed" if own is None else "measured"
     needed = (Term(name="context", mib=context, known=known), *terms)
-    request = Request(variants=[Variant(needed)], held_mib=situation.held_mib)
+    request = Request(
+        variants=[Variant(needed)], held_mib=situation.held_mib, displaces=situation.displaces
+    )
     return decide(request, situation.residents, situation.device)
 
 
@@ -234,4 +245,5 @@ def _resident(holding: Holding, use: Use) -> Resident:
         reload_s=use.reload_s,
         context_s=_CONTEXT_S,
         busy=use.busy,
+        pinned=use.pinned,
     )

@@ -77,6 +77,8 @@ class Request(NamedTuple):
     seconds: float = 0.0
     """How long the plain way takes, as far as it is known."""
     allowed: Allowed = "auto"
+    displaces: str | None = None
+    """A model that is pinned, and would have to leave the request's own process for it."""
 
 
 class Device(NamedTuple):
@@ -137,7 +139,7 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
     """The plan for a request.
 
     Models that are pinned stay. Those at work stay too, as long as anything else is enough; if not,
-    the plan waits for them.
+    the plan waits for them. A plan that fits for pinned models alone names them.
 
     Args:
         residents: at most one for each worker of the device, since all ways are looked at.
@@ -146,11 +148,14 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
     idle = [each for each in movable if not each.busy]
     allowed = [each for each in request.variants if _is_allowed(each, request.allowed)]
     allowed = allowed or list(request.variants[:1])
-    for candidates in (idle, movable):
+    for candidates in (idle, movable) if request.displaces is None else ():
         best = _best(request, allowed, candidates, device)
         if best is not None:
             return _plan(best, request, device)
     smallest = min(allowed, key=lambda variant: variant.total_mib)
+    pinned = [] if request.displaces is None else [request.displaces]
+    if (best := _best(request, allowed, residents, device)) is not None:
+        pinned += [each.called for each in (*best.dropped, *best.ended) if each.pinned]
     return Plan(
         decision="refuse",
         terms=list(smallest.terms),
@@ -158,6 +163,7 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
         free_mib=device.available_mib,
         changes_pixels=smallest.changes_pixels,
         slowdown=smallest.slowdown,
+        pinned=pinned,
     )
 
 

@@ -6,7 +6,6 @@ import functools
 import importlib.metadata
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -26,6 +25,7 @@ from mysticanvas.contracts.tracing import (
     TraceReply,
 )
 from mysticanvas.errors import ModelFileError, StoreError
+from mysticanvas.orchestrator import asking
 
 TIME_LIMIT_S = 120.0
 """A trace takes 10 s with its imports, on a busy machine some of that."""
@@ -67,6 +67,8 @@ class Batches(NamedTuple):
         calls = num_images * (2 if guided else 1)
         return cls("one" if calls == 1 else "more", "one" if num_images == 1 else "more")
 
+
+_EVERY = tuple(Batches.of(count, guided) for count in (1, 2) for guided in (True, False))
 
 Ask = Callable[[Batches], TraceAnswer]
 """Somebody who finds out what a model needs in such batches."""
@@ -134,6 +136,24 @@ class Profiles:
         found = [answer for answer in answers if answer is not None]
         return _together(found) if len(found) == len(answers) else None
 
+    def weights(
+        self, subject: Subject, check: Callable[[], None] = lambda: None
+    ) -> Mapping[str, int]:
+        """Component -> bytes in the format that it runs in, of a model that need not be traced.
+
+        Args:
+            subject: without a digest, it is not looked for among what is known.
+            check: is called now and then while a process finds out; what it raises ends it.
+
+        Raises:
+            ModelFileError: as `of`.
+        """
+        for batches in _EVERY if subject.digest else ():
+            if (known := self.known(subject, [batches])) is not None:
+                return known.weights
+        order = _order(subject).model_copy(update={"phases": ()})
+        return self._ask(order, check).profile.weights
+
     def reserved(
         self,
         subject: Subject,
@@ -193,29 +213,22 @@ class Profiles:
             _log.warning("profile_not_kept", code=error.code)
 
     def _ask_process(self, subject: Subject, batches: Batches) -> TraceAnswer:
-        order = TraceOrder(
-            path=subject.path,
-            unet=subject.unet,
-            vae=subject.vae,
-            clip=subject.clip,
-            dtype=subject.dtype,
-            device=subject.device or "cpu",
-            denoise=batches.denoise,
-            images=batches.images,
+        order = _order(subject)
+        return self._ask(
+            order.model_copy(update={"denoise": batches.denoise, "images": batches.images})
         )
-        return self._ask(order)
 
-    def _ask(self, order: TraceOrder) -> TraceAnswer:
+    def _ask(self, order: TraceOrder, check: Callable[[], None] = lambda: None) -> TraceAnswer:
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", _MODULE, "--parent-pid", str(os.getpid())],
-                input=order.model_dump_json().encode() + b"\n",
-                env=processes.child_environment(processes.engine_environment(1)),
-                capture_output=True,
-                timeout=self._time_limit_s,
-                check=True,
+            answer = asking.ask(
+                _MODULE,
+                ["--parent-pid", str(os.getpid())],
+                order.model_dump_json().encode() + b"\n",
+                processes.child_environment(processes.engine_environment(1)),
+                self._time_limit_s,
+                check,
             )
-            reply = TraceReply.model_validate_json(done.stdout)
+            reply = TraceReply.model_validate_json(answer)
         except subprocess.TimeoutExpired:
             what = f"that took more than {self._time_limit_s:g} s"
         except (subprocess.CalledProcessError, ValidationError) as error:
@@ -230,6 +243,17 @@ class Profiles:
             f"What {order.path} needs in memory cannot be told: {what}.",
             hint="Generating does not need it. `mysticanvas logs` has more.",
         )
+
+
+def _order(subject: Subject) -> TraceOrder:
+    return TraceOrder(
+        path=subject.path,
+        unet=subject.unet,
+        vae=subject.vae,
+        clip=subject.clip,
+        dtype=subject.dtype,
+        device=subject.device or "cpu",
+    )
 
 
 def key_of(subject: Subject, batches: Batches) -> str:

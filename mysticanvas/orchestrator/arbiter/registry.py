@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
@@ -17,6 +17,7 @@ def status(
     system: DeviceMemory,
     budget_mib: float | None,
     gpu: DeviceMemory | None = None,
+    pins: Container[str | None] = (),
 ) -> VramStatus:
     """The device at this moment.
 
@@ -28,10 +29,15 @@ def status(
         system: the system's memory.
         budget_mib: what all workers together may take of it; None for all there is.
         gpu: what the driver says of one that models will be on, before any is.
+        pins: presets whose models are to stay.
     """
     seen = next((worker.device for worker in workers if worker.device is not None), gpu)
     on_gpu = seen is not None
-    holdings = [_holding(worker, on_gpu) for worker in workers if worker.pid is not None]
+    holdings = [
+        _holding(worker, on_gpu, worker.preset in pins)
+        for worker in workers
+        if worker.pid is not None
+    ]
     held = sum(each.mib for each in holdings)
     if seen is None and budget_mib is not None:
         free = max(0.0, budget_mib - held)
@@ -45,7 +51,7 @@ def status(
     )
 
 
-def _holding(worker: WorkerStatus, on_gpu: bool) -> Holding:
+def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
     assert worker.pid is not None
     parts = [part for part in worker.memory_parts if _is_on_cpu(part.device) != on_gpu]
     known = sum(part.mib for part in parts)
@@ -54,6 +60,7 @@ def _holding(worker: WorkerStatus, on_gpu: bool) -> Holding:
         worker=worker.kind,
         pid=worker.pid,
         preset=worker.preset,
+        pinned=pinned,
         # The system gives memory when it is first written to, which may be long after it was
         # taken.
         mib=known + CONTEXT_GPU_MIB * has_context

@@ -12,7 +12,7 @@ from mysticanvas import logs
 from mysticanvas.contracts.thumbnails import ThumbnailAnswer, ThumbnailOrder
 from mysticanvas.errors import Conflict, StoreError
 from mysticanvas.logs.file import LogFile
-from mysticanvas.orchestrator.files.helper import Helper, HelperLost
+from mysticanvas.orchestrator.helper import Helper, HelperLost
 
 IN_FLIGHT = 16
 """Orders that a process is given ahead: what it syncs to disk together."""
@@ -24,6 +24,7 @@ _POLL_S = 0.05
 LOSSES = 2
 """Processes that may be lost over a picture before it is taken to be the picture's doing."""
 
+_MODULE = "mysticanvas.workers.thumbnails"
 _log = logs.get(__name__)
 
 
@@ -146,7 +147,7 @@ class _Keeper:
     def __init__(self, backlog: Backlog, home: Path, log: LogFile) -> None:
         self._backlog = backlog
         self._home, self._log = home, log
-        self._helper: Helper | None = None
+        self._helper: Helper[ThumbnailAnswer] | None = None
         self._flight: dict[str, Task] = {}
         self._thread = threading.Thread(target=self._run, name="thumbnails", daemon=True)
         self._thread.start()
@@ -189,7 +190,13 @@ class _Keeper:
     def _give(self, task: Task) -> None:
         self._flight[task.order.image_id] = task
         try:
-            self._helper = self._helper or Helper(self._home, self._log)
+            self._helper = self._helper or Helper(
+                _MODULE,
+                ["--home", str(self._home)],
+                {"MALLOC_ARENA_MAX": "2"},
+                ThumbnailAnswer,
+                self._log,
+            )
         except OSError as error:
             raise HelperLost(f"it cannot be started: {error}") from error
         self._helper.send(task.order)

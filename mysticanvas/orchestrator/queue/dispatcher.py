@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from mysticanvas import logs
 from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.measurements import Measurement
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
@@ -49,6 +50,8 @@ class _Holding(NamedTuple):
 
     model: Held
     lease: Lease
+    parts: Sequence[MemoryPart] = ()
+    """Of memory, in which it lies."""
 
 
 class Admit(Protocol):
@@ -82,6 +85,7 @@ class Dispatcher(Lane[Generation]):
         settle_s: seconds that a cancelled job has to end.
         feedback: learns from what jobs took of the memory.
         loaded: hears of how many seconds loading a model took.
+        pins: presets whose models stay however long nobody uses them.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Dispatcher(Lane[Generation]):
         keep_alive_s: float,
         settle_s: float = 10.0,
         loaded: Callable[[float], None] = lambda _: None,
+        pins: Container[str] = (),
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
         self._store = store
@@ -105,6 +110,7 @@ class Dispatcher(Lane[Generation]):
         self._settle_s = settle_s
         self._feedback = feedback
         self._loaded = loaded
+        self._pins = pins
         self._unload_asked: list[_Unload] = []
         self._holding: _Holding | None = None
         self._last_used = time.monotonic()
@@ -177,6 +183,7 @@ class Dispatcher(Lane[Generation]):
             if plan is not None:
                 self._take_in(run, plan)
             assert run.lease is not None
+            run.sent = True
             with run.lease.client.generate(run.task) as stream:
                 run.follow(stream)
 
@@ -260,9 +267,13 @@ class Dispatcher(Lane[Generation]):
             self._hold(run)
 
     def _hold(self, run: Generation) -> None:
+        """Note what the worker holds: what it had before, if it has not heard of the job."""
         assert run.lease is not None
-        self._holding = _Holding(run.model, run.lease)
-        run.lease.ended(run.model, run.finished.memory_parts if run.finished else ())
+        if run.sent:
+            parts = tuple(run.finished.memory_parts) if run.finished else ()
+            self._holding = _Holding(run.model, run.lease, parts)
+        held = self._held
+        run.lease.ended(held, self._holding.parts if self._holding else ())
 
     @property
     def _held(self) -> Held | None:
@@ -272,7 +283,8 @@ class Dispatcher(Lane[Generation]):
         return None if self._holding is None else self._holding.model
 
     def _expires_s(self) -> float | None:
-        if self._held is None:
+        held = self._held
+        if held is None or held.preset in self._pins:
             return None
         return max(0.0, self._last_used + self._keep_alive_s - time.monotonic())
 

@@ -32,18 +32,29 @@ class Runner(Lane[Run]):
     Args:
         transitions, bus: where jobs come from, and where progress goes.
         kinds: what it carries out.
+        name: of its thread.
+        steps_aside: whether its work waits while somebody waits for a worker's; what only waits
+            for the network takes nothing from anybody.
     """
 
-    def __init__(self, transitions: Transitions, bus: Bus, kinds: Kinds) -> None:
-        super().__init__("runner", frozenset(kinds), transitions)
+    def __init__(
+        self,
+        transitions: Transitions,
+        bus: Bus,
+        kinds: Kinds,
+        name: str = "runner",
+        steps_aside: bool = True,
+    ) -> None:
+        super().__init__(name, frozenset(kinds), transitions)
         self._bus = bus
+        self._steps_aside = steps_aside
         self._table = kinds
 
     def begin(self, job: StoredJob) -> Run:
         return Run(job, self._bus)
 
     def execute(self, run: Run) -> None:
-        context = Context(run, self._transitions)
+        context = Context(run, self._transitions, self._steps_aside)
         try:
             result = self._table[run.job.record.kind].run(context)
         except JobCancelled:
@@ -59,8 +70,9 @@ class Runner(Lane[Run]):
 class Context:
     """The `JobContext` of a run."""
 
-    def __init__(self, run: Run, transitions: Transitions) -> None:
+    def __init__(self, run: Run, transitions: Transitions, steps_aside: bool = True) -> None:
         self._run = run
+        self._steps_aside = steps_aside
         self._transitions = transitions
         self._works_until = 0.0
         self._told_at = 0.0
@@ -80,7 +92,9 @@ class Context:
     def check(self) -> None:
         if self._run.stopped:
             raise JobCancelled("The job was cancelled.", request_id=self._run.job.record.request_id)
-        if time.monotonic() < self._works_until or not self._transitions.somebody_waits():
+        if not self._steps_aside or time.monotonic() < self._works_until:
+            return
+        if not self._transitions.somebody_waits():
             return
         with self._transitions.changed:
             free = self._transitions.changed.wait_for(

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import builtins
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from pydantic import JsonValue
+
+from mysticanvas.contracts.jobs import HostRequest
 from mysticanvas.contracts.models import FoundModel, ModelFolder, ModelKind
+from mysticanvas.contracts.pulls import PullReport
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import NotFound
+from mysticanvas.session import calls
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
+    from mysticanvas.session.job import Job
 
 _SHOWN = 50
 
@@ -49,7 +55,8 @@ class Models:
                 return model
         raise NotFound(
             f"There is no model {name!r}.",
-            hint="`canvas.models.list()` has them; `canvas.models.add(folder)` looks further.",
+            hint="`canvas.models.list()` has them; `canvas.models.add(folder)` looks further, "
+            "`canvas.models.pull(repo_id)` on the Hugging Face hub.",
         )
 
     def list(self, kind: ModelKind | None = None) -> builtins.list[FoundModel]:
@@ -81,6 +88,50 @@ class Models:
         if not whole.is_dir():
             raise refused("folder", str(folder), "the path of a folder")
         return self._connection.call(lambda api: api.add_models(ModelFolder(path=str(whole))))
+
+    def pull(
+        self,
+        repo_id: str,
+        revision: str | None = None,
+        files: str | Sequence[str] = (),
+    ) -> Job[PullReport]:
+        """Fetch a model from the Hugging Face hub into its usual cache, in the background.
+
+        `preset="owner/name"` draws with it as soon as it is there. What has been fetched stays
+        whatever ends the job, also a crash: pulling again, or the orchestrator's next start, goes
+        on from there. Only what a local model needs is fetched; pickles and code never are.
+
+        Args:
+            repo_id: `owner/name`, or `owner/name@revision`.
+            revision: branch, tag or commit; None for `main`. The result names the commit.
+            files: patterns such as `"*Q4_K_M.gguf"`, where a repository has several models: only
+                weights with a name that fits one.
+
+        Returns:
+            A job whose result has `.path`, `.commit`, `.files`, `.bytes`, `.fetched_bytes`,
+            `.left_out` and `.models`.
+
+        Raises:
+            InvalidRequest: an argument is not allowed. All else is an error of the job:
+                `NotFound`, `PermissionDenied` (log in with `hf auth login`), `HubUnavailable`,
+                `StoreFull`, `ModelFileError`.
+        """
+        if not isinstance(repo_id, str):
+            raise refused("repo_id", repo_id, '"owner/name" or "owner/name@revision"')
+        if not (revision is None or isinstance(revision, str)):
+            raise refused("revision", revision, "a branch, a tag or a commit; None for main")
+        patterns = (files,) if isinstance(files, str) else tuple(files)
+        if not all(isinstance(each, str) for each in patterns):
+            raise refused("files", files, "a pattern of names, or several")
+        params: dict[str, JsonValue] = {
+            "repo_id": repo_id,
+            "revision": revision,
+            "files": [*patterns],
+        }
+        request = HostRequest(kind="pull", params=params, priority="interactive")
+        return calls.submit(
+            self._connection, request, lambda record: PullReport.model_validate(record.result)
+        )
 
     def _repr_html_(self) -> str:
         models = self.list()

@@ -92,7 +92,8 @@ class PresetsOfKind(Generic[P]):
         `~` stands for your home, and relative paths are taken from where you are.
 
         Returns:
-            It, with `.revision` and `.architecture`.
+            It, with `.revision` and `.architecture`. Its `.vram_weights_mib` is told in the
+            background: after a minute or two, `canvas.presets.image[name]` has it.
 
         Raises:
             InvalidRequest: it is no such preset, or its name is that of one that ships.
@@ -163,7 +164,8 @@ class PresetsOfKind(Generic[P]):
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(preset))}</tr>"
             for preset in self.list()
         )
-        head = "<thead><tr><th>preset</th><th>model</th><th>architecture</th></tr></thead>"
+        names = ("preset", "model", "architecture", "weights")
+        head = f"<thead><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr></thead>"
         return f"<table>{head}<tbody>{rows}</tbody></table>"
 
     def __repr__(self) -> str:
@@ -237,5 +239,7 @@ def _text(path: Path) -> str:
         raise refused("path", str(path), "a TOML file", f"{error}.") from None
 
 
-def _cells(preset: Preset) -> tuple[str, str, str]:
-    return preset.name, preset.model, preset.architecture or ""
+def _cells(preset: Preset) -> tuple[str, ...]:
+    mib = preset.vram_weights_mib
+    weights = "" if mib is None else f"{mib:,.1f} MiB"
+    return preset.name, preset.model, preset.architecture or "", weights

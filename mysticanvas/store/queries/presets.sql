@@ -10,12 +10,19 @@ INSERT INTO presets (kind, name, revision, model, settings, created_at, updated_
 VALUES ($kind, $name, 1, $model, $settings, $now, $now)
 ON CONFLICT (kind, name) DO UPDATE
 SET revision = revision + 1, model = excluded.model, settings = excluded.settings,
-    updated_at = excluded.updated_at, deleted_at = NULL
+    updated_at = excluded.updated_at, deleted_at = NULL, vram_weights_mib = NULL, weighed = NULL
 WHERE model <> excluded.model OR settings <> excluded.settings OR deleted_at IS NOT NULL
 
 -- name: describe
 UPDATE presets SET architecture = $architecture
 WHERE kind = $kind AND name = $name AND architecture IS DISTINCT FROM $architecture
+
+-- name: weigh
+UPDATE presets SET vram_weights_mib = $mib, weighed = $weighed
+WHERE kind = $kind AND name = $name AND revision = $revision
+
+-- name: weighed
+SELECT name, weighed FROM presets WHERE kind = $kind AND deleted_at IS NULL
 
 -- name: keep_revision
 INSERT INTO preset_revisions (kind, name, revision, model, settings, created_at)
@@ -27,7 +34,7 @@ ON CONFLICT DO NOTHING
 UPDATE presets SET deleted_at = $now WHERE kind = $kind AND name = $name AND deleted_at IS NULL
 
 -- name: revisions
-SELECT *, NULL AS architecture FROM preset_revisions
+SELECT *, NULL AS architecture, NULL AS vram_weights_mib FROM preset_revisions
 WHERE kind = $kind AND name = $name ORDER BY revision
 
 -- name: files

@@ -14,7 +14,7 @@ from pathlib import Path
 from mysticanvas.contracts.model_files import Inspection
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.model_files import architectures, safetensors
+from mysticanvas.workers.model_files import architectures, gguf, safetensors
 
 MEMORY_BYTES = 4 << 30
 """Of address space, several times what the largest header takes."""
@@ -23,6 +23,9 @@ MEMORY_BYTES = 4 << 30
 def inspect(path: Path) -> Inspection:
     """What a file is; a damaged one has a problem."""
     try:
+        if path.suffix == ".gguf":
+            tensors = gguf.read(path).tensors
+            return Inspection(weights_bytes=sum(tensor.bytes for tensor in tensors))
         header = safetensors.validate(path)
     except ModelFileError as error:
         return Inspection(problem=Problem.of(error))

@@ -14,10 +14,13 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.errors import DoesNotFit, JobCancelled
 from mysticanvas.orchestrator.arbiter import arbiter as arbiters, policy
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
+from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.orchestrator.arbiter.policy import Request, Variant
+from mysticanvas.orchestrator.supervisor.messages import Held
 
 WAIT_S = 20.0
+OTHER = Held("other", "other")
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +42,7 @@ def needing(*mib: float) -> Callable[[Situation], Plan]:
     ]
 
     def decide(situation: Situation) -> Plan:
-        request = Request(variants, held_mib=situation.held_mib)
+        request = Request(variants, held_mib=situation.held_mib, displaces=situation.displaces)
         return policy.decide(request, situation.residents, situation.device)
 
     return decide
@@ -228,6 +231,37 @@ def test_what_was_not_used_for_a_while_is_named() -> None:
     assert chat.preset == "chat"
     arbiter.retire("llm", "test")
     assert chat.preset is None
+
+
+def test_a_pinned_model_stays_until_it_is_let_go() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000, 1_000)
+    pins = Pins()
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory, pins)
+    pins.set("chat", True)
+    assert arbiter.idle(0) == {}
+    with pytest.raises(DoesNotFit, match="'chat' is pinned and in the way") as refused:
+        carried_out(arbiter, "image", 5_000)
+    assert refused.value.plan["pinned"] == ["chat"]
+    assert carried_out(arbiter, "llm", 4_000, wanted=Held("chat", "the same, otherwise named")).fits
+    assert carried_out(arbiter, "llm", 4_000, wanted=Held("changed", "chat")).fits
+    # Another model for the same worker, whether or not it is known what that needs.
+    for prepare in (ready(1_000), lambda: None):
+        with (
+            pytest.raises(DoesNotFit, match="'chat' is pinned and in the way"),
+            arbiter.admitted("llm", prepare, wanted=OTHER),
+        ):
+            pass
+    assert chat.done == []
+    pins.set("chat", False)
+    assert carried_out(arbiter, "llm", 4_000, wanted=OTHER).fits
+    pins.set("chat", True)
+    pins.set("sd", True)
+    pins.clear("chat")
+    assert carried_out(arbiter, "image", 5_000).decision == "soft_unload"
+    assert "sd" in pins
+    pins.clear()
+    assert "sd" not in pins
 
 
 def test_a_worker_that_is_got_ready_for_somebody_is_not_ended_for_another() -> None:

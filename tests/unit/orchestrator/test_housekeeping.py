@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from pictures import add
 
-from mysticanvas.orchestrator import chores
+from mysticanvas.contracts.presets import ImagePreset, LLMPreset
+from mysticanvas.orchestrator import chores, housekeeping
 from mysticanvas.orchestrator.housekeeping import (
     AGAIN_S,
     LONGEST_S,
     QUIET_S,
+    SAVED_S,
     SETTLED_S,
     SWEEP_S,
     Housekeeping,
@@ -21,7 +23,7 @@ from mysticanvas.store import Store
 NOTHING = State(
     up_s=SETTLED_S,
     quiet_s=math.inf,
-    since_s={"thumbnails": QUIET_S},
+    since_s={"thumbnails": QUIET_S, "weigh": QUIET_S},
     unindexed=False,
     unsaved=False,
     unfiled=False,
@@ -33,20 +35,28 @@ NOTHING = State(
     [
         ({}, []),
         ({"unindexed": True, "up_s": 0}, ["index"]),
-        ({"unindexed": True, "since_s": {"index": 1, "thumbnails": 1}}, []),
+        ({"unindexed": True, "since_s": {"index": 1, "thumbnails": 1, "weigh": 1}}, []),
         ({"unsaved": True}, ["backup"]),
         ({"unsaved": True, "up_s": 0}, []),
-        ({"unsaved": True, "since_s": {"backup": 60, "thumbnails": 1}}, []),
-        ({"since_s": {}}, ["thumbnails"]),
+        ({"unsaved": True, "since_s": {"backup": 60, "thumbnails": 1, "weigh": 1}}, []),
+        ({"since_s": {"weigh": 1}}, ["thumbnails"]),
+        ({"unweighed_s": SAVED_S, "since_s": {"thumbnails": 1, "weigh": 30}}, ["weigh"]),
+        ({"unweighed_s": SAVED_S - 1, "since_s": {"thumbnails": 1, "weigh": 30}}, []),
+        ({"unweighed_s": LONGEST_S, "since_s": {"thumbnails": 1, "weigh": 30}}, []),
+        ({"unweighed_s": SAVED_S, "up_s": 0, "since_s": {"thumbnails": 1}}, []),
+        ({"unweighed_s": SAVED_S}, []),
+        ({"since_s": {"thumbnails": 1, "weigh": SWEEP_S}}, ["weigh"]),
+        ({"since_s": {"thumbnails": 1}}, ["weigh"]),
+        ({"since_s": {"thumbnails": 1}, "up_s": 0}, []),
         ({"since_s": {}, "up_s": 0}, []),
         ({"unfiled": True}, ["thumbnails"]),
         ({"unfiled": True, "quiet_s": QUIET_S - 1}, []),
         (
-            {"unfiled": True, "quiet_s": 0, "since_s": {"thumbnails": LONGEST_S}},
+            {"unfiled": True, "quiet_s": 0, "since_s": {"thumbnails": LONGEST_S, "weigh": 1}},
             ["thumbnails"],
         ),
-        ({"unfiled": True, "since_s": {"thumbnails": QUIET_S - 1}}, []),
-        ({"since_s": {"thumbnails": SWEEP_S}}, ["thumbnails"]),
+        ({"unfiled": True, "since_s": {"thumbnails": QUIET_S - 1, "weigh": 1}}, []),
+        ({"since_s": {"thumbnails": SWEEP_S, "weigh": 1}}, ["thumbnails"]),
     ],
 )
 def test_what_is_due(changes: dict[str, Any], kinds: list[str]) -> None:
@@ -80,3 +90,33 @@ def test_a_look_queues_what_the_store_needs_and_the_job_does_it(store: Store) ->
     made = chores.backup(store, Context())["path"]
     assert Path(str(made)).is_file()
     assert chores.backup(store, Context()) == {"path": None}
+
+
+def test_a_preset_that_is_saved_is_weighed_a_little_later(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(housekeeping.time, "monotonic", lambda: now)
+    queued: list[str] = []
+    keeping = Housekeeping(store, queued.append)
+
+    def looked_after(seconds: float) -> bool:
+        nonlocal now
+        now += seconds
+        queued.clear()
+        keeping.look()
+        return "weigh" in queued
+
+    assert looked_after(SETTLED_S), "all are looked at once after a start"
+    assert not looked_after(SETTLED_S)
+    first = store.presets.save(ImagePreset(name="a", model="/models/a"))
+    assert not looked_after(1)
+    assert looked_after(SAVED_S)
+    assert looked_after(AGAIN_S["weigh"]), "the job could not tell"
+    assert not looked_after(LONGEST_S)
+    store.llm_presets.save(LLMPreset(name="a", model="/models/a.gguf"))
+    assert not looked_after(1)
+    assert looked_after(SAVED_S)
+    store.presets.weigh(first, 1.0, "key")
+    store.llm_presets.weigh(store.llm_presets.get("a"), None, "key")
+    assert not looked_after(AGAIN_S["weigh"])

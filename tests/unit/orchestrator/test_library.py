@@ -118,7 +118,7 @@ def test_a_hub_id_means_a_pinned_revision(tmp_path: Path) -> None:
     for hub_id in ("owner/name@v2", "nobody/name"):
         with pytest.raises(PresetError, match="not in the local cache") as refused:
             hub.locate(hub_id, tmp_path)
-        assert "hf download" in refused.value.hint
+        assert f"canvas.models.pull({hub_id!r})" in refused.value.hint
 
 
 @pytest.mark.parametrize("text", ["/a/b", "a", "a/b/c", "../b", "a/..", "a/b@../c", "~/b", "a b/c"])

@@ -82,11 +82,19 @@ def test_the_least_useful_model_goes() -> None:
 
 def test_a_model_that_is_pinned_stays_and_one_at_work_is_waited_for_at_the_last() -> None:
     pinned, busy = OTHER._replace(pinned=True), LLM._replace(busy=True)
-    assert decide(Request([PLAIN]), [pinned], Device(1_000)).decision == "refuse"
+    refused = decide(Request([PLAIN]), [pinned], Device(1_000))
+    assert (refused.decision, refused.pinned) == ("refuse", ["sdxl"])
+    assert "'sdxl' is pinned and in the way: canvas.unload('sdxl')" in refused.explain()
+    assert decide(Request([PLAIN]), [LLM._replace(pinned=True)], Device(500)).pinned == []
     assert decide(Request([PLAIN]), [busy, OTHER], Device(1_000)).waits_for == []
     plan = decide(Request([PLAIN]), [busy, pinned], Device(1_000))
     assert (plan.decision, plan.waits_for) == ("hard_unload", ["chat"])
     assert most_mib([busy, pinned], Device(1_000)) == 6_000
+
+
+def test_a_pinned_model_is_not_replaced_in_its_own_process() -> None:
+    plan = decide(Request([PLAIN], displaces="sdxl"), [LLM], Device(100_000))
+    assert (plan.fits, plan.pinned) == (False, ["sdxl"])
 
 
 def test_a_plan_says_what_is_done_why_and_what_it_costs() -> None:

@@ -1,4 +1,4 @@
-"""One process that makes thumbnails: started, talked to, ended. For one thread alone."""
+"""One process that gets orders and answers them, for one thread alone."""
 
 from __future__ import annotations
 
@@ -8,43 +8,59 @@ import selectors
 import signal
 import subprocess
 import time
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
 from mysticanvas import processes
-from mysticanvas.contracts.thumbnails import ThumbnailAnswer, ThumbnailOrder
+from mysticanvas.contracts.base import Contract
 from mysticanvas.logs.capture import Capture
 from mysticanvas.logs.file import LogFile
 
-_MODULE = "mysticanvas.workers.thumbnails"
 _ENDING_S = 2.0
+A = TypeVar("A", bound=Contract)
 
 
 class HelperLost(Exception):
     """The process ended, or is as good as ended."""
 
 
-class Helper:
+class Helper(Generic[A]):
     """A running process.
 
     It ends with the thread that makes this object, since the kernel's death signal hangs on it.
+
+    Args:
+        module: what it runs, with `--ready-fd` for its answers and `--parent-pid`.
+        arguments: further ones.
+        environment: beside what every child gets.
+        answers: the class of them.
+        log: file for what else it puts out.
 
     Raises:
         OSError: it cannot be started.
     """
 
-    def __init__(self, home: Path, log: LogFile) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        answers: type[A],
+        log: LogFile,
+    ) -> None:
         spawned = processes.spawn(
-            _MODULE,
-            ["--home", str(home), "--parent-pid", str(os.getpid())],
-            environment=processes.child_environment({"MALLOC_ARENA_MAX": "2"}),
+            module,
+            [*arguments, "--parent-pid", str(os.getpid())],
+            environment=processes.child_environment(environment),
             # No secret, but an input that stays open until we are gone.
             secret=b"",
         )
         self._process: subprocess.Popen[bytes] = spawned.process
         assert spawned.output is not None
         self._capture = Capture(spawned.output, log, log.path.stem, spawned.process.pid)
+        self._type = answers
         self._answers = spawned.ready
         self._heard = b""
         self._selector = selectors.DefaultSelector()
@@ -54,7 +70,7 @@ class Helper:
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, order: ThumbnailOrder) -> None:
+    def send(self, order: Contract) -> None:
         """Give an order.
 
         Raises:
@@ -67,16 +83,27 @@ class Helper:
         except OSError as error:
             raise HelperLost(self._last_word()) from error
 
-    def receive(self, timeout_s: float) -> ThumbnailAnswer:
+    def receive(self, timeout_s: float) -> A:
         """Wait for the next answer, to whichever order.
 
         Raises:
             HelperLost: none came in time, or the process is gone.
         """
+        answer = self.poll(timeout_s)
+        if answer is None:
+            raise HelperLost(f"it did not answer within {timeout_s:g} s")
+        return answer
+
+    def poll(self, timeout_s: float) -> A | None:
+        """The next answer; None if none comes in time.
+
+        Raises:
+            HelperLost: the process is gone.
+        """
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._heard:
             if not self._selector.select(max(0.0, deadline - time.monotonic())):
-                raise HelperLost(f"it did not answer within {timeout_s:g} s")
+                return None
             # The descriptor itself: a buffered reader would hide from the selector what it holds.
             heard = os.read(self._answers.fileno(), 1 << 16)
             if not heard:
@@ -84,7 +111,7 @@ class Helper:
             self._heard += heard
         line, _, self._heard = self._heard.partition(b"\n")
         try:
-            return ThumbnailAnswer.model_validate_json(line)
+            return self._type.model_validate_json(line)
         except ValidationError as error:
             raise HelperLost("it answered what no helper answers") from error
 

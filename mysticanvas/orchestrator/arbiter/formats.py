@@ -1,0 +1,19 @@
+"""The number format that a worker would choose for a model."""
+
+from __future__ import annotations
+
+from mysticanvas.contracts import presets
+from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.tracing import Dtype
+
+_TRANSFORMERS = ("Flux", "StableDiffusion3", "QwenImage", "ZImage")
+"""How names of pipelines begin whose denoiser is a transformer, which overflows in float16."""
+
+
+def running(wanted: presets.Dtype, pipeline: str, device: DeviceKind | None) -> Dtype:
+    """The format that a pipeline runs in on a device, `auto` being what suits it."""
+    if wanted != "auto":
+        return wanted
+    if device != "cuda":
+        return "float32"
+    return "bfloat16" if pipeline.startswith(_TRANSFORMERS) else "float16"

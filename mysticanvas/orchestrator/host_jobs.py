@@ -1,0 +1,52 @@
+"""The kinds of jobs that the orchestrator's own process carries out, and what does each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from mysticanvas.contracts.exports import ExportParams
+from mysticanvas.contracts.pulls import PullParams
+from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator import chores, export, pulling
+from mysticanvas.orchestrator.files import upkeep
+from mysticanvas.orchestrator.files.thumbnails import Thumbnails
+from mysticanvas.orchestrator.queue.context import JobContext
+from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
+
+
+def table(
+    store: Store,
+    paths: HomePaths,
+    thumbnails: Thumbnails,
+    deleted_grace_days: float,
+    weigh: Callable[[JobContext], dict[str, JsonValue]],
+) -> Kinds:
+    """Kind -> how it is carried out."""
+    log = LogFile(paths.logs / "pull.jsonl")
+    return {
+        "export": HostJob(
+            lambda context: export.run(
+                store, paths, ExportParams.model_validate(context.params), context
+            ).model_dump(mode="json"),
+            ExportParams,
+            lambda params: export.check(Path(params.path)),
+        ),
+        "thumbnails": HostJob(
+            lambda context: upkeep.run(store, paths, thumbnails, deleted_grace_days, context)
+        ),
+        "index": HostJob(lambda context: chores.index(store, context)),
+        "backup": HostJob(lambda context: chores.backup(store, context)),
+        "weigh": HostJob(weigh),
+        "pull": HostJob(
+            lambda context: pulling.run(
+                PullParams.model_validate(context.params), log, context
+            ).model_dump(mode="json"),
+            PullParams,
+            pulling.check,
+        ),
+    }

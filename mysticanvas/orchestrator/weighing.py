@@ -1,0 +1,145 @@
+"""What the jobs of the kind `weigh` do: tell what the weights of presets will take.
+
+By headers alone, in the process that may parse them, and in the format that suits the device. A
+job that draws with a preset has had its model looked into, so that nothing is left to do here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from mysticanvas import logs
+from mysticanvas.contracts.base import sha256_of
+from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.presets import ImagePreset, LLMPreset, Preset
+from mysticanvas.errors import JobCancelled, MystiCanvasError
+from mysticanvas.orchestrator import hub
+from mysticanvas.orchestrator.arbiter import formats
+from mysticanvas.orchestrator.arbiter.profiles import Profiles, Subject
+from mysticanvas.orchestrator.inspection import Inspector
+from mysticanvas.orchestrator.presets import Presets
+from mysticanvas.orchestrator.queue.context import Pace
+from mysticanvas.store import Store
+
+MIB = 1 << 20
+MAX_FILES = 10_000
+"""Files of a preset that are looked at for changes."""
+_log = logs.get(__name__)
+
+
+class Weighing:
+    """Keeps `vram_weights_mib` of all presets.
+
+    Args:
+        store: has them.
+        presets: know their files.
+        profiles: find out what image models take.
+        inspector: says what a language model's file holds.
+        device: what the worker computes on, as far as it is known.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        presets: Presets,
+        profiles: Profiles,
+        inspector: Inspector,
+        device: Callable[[], DeviceKind | None],
+    ) -> None:
+        self._store = store
+        self._presets = presets
+        self._profiles = profiles
+        self._inspector = inspector
+        self._device = device
+
+    def run(self, pace: Pace) -> dict[str, JsonValue]:
+        """Weigh the presets whose files, format or device are not what they were weighed with.
+
+        Returns:
+            `weighed`: how many were.
+
+        Raises:
+            JobCancelled: it was to end; what was found is kept.
+        """
+        weighed = self._weigh_language(pace)
+        # A worker that comes up does not know it yet, and is asked again.
+        if (device := self._device()) is not None:
+            weighed += self._weigh_images(device, pace)
+        return {"weighed": weighed}
+
+    def _weigh_images(self, device: DeviceKind, pace: Pace) -> int:
+        before, count = self._store.presets.weighed(), 0
+        for preset in self._store.presets.list():
+            pace.check()
+            key = sha256_of([list(self._files(preset)), preset.dtype, device])
+            if before.get(preset.name) != key:
+                mib = _told(preset, functools.partial(self._image_bytes, preset, device, pace))
+                self._store.presets.weigh(preset, mib, key)
+                count += 1
+        return count
+
+    def _weigh_language(self, pace: Pace) -> int:
+        before, count = self._store.llm_presets.weighed(), 0
+        for preset in self._store.llm_presets.list():
+            pace.check()
+            key = sha256_of(list(_looks(Path(preset.model))))
+            if before.get(preset.name) != key:
+                mib = _told(preset, functools.partial(self._language_bytes, preset))
+                self._store.llm_presets.weigh(preset, mib, key)
+                count += 1
+        return count
+
+    def _image_bytes(self, preset: ImagePreset, device: DeviceKind, pace: Pace) -> int:
+        files = self._presets.files(preset)
+        subject = Subject(
+            files.path,
+            self._presets.digest_if_known(preset),
+            formats.running(preset.dtype, preset.architecture or "", device),
+            device,
+            files.unet,
+            files.vae,
+            files.clip,
+        )
+        return sum(self._profiles.weights(subject, pace.check).values())
+
+    def _language_bytes(self, preset: LLMPreset) -> int | None:
+        """None of a hub id, which is no file."""
+        if hub.is_id(preset.model):
+            return None
+        return self._inspector.inspect(Path(preset.model)).weights_bytes
+
+    def _files(self, preset: ImagePreset) -> Iterator[list[JsonValue]]:
+        try:
+            files = self._presets.files(preset)
+        except MystiCanvasError:
+            return
+        for path in (files.path, files.unet, files.vae, *files.clip):
+            if path is not None:
+                yield from _looks(Path(path))
+
+
+def _told(preset: Preset, count: Callable[[], int | None]) -> float | None:
+    """MiB; None where they cannot be told, until something of the preset changes."""
+    try:
+        found = count()
+    except JobCancelled:
+        raise
+    except MystiCanvasError as error:
+        _log.info("preset_not_weighed", preset=preset.name, reason=error.code)
+        return None
+    return None if found is None else found / MIB
+
+
+def _looks(path: Path) -> Iterator[list[JsonValue]]:
+    """How a file, or all in a folder, look, without reading them."""
+    files = sorted(path.rglob("*"))[:MAX_FILES] if path.is_dir() else [path]
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        yield [str(file), status.st_size, status.st_mtime_ns]
