@@ -10,7 +10,7 @@ class ModelFiles(Contract):
     """An image model as files on this machine.
 
     `unet`, `vae` and `clip` are folders or files of parts that replace the model's own; `clip`
-    names the text encoders in order.
+    names the text encoders in order. `loras` are files of LoRAs, in the order of their roles.
     """
 
     path: str
@@ -18,6 +18,7 @@ class ModelFiles(Contract):
     unet: str | None = None
     vae: str | None = None
     clip: tuple[str, ...] = ()
+    loras: tuple[str, ...] = ()
 
 
 class Inspection(Contract):
@@ -27,4 +28,6 @@ class Inspection(Contract):
     """Name of a folder in the package's `architectures`."""
     numbers: int = 0
     """How many numbers its tensors have."""
+    is_lora: bool = False
+    """Whether it changes a model, and is none itself."""
     problem: Problem | None = None

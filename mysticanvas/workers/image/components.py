@@ -6,12 +6,24 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.tracing import Dtype
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import architectures, folder as folders, loading, parts, weights
+from mysticanvas.workers.image import (
+    adapting,
+    architectures,
+    folder as folders,
+    loading,
+    lora_files,
+    parts,
+    weights,
+)
+from mysticanvas.workers.image.architectures import Tracee
 from mysticanvas.workers.image.checkpoint import Checkpoint
 from mysticanvas.workers.image.folder import Folder
+from mysticanvas.workers.image.lora_files import LoraFile, Ranks
 from mysticanvas.workers.image.parts import Replaced
 from mysticanvas.workers.model_files.shapes import Config
 
@@ -40,6 +52,17 @@ class Model(NamedTuple):
     """The diffusers folder; None for a single file."""
     replaced: dict[str, Path | None]
     """Component from elsewhere -> its folder; None if it comes out of a single file."""
+    loras: tuple[LoraFile, ...] = ()
+
+    def adapters(self, component: str) -> list[Ranks]:
+        """What LoRAs change of a component."""
+        return [each.ranks[component] for each in self.loras if component in each.ranks]
+
+    def tracee(self, part: Part, dtype: torch.dtype) -> Tracee:
+        """A component without numbers, with its LoRAs."""
+        made = architectures.build(part.library, part.architecture, part.config, dtype)
+        changes = self.adapters(part.component)
+        return adapting.adapted(made, changes) if changes else made
 
     @property
     def denoiser(self) -> Part:
@@ -108,7 +131,17 @@ def of(files: ModelFiles) -> Model:
             hint="It can be measured by running it once.",
         )
     found["vae"] = _as_it_decodes(found["vae"], str(base.index["_class_name"]))
-    return Model(found, base.path if isinstance(base, Folder) else None, replaced)
+    return Model(
+        found, base.path if isinstance(base, Folder) else None, replaced, _loras(files, base, found)
+    )
+
+
+def _loras(
+    files: ModelFiles, base: Folder | Checkpoint, found: dict[str, Part]
+) -> tuple[LoraFile, ...]:
+    unet = found["unet"].config if "unet" in found else None
+    pipeline = str(base.index["_class_name"])
+    return tuple(lora_files.read(Path(path), pipeline, unet) for path in files.loras)
 
 
 def _given(component: str, path: Path, folder: Path | None, base: parts.Base) -> Part:

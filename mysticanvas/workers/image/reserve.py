@@ -109,6 +109,7 @@ class Player:
         order = self._order
         return [
             [*map(list, self._model.parts.values())],
+            [each.ranks for each in self._model.loras],
             dict(self._weighed),
             [order.dtype, order.device, order.attention, order.copies_input],
             list(self._device),
@@ -217,7 +218,5 @@ class Player:
     def _tracee(self, part: Part) -> Tracee:
         if part.component not in self._tracees:
             dtype = getattr(torch, self._running(part))
-            self._tracees[part.component] = architectures.build(
-                part.library, part.architecture, part.config, dtype
-            )
+            self._tracees[part.component] = self._model.tracee(part, dtype)
         return self._tracees[part.component]

@@ -29,6 +29,7 @@ def inspect(path: Path) -> Inspection:
     return Inspection(
         architecture=architectures.identify(header.shapes),
         numbers=sum(tensor.numbers for tensor in header.tensors.values()),
+        is_lora=architectures.is_lora(header.shapes),
     )
 
 
