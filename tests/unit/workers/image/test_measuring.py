@@ -221,7 +221,7 @@ def test_a_pipeline_that_does_it_all_in_one_call_is_measured_while_it_denoises()
         device = torch.device("cpu")
         components: dict[str, Any] = {}
 
-    kind = Kind("digest", "float32", 64, 64, 1, True, True, "Euler")
+    kind = Kind("digest", "float32", 64, 64, 1, True, True, "Euler", ())
     meter = measuring.meter(Pipeline(), kind, Known(), whole=True)
     with meter.phase("denoise"):
         _encoded = torch.zeros(1 << 20)
