@@ -14,7 +14,7 @@ class ModelFiles(Contract):
     """
 
     path: str
-    """A diffusers folder or a single file."""
+    """A diffusers folder or a single file, `.safetensors` or `.gguf`."""
     unet: str | None = None
     vae: str | None = None
     clip: tuple[str, ...] = ()

@@ -56,9 +56,9 @@ _LLM_DEFAULTS: dict[str, tuple[type, float, float]] = {
 
 ALLOWED = {
     "name": f"text of 1 to {MAX_NAME_CHARS} characters without '/', '\\' and control characters",
-    "model": "the path of a diffusers folder or of a .safetensors file, or a hub id such as "
+    "model": "the path of a diffusers folder, a .safetensors or a .gguf file, or a hub id such as "
     '"owner/name" or "owner/name@revision"',
-    "unet": "the path of a folder or a .safetensors file, or None",
+    "unet": "the path of a folder, a .safetensors or a .gguf file, or None",
     "vae": "the path of a folder or a .safetensors file, or None",
     "clip": "a path as for `vae`, or several, in the order of the model's text encoders",
     "loras": loras.ALLOWED,
@@ -172,7 +172,8 @@ class ImagePreset(Preset):
 
     Args:
         name: 1 to 200 characters, without slashes.
-        model: path of a diffusers folder or a `.safetensors` checkpoint, or a hub id.
+        model: path of a diffusers folder or a `.safetensors` checkpoint, or a hub id; or of a
+            `.gguf` file that holds what denoises, with `vae` and `clip` beside it.
         unet, vae, clip: parts that replace the model's own: folders or files. `unet` is what
             denoises, a diffusion transformer too; `clip` names the text encoders in order, and a
             folder of a pipeline stands for all of its own.

@@ -88,7 +88,8 @@ class EnvelopeKey(Contract):
     copies_input: bool = True
     batch: BatchClass
     adapters: str = ""
-    """SHA-256 of which of its modules LoRAs change, and at what ranks; empty without any."""
+    """SHA-256 of which of its modules LoRAs change, and at what ranks, and of which matrices are
+    quantised; empty where there is neither."""
     versions: dict[str, str]
     """Of the libraries that were traced."""
 

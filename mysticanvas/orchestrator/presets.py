@@ -55,6 +55,7 @@ class Presets:
             preset = preset.replace(model=hub.locate(preset.model).pinned)
         path = _path(preset)
         parts.check("model", path)
+        parts.require_all(preset, path)
         for name, part in (("unet", preset.unet), ("vae", preset.vae), *_clips(preset)):
             if part is not None:
                 parts.check(name, Path(part))
@@ -110,6 +111,7 @@ class Presets:
         """
         path, sha256 = _path(preset), self._store.model_files.sha256
         parts.check("model", path)
+        parts.require_all(preset, path)
         if path.is_dir():
             model = models.describe(path, sha256, parts.replaces(preset))
         else:

@@ -18,6 +18,7 @@ from mysticanvas.workers.image import (
     loading,
     lora_files,
     parts,
+    quantised,
     weights,
 )
 from mysticanvas.workers.image.architectures import Tracee
@@ -25,6 +26,8 @@ from mysticanvas.workers.image.checkpoint import Checkpoint
 from mysticanvas.workers.image.folder import Folder
 from mysticanvas.workers.image.lora_files import LoraFile, Ranks
 from mysticanvas.workers.image.parts import Replaced
+from mysticanvas.workers.model_files import headers
+from mysticanvas.workers.model_files.headers import Contents
 from mysticanvas.workers.model_files.shapes import Config
 
 _KEPT = {"T5EncoderModel": ("wo",)}
@@ -52,15 +55,25 @@ class Model(NamedTuple):
     """The diffusers folder; None for a single file."""
     replaced: dict[str, Path | None]
     """Component from elsewhere -> its folder; None if it comes out of a single file."""
+    quantised: Contents | None = None
+    """What the denoiser's file holds, where that is a GGUF file."""
     loras: tuple[LoraFile, ...] = ()
 
     def adapters(self, component: str) -> list[Ranks]:
         """What LoRAs change of a component."""
         return [each.ranks[component] for each in self.loras if component in each.ranks]
 
+    def types_of(self, part: Part) -> dict[str, str]:
+        """Tensor -> type, of those that are quantised in its file."""
+        if self.quantised is None or part != self.denoiser:
+            return {}
+        return self.quantised.quantised
+
     def tracee(self, part: Part, dtype: torch.dtype) -> Tracee:
         """A component without numbers, with its LoRAs."""
         made = architectures.build(part.library, part.architecture, part.config, dtype)
+        if self.quantised is not None and part == self.denoiser:
+            made = quantised.traced(made, self.quantised)
         changes = self.adapters(part.component)
         return adapting.adapted(made, changes) if changes else made
 
@@ -94,12 +107,18 @@ class Model(NamedTuple):
                 found[name] = weights.of_component(path, dtype, kept.get(name, ()))
         for name, part in self.parts.items():
             if self._is_in_a_file(name):
-                found[name] = architectures.size(
-                    part.library, part.architecture, part.config, dtype, kept[name]
-                )
+                found[name] = self._size(part, dtype, kept[name])
             elif name in found:
                 found[name] += architectures.unstored(part.architecture, part.config)
         return found
+
+    def _size(self, part: Part, dtype: Dtype, kept: tuple[str, ...]) -> int:
+        """Bytes of a part out of a single file."""
+        of = part.library, part.architecture, part.config
+        if self.quantised is not None and part == self.denoiser:
+            made = architectures.build(*of, getattr(torch, dtype), whole=True)
+            return quantised.size(made, self.quantised)
+        return architectures.size(*of, dtype, kept)
 
     def _is_in_a_file(self, component: str) -> bool:
         if component in self.replaced:
@@ -132,8 +151,18 @@ def of(files: ModelFiles) -> Model:
         )
     found["vae"] = _as_it_decodes(found["vae"], str(base.index["_class_name"]))
     return Model(
-        found, base.path if isinstance(base, Folder) else None, replaced, _loras(files, base, found)
+        found,
+        base.path if isinstance(base, Folder) else None,
+        replaced,
+        _quantised(files, base),
+        _loras(files, base, found),
     )
+
+
+def _quantised(files: ModelFiles, base: Folder | Checkpoint) -> Contents | None:
+    if files.unet is not None:
+        return headers.read(Path(files.unet)) if quantised.is_gguf(Path(files.unet)) else None
+    return base.contents if isinstance(base, Checkpoint) and quantised.is_gguf(base.path) else None
 
 
 def _loras(

@@ -184,9 +184,16 @@ def _key(order: TraceOrder, model: Model, run: Run) -> EnvelopeKey:
         attention=order.attention,
         copies_input=order.copies_input,
         batch=run.batch,
-        adapters=adapting.digest(model.adapters(run.part.component)),
+        adapters=_beside(model, run.part),
         versions={each: importlib.metadata.version(each) for each in _LIBRARIES},
     )
+
+
+def _beside(model: Model, part: Part) -> str:
+    """What makes a component another than its configuration says: LoRAs, quantised matrices."""
+    types = model.types_of(part)
+    ranks = model.adapters(part.component)
+    return sha256_of([ranks, types]) if types else adapting.digest(ranks)
 
 
 def _running(order: TraceOrder, part: Part) -> Any:

@@ -110,6 +110,7 @@ class Player:
         return [
             [*map(list, self._model.parts.values())],
             [each.ranks for each in self._model.loras],
+            self._model.types_of(self._model.denoiser),
             dict(self._weighed),
             [order.dtype, order.device, order.attention, order.copies_input],
             list(self._device),
