@@ -17,6 +17,14 @@ from mysticanvas.contracts import loras
 from mysticanvas.contracts.base import Contract, sha256_of
 from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px
 
+_TRANSFORMERS = {
+    "FluxPipeline": "FluxTransformer2DModel",
+    "QwenImagePipeline": "QwenImageTransformer2DModel",
+    "StableDiffusion3Pipeline": "SD3Transformer2DModel",
+    "ZImagePipeline": "ZImageTransformer2DModel",
+}
+"""Pipeline -> what denoises in it, for those that are loaded from GGUF."""
+
 
 class ResolvedParams(Contract):
     """The parameters of a job with nothing left open, by their diffusers names.
@@ -141,13 +149,14 @@ def _diffusers_code(recipe: Recipe) -> str:
     end = params.seed + params.num_images
     dtype = recipe.environment.dtype if recipe.environment else "float32"
     load = "from_single_file" if "model.safetensors" in recipe.model_files else "from_pretrained"
+    given = f"dtype=torch.{dtype}" + (", transformer=transformer" if _gguf_of(recipe) else "")
     return f"""\
 import torch
 from diffusers import {recipe.pipeline}, {params.scheduler}
 
 MODEL = "path/to/{recipe.preset}"
 
-pipeline = {recipe.pipeline}.{load}(MODEL, dtype=torch.{dtype})
+{_gguf_code(recipe, dtype)}pipeline = {recipe.pipeline}.{load}(MODEL, {given})
 pipeline.scheduler = {params.scheduler}.from_config(pipeline.scheduler.config{config})
 {_lora_code(recipe)}{_mitigating_code(recipe)}seeds = range({params.seed}, {end})
 images = {call}
@@ -155,6 +164,27 @@ images = {call}
     generator=[torch.Generator().manual_seed(seed) for seed in seeds],
 ).images
 image = images[{recipe.batch_index}]
+"""
+
+
+def _gguf_of(recipe: Recipe) -> str | None:
+    """The role of a GGUF file that denoises."""
+    return next((role for role in ("unet.gguf", "model.gguf") if role in recipe.model_files), None)
+
+
+def _gguf_code(recipe: Recipe, dtype: str) -> str:
+    """Lines that load a denoiser whose matrices are quantised; `MODEL` has the other parts."""
+    role, kind = _gguf_of(recipe), _TRANSFORMERS.get(recipe.pipeline)
+    if role is None or kind is None:
+        return ""
+    return f"""\
+from diffusers import {kind}, GGUFQuantizationConfig
+
+transformer = {kind}.from_single_file(
+    "path/to/{role}",
+    dtype=torch.{dtype},
+    quantization_config=GGUFQuantizationConfig(compute_dtype=torch.{dtype}),
+)
 """
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import checkpoints
 import numpy as np
 import pytest
+import transformer_models
+from ggufs import write_tensors
 from loras import make_lora
 from safetensors.torch import load_file, save_file
 
@@ -83,6 +85,28 @@ def test_loras_of_a_preset_and_of_a_call_from_end_to_end(
     ink.rename(ink.with_name("other.safetensors"))
     canvas.generate("a", preset=folder, loras={"other": 1}, **SMALL)  # is seen there
     assert canvas.reproduce(both).matches
+
+
+def test_a_denoiser_out_of_a_gguf_file_and_a_lora_of_another_model(
+    canvas: Canvas, folder: Path, tmp_path: Path
+) -> None:
+    flux = transformer_models.make_flux(tmp_path / f"flux-{folder.name}")
+    file = tmp_path / "flux-q8.gguf"
+    write_tensors(file, transformer_models.flux_transformer().state_dict(), "Q8_0")
+    preset = ImagePreset(name=flux.name, model=str(flux), unet=str(file))
+    image = canvas.generate("a", preset=preset, width=64, height=64, **SMALL)
+    assert "unet.gguf" in image.recipe.model_files
+    [term] = [
+        each
+        for each in canvas.plan("a", preset=flux.name, width=64, height=64).terms
+        if each.name == "weights.transformer"
+    ]
+    held = {part.name: part.mib for part in canvas.workers["image"].memory_parts}
+    assert held[term.name] == term.mib
+    ink = make_lora(folder, tmp_path / "ink.safetensors")
+    with pytest.raises(errors.ModelFileError, match="does not suit this FluxPipeline"):
+        canvas.generate("a", preset=flux.name, loras={ink: 1}, width=64, height=64, **SMALL)
+    assert canvas.reproduce(image).matches
 
 
 def test_a_vae_from_elsewhere_changes_pixels_and_hash(

@@ -6,6 +6,7 @@ changed back are not the same to the last bit, and neither are pictures.
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.workers.image import devices, lora_files
 
@@ -28,6 +30,12 @@ class Lora(NamedTuple):
     path: Path
     sha256: str
     weight: float
+
+
+def environment(plain: Environment) -> Environment:
+    """Where a picture with LoRAs is made: what puts them on decides pixels, too."""
+    versions = {**plain.versions, "peft": importlib.metadata.version("peft")}
+    return plain.model_copy(update={"versions": versions})
 
 
 def wanted(task: GenerateTask) -> list[Lora]:

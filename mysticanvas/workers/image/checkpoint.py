@@ -44,8 +44,7 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.contents = headers.read(path)
-        self._shapes = self.contents.shapes
+        self._shapes = headers.read(path).shapes
         architecture = architectures.identify(self._shapes)
         if architecture is None:
             raise ModelFileError(

@@ -70,12 +70,21 @@ class Model(NamedTuple):
         return self.quantised.quantised
 
     def tracee(self, part: Part, dtype: torch.dtype) -> Tracee:
-        """A component without numbers, with its LoRAs."""
-        made = architectures.build(part.library, part.architecture, part.config, dtype)
-        if self.quantised is not None and part == self.denoiser:
-            made = quantised.traced(made, self.quantised)
+        """A component without numbers, its blocks twice at most, with its LoRAs."""
+        made = self._built(part, dtype, whole=False)
         changes = self.adapters(part.component)
         return adapting.adapted(made, changes) if changes else made
+
+    def whole(self, part: Part, dtype: torch.dtype) -> Tracee:
+        """A component without numbers, with all its blocks and no LoRAs."""
+        return self._built(part, dtype, whole=True)
+
+    def _built(self, part: Part, dtype: torch.dtype, whole: bool) -> Tracee:
+        of = part.library, part.architecture, part.config
+        made = architectures.build(*of, dtype, whole=whole)
+        if self.quantised is None or part != self.denoiser:
+            return made
+        return quantised.traced(made, self.quantised)
 
     @property
     def denoiser(self) -> Part:
@@ -114,11 +123,9 @@ class Model(NamedTuple):
 
     def _size(self, part: Part, dtype: Dtype, kept: tuple[str, ...]) -> int:
         """Bytes of a part out of a single file."""
-        of = part.library, part.architecture, part.config
-        if self.quantised is not None and part == self.denoiser:
-            made = architectures.build(*of, getattr(torch, dtype), whole=True)
-            return quantised.size(made, self.quantised)
-        return architectures.size(*of, dtype, kept)
+        if self.types_of(part):
+            return quantised.size(self.whole(part, getattr(torch, dtype)))
+        return architectures.size(part.library, part.architecture, part.config, dtype, kept)
 
     def _is_in_a_file(self, component: str) -> bool:
         if component in self.replaced:
@@ -160,9 +167,13 @@ def of(files: ModelFiles) -> Model:
 
 
 def _quantised(files: ModelFiles, base: Folder | Checkpoint) -> Contents | None:
-    if files.unet is not None:
-        return headers.read(Path(files.unet)) if quantised.is_gguf(Path(files.unet)) else None
-    return base.contents if isinstance(base, Checkpoint) and quantised.is_gguf(base.path) else None
+    path = base.path if files.unet is None else Path(files.unet)
+    if not quantised.is_gguf(path):
+        return None
+    contents = headers.read(path)
+    name = next(each for each in ("unet", "transformer") if each in base.index)
+    quantised.check(path, str(base.index[name][1]), contents)
+    return contents
 
 
 def _loras(

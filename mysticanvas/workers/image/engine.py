@@ -154,13 +154,13 @@ class ImageEngine:
         else:
             with report.stage("load"):
                 model = self._ensure(task.model)
-        self._adapt(task, report)
+        model = self._adapted(model, task, report)
         kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
         self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
         job.run(task, model, self._images, report, self._meter)
 
-    def _adapt(self, task: GenerateTask, report: Report) -> None:
-        """Put the job's LoRAs on.
+    def _adapted(self, model: job.Model, task: GenerateTask, report: Report) -> job.Model:
+        """The model with the job's LoRAs on, and with no others.
 
         Raises:
             ModelFileError: as `Adapters.apply`.
@@ -176,6 +176,9 @@ class ImageEngine:
         finally:
             if not on.is_sound:
                 self.unload()
+        if not wanted:
+            return model
+        return model._replace(environment=adapters.environment(model.environment))
 
     def _has(self, ref: ModelRef) -> bool:
         loaded = self._loaded

@@ -67,10 +67,10 @@ def read(path: Path, pipeline: str, unet: Mapping[str, Any] | None = None) -> Lo
             f"diffusers {diffusers.__version__} applies no LoRAs to a {pipeline}.",
             hint="Leave `loras` out.",
         )
-    if any("dora_scale" in name for name in header.tensors):
+    if any("dora_scale" in name or "lora_magnitude_vector" in name for name in header.tensors):
         raise ModelFileError(
-            f"{path} is a DoRA with `dora_scale`, which diffusers {diffusers.__version__} leaves "
-            "out.",
+            f"{path} is a DoRA, of which diffusers {diffusers.__version__} leaves out a part in "
+            "most layouts.",
             hint="Convert it to a plain LoRA.",
         )
     _require_plain_numbers(path, header)

@@ -91,11 +91,9 @@ def load(path: Path, kind: Any, config: str, dtype: torch.dtype) -> Any:
     return model
 
 
-def size(tracee: Tracee, contents: Contents) -> int:
-    """Bytes of a model with all its blocks, without numbers, when its matrices are quantised as
-    those in a file."""
-    model = traced(tracee, contents).model
-    tensors = itertools.chain(model.parameters(), model.buffers())
+def size(tracee: Tracee) -> int:
+    """Bytes of a model, those of its quantised matrices as they are held."""
+    tensors = itertools.chain(tracee.model.parameters(), tracee.model.buffers())
     return sum(each.numel() * each.element_size() for each in tensors)
 
 

@@ -134,12 +134,19 @@ class Player:
         """Component -> bytes of its tensors."""
         left = dict(self._weighed)
         for name, part in self._model.parts.items():
-            sizes = _parameters(
-                part.library, part.architecture, canonical_json(part.config), self._order.dtype
-            )
+            sizes = self._sizes(part)
             beside = left.pop(name, 0) - sum(sizes)
             yield name, [*sizes, *([beside] if beside > 0 else [])]
         yield from ((name, [size]) for name, size in left.items() if size)
+
+    def _sizes(self, part: Part) -> tuple[int, ...]:
+        """Bytes of the parameters of a component."""
+        dtype = self._order.dtype
+        if self._model.types_of(part):
+            made = self._model.whole(part, getattr(torch, dtype)).model
+            return tuple(each.numel() * each.element_size() for each in made.parameters())
+        config = canonical_json(part.config)
+        return _parameters(part.library, part.architecture, config, dtype)
 
     def _encode(self, tape: Tape, work: ImageWork) -> None:
         text = self._model.text_encoders

@@ -77,6 +77,8 @@ def test_pictures_are_those_of_a_fresh_process_whatever_ran_before(
     model = engine._loaded.model  # type: ignore[union-attr]
     for name in ("ink", "both", "ink", "none", "chalk", "both", "none"):
         messages, _ = run(jobs[name])
+        [environment] = [each.recipe.environment for each in messages if isinstance(each, Made)]
+        assert ("peft" in environment.versions) is (name != "none")
         assert pixels(messages) == expected[name], name
         assert engine._loaded.model is model  # type: ignore[union-attr]
 
