@@ -179,6 +179,27 @@ def test_loras_go_onto_quantised_matrices(
     assert pixels(engine, plain) == before
 
 
+def test_a_lora_whose_matrices_are_taken_apart_counts_as_it_is_held(
+    engine: ImageEngine, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Queries, keys and values together, as kohya's trainer has them for Flux."""
+    start = "lora_unet_double_blocks_0_img_attn_qkv"
+    tensors = {
+        f"{start}.lora_down.weight": torch.ones(6, 64),
+        f"{start}.lora_up.weight": torch.ones(192, 6),
+        f"{start}.alpha": torch.tensor(3.0),
+    }
+    save_file(tensors, tmp_path / "fused.safetensors")
+    task = make_task(folders["flux"], scheduler="FlowMatchEulerDiscreteScheduler")
+    task = with_loras(task, {tmp_path / "fused.safetensors": 1.0})
+    pixels(engine, task)
+    [held] = [part.mib for part in engine.memory if part.name == "weights.loras"]
+    order = TraceOrder(path=task.model.path, dtype="float32", loras=task.model.loras)
+    # What all three share is there three times.
+    assert profiling.profile(order).profile.lora_bytes == round(held * MIB)
+    assert round(held * MIB) == 4 * (3 * 6 * 64 + 192 * 6)
+
+
 def test_a_lora_that_widens_layers_is_refused_and_the_model_loaded_again(
     engine: ImageEngine, folders: dict[str, Path], tmp_path: Path
 ) -> None:
