@@ -6,6 +6,7 @@ order in which they were named, and their names, decide nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ MOST = 32
 ALLOWED = f'a dict of at most {MOST}, such as {{"name or path": 0.8}}, with weights from -10 to 10'
 SUFFIX = ".safetensors"
 _ROLE = "lora_"
+_FILE = re.compile(rf"{_ROLE}([1-9]\d?){re.escape(SUFFIX)}")
 
 
 def plain(value: Any) -> Any:
@@ -39,18 +41,14 @@ def role(number: int) -> str:
 
 
 def digests(files: Mapping[str, str]) -> dict[str, str]:
-    """Role -> SHA-256, for the LoRAs among the files of a recipe."""
-    return {
-        name.removesuffix(SUFFIX): sha256
-        for name, sha256 in files.items()
-        if name.startswith(_ROLE) and name.endswith(SUFFIX) and "/" not in name
-    }
+    """Role -> SHA-256, for the LoRAs among the files of a recipe, in the order of their numbers."""
+    found = {int(match[1]): sha for name, sha in files.items() if (match := _FILE.fullmatch(name))}
+    return {role(number): found[number] for number in sorted(found)}
 
 
 def without(files: Mapping[str, str]) -> dict[str, str]:
     """The files of a recipe that are no LoRAs."""
-    roles = digests(files)
-    return {name: each for name, each in files.items() if name.removesuffix(SUFFIX) not in roles}
+    return {name: each for name, each in files.items() if not _FILE.fullmatch(name)}
 
 
 def is_path(name: str) -> bool:

@@ -135,6 +135,7 @@ class Intake:
                 "batch_index": 0,
                 "environment": None,
                 "model_files": {**model.files, **adapters.files},
+                "params": recipe.params.model_copy(update={"loras": adapters.weights}),
                 "preset_revision": preset.revision,
             }
         )

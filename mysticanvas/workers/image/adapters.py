@@ -42,8 +42,8 @@ def wanted(task: GenerateTask) -> list[Lora]:
     """Those of a job, in the order of their roles."""
     files, weights = loras.digests(task.recipe.model_files), task.recipe.params.loras
     return [
-        Lora(Path(path), files[role], weights[role])
-        for role, path in zip(weights, task.model.loras, strict=True)
+        Lora(Path(path), sha256, weights[role])
+        for (role, sha256), path in zip(files.items(), task.model.loras, strict=True)
     ]
 
 
@@ -59,33 +59,24 @@ class Adapters:
         self._pipeline = pipeline
         self._dtype = dtype
         self._own = _numbers(pipeline)
-        self._names: dict[str, int] = {}
-        """Those that are there -> how many numbers they have."""
+        self._names: set[str] = set()
+        """Of those that are there."""
+        # Others ask for these while a job changes the pipeline, which they must not walk through.
+        self.parts: list[MemoryPart] = []
+        """What they take."""
+        self.is_sound = True
+        """Whether the model itself is as it was; some LoRAs widen layers of it."""
 
     def has(self, wanted: Sequence[Lora]) -> bool:
         """Whether nothing has to be loaded for these."""
         return all(_name(each) in self._names for each in wanted)
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether the model itself is as it was; some LoRAs widen layers of it."""
-        return _numbers(self._pipeline) == self._own
-
-    @property
-    def parts(self) -> list[MemoryPart]:
-        """What they take."""
-        size = sum(each.numel() * each.element_size() for _, each in _tensors(self._pipeline))
-        if not size:
-            return []
-        device = str(self._pipeline.device)
-        return [MemoryPart(name="weights.loras", mib=size / _MIB, known="exact", device=device)]
 
     def apply(self, wanted: Sequence[Lora]) -> None:
         """Have the pipeline use these and no others; what a job does not use is not kept.
 
         Raises:
             ModelFileError: one does not suit the pipeline, or its file is damaged or unsafe. None
-                is used then.
+                is used then, and `is_sound` tells whether the model can be.
         """
         if not wanted:
             self._clear()
@@ -94,20 +85,23 @@ class Adapters:
         try:
             for gone in [name for name in self._names if name not in names]:
                 self._pipeline.delete_adapters(gone)
-                del self._names[gone]
+                self._names.remove(gone)
             for each in wanted:
                 if _name(each) not in self._names:
                     self._load(each)
             self._pipeline.set_adapters(names, [each.weight for each in wanted])
         except BaseException:
+            self.is_sound = False
             self._clear()
+            self.is_sound = _numbers(self._pipeline) == self._own
             raise
+        self.parts = self._weighed()
 
     def _load(self, wanted: Lora) -> None:
         name, kind = _name(wanted), type(self._pipeline).__name__
         found = lora_files.read(wanted.path, kind, unet_config(self._pipeline))
         lora_files.check_config(wanted.path, found.ranks)
-        self._names[name] = found.numbers
+        self._names.add(name)
         try:
             with lora_files.several():
                 self._pipeline.load_lora_weights(
@@ -134,13 +128,19 @@ class Adapters:
                 kind,
                 f"of its {found.numbers:,} numbers, {loaded:,} have a place in it.",
             )
-        if not self.is_sound:
+        if _numbers(self._pipeline) != self._own:
             raise lora_files.unsuitable(wanted.path, kind, "it changes the shapes of layers.")
 
     def _clear(self) -> None:
         if self._names:
             self._pipeline.unload_lora_weights()
             self._names.clear()
+        self.parts = []
+
+    def _weighed(self) -> list[MemoryPart]:
+        size = sum(each.numel() * each.element_size() for _, each in _tensors(self._pipeline))
+        device = str(self._pipeline.device)
+        return [MemoryPart(name="weights.loras", mib=size / _MIB, known="exact", device=device)]
 
 
 def unet_config(pipeline: Any) -> Mapping[str, Any] | None:

@@ -30,18 +30,17 @@ def adapted(tracee: Tracee, adapters: Sequence[Ranks]) -> Tracee:
     modules = dict(tracee.model.named_modules())
     names = []
     for number, ranks in enumerate(adapters):
-        found = {
-            name: rank
-            for module, rank in ranks.items()
-            for name in _places(module)
-            if name in modules
-        }
+        found: Ranks = {}
+        for module, rank in ranks.items():
+            for name in _places(module):
+                if name in modules:
+                    found[name] = max(rank, found.get(name, 0))
         if found:
             names.append(str(number))
             _inject(tracee.model, names[-1], found)
-    for module in tracee.model.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.set_adapter(names)
+    for layer in tracee.model.modules():
+        if isinstance(layer, BaseTunerLayer):
+            layer.set_adapter(names)
     torch.nn.Module.to(tracee.model.eval(), tracee.dtype)
     return tracee
 
@@ -64,7 +63,8 @@ def _places(module: str) -> Iterable[str]:
 
 def _inject(model: Any, name: str, ranks: Mapping[str, int]) -> None:
     config = LoraConfig(
-        target_modules=list(ranks),
+        # Not a list, whose members would be taken for ends of names.
+        target_modules="|".join(map(re.escape, ranks)),
         r=max(ranks.values()),
         rank_pattern={f"^{re.escape(module)}": rank for module, rank in ranks.items()},
     )

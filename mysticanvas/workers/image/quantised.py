@@ -99,8 +99,20 @@ def size(tracee: Tracee) -> int:
 
 def traced(tracee: Tracee, contents: Contents) -> Tracee:
     """A model without numbers whose matrices are quantised as those in a file, so that a trace has
-    what is made whole of them."""
-    converted = _converted(tracee.model, contents)
+    what is made whole of them.
+
+    Raises:
+        ModelFileError: diffusers does not convert such a file.
+    """
+    try:
+        converted = _converted(tracee.model, contents)
+    # Whatever the conversion makes of names and shapes that a file holds.
+    except Exception as error:
+        raise ModelFileError(
+            f"The GGUF file is no {type(tracee.model).__name__} that diffusers "
+            f"{diffusers.__version__} converts: {error}",
+            hint="Give the model as a diffusers folder.",
+        ) from error
     utils._replace_with_gguf_linear(tracee.model, tracee.dtype, converted)
     for name, module in tracee.model.named_modules():
         if isinstance(module, utils.GGUFLinear):

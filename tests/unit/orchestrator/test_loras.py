@@ -9,8 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mysticanvas.contracts.base import canonical_json
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import GenerateRequest, ReproduceRequest
+from mysticanvas.contracts.loras import digests
 from mysticanvas.contracts.params import parse
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe
@@ -198,6 +200,25 @@ def test_a_recipe_finds_its_files_by_their_content(
     (folder / "chalk.safetensors").unlink()
     with pytest.raises(PresetError, match="LoRA 'chalk' of this recipe is not on this machine"):
         again()
+
+
+def test_the_order_of_many_outlasts_a_file_whose_names_are_sorted(
+    intake: Intake, store: Store, preset: ImagePreset, tmp_path: Path
+) -> None:
+    many = {str(make(tmp_path / f"{n}.safetensors", n)): n / 10 for n in range(3, 15)}
+    recipe = recipe_of(intake, store, loras=many)
+    sorted_by_name = Recipe.model_validate_json(canonical_json(recipe.model_dump(mode="json")))
+    assert list(sorted_by_name.params.loras) != list(recipe.params.loras)
+    request = ReproduceRequest(recipe=sorted_by_name)
+    task = store.jobs.get(intake.reproduce(request, new_id(), "").job.id).task
+    assert task is not None
+    assert task.recipe.request_hash == recipe.request_hash
+    for lora, (role, sha256) in zip(
+        task.model.loras, digests(task.recipe.model_files).items(), strict=True
+    ):
+        assert store.model_files.sha256(Path(lora)) == sha256
+        name = "ink" if lora not in many else lora
+        assert task.recipe.params.loras[role] == {**many, "ink": 0.5}[name]
 
 
 def test_of_a_label_the_home_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:

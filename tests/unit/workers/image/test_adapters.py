@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from loras import make_lora
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from tasks import make_task, with_loras
 
@@ -20,7 +21,7 @@ from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import image
 from mysticanvas.vram.image import Surroundings
 from mysticanvas.workers.engine import Control, Options
-from mysticanvas.workers.image import lora_files, profiling
+from mysticanvas.workers.image import adapting, architectures, lora_files, profiling
 from mysticanvas.workers.image.engine import ImageEngine
 from mysticanvas.workers.image.job_kinds import Known
 
@@ -244,3 +245,20 @@ def test_hostile_files_are_refused(
 def test_a_pipeline_that_takes_none_says_so(ink: Path) -> None:
     with pytest.raises(ModelFileError, match="applies no LoRAs to a LDMTextToImagePipeline"):
         lora_files.read(ink, "LDMTextToImagePipeline")
+
+
+def test_a_trace_has_them_on_the_modules_that_they_name_and_on_those_that_stand_for_them() -> None:
+    config = {"num_layers": 4, "num_single_layers": 4, "num_attention_heads": 2}
+    tracee = architectures.build("diffusers", "FluxTransformer2DModel", config, torch.float32)
+    ranks = {
+        "proj_out": 4,
+        "transformer_blocks.3.attn.to_q": 8,
+        "transformer_blocks.0.attn.to_q": 2,
+    }
+    made = adapting.adapted(tracee, [ranks, {"proj_out": 2}]).model
+    changed = {n: m.r for n, m in made.named_modules() if isinstance(m, BaseTunerLayer)}
+    assert changed == {
+        "proj_out": {"0": 4, "1": 2},
+        "transformer_blocks.0.attn.to_q": {"0": 8},
+        "transformer_blocks.1.attn.to_q": {"0": 8},
+    }
