@@ -113,6 +113,58 @@ def flux() -> Tensors:
     return tensors
 
 
+_SD3_ENDS = {
+    "pos_embed.pos_embed": "pos_embed",
+    "pos_embed.proj": "x_embedder.proj",
+    "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+    "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+    "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
+    "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2",
+    "context_embedder": "context_embedder",
+    "proj_out": "final_layer.linear",
+}
+_SD3_BLOCK = {
+    "norm1.linear": "x_block.adaLN_modulation.1",
+    "norm1_context.linear": "context_block.adaLN_modulation.1",
+    "attn.to_out.0": "x_block.attn.proj",
+    "attn.to_add_out": "context_block.attn.proj",
+    "ff.net.0.proj": "x_block.mlp.fc1",
+    "ff.net.2": "x_block.mlp.fc2",
+    "ff_context.net.0.proj": "context_block.mlp.fc1",
+    "ff_context.net.2": "context_block.mlp.fc2",
+}
+_SD3_FUSED = {
+    "x_block.attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "context_block.attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+}
+
+
+def sd3(model: Any) -> Tensors:
+    """An SD3Transformer2DModel. Its authors have shift before scale where there are two."""
+    state = model.state_dict()
+    tensors: Tensors = {}
+
+    def take(theirs: str, *ours: str, swapped: bool = False) -> None:
+        for end in (".weight", ".bias", ""):
+            if all(f"{each}{end}" in state for each in ours):
+                value = torch.cat([state[f"{each}{end}"] for each in ours])
+                tensors[f"{theirs}{end}"] = torch.cat(value.chunk(2)[::-1]) if swapped else value
+
+    for ours, theirs in _SD3_ENDS.items():
+        take(theirs, ours)
+    take("final_layer.adaLN_modulation.1", "norm_out.linear", swapped=True)
+    last = model.config.num_layers - 1
+    for number in range(last + 1):
+        for ours, theirs in _SD3_BLOCK.items():
+            alone = number == last and ours.startswith("norm1_context")
+            place = f"joint_blocks.{number}.{theirs}"
+            take(place, f"transformer_blocks.{number}.{ours}", swapped=alone)
+        for theirs, several in _SD3_FUSED.items():
+            names = (f"transformer_blocks.{number}.{each}" for each in several)
+            take(f"joint_blocks.{number}.{theirs}", *names)
+    return tensors
+
+
 def write(tensors: Tensors, path: Path) -> Path:
     """A file of tensors."""
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)

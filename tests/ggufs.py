@@ -6,12 +6,19 @@ gigabytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, TokenType, quants
+from gguf import (
+    GGML_QUANT_SIZES,
+    GGMLQuantizationType,
+    GGUFValueType,
+    GGUFWriter,
+    TokenType,
+    quants,
+)
 
 _BYTES = 256
 _END = "<|endoftext|>"
@@ -160,3 +167,23 @@ def _of_layer(shape: Shape, layer: int) -> Iterator[tuple[str, tuple[int, ...]]]
     yield "ffn_gate.weight", (inner, width)
     yield "ffn_up.weight", (inner, width)
     yield "ffn_down.weight", (width, inner)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], weights: str) -> Path:
+    """A file of nothing but tensors, as those of image models are.
+
+    Args:
+        tensors: of PyTorch. Those of one dimension stay in float32, as do rows of no whole blocks.
+        weights: as in a `Shape`.
+    """
+    writer = GGUFWriter(path, "flux")
+    block = GGML_QUANT_SIZES[GGMLQuantizationType[weights]][0]
+    for name, tensor in tensors.items():
+        data = tensor.detach().float().numpy()
+        plain = data.ndim != 2 or data.shape[-1] % block
+        _add_tensor(writer, name, data, "F32" if plain else weights)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

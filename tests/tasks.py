@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,30 @@ def as_it_comes(_task: object, ready: Callable[[], object], _stopped: object) ->
     """Runs a job without making room for it."""
     ready()
     yield
+
+
+def with_loras(task: GenerateTask, loras: dict[Path, float]) -> GenerateTask:
+    """The task with LoRAs, as the orchestrator would put them into it."""
+    by_content = sorted(
+        (hashlib.sha256(path.read_bytes()).hexdigest(), path, weight)
+        for path, weight in loras.items()
+    )
+    roles = [f"lora_{number}" for number in range(1, len(by_content) + 1)]
+    files = {
+        f"{role}.safetensors": sha for role, (sha, _, _) in zip(roles, by_content, strict=True)
+    }
+    weights = {role: each for role, (_, _, each) in zip(roles, by_content, strict=True)}
+    names = {str(path): role for role, (_, path, _) in zip(roles, by_content, strict=True)}
+    recipe = task.recipe.model_copy(
+        update={
+            "params": task.recipe.params.model_copy(update={"loras": weights}),
+            "model_files": {**task.recipe.model_files, **files},
+            "loras": names,
+        }
+    )
+    paths = tuple(str(path) for _, path, _ in by_content)
+    model = task.model.model_copy(update={"loras": paths})
+    return task.model_copy(update={"recipe": recipe, "model": model})
 
 
 def make_task(folder: Path, *, task: dict[str, Any] | None = None, **params: Any) -> GenerateTask:

@@ -10,14 +10,15 @@ class ModelFiles(Contract):
     """An image model as files on this machine.
 
     `unet`, `vae` and `clip` are folders or files of parts that replace the model's own; `clip`
-    names the text encoders in order.
+    names the text encoders in order. `loras` are files of LoRAs, in the order of their roles.
     """
 
     path: str
-    """A diffusers folder or a single file."""
+    """A diffusers folder or a single file, `.safetensors` or `.gguf`."""
     unet: str | None = None
     vae: str | None = None
     clip: tuple[str, ...] = ()
+    loras: tuple[str, ...] = ()
 
 
 class Inspection(Contract):
@@ -29,4 +30,6 @@ class Inspection(Contract):
     """How many numbers its tensors have."""
     weights_bytes: int | None = None
     """Bytes of its tensors as they are loaded; None if that depends on who loads them."""
+    is_lora: bool = False
+    """Whether it changes a model, and is none itself."""
     problem: Problem | None = None

@@ -21,8 +21,9 @@ from pydantic import (
 )
 
 from mysticanvas import settings
-from mysticanvas.contracts import schedulers, tags
+from mysticanvas.contracts import loras, schedulers, tags
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.loras import Loras, plain as plain
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.refusal import refused as refused
 from mysticanvas.errors import InvalidRequest
@@ -42,6 +43,7 @@ ALLOWED = {
     "num_images": f"a whole number from 1 to {settings.MAX_IMAGES_PER_JOB}",
     "preset": "a preset or its name, the path of a diffusers folder or a .safetensors file, "
     'or a hub id such as "owner/name"',
+    "loras": loras.ALLOWED,
     "tags": f"a name, or a list of at most {tags.MAX_NAMES}, each {tags.ALLOWED}",
     "priority": '"interactive" or "background"',
     "mitigations": '"auto", "exact" (only those that keep the pixels) or "none"',
@@ -54,6 +56,7 @@ SYNONYMS = {
     "cfg": "guidance_scale",
     "cfg_scale": "guidance_scale",
     "generator": "seed",
+    "lora": "loras",
     "guidance": "guidance_scale",
     "model": "preset",
     "n": "num_images",
@@ -65,13 +68,6 @@ SYNONYMS = {
     "steps": "num_inference_steps",
 }
 """Names from other tools -> ours."""
-
-
-def plain(value: Any) -> Any:
-    """A numpy scalar as the Python number it holds; anything else as it is."""
-    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return value.item()
-    return value
 
 
 def _several(value: Any) -> Any:
@@ -109,6 +105,8 @@ class GenerateParams(Contract):
     scheduler_config: dict[str, JsonValue] | None = None
     num_images: Annotated[_Int, Field(ge=1, le=settings.MAX_IMAGES_PER_JOB)] = 1
     preset: Annotated[_Text, Field(min_length=1, max_length=4096)] | None = None
+    loras: Loras = {}
+    """Added to the preset's; the same one gets this weight, and 0 leaves it out."""
     tags: _Tags = []
     """What the pictures are filed under; no part of the request's hash."""
     priority: Priority = "interactive"

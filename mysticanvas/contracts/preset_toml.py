@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import tomli_w
 
-from mysticanvas.contracts.presets import COMPUTED, Preset
+from mysticanvas.contracts import loras
+from mysticanvas.contracts.presets import COMPUTED, ImagePreset, Preset
 from mysticanvas.contracts.refusal import refused
 
 MAX_BYTES = 1 << 20
@@ -63,8 +64,8 @@ def _preset(table: Any, kind: type[P], folder: Path) -> P:
 
 
 def within(preset: P, folder: Path) -> P:
-    """The preset with its relative paths below a folder; hub ids stay as they are, and so do
-    paths that begin with `~`."""
+    """The preset with its relative paths below a folder; hub ids and names of LoRAs stay as they
+    are, and so do paths that begin with `~`."""
     changes: dict[str, Any] = {}
     for name in _PATHS:
         value = getattr(preset, name, None)
@@ -72,6 +73,11 @@ def within(preset: P, folder: Path) -> P:
             changes[name] = _below(value, folder, name)
         elif value:
             changes[name] = tuple(_below(each, folder, name) for each in value)
+    if isinstance(preset, ImagePreset) and preset.loras:
+        changes["loras"] = {
+            _below(name, folder, "loras") if loras.is_path(name) else name: weight
+            for name, weight in preset.loras.items()
+        }
     return preset.replace(**changes)
 
 

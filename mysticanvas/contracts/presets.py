@@ -16,8 +16,9 @@ from pydantic import (
     ValidationError,
 )
 
-from mysticanvas.contracts import params
+from mysticanvas.contracts import loras, params
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.loras import Loras
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import InvalidRequest
 
@@ -55,12 +56,12 @@ _LLM_DEFAULTS: dict[str, tuple[type, float, float]] = {
 
 ALLOWED = {
     "name": f"text of 1 to {MAX_NAME_CHARS} characters without '/', '\\' and control characters",
-    "model": "the path of a diffusers folder or of a .safetensors file, or a hub id such as "
+    "model": "the path of a diffusers folder, a .safetensors or a .gguf file, or a hub id such as "
     '"owner/name" or "owner/name@revision"',
-    "unet": "the path of a folder or a .safetensors file, or None",
+    "unet": "the path of a folder, a .safetensors or a .gguf file, or None",
     "vae": "the path of a folder or a .safetensors file, or None",
     "clip": "a path as for `vae`, or several, in the order of the model's text encoders",
-    "loras": 'a dict such as {"name or path": 0.8}, with weights from -10 to 10',
+    "loras": loras.ALLOWED,
     "dtype": '"auto", "float32", "float16" or "bfloat16"',
     "default_params": f"a dict of: {', '.join(_IMAGE_DEFAULTS)}",
 }
@@ -120,7 +121,6 @@ _Text = Annotated[str, Strict()]
 _Name = Annotated[_Text, Field(max_length=MAX_NAME_CHARS), AfterValidator(_name)]
 _Path = Annotated[_Text, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 _Int = Annotated[int, Strict()]
-_Weight = Annotated[float, Strict(), Field(ge=-10, le=10, allow_inf_nan=False)]
 
 
 class Preset(Contract):
@@ -172,11 +172,13 @@ class ImagePreset(Preset):
 
     Args:
         name: 1 to 200 characters, without slashes.
-        model: path of a diffusers folder or a `.safetensors` checkpoint, or a hub id.
+        model: path of a diffusers folder or a `.safetensors` checkpoint, or a hub id; or of a
+            `.gguf` file that holds what denoises, with `vae` and `clip` beside it.
         unet, vae, clip: parts that replace the model's own: folders or files. `unet` is what
             denoises, a diffusion transformer too; `clip` names the text encoders in order, and a
             folder of a pipeline stands for all of its own.
-        loras: name or path -> weight, -10 to 10.
+        loras: name of one in an added folder, or path of a `.safetensors` file -> weight, -10 to
+            10; 0 leaves it out.
         dtype: number format of weights and activations; `auto` suits the device.
         default_params: arguments of `generate` that are used where none are given.
 
@@ -190,7 +192,7 @@ class ImagePreset(Preset):
     unet: _Path | None = None
     vae: _Path | None = None
     clip: Annotated[tuple[_Path, ...], BeforeValidator(_several), Field(max_length=4)] = ()
-    loras: Annotated[dict[_Path, _Weight], Field(max_length=32)] = {}
+    loras: Loras = {}
     dtype: Dtype = "auto"
     default_params: Annotated[dict[str, JsonValue], AfterValidator(_image_defaults)] = {}
 

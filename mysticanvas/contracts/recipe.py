@@ -13,8 +13,17 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from mysticanvas.contracts import loras
 from mysticanvas.contracts.base import Contract, sha256_of
 from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px
+
+_TRANSFORMERS = {
+    "FluxPipeline": "FluxTransformer2DModel",
+    "QwenImagePipeline": "QwenImageTransformer2DModel",
+    "StableDiffusion3Pipeline": "SD3Transformer2DModel",
+    "ZImagePipeline": "ZImageTransformer2DModel",
+}
+"""Pipeline -> what denoises in it, for those that are loaded from GGUF."""
 
 
 class ResolvedParams(Contract):
@@ -35,6 +44,8 @@ class ResolvedParams(Contract):
     """Class name of the scheduler."""
     scheduler_config: dict[str, JsonValue] = {}
     """What is changed in the configuration that the model's own scheduler has."""
+    loras: dict[str, float] = {}
+    """Role of a LoRA, such as `lora_1` for the model file `lora_1.safetensors` -> its weight."""
 
 
 class Environment(Contract):
@@ -61,7 +72,10 @@ class Recipe(Contract):
     """Class name of the diffusers pipeline."""
     params: ResolvedParams
     model_files: dict[str, str]
-    """Path relative to the model's folder -> SHA-256."""
+    """Path relative to the model's folder, or the role of a part -> SHA-256."""
+    loras: dict[str, str] = {}
+    """Name of a LoRA as it was given -> its role, empty for one of the preset that was left out;
+    labels that decide no pixel."""
     batch_index: int = 0
     mitigations: tuple[str, ...] = ()
     """What was done to save memory, and changed pixels."""
@@ -108,8 +122,11 @@ def _call(name: str, arguments: dict[str, Any]) -> str:
 
 
 def _mysticanvas_code(recipe: Recipe) -> str:
-    arguments: dict[str, Any] = recipe.params.model_dump(exclude_defaults=True)
+    arguments: dict[str, Any] = recipe.params.model_dump(exclude={"loras"}, exclude_defaults=True)
     arguments["preset"] = recipe.preset
+    if recipe.loras:
+        weights = recipe.params.loras
+        arguments["loras"] = {name: weights.get(role, 0.0) for name, role in recipe.loras.items()}
     call = _call("canvas.generate", arguments)
     pick = f"[{recipe.batch_index}]" if recipe.params.num_images > 1 else ""
     return f"from mysticanvas import Canvas\n\ncanvas = Canvas()\nimage = {call}{pick}\n"
@@ -129,23 +146,65 @@ def _diffusers_code(recipe: Recipe) -> str:
         }
     )
     call = _call("pipeline", arguments)[:-2]
+    end = params.seed + params.num_images
     dtype = recipe.environment.dtype if recipe.environment else "float32"
     load = "from_single_file" if "model.safetensors" in recipe.model_files else "from_pretrained"
+    given = f"dtype=torch.{dtype}" + (", transformer=transformer" if _gguf_of(recipe) else "")
     return f"""\
 import torch
 from diffusers import {recipe.pipeline}, {params.scheduler}
 
 MODEL = "path/to/{recipe.preset}"
 
-pipeline = {recipe.pipeline}.{load}(MODEL, dtype=torch.{dtype})
+{_gguf_code(recipe, dtype)}pipeline = {recipe.pipeline}.{load}(MODEL, {given})
 pipeline.scheduler = {params.scheduler}.from_config(pipeline.scheduler.config{config})
-{_mitigating_code(recipe)}seeds = range({params.seed}, {params.seed + params.num_images})
+{_lora_code(recipe)}{_mitigating_code(recipe)}seeds = range({params.seed}, {end})
 images = {call}
     num_images_per_prompt={params.num_images},
     generator=[torch.Generator().manual_seed(seed) for seed in seeds],
 ).images
 image = images[{recipe.batch_index}]
 """
+
+
+def _gguf_of(recipe: Recipe) -> str | None:
+    """The role of a GGUF file that denoises."""
+    return next((role for role in ("unet.gguf", "model.gguf") if role in recipe.model_files), None)
+
+
+def _gguf_code(recipe: Recipe, dtype: str) -> str:
+    """Lines that load a denoiser whose matrices are quantised; `MODEL` has the other parts."""
+    role, kind = _gguf_of(recipe), _TRANSFORMERS.get(recipe.pipeline)
+    if role is None or kind is None:
+        return ""
+    return f"""\
+from diffusers import {kind}, GGUFQuantizationConfig
+
+transformer = {kind}.from_single_file(
+    "path/to/{role}",
+    dtype=torch.{dtype},
+    quantization_config=GGUFQuantizationConfig(compute_dtype=torch.{dtype}),
+)
+"""
+
+
+def _lora_code(recipe: Recipe) -> str:
+    """Lines that load LoRAs, and weigh them."""
+    weights = recipe.params.loras
+    if not weights:
+        return ""
+    names = {role: name for name, role in recipe.loras.items()}
+    lines = []
+    for role in weights:
+        path = names.get(role, role)
+        if not loras.is_path(path):
+            path = f"path/to/{path}{loras.SUFFIX}"
+        # In the format of the model, and not in that of the file.
+        lines.append(
+            f"pipeline.load_lora_weights({path!r}, adapter_name={role!r}, low_cpu_mem_usage=False)"
+        )
+    lines.append(f"pipeline.set_adapters({list(weights)!r}, {list(weights.values())!r})")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _mitigating_code(recipe: Recipe) -> str:

@@ -87,13 +87,17 @@ class EnvelopeKey(Contract):
     attention: Attention
     copies_input: bool = True
     batch: BatchClass
+    adapters: str = ""
+    """SHA-256 of which of its modules LoRAs change, and at what ranks, and of which matrices are
+    quantised; empty where there is neither."""
     versions: dict[str, str]
     """Of the libraries that were traced."""
 
     @property
     def digest(self) -> str:
         """64 hexadecimal digits, equal for equal keys."""
-        return sha256_of(self.model_dump())
+        # Without LoRAs as it was before there were any: measurements are kept by it.
+        return sha256_of(self.model_dump(exclude=None if self.adapters else {"adapters"}))
 
 
 class Traced(Contract):
@@ -154,6 +158,8 @@ class ImageProfile(Contract):
     """Component -> bytes in the format that it runs in."""
     decoding_weights: int = 0
     """Bytes that the autoencoder takes more while it decodes, where it is converted for that."""
+    lora_bytes: int = 0
+    """Of LoRAs, in the format that they run in."""
     latents: LatentSpace
     tokens: int = Field(default=77, ge=1)
     """Of a prompt, filled up as the pipeline does it."""

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mysticanvas.contracts.models import FoundModel, ModelKind, ModelLayout
+from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.models import INDEX
 from mysticanvas.orchestrator.parts import PICKLES
+from mysticanvas.store import Store
 
 MAX_DEPTH = 8
 MAX_ENTRIES = 200_000
@@ -48,6 +50,22 @@ _LAYOUTS: dict[str, ModelLayout] = {
     ".gguf": "gguf",
     **dict.fromkeys(PICKLES, "pickle"),
 }
+
+
+FOLDERS = "models.folders"
+"""The fact that names the folders that were added."""
+
+
+def folders(store: Store) -> list[str]:
+    """The folders that were added, in that order."""
+    value = store.facts.get(FOLDERS)
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def everywhere(store: Store) -> list[FoundModel]:
+    """The models in the folders that were added and in the cache of the hub."""
+    found = [model for folder in folders(store) for model in find(Path(folder), folder)]
+    return [*found, *find_in_hub(hub.cache())]
 
 
 def find(folder: Path, source: str) -> Iterator[FoundModel]:

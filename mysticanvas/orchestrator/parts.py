@@ -10,7 +10,10 @@ from mysticanvas.errors import ModelFileError, PresetError
 from mysticanvas.orchestrator.models import INDEX
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+GGUF = ".gguf"
 _DENOISERS = ("unet", "transformer")
+_DENOISING = ("model", "unet")
+"""Roles that may be in a GGUF file."""
 _TEXT = ("text_encoder", "tokenizer")
 
 
@@ -47,6 +50,24 @@ def files(preset: ImagePreset, sha256: Callable[[Path], str]) -> dict[str, str]:
     }
 
 
+def require_all(preset: ImagePreset, path: Path) -> None:
+    """Refuse a model of which there is the part alone that denoises.
+
+    Args:
+        path: of the preset's model.
+
+    Raises:
+        PresetError: so it is.
+    """
+    missing = [role for role in ("vae", "clip") if not getattr(preset, role)]
+    if path.suffix == GGUF and missing:
+        raise PresetError(
+            f"{path} holds what denoises and nothing else: {' and '.join(missing)} is not given.",
+            hint='Give folders or .safetensors files: ImagePreset(..., vae="folder", '
+            'clip="folder of the pipeline"). Or give the whole model, and this file as `unet`.',
+        )
+
+
 def check(name: str, path: Path) -> None:
     """Refuse what is not there, and pickles.
 
@@ -64,10 +85,11 @@ def check(name: str, path: Path) -> None:
             hint="Convert it: load it where you trust it, then write it with safetensors' "
             "`save_file`, or give a model that has .safetensors files.",
         )
-    if path.is_file() and path.suffix != ".safetensors":
+    allowed = (".safetensors", GGUF) if name in _DENOISING else (".safetensors",)
+    if path.is_file() and path.suffix not in allowed:
         raise ModelFileError(
-            f"{name}: {path} is no .safetensors file.",
-            hint="Give a diffusers folder or a .safetensors file.",
+            f"{name}: {path} is no {' or '.join(allowed)} file.",
+            hint=f"Give a diffusers folder or a {' or '.join(allowed)} file.",
         )
 
 

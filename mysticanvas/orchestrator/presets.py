@@ -11,6 +11,7 @@ from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset
 from mysticanvas.errors import InvalidRequest, NotFound, PresetError
 from mysticanvas.orchestrator import hub, models, parts
 from mysticanvas.orchestrator.inspection import Inspector
+from mysticanvas.orchestrator.loras import Finder
 from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import data_folder
 from mysticanvas.store import Store
@@ -38,12 +39,14 @@ class Presets:
         self._inspector = inspector
         self._plugins = plugins
         self._engine = engine
+        self.loras = Finder(store, inspector, engine)
 
     def save(self, preset: ImagePreset) -> ImagePreset:
         """Check a preset, and keep it.
 
         Raises:
             PresetError: its model or a part is not there, or needs what is not.
+            InvalidRequest: a LoRA is not there, or its name means several.
             ModelFileError: a file is damaged, unsafe or of no known kind.
         """
         if preset.name == STARTER:
@@ -54,18 +57,15 @@ class Presets:
                 value=STARTER,
                 allowed="another name",
             )
-        if preset.loras:
-            raise PresetError(
-                f"The preset {preset.name!r} has LoRAs, which this version does not apply.",
-                hint="Leave `loras` out.",
-            )
         if hub.is_id(preset.model):
             preset = preset.replace(model=hub.locate(preset.model).pinned)
         path = _path(preset)
         parts.check("model", path)
+        parts.require_all(preset, path)
         for name, part in (("unet", preset.unet), ("vae", preset.vae), *_clips(preset)):
             if part is not None:
                 parts.check(name, Path(part))
+        self.loras.of(preset, {})
         return self._store.presets.save(preset, self._pipeline(path))
 
     def find(self, wanted: str | None) -> ImagePreset:
@@ -146,6 +146,7 @@ class Presets:
     def _described(self, preset: ImagePreset, sha256: Callable[[Path], str]) -> models.Model:
         path = _path(preset)
         parts.check("model", path)
+        parts.require_all(preset, path)
         if path.is_dir():
             model = models.describe(path, sha256, parts.replaces(preset))
         else:

@@ -7,7 +7,7 @@ where it is used.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -40,6 +40,7 @@ class Keywords(TypedDict, total=False):
     scheduler: str | None
     scheduler_config: dict[str, Any] | None
     preset: str | Path | ImagePreset | None
+    loras: Mapping[str | Path, float] | None
     tags: str | Sequence[str] | None
     priority: Literal["interactive", "background"] | None
     mitigations: Literal["auto", "exact", "none"] | None
@@ -77,6 +78,8 @@ def request(
         raise refused("after_crash", after_crash, '"requeue" or "cancel"')
     if "preset" in values:
         values["preset"] = _preset(values["preset"])
+    if "loras" in values:
+        values["loras"] = _loras(values["loras"])
     if "tags" in values and not isinstance(values["tags"], str):
         values["tags"] = _listed(values["tags"])
     params = parse(prompt=prompt, **values, **unknown)
@@ -228,6 +231,20 @@ def identifier(noun: str, value: object) -> str:
 def _listed(value: object) -> object:
     """A tuple, a set or whatever else can be walked through, as the list that is sent."""
     return list(value) if isinstance(value, Iterable) else value
+
+
+def _loras(value: object) -> object:
+    """Paths are made absolute here; names stay."""
+    from mysticanvas.contracts import loras
+
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        str(Path(name).expanduser().absolute())
+        if isinstance(name, Path) or (isinstance(name, str) and loras.is_path(name))
+        else name: weight
+        for name, weight in value.items()
+    }
 
 
 def _preset(preset: object) -> object:

@@ -72,6 +72,9 @@ class Generating:
             preset: a preset, which is saved; its name; the path of a diffusers folder or a
                 `.safetensors` checkpoint, `~` expanded; or a hub id such as `owner/name`, of a
                 model that is in the local cache. `canvas.presets.image.default` by default.
+            loras: name or path of a LoRA -> its weight, -10 to 10: a `.safetensors` file, or one
+                that `canvas.models.list("lora")` names. They are added to the preset's; the same
+                one gets this weight, and 0 leaves it out.
             tags: what to file the pictures under: a name, or several. They are no part of the
                 recipe.
             priority: `interactive` goes before `background`; a background job that has not come

@@ -30,6 +30,11 @@ class ModelFiles:
             return None
         return self._remembered(name, looks)
 
+    def paths(self, sha256: str) -> list[Path]:
+        """Where files of that content were when somebody looked, the newest first."""
+        rows = self._database.read(_SQL["places"], sha256=sha256)
+        return [Path(str(row["path"])) for row in rows]
+
     def sha256(self, path: Path) -> str:
         """SHA-256 of a file, as 64 hexadecimal digits.
 

@@ -7,10 +7,14 @@ import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import checkpoints
 import numpy as np
 import pytest
+import transformer_models
+from ggufs import write_tensors
+from loras import make_lora
 from safetensors.torch import load_file, save_file
 
 from mysticanvas import Canvas, ImagePreset, LLMPreset, errors
@@ -80,6 +84,62 @@ def test_a_preset_says_what_the_worker_will_hold(
     assert row.vram_weights_mib == words.vram_weights_mib
     canvas.unload()
     canvas.presets.llm.delete(folder.name)
+
+
+def test_loras_of_a_preset_and_of_a_call_from_end_to_end(
+    canvas: Canvas, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "loras").mkdir()
+    ink = make_lora(folder, tmp_path / "loras" / f"ink-{folder.name}.safetensors", seed=1)
+    chalk = make_lora(folder, tmp_path / "chalk.safetensors", layout="kohya", seed=2)
+    canvas.models.add(tmp_path / "loras")
+    assert ink.stem in [each.name for each in canvas.models.list("lora")]
+    drawn = ImagePreset(name=folder.name, model=str(folder), loras={ink.stem: 0.8})
+    canvas.presets.image.save(drawn)
+    file = canvas.presets.image.export(tmp_path / "presets.toml", drawn.name)
+    [again] = canvas.presets.image.load(file)
+    assert again.loras == drawn.loras
+    image = canvas.generate("a", preset=drawn.name, **SMALL)
+    both = canvas.generate("a", preset=drawn.name, loras={chalk: 0.5}, **SMALL)
+    none = canvas.generate("a", preset=drawn.name, loras={ink.stem: 0}, **SMALL)
+    plain = canvas.generate("a", preset=folder, **SMALL)
+    assert none.pixels_sha256 == plain.pixels_sha256
+    assert len({each.pixels_sha256 for each in (image, both, none)}) == 3
+    plan = canvas.plan("a", preset=drawn.name, loras={chalk: 0.5})
+    [term] = [each for each in plan.terms if each.name == "weights.loras"]
+    assert term.mib > 0
+    made: dict[str, Any] = {}
+    for each in (both, none):
+        code = each.recipe.to_code().replace("Canvas()", "canvas")
+        exec(code, {"canvas": canvas}, made)
+        assert made["image"].pixels_sha256 == each.pixels_sha256
+    chalk.rename(tmp_path / "moved.safetensors")
+    shutil.copy(tmp_path / "moved.safetensors", chalk)
+    ink.rename(ink.with_name("other.safetensors"))
+    canvas.generate("a", preset=folder, loras={"other": 1}, **SMALL)  # is seen there
+    assert canvas.reproduce(both).matches
+
+
+def test_a_denoiser_out_of_a_gguf_file_and_a_lora_of_another_model(
+    canvas: Canvas, folder: Path, tmp_path: Path
+) -> None:
+    flux = transformer_models.make_flux(tmp_path / f"flux-{folder.name}")
+    file = tmp_path / "flux-q8.gguf"
+    write_tensors(file, transformer_models.flux_transformer().state_dict(), "Q8_0")
+    preset = ImagePreset(name=flux.name, model=str(flux), unet=str(file))
+    image = canvas.generate("a", preset=preset, width=64, height=64, **SMALL)
+    assert "unet.gguf" in image.recipe.model_files
+    [term] = [
+        each
+        for each in canvas.plan("a", preset=flux.name, width=64, height=64).terms
+        if each.name == "weights.transformer"
+    ]
+    held = {part.name: part.mib for part in canvas.workers["image"].memory_parts}
+    assert held[term.name] == term.mib
+    ink = make_lora(folder, tmp_path / "ink.safetensors")
+    with pytest.raises(errors.ModelFileError, match="does not suit this FluxPipeline"):
+        canvas.generate("a", preset=flux.name, loras={ink: 1}, width=64, height=64, **SMALL)
+    assert canvas.reproduce(image).matches
 
 
 def test_a_vae_from_elsewhere_changes_pixels_and_hash(
@@ -207,7 +267,7 @@ def test_what_cannot_be_used_is_refused_before_a_job_is_made(
         canvas.presets.image.save(
             ImagePreset(name="x", model=str(folder), vae="/no/such.safetensors")
         )
-    with pytest.raises(errors.PresetError, match="LoRAs"):
+    with pytest.raises(errors.InvalidRequest, match="no LoRA 'a'"):
         canvas.presets.image.save(ImagePreset(name="x", model=str(folder), loras={"a": 1.0}))
     with pytest.raises(errors.InvalidRequest, match="ships"):
         canvas.presets.image.delete("starter")

@@ -8,10 +8,9 @@ from fastapi import APIRouter
 
 from mysticanvas.contracts.models import FoundModel, ModelFolder, ModelKind
 from mysticanvas.contracts.refusal import refused
-from mysticanvas.orchestrator import hub, library, parts
+from mysticanvas.orchestrator import library, parts
 from mysticanvas.store import Store
 
-_FACT = "models.folders"
 MAX_FOLDERS = 100
 
 
@@ -21,26 +20,18 @@ def routes(store: Store) -> APIRouter:
     @router.get("/models")
     def models(kind: ModelKind | None = None) -> list[FoundModel]:
         """The models in the folders that were added and in the cache of the hub."""
-        found = [model for folder in folders(store) for model in library.find(Path(folder), folder)]
-        found += library.find_in_hub(hub.cache())
-        return [model for model in found if kind in (None, model.kind)]
+        return [each for each in library.everywhere(store) if kind in (None, each.kind)]
 
     @router.post("/models/folders")
     def add(body: ModelFolder) -> list[FoundModel]:
         """Look for models in a folder from now on; those that are there now."""
-        known = folders(store)
+        known = library.folders(store)
         if not parts.exists(Path(body.path)) or not Path(body.path).is_dir():
             raise refused("folder", body.path, "the path of a folder")
         if body.path not in known:
             if len(known) >= MAX_FOLDERS:
                 raise refused("folder", body.path, f"at most {MAX_FOLDERS} folders")
-            store.facts.set(_FACT, [*known, body.path])
+            store.facts.set(library.FOLDERS, [*known, body.path])
         return list(library.find(Path(body.path), body.path))
 
     return router
-
-
-def folders(store: Store) -> list[str]:
-    """The folders that were added, in that order."""
-    value = store.facts.get(_FACT)
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

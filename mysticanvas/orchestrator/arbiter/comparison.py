@@ -55,6 +55,8 @@ class Ran(NamedTuple):
     """Bytes, as the worker has them."""
     seconds: Mapping[str, float]
     """By stage; empty if it came to no end."""
+    loras: tuple[str, ...] = ()
+    """Digests of the files of its LoRAs."""
 
 
 def work_of(
@@ -89,6 +91,10 @@ def run_key(
 ) -> str:
     """Equal for jobs that take equally long."""
     what = params.model_dump(mode="json", exclude=_NO_MATTER)
+    loras = what.pop("loras")
+    if loras:
+        # Not their weights; and without any, the key is that of before there were LoRAs.
+        what["loras"] = len(loras)
     return sha256_of([model, what, params.guidance_scale > 1, sorted(mitigations), device, threads])
 
 
@@ -159,7 +165,7 @@ def _measurement(
     actual, converted, weights = use.bytes, 0, None
     if profile is not None and found is not None:
         converted = profile.decoding_weights if use.phase == "vae_decode" else 0
-        weights = sum(profile.weights.values()) + converted
+        weights = sum(profile.weights.values()) + profile.lora_bytes + converted
         if use.at_least:
             actual = max(actual, round(found.corrected * INFLATION))
     return Measurement(

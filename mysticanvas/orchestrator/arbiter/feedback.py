@@ -179,7 +179,7 @@ class Feedback:
         device: Any = environment.device.partition(":")[0]
         counts = {1, ran.params.num_images}
         guided = ran.params.guidance_scale > 1
-        subject = Subject("", ran.model, dtype, device)
+        subject = Subject("", ran.model, dtype, device, lora_digests=ran.loras)
         return self._profiles.known(
             subject, [Batches.of(count, guided) for count in sorted(counts)]
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from mysticanvas import logs
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.jobs import GenerateRequest
+from mysticanvas.contracts.loras import digests
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
@@ -75,9 +76,10 @@ class Planner:
         params = request.params
         preset = self._presets.find(params.preset)
         model = self._presets.model(preset)
-        resolved = resolve(params, preset, model, drawn_seed=0)
-        ref = model_ref(preset, model)
-        subject = _subject(ref, model.pipeline, self.device_kind or "cpu")
+        loras = self._presets.loras.of(preset, params.loras)
+        resolved = resolve(params, preset, model, loras, drawn_seed=0)
+        ref = model_ref(preset, model, loras)
+        subject = _subject(ref, model.pipeline, self.device_kind or "cpu", loras.files)
         profile = self._profiles.of(subject, _batches(resolved))
         plan = planning.plan(
             resolved,
@@ -118,7 +120,7 @@ class Planner:
         """
         ref, params = task.model, task.recipe.params
         try:
-            subject = _subject(ref, task.recipe.pipeline, self.device_kind)
+            subject = _subject(ref, task.recipe.pipeline, self.device_kind, task.recipe.model_files)
             profile = self._profiles.of(subject, _batches(params), _asking(ref, lease.client))
         except MystiCanvasError as error:
             _log.info("job_not_planned", reason=error.code)
@@ -196,7 +198,7 @@ def _asking_reserve(ref: ModelRef, client: WorkerClient) -> AskReserve:
 
 
 def _order(ref: ModelRef) -> ProfileOrder:
-    return ProfileOrder(path=ref.path, unet=ref.unet, vae=ref.vae, clip=ref.clip, dtype=ref.dtype)
+    return ProfileOrder.model_validate(ref.model_dump(exclude={"kind", "digest"}))
 
 
 def _batches(params: ResolvedParams) -> list[Batches]:
@@ -205,6 +207,9 @@ def _batches(params: ResolvedParams) -> list[Batches]:
     return [Batches.of(count, guided) for count in (1, params.num_images)]
 
 
-def _subject(ref: ModelRef, pipeline: str, device: DeviceKind | None) -> Subject:
+def _subject(
+    ref: ModelRef, pipeline: str, device: DeviceKind | None, files: Mapping[str, str]
+) -> Subject:
     dtype = formats.running(ref.dtype, pipeline, device)
-    return Subject(ref.path, ref.digest, dtype, device, ref.unet, ref.vae, ref.clip)
+    parts = ref.unet, ref.vae, ref.clip, ref.loras
+    return Subject(ref.path, ref.digest, dtype, device, *parts, tuple(digests(files).values()))

@@ -53,6 +53,16 @@ class Subject(NamedTuple):
     vae: str | None = None
     clip: tuple[str, ...] = ()
     """Parts from elsewhere, as in `ModelFiles`."""
+    loras: tuple[str, ...] = ()
+    lora_digests: tuple[str, ...] = ()
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """Digests of all that is profiled."""
+        return self.digest, *self.lora_digests
+
+
+_Contents = tuple[tuple[str, ...], Dtype, DeviceKind | None]
 
 
 class Batches(NamedTuple):
@@ -104,7 +114,7 @@ class Profiles:
         self._keeper = keeper
         self._time_limit_s = time_limit_s
         self._answers: dict[str, TraceAnswer] = {}
-        self._reserved: dict[tuple[tuple[str, Dtype, DeviceKind | None], ImageWork], int] = {}
+        self._reserved: dict[tuple[_Contents, ImageWork], int] = {}
         self._asking = threading.Lock()
 
     def of(
@@ -170,7 +180,7 @@ class Profiles:
         Raises:
             MystiCanvasError: the worker cannot tell.
         """
-        by_contents = subject.digest, subject.dtype, subject.device
+        by_contents = subject.contents, subject.dtype, subject.device
         missing = [each for each in works if (by_contents, each) not in self._reserved]
         if missing and ask is not None:
             for each, size in zip(missing, ask(missing), strict=False):
@@ -251,6 +261,7 @@ def _order(subject: Subject) -> TraceOrder:
         unet=subject.unet,
         vae=subject.vae,
         clip=subject.clip,
+        loras=subject.loras,
         dtype=subject.dtype,
         device=subject.device or "cpu",
     )
@@ -259,7 +270,7 @@ def _order(subject: Subject) -> TraceOrder:
 def key_of(subject: Subject, batches: Batches) -> str:
     """64 hexadecimal digits, equal for what gives equal answers: where the files lie does not
     matter."""
-    of_model = subject.digest, subject.dtype, subject.device
+    of_model = *subject.contents, subject.dtype, subject.device
     return sha256_of([*of_model, *batches, _RULES, _versions()])
 
 

@@ -44,6 +44,7 @@ def work(
         num_images=size.num_images,
         guided=guided,
         tokens=profile.tokens,
+        lora_bytes=profile.lora_bytes,
         tile_px=tile_px(longer) if "vae_tiling" in mitigations else None,
         sliced="vae_slicing" in mitigations,
         decode_on_cpu=ON_CPU in mitigations,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
+from mysticanvas.contracts import loras
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.problem import Problem
@@ -108,6 +109,7 @@ class Generation(Run):
             phases=told.phases,
             weights=round(sum(weights) * _MIB),
             seconds=seconds,
+            loras=tuple(loras.digests(recipe.model_files).values()),
         )
 
     def interrupt(self) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from mysticanvas import logs
+from mysticanvas.contracts import loras
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import (
@@ -27,6 +28,7 @@ from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import StoreFull
 from mysticanvas.orchestrator import models
 from mysticanvas.orchestrator.files import quota
+from mysticanvas.orchestrator.loras import NONE, Loras
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue import kinds
 from mysticanvas.orchestrator.queue.kinds import Kinds
@@ -85,13 +87,15 @@ class Intake:
         params = request.params
         preset = self._presets.find(params.preset)
         model = self._presets.model(preset)
-        resolved = resolve(params, preset, model)
+        adapters = self._presets.loras.of(preset, params.loras)
+        resolved = resolve(params, preset, model, adapters)
         recipe = Recipe(
             preset=preset.name,
             preset_revision=preset.revision,
             pipeline=model.pipeline,
             params=resolved,
-            model_files=model.files,
+            model_files={**model.files, **adapters.files},
+            loras=adapters.labels,
         )
         if params.reuse:
             found = self._store.images.by_request(recipe.request_hash, request.project)
@@ -109,7 +113,7 @@ class Intake:
                 "after_crash": request.after_crash,
             }
         )
-        task = _task(record, recipe, preset, model).model_copy(
+        task = _task(record, recipe, model_ref(preset, model, adapters)).model_copy(
             update={"tags": params.tags, "allowed": params.mitigations}
         )
         return self._add(record, request.model_dump_json(), task, key)
@@ -118,24 +122,26 @@ class Intake:
         """Queue the batch of a recipe again.
 
         Raises:
-            PresetError: no preset here has the recipe's name.
+            PresetError: no preset here has the recipe's name, or one of its LoRAs is not there.
             StoreFull: the disk has too little room, or the quota is used up.
         """
         recipe = request.recipe
-        preset = self._presets.of_recipe(recipe.preset, recipe.model_files)
+        preset = self._presets.of_recipe(recipe.preset, loras.without(recipe.model_files))
         model = self._presets.model(preset)
+        adapters = self._presets.loras.of_recipe(recipe)
         self._check_room(recipe.params)
         again = recipe.model_copy(
             update={
                 "batch_index": 0,
                 "environment": None,
-                "model_files": model.files,
+                "model_files": {**model.files, **adapters.files},
+                "params": recipe.params.model_copy(update={"loras": adapters.weights}),
                 "preset_revision": preset.revision,
             }
         )
         record = _queued("reproduce", request.project, "interactive", again, request_id)
         record = record.model_copy(update={"after_crash": request.after_crash})
-        task = _task(record, again, preset, model).model_copy(
+        task = _task(record, again, model_ref(preset, model, adapters)).model_copy(
             update={
                 "only_index": recipe.batch_index,
                 "unless_pixels": request.pixels_sha256,
@@ -218,26 +224,26 @@ def _host_record(request: HostRequest, request_id: str) -> JobRecord:
     )
 
 
-def _task(
-    record: JobRecord, recipe: Recipe, preset: ImagePreset, model: models.Model
-) -> GenerateTask:
+def _task(record: JobRecord, recipe: Recipe, model: ModelRef) -> GenerateTask:
     return GenerateTask(
         job_id=record.id,
         attempt=0,
         image_ids=[new_id() for _ in range(recipe.params.num_images)],
-        model=model_ref(preset, model),
+        model=model,
         recipe=recipe,
         project=record.project,
         created_at=record.created_at,
     )
 
 
-def model_ref(preset: ImagePreset, model: models.Model) -> ModelRef:
-    """How a worker is told of a preset's model."""
+def model_ref(preset: ImagePreset, model: models.Model, adapters: Loras = NONE) -> ModelRef:
+    """How a worker is told of a preset's model. Its digest is that of the model alone, which stays
+    where it is for other LoRAs."""
     return ModelRef.model_validate(
         {
             "path": str(model.path),
             "digest": model.digest,
+            "loras": adapters.paths,
             **preset.model_dump(include={"dtype", "unet", "vae", "clip"}),
         }
     )

@@ -9,17 +9,23 @@ from mysticanvas.contracts import schedulers
 from mysticanvas.contracts.params import GenerateParams
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import ResolvedParams, request_hash
+from mysticanvas.orchestrator.loras import NONE, Loras
 from mysticanvas.orchestrator.models import Model
 
 _DRAWN_SEED_BITS = 32
 
 
 def resolve(
-    params: GenerateParams, preset: ImagePreset, model: Model, drawn_seed: int | None = None
+    params: GenerateParams,
+    preset: ImagePreset,
+    model: Model,
+    loras: Loras = NONE,
+    drawn_seed: int | None = None,
 ) -> ResolvedParams:
     """Fill in what was not given: from the preset, then from the model.
 
     Args:
+        loras: those of preset and request.
         drawn_seed: the seed if none was given; by default a random one of 32 bits or, with
             `reuse`, one that follows from the request, so that the same request finds itself.
     """
@@ -46,11 +52,12 @@ def resolve(
             **defaults.get("scheduler_config", {}),
             **(params.scheduler_config or {}),
         },
+        loras=loras.weights,
     )
     if params.seed is not None:
         return resolved
     if drawn_seed is None:
-        drawn_seed = _derived_seed(resolved, model) if params.reuse else _random_seed()
+        drawn_seed = _derived_seed(resolved, model, loras) if params.reuse else _random_seed()
     return resolved.model_copy(update={"seed": drawn_seed})
 
 
@@ -58,5 +65,5 @@ def _random_seed() -> int:
     return secrets.randbits(_DRAWN_SEED_BITS)
 
 
-def _derived_seed(unseeded: ResolvedParams, model: Model) -> int:
-    return int(request_hash(unseeded, model.files)[: _DRAWN_SEED_BITS // 4], 16)
+def _derived_seed(unseeded: ResolvedParams, model: Model, loras: Loras) -> int:
+    return int(request_hash(unseeded, {**model.files, **loras.files})[: _DRAWN_SEED_BITS // 4], 16)

@@ -221,6 +221,7 @@ def absolute(preset: P) -> P:
             changes[name] = _expanded(value)
     if isinstance(here, ImagePreset):
         changes["clip"] = tuple(map(_expanded, here.clip))
+        changes["loras"] = {_expanded(name): weight for name, weight in here.loras.items()}
     return here.replace(**changes)
 
 

@@ -1,4 +1,4 @@
-"""A single-file checkpoint as a pipeline, without a network.
+"""A single-file checkpoint, `.safetensors` or `.gguf`, as a pipeline, without a network.
 
 diffusers wants a folder of configurations beside such a file, and would fetch one. Here it is made
 of the one that ships for the architecture, and of what the file's tensors tell of their sizes.
@@ -20,20 +20,23 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from mysticanvas.errors import ModelFileError
 from mysticanvas.settings import data_folder
-from mysticanvas.workers.model_files import architectures, safetensors
+from mysticanvas.workers.image import quantised
+from mysticanvas.workers.model_files import architectures, headers
 from mysticanvas.workers.model_files.shapes import Config
 
 _FROM_PARTS = 'Give it as a part of the preset: ImagePreset(..., clip="folder"), or vae=, unet=.'
 _FLUX_WIDTH = 3072
 _CLIP_TOKENIZER = "CLIPTokenizer"
 _SCHEDULER_CONFIG = "scheduler_config.json"
+_DENOISERS = ("unet", "transformer")
 _MAY_LACK = ("text_encoder_3", "tokenizer_3")
 """The T5 of Stable Diffusion 3, without which it draws as well. What diffusers calls optional is
 more: a pipeline of Stable Diffusion XL without text encoders takes no prompt."""
 
 
 class Checkpoint:
-    """A `.safetensors` file that holds a pipeline, or at least the part that denoises.
+    """A file that holds a pipeline, or at least the part that denoises; a `.gguf` file has that
+    part alone.
 
     Raises:
         ModelFileError: it is damaged, or of no architecture that is known here.
@@ -41,7 +44,7 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._shapes = safetensors.validate(path).shapes
+        self._shapes = headers.read(path).shapes
         architecture = architectures.identify(self._shapes)
         if architecture is None:
             raise ModelFileError(
@@ -95,9 +98,19 @@ class Checkpoint:
         kind: Any = getattr(diffusers, self.index["_class_name"])
         with tempfile.TemporaryDirectory(prefix="mysticanvas-") as folder:
             self._write(Path(folder), given)
+            if quantised.is_gguf(self.path):
+                return self._quantised(kind, Path(folder), given, dtype)
             return kind.from_single_file(
                 str(self.path), config=folder, dtype=dtype, local_files_only=True, **given
             )
+
+    def _quantised(self, kind: Any, folder: Path, given: dict[str, Any], dtype: torch.dtype) -> Any:
+        """The pipeline of a file with the denoiser alone; its scheduler is the one that ships."""
+        name = next(each for each in _DENOISERS if each in self.index)
+        if name not in given:
+            part: Any = getattr(diffusers, self.index[name][1])
+            given[name] = quantised.load(self.path, part, str(folder / name), dtype)
+        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
 
     def _write(self, folder: Path, given: dict[str, Any]) -> None:
         """Write the configurations of what the file holds; what may be left out is given as None.

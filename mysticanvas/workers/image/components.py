@@ -6,13 +6,28 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.tracing import Dtype
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import architectures, folder as folders, loading, parts, weights
+from mysticanvas.workers.image import (
+    adapting,
+    architectures,
+    folder as folders,
+    loading,
+    lora_files,
+    parts,
+    quantised,
+    weights,
+)
+from mysticanvas.workers.image.architectures import Tracee
 from mysticanvas.workers.image.checkpoint import Checkpoint
 from mysticanvas.workers.image.folder import Folder
+from mysticanvas.workers.image.lora_files import LoraFile, Ranks
 from mysticanvas.workers.image.parts import Replaced
+from mysticanvas.workers.model_files import headers
+from mysticanvas.workers.model_files.headers import Contents
 from mysticanvas.workers.model_files.shapes import Config
 
 _KEPT = {"T5EncoderModel": ("wo",)}
@@ -40,6 +55,36 @@ class Model(NamedTuple):
     """The diffusers folder; None for a single file."""
     replaced: dict[str, Path | None]
     """Component from elsewhere -> its folder; None if it comes out of a single file."""
+    quantised: Contents | None = None
+    """What the denoiser's file holds, where that is a GGUF file."""
+    loras: tuple[LoraFile, ...] = ()
+
+    def adapters(self, component: str) -> list[Ranks]:
+        """What LoRAs change of a component."""
+        return [each.ranks[component] for each in self.loras if component in each.ranks]
+
+    def types_of(self, part: Part) -> dict[str, str]:
+        """Tensor -> type, of those that are quantised in its file."""
+        if self.quantised is None or part != self.denoiser:
+            return {}
+        return self.quantised.quantised
+
+    def tracee(self, part: Part, dtype: torch.dtype) -> Tracee:
+        """A component without numbers, its blocks twice at most, with its LoRAs."""
+        made = self._built(part, dtype, whole=False)
+        changes = self.adapters(part.component)
+        return adapting.adapted(made, changes) if changes else made
+
+    def whole(self, part: Part, dtype: torch.dtype) -> Tracee:
+        """A component without numbers, with all its blocks and no LoRAs."""
+        return self._built(part, dtype, whole=True)
+
+    def _built(self, part: Part, dtype: torch.dtype, whole: bool) -> Tracee:
+        of = part.library, part.architecture, part.config
+        made = architectures.build(*of, dtype, whole=whole)
+        if self.quantised is None or part != self.denoiser:
+            return made
+        return quantised.traced(made, self.quantised)
 
     @property
     def denoiser(self) -> Part:
@@ -71,12 +116,16 @@ class Model(NamedTuple):
                 found[name] = weights.of_component(path, dtype, kept.get(name, ()))
         for name, part in self.parts.items():
             if self._is_in_a_file(name):
-                found[name] = architectures.size(
-                    part.library, part.architecture, part.config, dtype, kept[name]
-                )
+                found[name] = self._size(part, dtype, kept[name])
             elif name in found:
                 found[name] += architectures.unstored(part.architecture, part.config)
         return found
+
+    def _size(self, part: Part, dtype: Dtype, kept: tuple[str, ...]) -> int:
+        """Bytes of a part out of a single file."""
+        if self.types_of(part):
+            return quantised.size(self.whole(part, getattr(torch, dtype)))
+        return architectures.size(part.library, part.architecture, part.config, dtype, kept)
 
     def _is_in_a_file(self, component: str) -> bool:
         if component in self.replaced:
@@ -108,7 +157,31 @@ def of(files: ModelFiles) -> Model:
             hint="It can be measured by running it once.",
         )
     found["vae"] = _as_it_decodes(found["vae"], str(base.index["_class_name"]))
-    return Model(found, base.path if isinstance(base, Folder) else None, replaced)
+    return Model(
+        found,
+        base.path if isinstance(base, Folder) else None,
+        replaced,
+        _quantised(files, base),
+        _loras(files, base, found),
+    )
+
+
+def _quantised(files: ModelFiles, base: Folder | Checkpoint) -> Contents | None:
+    path = base.path if files.unet is None else Path(files.unet)
+    if not quantised.is_gguf(path):
+        return None
+    contents = headers.read(path)
+    name = next(each for each in ("unet", "transformer") if each in base.index)
+    quantised.check(path, str(base.index[name][1]), contents)
+    return contents
+
+
+def _loras(
+    files: ModelFiles, base: Folder | Checkpoint, found: dict[str, Part]
+) -> tuple[LoraFile, ...]:
+    unet = found["unet"].config if "unet" in found else None
+    pipeline = str(base.index["_class_name"])
+    return tuple(lora_files.read(Path(path), pipeline, unet) for path in files.loras)
 
 
 def _given(component: str, path: Path, folder: Path | None, base: parts.Base) -> Part:

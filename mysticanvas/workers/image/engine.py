@@ -19,7 +19,17 @@ from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef, RanOut
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
-from mysticanvas.workers.image import devices, job, loading, measuring, profiling, reserve, stages
+from mysticanvas.workers.image import (
+    adapters,
+    devices,
+    job,
+    loading,
+    measuring,
+    profiling,
+    reserve,
+    stages,
+)
+from mysticanvas.workers.image.adapters import Adapters
 from mysticanvas.workers.image.job_kinds import Kind, Known
 from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.parts import Replaced
@@ -34,8 +44,14 @@ _log = logs.get(__name__)
 class _Loaded(NamedTuple):
     ref: ModelRef
     model: job.Model
-    parts: list[MemoryPart]
+    adapters: Adapters
+    own_parts: list[MemoryPart]
     """What its weights take."""
+
+    @property
+    def parts(self) -> list[MemoryPart]:
+        """What its weights take, and those of its LoRAs."""
+        return self.own_parts + self.adapters.parts
 
 
 class ImageEngine:
@@ -138,9 +154,31 @@ class ImageEngine:
         else:
             with report.stage("load"):
                 model = self._ensure(task.model)
-        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe.params)
+        model = self._adapted(model, task, report)
+        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
         self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
         job.run(task, model, self._images, report, self._meter)
+
+    def _adapted(self, model: job.Model, task: GenerateTask, report: Report) -> job.Model:
+        """The model with the job's LoRAs on, and with no others.
+
+        Raises:
+            ModelFileError: as `Adapters.apply`.
+        """
+        assert self._loaded is not None
+        wanted, on = adapters.wanted(task), self._loaded.adapters
+        try:
+            if on.has(wanted):
+                on.apply(wanted)
+            else:
+                with report.stage("load"):
+                    on.apply(wanted)
+        finally:
+            if not on.is_sound:
+                self.unload()
+        if not wanted:
+            return model
+        return model._replace(environment=adapters.environment(model.environment))
 
     def _has(self, ref: ModelRef) -> bool:
         loaded = self._loaded
@@ -155,7 +193,9 @@ class ImageEngine:
         # First out, then in: two models at once may not fit.
         self.unload()
         model = self._load(ref)
-        self._loaded = _Loaded(ref, model, devices.weights(model.pipeline))
+        dtype = getattr(torch, model.environment.dtype)
+        on = Adapters(model.pipeline, dtype)
+        self._loaded = _Loaded(ref, model, on, devices.weights(model.pipeline))
         _log.info("model_loaded", digest=ref.digest, pipeline=type(model.pipeline).__name__)
         return model
 

@@ -22,6 +22,7 @@ from mysticanvas.workers.model_files.shapes import Config
 INDEX = "model_index.json"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _MAX_CONFIG_BYTES = 4 << 20
+_ADAPTER = "adapter_config.json"
 
 
 class Folder:
@@ -143,6 +144,12 @@ def check_weights(part: Path) -> None:
     Raises:
         ModelFileError: as `check_part`.
     """
+    if (part / _ADAPTER).exists():
+        # transformers would load the model that it names instead, from wherever that is.
+        raise ModelFileError(
+            f"{part} holds an adapter ({_ADAPTER}), not a model.",
+            hint="Give the folder of the model, and the adapter as a LoRA in a .safetensors file.",
+        )
     weights = sorted(part.glob("*.safetensors"))
     pickles = [path for path in sorted(part.iterdir()) if path.suffix in PICKLES]
     if pickles and not weights:

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from mysticanvas.contracts.recipe import ResolvedParams
+from mysticanvas.contracts import loras
+from mysticanvas.contracts.recipe import Recipe
 
 _MOST_KNOWN = 256
 
@@ -22,9 +23,12 @@ class Kind(NamedTuple):
     guided: bool
     several_steps: bool
     scheduler: str
+    loras: tuple[str, ...]
+    """Digests of their files."""
 
     @classmethod
-    def of(cls, digest: str, dtype: str, params: ResolvedParams) -> Kind:
+    def of(cls, digest: str, dtype: str, recipe: Recipe) -> Kind:
+        params = recipe.params
         return cls(
             digest=digest,
             dtype=dtype,
@@ -34,6 +38,7 @@ class Kind(NamedTuple):
             guided=params.guidance_scale > 1,
             several_steps=params.num_inference_steps > 1,
             scheduler=f"{params.scheduler} {params.scheduler_config}",
+            loras=tuple(loras.digests(recipe.model_files).values()),
         )
 
 

@@ -13,6 +13,8 @@ from mysticanvas.workers.image.checkpoint import Checkpoint
 from mysticanvas.workers.image.folder import Folder
 from mysticanvas.workers.image.parts import Replaced
 
+_SINGLE_FILES = (".safetensors", ".gguf")
+
 
 def base(path: Path) -> Folder | Checkpoint:
     """The model at a path, of which nothing but headers is read yet.
@@ -22,7 +24,7 @@ def base(path: Path) -> Folder | Checkpoint:
     """
     if path.suffix in folders.PICKLES:
         raise folders.pickled(path)
-    return Checkpoint(path) if path.suffix == ".safetensors" else Folder(path)
+    return Checkpoint(path) if path.suffix in _SINGLE_FILES else Folder(path)
 
 
 def load(
@@ -31,7 +33,7 @@ def load(
     """The pipeline of a model, on the device.
 
     Args:
-        path: a diffusers folder or a `.safetensors` checkpoint.
+        path: a diffusers folder, or a `.safetensors` or `.gguf` file.
         replaced: what is taken from other files.
 
     Raises:

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import folder as folders, weights
-from mysticanvas.workers.model_files import architectures, safetensors
+from mysticanvas.workers.image import folder as folders, quantised, weights
+from mysticanvas.workers.model_files import architectures, headers
 from mysticanvas.workers.model_files.shapes import Config
 
 
@@ -149,9 +149,11 @@ def file_config(component: str, path: Path, base: Base) -> Config:
     """
     if path.suffix in folders.PICKLES:
         raise folders.pickled(path)
-    shapes = safetensors.validate(path).shapes
+    contents = headers.read(path)
     name = base.index[component][1]
-    config = architectures.configure(component, name, shapes, base.template(component))
+    if quantised.is_gguf(path):
+        quantised.check(path, name, contents)
+    config = architectures.configure(component, name, contents.shapes, base.template(component))
     if config is None:
         raise ModelFileError(
             f"{path} holds no {name}, which is the {component} of {base.path}.",
@@ -165,6 +167,8 @@ def _from_file(component: str, path: Path, base: Base, dtype: torch.dtype) -> An
     kind = class_of(component, {}, base)
     with tempfile.TemporaryDirectory(prefix="mysticanvas-") as scratch:
         (Path(scratch) / "config.json").write_text(json.dumps(config))
+        if quantised.is_gguf(path):
+            return quantised.load(path, kind, scratch, dtype)
         if hasattr(kind, "from_single_file"):
             return kind.from_single_file(
                 _tensors(path), config=scratch, dtype=dtype, local_files_only=True

@@ -29,7 +29,7 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope
-from mysticanvas.workers.image import architectures, components
+from mysticanvas.workers.image import adapting, architectures, components
 from mysticanvas.workers.image.architectures import Tracee
 from mysticanvas.workers.image.components import Model, Part
 from mysticanvas.workers.image.kernels import KernelsOf
@@ -65,7 +65,7 @@ def profile(order: TraceOrder) -> TraceAnswer:
     start = time.perf_counter()
     model = components.of(order)
     runs = list(_runs(order, model))
-    keys = [_key(order, run) for run in runs]
+    keys = [_key(order, model, run) for run in runs]
     missing = [
         (key, run) for key, run in zip(keys, runs, strict=True) if key.digest not in order.known
     ]
@@ -74,9 +74,10 @@ def profile(order: TraceOrder) -> TraceAnswer:
         device=order.device,
         weights=model.weights(order.dtype),
         decoding_weights=_decoding_weights(order, model),
+        lora_bytes=sum(each.numbers for each in model.loras) * getattr(torch, order.dtype).itemsize,
         latents=_latent_space(model),
         tokens=_tokens(model),
-        traced=tuple(_traced(order, missing)),
+        traced=tuple(_traced(order, model, missing)),
     )
     return TraceAnswer(
         profile=found,
@@ -86,15 +87,15 @@ def profile(order: TraceOrder) -> TraceAnswer:
     )
 
 
-def _traced(order: TraceOrder, missing: list[tuple[EnvelopeKey, Run]]) -> Iterator[Traced]:
+def _traced(
+    order: TraceOrder, model: Model, missing: list[tuple[EnvelopeKey, Run]]
+) -> Iterator[Traced]:
     built: dict[str, Tracee] = {}
     for key, run in missing:
         part = run.part
         if part.component not in built:
             dtype = getattr(torch, _running(order, part))
-            built[part.component] = architectures.build(
-                part.library, part.architecture, part.config, dtype
-            )
+            built[part.component] = model.tracee(part, dtype)
         tracee = built[part.component]
         samples = [(each, trace(order, tracee, each, run.call).operations) for each in run.shapes]
         try:
@@ -173,7 +174,7 @@ def _squares(sides: Any, batch: BatchClass, tokens: int = 0) -> list[Shape]:
     return shapes
 
 
-def _key(order: TraceOrder, run: Run) -> EnvelopeKey:
+def _key(order: TraceOrder, model: Model, run: Run) -> EnvelopeKey:
     return EnvelopeKey(
         phase=run.phase,
         architecture=run.part.architecture,
@@ -183,8 +184,16 @@ def _key(order: TraceOrder, run: Run) -> EnvelopeKey:
         attention=order.attention,
         copies_input=order.copies_input,
         batch=run.batch,
+        adapters=_beside(model, run.part),
         versions={each: importlib.metadata.version(each) for each in _LIBRARIES},
     )
+
+
+def _beside(model: Model, part: Part) -> str:
+    """What makes a component another than its configuration says: LoRAs, quantised matrices."""
+    types = model.types_of(part)
+    ranks = model.adapters(part.component)
+    return sha256_of([ranks, types]) if types else adapting.digest(ranks)
 
 
 def _running(order: TraceOrder, part: Part) -> Any:

@@ -109,6 +109,8 @@ class Player:
         order = self._order
         return [
             [*map(list, self._model.parts.values())],
+            [each.ranks for each in self._model.loras],
+            self._model.types_of(self._model.denoiser),
             dict(self._weighed),
             [order.dtype, order.device, order.attention, order.copies_input],
             list(self._device),
@@ -132,12 +134,19 @@ class Player:
         """Component -> bytes of its tensors."""
         left = dict(self._weighed)
         for name, part in self._model.parts.items():
-            sizes = _parameters(
-                part.library, part.architecture, canonical_json(part.config), self._order.dtype
-            )
+            sizes = self._sizes(part)
             beside = left.pop(name, 0) - sum(sizes)
             yield name, [*sizes, *([beside] if beside > 0 else [])]
         yield from ((name, [size]) for name, size in left.items() if size)
+
+    def _sizes(self, part: Part) -> tuple[int, ...]:
+        """Bytes of the parameters of a component."""
+        dtype = self._order.dtype
+        if self._model.types_of(part):
+            made = self._model.whole(part, getattr(torch, dtype)).model
+            return tuple(each.numel() * each.element_size() for each in made.parameters())
+        config = canonical_json(part.config)
+        return _parameters(part.library, part.architecture, config, dtype)
 
     def _encode(self, tape: Tape, work: ImageWork) -> None:
         text = self._model.text_encoders
@@ -217,7 +226,5 @@ class Player:
     def _tracee(self, part: Part) -> Tracee:
         if part.component not in self._tracees:
             dtype = getattr(torch, self._running(part))
-            self._tracees[part.component] = architectures.build(
-                part.library, part.architecture, part.config, dtype
-            )
+            self._tracees[part.component] = self._model.tracee(part, dtype)
         return self._tracees[part.component]

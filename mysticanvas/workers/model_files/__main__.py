@@ -14,7 +14,7 @@ from pathlib import Path
 from mysticanvas.contracts.model_files import Inspection
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.model_files import architectures, gguf, safetensors
+from mysticanvas.workers.model_files import architectures, headers
 
 MEMORY_BYTES = 4 << 30
 """Of address space, several times what the largest header takes."""
@@ -23,15 +23,14 @@ MEMORY_BYTES = 4 << 30
 def inspect(path: Path) -> Inspection:
     """What a file is; a damaged one has a problem."""
     try:
-        if path.suffix == ".gguf":
-            tensors = gguf.read(path).tensors
-            return Inspection(weights_bytes=sum(tensor.bytes for tensor in tensors))
-        header = safetensors.validate(path)
+        contents = headers.read(path)
     except ModelFileError as error:
         return Inspection(problem=Problem.of(error))
     return Inspection(
-        architecture=architectures.identify(header.shapes),
-        numbers=sum(tensor.numbers for tensor in header.tensors.values()),
+        architecture=architectures.identify(contents.shapes),
+        numbers=contents.numbers,
+        weights_bytes=contents.gguf_bytes,
+        is_lora=architectures.is_lora(contents.shapes),
     )
 
 

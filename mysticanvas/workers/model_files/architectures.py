@@ -34,6 +34,8 @@ _PREFIXES: dict[str, tuple[str, ...]] = {
 }
 """Component -> what its tensors' names begin with, in the layouts that checkpoints have."""
 
+_LORA = (".lora_down.", ".lora_A.", "_lora.down.", ".lora.down.", ".lora_linear_layer.down.")
+
 _SIZES: dict[str, tuple[tuple[str, ...], Callable[[Shapes, Config], Config]]] = {
     "UNet2DConditionModel": (("input_blocks.0.0.weight", "conv_in.weight"), of_part.unet),
     "AutoencoderKL": (("encoder.conv_in.weight",), of_part.vae),
@@ -86,6 +88,11 @@ def identify(shapes: Shapes) -> str | None:
         ):
             return "qwen-image"
     return None
+
+
+def is_lora(shapes: Shapes) -> bool:
+    """Whether tensors are those of a LoRA, by their names in any layout."""
+    return any(pattern in name for name in shapes for pattern in _LORA)
 
 
 def configure(component: str, kind: str, shapes: Shapes, template: Config) -> Config | None:

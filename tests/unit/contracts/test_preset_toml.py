@@ -32,6 +32,20 @@ def test_what_is_written_is_read_again() -> None:
     assert preset_toml.read(text, LLMPreset, FOLDER) == [TINY]
 
 
+def test_names_of_loras_stay_and_their_paths_are_below_the_files_folder() -> None:
+    text = (
+        '[[image]]\nname = "a"\nmodel = "/m"\n[image.loras]\n'
+        'ink = 1\n"./b" = 0.5\n"c/d.safetensors" = 0.25\n"~/e" = 2.0\n'
+    )
+    [preset] = preset_toml.read(text, ImagePreset, FOLDER)
+    assert preset.loras == {
+        "ink": 1.0,
+        "/somewhere/b": 0.5,
+        "/somewhere/c/d.safetensors": 0.25,
+        "~/e": 2.0,
+    }
+
+
 def test_only_what_differs_is_written_and_nothing_computed() -> None:
     saved = HUB.replace(default_params={"seed": None, "width": 64}).model_copy(
         update={"revision": 3, "architecture": "FluxPipeline"}

@@ -57,6 +57,32 @@ def test_each_picture_of_a_batch_has_its_own_seed() -> None:
     assert Recipe.model_validate({**RECIPE.model_dump(), "batch_index": 1}).seed == 8
 
 
+def test_the_code_of_a_quantised_model_loads_its_file() -> None:
+    files = {"unet.gguf": "a" * 64, "model_index.json": "b" * 64}
+    change = {"model_files": files, "pipeline": "FluxPipeline", "environment": ENVIRONMENT}
+    code = RECIPE.model_copy(update=change).to_code("diffusers")
+    compile(code, "theirs", "exec")
+    assert "FluxTransformer2DModel.from_single_file(" in code
+    assert "from_pretrained(MODEL, dtype=torch.float32, transformer=transformer)" in code
+
+
+def test_the_code_weighs_loras_and_a_label_decides_nothing() -> None:
+    loras = {
+        "params": PARAMS.model_copy(update={"loras": {"lora_1": 0.5, "lora_2": -1.0}}),
+        "model_files": {**FILES, "lora_1.safetensors": "c" * 64, "lora_2.safetensors": "d" * 64},
+        "loras": {"ink": "lora_2", "~/chalk.safetensors": "lora_1", "gone": ""},
+    }
+    recipe = Recipe.model_validate({**RECIPE.model_dump(), **loras})
+    ours, theirs = recipe.to_code(), recipe.to_code("diffusers")
+    compile(theirs, "theirs", "exec")
+    assert "loras={'ink': -1.0, '~/chalk.safetensors': 0.5, 'gone': 0.0}," in ours
+    assert "load_lora_weights('~/chalk.safetensors', adapter_name='lora_1'" in theirs
+    assert "set_adapters(['lora_1', 'lora_2'], [0.5, -1.0])" in theirs
+    renamed = recipe.model_copy(update={"loras": {"x": "lora_1", "y": "lora_2"}})
+    assert Recipe.model_validate(renamed.model_dump()).hash == recipe.hash
+    assert recipe.request_hash != RECIPE.request_hash
+
+
 def test_the_code_is_python_and_names_what_differs_from_the_default() -> None:
     recipe = Recipe.model_validate({**RECIPE.model_dump(), "batch_index": 1})
     ours, theirs = recipe.to_code(), recipe.to_code("diffusers")

@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mysticanvas import InvalidRequest, NotFound
@@ -41,6 +42,24 @@ def test_a_path_is_made_absolute_for_the_orchestrator(
     sent = Path(ask(preset=written).preset)
     assert sent.is_absolute()
     assert sent.resolve() == tmp_path / "here" / "model"
+
+
+def test_names_of_loras_stay_and_their_paths_are_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sent = ask(loras={"ink": 1, "./a.safetensors": 0.5, Path("b"): np.float32(0.25)}).loras
+    assert sent == {"ink": 1.0, f"{tmp_path}/a.safetensors": 0.5, f"{tmp_path}/b": 0.25}
+
+
+@pytest.mark.parametrize(
+    "bad", ["ink", ["ink"], {"ink": 11}, {"ink": "1"}, {"ink": True}, {1: 1.0}, {"": 1.0}, 7,
+            {str(n): 1.0 for n in range(33)}, {"ink": float("nan")}],
+)  # fmt: skip
+def test_loras_that_are_none_are_refused(bad: object) -> None:
+    with pytest.raises(InvalidRequest, match="weights from -10 to 10") as refused:
+        ask(loras=bad)
+    assert refused.value.parameter == "loras"
 
 
 def test_a_tilde_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -49,6 +49,13 @@ def test_a_folder_without_an_index_is_no_model(tmp_path: Path) -> None:
         loading.load(tmp_path, CPU, torch.float32)
 
 
+def test_a_folder_that_sends_for_another_model_is_refused(folder: Path) -> None:
+    adapter = {"base_model_name_or_path": "/somewhere/else", "peft_type": "LORA"}
+    (folder / "text_encoder" / "adapter_config.json").write_text(json.dumps(adapter))
+    with pytest.raises(ModelFileError, match="holds an adapter"):
+        loading.load(folder, CPU, torch.float32)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "\x00\x01", '{"_class_name": "NoSuchPipeline"}'])
 def test_a_damaged_index_is_refused(folder: Path, text: str) -> None:
     (folder / folder_of_model.INDEX).write_text(text)

@@ -13,7 +13,6 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import tile_px
-from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, PhaseUse, Progressed
 from mysticanvas.errors import JobCancelled, OutOfMemory
@@ -222,7 +221,7 @@ def test_a_pipeline_that_does_it_all_in_one_call_is_measured_while_it_denoises()
         device = torch.device("cpu")
         components: dict[str, Any] = {}
 
-    kind = Kind("digest", "float32", 64, 64, 1, True, True, "Euler")
+    kind = Kind("digest", "float32", 64, 64, 1, True, True, "Euler", ())
     meter = measuring.meter(Pipeline(), kind, Known(), whole=True)
     with meter.phase("denoise"):
         _encoded = torch.zeros(1 << 20)
@@ -249,10 +248,10 @@ class OnCuda:
     vae = None
 
 
-KIND = Kind.of("digest", "float16", ResolvedParams.model_construct(
-    width=64, height=64, num_images=1, guidance_scale=2.0, num_inference_steps=9,
-    scheduler="Euler", scheduler_config={},
-))  # fmt: skip
+KIND = Kind(
+    "digest", "float16", width=64, height=64, num_images=1, guided=True, several_steps=True,
+    scheduler="Euler", loras=(),
+)  # fmt: skip
 
 
 def test_on_cuda_the_allocators_peak_counts_without_what_stays(cuda: dict[str, int]) -> None:
