@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +15,22 @@ from transformers.utils import logging as transformers_logging
 from mysticanvas import logs
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
+from mysticanvas.contracts.mitigations import Offload, offload_of
 from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer, TraceOrder
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef, RanOut
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
-from mysticanvas.workers.image import devices, job, loading, measuring, profiling, reserve, stages
+from mysticanvas.workers.image import (
+    devices,
+    job,
+    loading,
+    measuring,
+    offload,
+    profiling,
+    reserve,
+    stages,
+)
 from mysticanvas.workers.image.job_kinds import Kind, Known
 from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.parts import Replaced
@@ -133,14 +144,20 @@ class ImageEngine:
             error.extra["ran_out"] = where.model_dump(mode="json")
 
     def _generate(self, task: GenerateTask, report: Report) -> None:
-        if self._has(task.model):
-            model = self._ensure(task.model)
-        else:
-            with report.stage("load"):
-                model = self._ensure(task.model)
-        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe.params)
-        self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
-        job.run(task, model, self._images, report, self._meter)
+        offloaded = offload_of(task.recipe.mitigations)
+        with contextlib.nullcontext() if self._has(task.model) else report.stage("load"):
+            model = self._ensure(task.model, offloaded)
+        if offload.place(model.pipeline, offloaded, self._device):
+            self._weigh()
+        if offloaded is None:
+            # Else weights come and go while it runs, and would count.
+            kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe.params)
+            self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
+        try:
+            job.run(task, model, self._images, report, self._meter)
+        finally:
+            # It may have had to be offloaded.
+            self._weigh()
 
     def _has(self, ref: ModelRef) -> bool:
         loaded = self._loaded
@@ -149,24 +166,32 @@ class ImageEngine:
             ref.dtype,
         )
 
-    def _ensure(self, ref: ModelRef) -> job.Model:
+    def _weigh(self) -> None:
+        """Look again at where the weights lie."""
+        if self._loaded is not None:
+            parts = devices.weights(self._loaded.model.pipeline)
+            self._loaded = self._loaded._replace(parts=parts)
+
+    def _ensure(self, ref: ModelRef, offloaded: Offload | None = None) -> job.Model:
+        """The model; if it has to be loaded, to where it lies between two jobs of that kind."""
         if self._loaded is not None and self._has(ref):
             return self._loaded.model
         # First out, then in: two models at once may not fit.
         self.unload()
-        model = self._load(ref)
+        model = self._load(ref, self._device if offloaded is None else offload.CPU)
         self._loaded = _Loaded(ref, model, devices.weights(model.pipeline))
         _log.info("model_loaded", digest=ref.digest, pipeline=type(model.pipeline).__name__)
         return model
 
-    def _load(self, ref: ModelRef) -> job.Model:
+    def _load(self, ref: ModelRef, place: torch.device) -> job.Model:
         path = Path(ref.path)
         transformer = loading.uses_transformer(loading.base(path).index)
         dtype = devices.dtype_for(self._device, ref.dtype, transformer)
-        pipeline = loading.load(path, self._device, dtype, Replaced.of(ref))
+        pipeline = loading.load(path, place, dtype, Replaced.of(ref))
         of_pipeline = stages.of(pipeline)
         return job.Model(
             pipeline=pipeline,
+            device=self._device,
             stages=of_pipeline,
             previewer=Previewer(of_pipeline.decode_latents),
             environment=devices.environment(self._device, dtype),
