@@ -10,8 +10,9 @@ Decoding = Literal["vae_slicing", "vae_tiling", "vae_cpu"]
 tiles by a little where they meet, the others by rounding."""
 Offload = Literal["offload_model", "offload_group", "offload_sequential"]
 """Weights lie in system memory, and are on the device for as long as they are needed: a component
-of the pipeline, a block of the denoiser, or a layer at a time. The pixels stay the same, since what
-is computed does, in which format and by which kernels."""
+of the pipeline at a time; a layer of the denoiser, with the next one on its way; or a layer of any
+component. The pixels stay the same, since what is computed does, and in which format by which
+kernels."""
 Mitigation = Literal[Decoding, Offload]
 Allowed = Literal["auto", "exact", "none"]
 """Which mitigations the user allows: all, those that keep the pixels, or none."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from mysticanvas.contracts.base import Contract, sha256_of
-from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px
+from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px, without_offload
 
 
 class ResolvedParams(Contract):
@@ -64,7 +64,7 @@ class Recipe(Contract):
     """Path relative to the model's folder -> SHA-256."""
     batch_index: int = 0
     mitigations: tuple[str, ...] = ()
-    """What was done to save memory, and changed pixels."""
+    """What was done to save memory; only what changed pixels counts in the hash."""
     environment: Environment | None = None
 
     @functools.cached_property
@@ -78,6 +78,7 @@ class Recipe(Contract):
         run = self.model_dump(
             mode="json", include={"batch_index", "mitigations", "environment"}, exclude_none=True
         )
+        run["mitigations"] = list(without_offload(self.mitigations))
         return sha256_of({"request": self.request_hash, "run": run})
 
     @property

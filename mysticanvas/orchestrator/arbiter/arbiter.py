@@ -22,6 +22,7 @@ from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.memory import Probe, system_free_mib
 
 MEMORY_BACK_S = 5.0
 """A device may give memory back late; after so long, the plan is made with what is there."""
@@ -68,9 +69,16 @@ class Arbiter:
     Args:
         workers: those that share the device.
         memory: who has what of it now.
+        free_mib: what is free of the system's memory.
     """
 
-    def __init__(self, workers: Sequence[Tenant], memory: Callable[[], VramStatus]) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Tenant],
+        memory: Callable[[], VramStatus],
+        free_mib: Probe = system_free_mib,
+    ) -> None:
+        self._free_mib = free_mib
         self._workers = {worker.kind: worker for worker in workers}
         self._memory = memory
         self._changed = threading.Condition()
@@ -114,7 +122,8 @@ class Arbiter:
 
     def situation(self, worker: str) -> Situation:
         """The device as it is now, for a request of that kind of worker."""
-        return Situation(self._memory(), worker, {kind: self._use(kind) for kind in self._workers})
+        uses = {kind: self._use(kind) for kind in self._workers}
+        return Situation(self._memory(), worker, uses, self._system_mib(worker))
 
     def loaded(self, worker: str, seconds: float) -> None:
         """Note what loading a model took."""
@@ -164,6 +173,11 @@ class Arbiter:
             return None
         has = status.memory - sum(part.mib for part in status.memory_parts)
         return has if before is None else min(before, has)
+
+    def _system_mib(self, kind: str) -> float:
+        """What is free of the system's memory, and what the worker's model has of it."""
+        parts = self._workers[kind].status.memory_parts
+        return self._free_mib() + sum(each.mib for each in parts if each.device == "cpu")
 
     def _use(self, kind: str) -> Use:
         used_at = self._used_at.get(kind)

@@ -40,6 +40,8 @@ class Model(NamedTuple):
     """The diffusers folder; None for a single file."""
     replaced: dict[str, Path | None]
     """Component from elsewhere -> its folder; None if it comes out of a single file."""
+    pipeline: str = ""
+    """Class of diffusers that runs it."""
 
     @property
     def denoiser(self) -> Part:
@@ -107,8 +109,9 @@ def of(files: ModelFiles) -> Model:
             "autoencoder or what denoises is of no kind that is.",
             hint="It can be measured by running it once.",
         )
-    found["vae"] = _as_it_decodes(found["vae"], str(base.index["_class_name"]))
-    return Model(found, base.path if isinstance(base, Folder) else None, replaced)
+    pipeline = str(base.index["_class_name"])
+    found["vae"] = _as_it_decodes(found["vae"], pipeline)
+    return Model(found, base.path if isinstance(base, Folder) else None, replaced, pipeline)
 
 
 def _given(component: str, path: Path, folder: Path | None, base: parts.Base) -> Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,8 +113,8 @@ def _sample(
         placed.enter_context(offload.applied(model.pipeline, more, model.device))
         return sample(NoMeter())
 
-    tries = [functools.partial(sample, meter), again][: len(ways)]
-    place, sampled = recovery.first_that_fits("denoise", model.device, tries)
+    tries: list[Callable[[], Sampled]] = [functools.partial(sample, meter), again]
+    place, sampled = recovery.first_that_fits("denoise", model.device, tries[: len(ways)])
     return ways[place], sampled
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import diffusers
 import torch
 
 from mysticanvas.contracts.base import sha256_of
@@ -29,7 +30,7 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope
-from mysticanvas.workers.image import architectures, components
+from mysticanvas.workers.image import architectures, components, moving, offload
 from mysticanvas.workers.image.architectures import Tracee
 from mysticanvas.workers.image.components import Model, Part
 from mysticanvas.workers.image.kernels import KernelsOf
@@ -77,6 +78,7 @@ def profile(order: TraceOrder) -> TraceAnswer:
         latents=_latent_space(model),
         tokens=_tokens(model),
         traced=tuple(_traced(order, missing)),
+        **_offloading(order, model),
     )
     return TraceAnswer(
         profile=found,
@@ -84,6 +86,16 @@ def profile(order: TraceOrder) -> TraceAnswer:
         seconds=time.perf_counter() - start,
         peak_rss=_peak_rss(),
     )
+
+
+def _offloading(order: TraceOrder, model: Model) -> dict[str, Any]:
+    """How its weights can be offloaded, and what of them is moved at once."""
+    possible = offload.possible(getattr(diffusers, model.pipeline, None))
+    # Where only jobs are asked about, this is known already.
+    if not possible or not order.phases or not offload.helps(torch.device(order.device)):
+        return {}
+    parts = {name: moving.of(part, order.dtype) for name, part in model.parts.items()}
+    return {"offloads": possible, "moved": parts}
 
 
 def _traced(order: TraceOrder, missing: list[tuple[EnvelopeKey, Run]]) -> Iterator[Traced]:
