@@ -62,6 +62,7 @@ from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.housekeeping import Housekeeping
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
+from mysticanvas.orchestrator.queue import latents
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
@@ -101,6 +102,7 @@ class Orchestrator:
         self.plugins = loading.load(settings.plugins)
         launch = _launch(settings, self.paths, self.plugins, settings.engine)
         self.store = _open_store(self.paths, settings.search_stemmer)
+        latents.clear(self.paths.run)
         self.bus = Bus()
         self.profiles = Profiles(self.store.profiles)
         self.feedback = Feedback(self.store.measurements, self.profiles, self.bus, self._alert)
@@ -139,6 +141,7 @@ class Orchestrator:
             settings.keep_alive_s,
             settings.stop_timeout_s,
             lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
+            self.paths.run,
         )
         self.runner = Runner(self.transitions, self.bus, self.kinds)
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
@@ -358,6 +361,7 @@ def _launch(settings: Settings, paths: HomePaths, registry: Registry, engine: st
         "engine": kind,
         "images": paths.images,
         "ipc": settings.ipc,
+        "latents": latents.folder(paths.run),
         "sockets": paths.run,
         "parent-pid": os.getpid(),
         "device": settings.device,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from mysticanvas import logs
@@ -14,10 +15,11 @@ from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.contracts.worker import GenerateTask
+from mysticanvas.contracts.worker import GenerateTask, Kept
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue import latents
 from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.retry import Failure
@@ -35,6 +37,10 @@ from mysticanvas.store import Store, StoredJob
 _log = logs.get(__name__)
 _WORKER_START_S = 60.0
 _ENDING_S = 1.0
+_RETIRING_S = 15.0
+_DECODED_ANEW = (
+    "Memory ran out while the pictures were decoded; a new process does it, without sampling again."
+)
 
 
 class _Unload(NamedTuple):
@@ -82,6 +88,7 @@ class Dispatcher(Lane[Generation]):
         settle_s: seconds that a cancelled job has to end.
         feedback: learns from what jobs took of the memory.
         loaded: hears of how many seconds loading a model took.
+        folder: of what lasts as long as the orchestrator; None if workers keep nothing there.
     """
 
     def __init__(
@@ -95,6 +102,7 @@ class Dispatcher(Lane[Generation]):
         keep_alive_s: float,
         settle_s: float = 10.0,
         loaded: Callable[[float], None] = lambda _: None,
+        folder: Path | None = None,
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
         self._store = store
@@ -105,6 +113,7 @@ class Dispatcher(Lane[Generation]):
         self._settle_s = settle_s
         self._feedback = feedback
         self._loaded = loaded
+        self._folder = folder
         self._unload_asked: list[_Unload] = []
         self._holding: _Holding | None = None
         self._last_used = time.monotonic()
@@ -171,8 +180,25 @@ class Dispatcher(Lane[Generation]):
             self._conclude(run)
         finally:
             self._last_used = time.monotonic()
+            if self._folder is not None:
+                latents.forget(self._folder, run.id)
 
     def _generate(self, run: Generation) -> None:
+        self._on_worker(run)
+        if run.kept is not None and not run.stopped:
+            self._decode_anew(run, run.kept)
+
+    def _decode_anew(self, run: Generation, kept: Kept) -> None:
+        """Have what was sampled decoded by a new process, which has none of what fills or
+        fragments the memory of this one."""
+        _log.warning("decoding_anew", latents=kept.latents)
+        self._transitions.notice(run, [_DECODED_ANEW])
+        self._holding = None
+        self._worker.retire("had no memory left to decode", _RETIRING_S)
+        run.to_be_decoded(kept)
+        self._on_worker(run)
+
+    def _on_worker(self, run: Generation) -> None:
         with self._admit(run.task, lambda: self._ready(run), lambda: run.stopped) as plan:
             if plan is not None:
                 self._take_in(run, plan)
@@ -234,6 +260,9 @@ class Dispatcher(Lane[Generation]):
 
     def _succeed(self, run: Generation) -> None:
         measured = self._learn(run)
+        if run.unplanned:
+            names = " and ".join(run.unplanned)
+            self._transitions.notice(run, [f"Memory ran out; it was made with {names} instead."])
         if self._transitions.succeed(run, run.images, run.matched, measured=measured):
             _log.info("job_succeeded", seconds=run.finished and run.finished.seconds)
             # Behind the news, which somebody waits for.

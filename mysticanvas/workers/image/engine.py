@@ -18,12 +18,13 @@ from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.mitigations import Offload, offload_of
 from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer, TraceOrder
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef, RanOut
+from mysticanvas.contracts.worker import Finished, GenerateTask, Kept, Loaded, ModelRef, RanOut
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
 from mysticanvas.workers.image import (
     devices,
     job,
+    latents,
     loading,
     measuring,
     offload,
@@ -56,6 +57,7 @@ class ImageEngine:
         _quiet()
         torch.set_num_threads(options.threads)
         self._images = options.images
+        self._latents = options.latents
         self._device = devices.choose(options.device)
         self._loaded: _Loaded | None = None
         self._measured = Known()
@@ -120,10 +122,12 @@ class ImageEngine:
         self._loaded = None
         devices.release_memory(self._device)
 
-    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
+    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished | Kept:
         report = Report(emit, control, lambda: devices.synchronize(self._device))
         try:
-            self._reporting_memory(lambda: self._generate(task, report))
+            undecoded = self._reporting_memory(lambda: self._generate(task, report))
+            if undecoded is not None:
+                return self._keep(task, undecoded, report)
             uses = self._meter.uses()
         except OutOfMemory as error:
             self._say_where(error)
@@ -133,17 +137,48 @@ class ImageEngine:
             self._meter = NoMeter()
         return Finished(seconds=report.seconds, memory_parts=self.memory, phases=uses)
 
+    def _keep(self, task: GenerateTask, undecoded: job.Undecoded, report: Report) -> Kept:
+        """Have what was sampled decoded by another process, once.
+
+        Raises:
+            OutOfMemory: there is no such process, or it is this one.
+        """
+        name, where = f"{task.job_id}-{task.attempt}.safetensors", self._where()
+        if (
+            where is None
+            or self._latents is None
+            or task.latents is not None
+            or not latents.save(self._latents, name, undecoded.latents)
+        ):
+            raise _out_of_memory(self._device)
+        return Kept(
+            latents=name,
+            mitigations=undecoded.mitigations,
+            seconds=report.seconds,
+            ran_out=where,
+        )
+
     def _say_where(self, error: OutOfMemory) -> None:
         """How far it came, and with how much: the next prediction counts on more."""
-        if self._loaded is not None:
-            where = RanOut(
-                phases=self._meter.uses(),
-                environment=self._loaded.model.environment,
-                memory_parts=self._loaded.parts,
-            )
+        where = self._where()
+        if where is not None:
             error.extra["ran_out"] = where.model_dump(mode="json")
 
-    def _generate(self, task: GenerateTask, report: Report) -> None:
+    def _where(self) -> RanOut | None:
+        if self._loaded is None:
+            return None
+        return RanOut(
+            phases=self._meter.uses(),
+            environment=self._loaded.model.environment,
+            memory_parts=self._loaded.parts,
+        )
+
+    def _generate(self, task: GenerateTask, report: Report) -> job.Undecoded | None:
+        kept = None
+        if task.latents is not None and self._latents is not None:
+            kept = latents.load(self._latents, task.latents)
+        if kept is not None:
+            task = _with_room(task, self._device)
         offloaded = offload_of(task.recipe.mitigations)
         with contextlib.nullcontext() if self._has(task.model) else report.stage("load"):
             model = self._ensure(task.model, offloaded)
@@ -154,10 +189,13 @@ class ImageEngine:
             kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe.params)
             self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
         try:
-            job.run(task, model, self._images, report, self._meter)
+            job.run(task, model, self._images, report, self._meter, kept)
+        except job.Undecoded as undecoded:
+            return undecoded.with_traceback(None)
         finally:
             # It may have had to be offloaded.
             self._weigh()
+        return None
 
     def _has(self, ref: ModelRef) -> bool:
         loaded = self._loaded
@@ -207,11 +245,24 @@ class ImageEngine:
             _log.warning("out_of_memory", exc_info=True)
         # Out here the traceback is gone, and with it the tensors that its frames held.
         devices.release_memory(self._device)
-        raise OutOfMemory(
-            f"{devices.describe(self._device)} ran out of memory.",
-            hint="Try a smaller width and height or fewer pictures at once, or close what else "
-            "uses the device.",
-        )
+        raise _out_of_memory(self._device)
+
+
+def _out_of_memory(device: torch.device) -> OutOfMemory:
+    return OutOfMemory(
+        f"{devices.describe(device)} ran out of memory.",
+        hint="Try a smaller width and height or fewer pictures at once, or close what else "
+        "uses the device.",
+    )
+
+
+def _with_room(task: GenerateTask, device: torch.device) -> GenerateTask:
+    """A task that is to be decoded alone, for which the device needs no weights but the VAE's."""
+    names = task.recipe.mitigations
+    if offload_of(names) is not None or not offload.helps(device):
+        return task
+    recipe = task.recipe.model_copy(update={"mitigations": (*names, "offload_model")})
+    return task.model_copy(update={"recipe": recipe})
 
 
 def _quiet() -> None:

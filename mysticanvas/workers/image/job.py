@@ -12,14 +12,28 @@ import torch
 from PIL import Image
 
 from mysticanvas.contracts.mitigations import offload_of, without_offload
-from mysticanvas.contracts.recipe import Environment
+from mysticanvas.contracts.recipe import Environment, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, Previewed
 from mysticanvas.workers import pictures
-from mysticanvas.workers.image import mitigations, offload, recovery, schedulers
+from mysticanvas.workers.image import devices, mitigations, offload, recovery, schedulers
 from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.image.stages import OnStep, Sampled, Stages
 from mysticanvas.workers.report import Report
+
+
+class Undecoded(Exception):
+    """Pictures were sampled, and memory ran out whatever way they were decoded.
+
+    Attributes:
+        latents: on the CPU.
+        mitigations: with which they were sampled.
+    """
+
+    def __init__(self, latents: torch.Tensor, mitigations: tuple[str, ...]) -> None:
+        super().__init__("memory ran out in every way to decode")
+        self.latents = latents
+        self.mitigations = mitigations
 
 
 class Model(NamedTuple):
@@ -33,13 +47,23 @@ class Model(NamedTuple):
     environment: Environment
 
 
-def run(task: GenerateTask, model: Model, folder: Path, report: Report, meter: Meter) -> None:
+def run(
+    task: GenerateTask,
+    model: Model,
+    folder: Path,
+    report: Report,
+    meter: Meter,
+    latents: torch.Tensor | None = None,
+) -> None:
     """Make the pictures of a task and write them below `folder`.
 
     Args:
         meter: measures what the phases take.
+        latents: what was sampled for it before, and is to be decoded.
 
     Raises:
+        Undecoded: there is no memory to decode what was sampled, and more is allowed than to make
+            the pictures just as they were asked for.
         JobCancelled: between two steps.
         InvalidRequest: the scheduler, the ids or the index do not suit.
         StoreFull: no space for a file.
@@ -49,7 +73,10 @@ def run(task: GenerateTask, model: Model, folder: Path, report: Report, meter: M
     with contextlib.ExitStack() as placed:
         placed.enter_context(offload.applied(model.pipeline, offloaded, model.device))
         placed.enter_context(torch.inference_mode())
-        used, images = _images(task, model, report, meter, placed)
+        if latents is None:
+            used, images = _images(task, model, report, meter, placed)
+        else:
+            used, images = _decoded(task, model, report, meter, latents)
     recipe = task.recipe.model_copy(update={"mitigations": used})
     task = task.model_copy(update={"recipe": recipe})
     with report.stage("save"):
@@ -78,7 +105,28 @@ def _images(
         # Weights come and go from here on, and would count.
         around = NoMeter()
     with report.stage("decode"):
-        return _decode(model, sampled, encoded, task, used, around)
+        try:
+            return _decode(model, sampled, encoded, task, used, around)
+        except Exception as error:
+            if model.stages.whole or task.allowed == "none" or not devices.is_out_of_memory(error):
+                raise
+    # Out here the traceback is gone, and with it the tensors that its frames held.
+    devices.release_memory(model.device)
+    raise Undecoded(sampled.latents.cpu(), used)
+
+
+def _decoded(
+    task: GenerateTask, model: Model, report: Report, meter: Meter, latents: torch.Tensor
+) -> tuple[tuple[str, ...], list[Image.Image]]:
+    """The pictures of latents that another process has made, and by what mitigations."""
+    sampled = Sampled(latents.to(model.device), _generators(task.recipe.params))
+    with report.stage("decode"):
+        return _decode(model, sampled, {}, task, task.recipe.mitigations, meter)
+
+
+def _generators(params: ResolvedParams) -> list[torch.Generator]:
+    # On the CPU whatever the device, so that a seed means the same everywhere.
+    return [torch.Generator("cpu").manual_seed(params.seed + k) for k in range(params.num_images)]
 
 
 def _sample(
@@ -95,12 +143,8 @@ def _sample(
     params = task.recipe.params
 
     def sample(meter: Meter) -> Sampled:
-        # On the CPU whatever the device, so that a seed means the same everywhere.
-        generators = [
-            torch.Generator("cpu").manual_seed(params.seed + k) for k in range(params.num_images)
-        ]
         with meter.phase("denoise", list(encoded.values())):
-            return model.stages.denoise(encoded, params, generators, on_step)
+            return model.stages.denoise(encoded, params, _generators(params), on_step)
 
     ways = mitigations.ways_to_sample(
         task.recipe.mitigations, task.allowed, model.device, offload.possible(model.pipeline)
