@@ -189,12 +189,12 @@ def _decode(
 
 def _on_step(model: Model, report: Report, task: GenerateTask, meter: Meter) -> OnStep:
     previewer, shown = model.previewer, task.only_index or 0
-    # To fit them takes the VAE, for which the denoiser would have to leave the device.
-    possible = previewer.is_fitted or offload_of(task.recipe.mitigations) is None
 
     def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
         meter.step(step)
         report.step("denoise", step, steps)
+        # To fit them takes the VAE, for which the denoiser would have to leave the device.
+        possible = previewer.is_fitted or not offload.is_applied(model.pipeline)
         if report.wants_previews and possible and step < steps:
             with meter.apart():
                 webp = previewer.webp(latents, shown)

@@ -77,6 +77,11 @@ def applied(pipeline: Any, kind: Offload | None, device: torch.device) -> Iterat
         devices.release_memory(device)
 
 
+def is_applied(pipeline: Any) -> bool:
+    """Whether hooks move its weights now."""
+    return any(hasattr(part, "_hf_hook") for part in _models(pipeline).values())
+
+
 def detach(part: Any) -> torch.device:
     """Take the hooks of a component away, if it has any; where its weights lie then."""
     remove_hook_from_module(part, recurse=True)
