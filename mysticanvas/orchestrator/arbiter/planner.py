@@ -115,9 +115,6 @@ class Planner:
             WorkerLost: the worker is gone.
         """
         ref, params = task.model, task.recipe.params
-        if task.latents is not None:
-            # It needs less than what the process that sampled them has just given back.
-            return None
         try:
             subject = _subject(ref, task.recipe.pipeline, self._device_kind)
             profile = self._profiles.of(subject, _batches(params), _asking(ref, lease.client))

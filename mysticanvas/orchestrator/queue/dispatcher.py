@@ -184,27 +184,28 @@ class Dispatcher(Lane[Generation]):
                 latents.forget(self._folder, run.id)
 
     def _generate(self, run: Generation) -> None:
-        self._on_worker(run)
-        if run.kept is not None and not run.stopped:
-            self._decode_anew(run, run.kept)
+        with self._admit(run.task, lambda: self._ready(run), lambda: run.stopped) as plan:
+            if plan is not None:
+                self._take_in(run, plan)
+            self._follow(run)
+            if run.kept is not None and not run.stopped:
+                self._decode_anew(run, run.kept)
+
+    def _follow(self, run: Generation) -> None:
+        assert run.lease is not None
+        with run.lease.client.generate(run.task) as stream:
+            run.follow(stream)
 
     def _decode_anew(self, run: Generation, kept: Kept) -> None:
         """Have what was sampled decoded by a new process, which has none of what fills or
-        fragments the memory of this one."""
+        fragments the memory of this one; in the room that was made for both."""
         _log.warning("decoding_anew", latents=kept.latents)
         self._transitions.notice(run, [_DECODED_ANEW])
         self._holding = None
         self._worker.retire("had no memory left to decode", _RETIRING_S)
         run.to_be_decoded(kept)
-        self._on_worker(run)
-
-    def _on_worker(self, run: Generation) -> None:
-        with self._admit(run.task, lambda: self._ready(run), lambda: run.stopped) as plan:
-            if plan is not None:
-                self._take_in(run, plan)
-            assert run.lease is not None
-            with run.lease.client.generate(run.task) as stream:
-                run.follow(stream)
+        self._ready(run)
+        self._follow(run)
 
     def _ready(self, run: Generation) -> Lease:
         run.lease = self._worker.lease(_WORKER_START_S)

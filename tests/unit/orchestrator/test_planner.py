@@ -149,16 +149,6 @@ def test_a_job_that_fits_only_offloaded_is_run_so_by_the_worker(
     assert second.recipe.hash == first.recipe.hash
 
 
-def test_what_is_left_to_be_decoded_takes_no_room_but_its_own(
-    planner: Planner, client: Client, tiny_sd: Path
-) -> None:
-    task = make_task(tiny_sd, task={"latents": "0.safetensors"})
-    lease: Any = Leased(client)
-    with planner.admitted(task, lambda: lease, lambda: False) as found:
-        assert found is None
-    assert client.orders == []
-
-
 def test_weights_in_system_memory_are_counted_as_what_the_worker_may_have_there(
     machine: Machine, client: Client
 ) -> None:
