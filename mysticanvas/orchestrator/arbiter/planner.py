@@ -100,7 +100,7 @@ class Planner:
     def admitted(
         self, task: GenerateTask, ready: Callable[[], Lease], stopped: Callable[[], bool]
     ) -> Iterator[Plan | None]:
-        """Make room for a job; see `queue.dispatcher.Admit`."""
+        """Make room for a job; see `queue.admission.Admit`."""
         kind = self._worker.kind
         with self._arbiter.admitted(kind, lambda: self._deciding(task, ready()), stopped) as plan:
             yield plan

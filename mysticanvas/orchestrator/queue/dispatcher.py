@@ -6,20 +6,20 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from mysticanvas import logs
 from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.contracts.worker import GenerateTask, Kept
+from mysticanvas.contracts.worker import Kept
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import latents
+from mysticanvas.orchestrator.queue.admission import Admit
 from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.retry import Failure
@@ -55,26 +55,6 @@ class _Holding(NamedTuple):
 
     model: Held
     lease: Lease
-
-
-class Admit(Protocol):
-    """How room is made for a job."""
-
-    def __call__(
-        self, task: GenerateTask, ready: Callable[[], Lease], stopped: Callable[[], bool]
-    ) -> AbstractContextManager[Plan | None]:
-        """Make room, and keep it while the block runs; the plan, or None if it is not known what
-        the job needs.
-
-        Args:
-            ready: gives the worker that will have the job, once it answers.
-            stopped: whether the job is wanted no longer.
-
-        Raises:
-            DoesNotFit: there is no room to be made.
-            JobCancelled: it was stopped while it waited.
-            WorkerLost: the worker is gone.
-        """
 
 
 class Dispatcher(Lane[Generation]):
@@ -180,8 +160,8 @@ class Dispatcher(Lane[Generation]):
             self._conclude(run)
         finally:
             self._last_used = time.monotonic()
-            if self._folder is not None:
-                latents.forget(self._folder, run.id)
+            # Also what a process kept of which nothing was heard any more.
+            self._forget(run)
 
     def _generate(self, run: Generation) -> None:
         with self._admit(run.task, lambda: self._ready(run), lambda: run.stopped) as plan:
@@ -189,7 +169,10 @@ class Dispatcher(Lane[Generation]):
                 self._take_in(run, plan)
             self._follow(run)
             if run.kept is not None and not run.stopped:
-                self._decode_anew(run, run.kept)
+                try:
+                    self._decode_anew(run, run.kept)
+                finally:
+                    self._forget(run)
 
     def _follow(self, run: Generation) -> None:
         assert run.lease is not None
@@ -206,6 +189,11 @@ class Dispatcher(Lane[Generation]):
         run.to_be_decoded(kept)
         self._ready(run)
         self._follow(run)
+
+    def _forget(self, run: Generation) -> None:
+        """Leave no latents behind."""
+        if self._folder is not None:
+            latents.forget(self._folder, run.id)
 
     def _ready(self, run: Generation) -> Lease:
         run.lease = self._worker.lease(_WORKER_START_S)
