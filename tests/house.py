@@ -19,6 +19,7 @@ from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue import latents
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import deadlines, worker
@@ -33,10 +34,12 @@ TESTS = Path(__file__).parent
 
 
 class House:
-    """Runs `problem_worker`; a context manager that ends what it started.
+    """Runs `problem_worker`, or another one; a context manager that ends what it started.
 
     Args:
         root: its home.
+        worker_module: that the worker process runs.
+        model: folder of the model that jobs are asked for with.
         limits: when the worker is taken to hang.
         environment: of the worker.
     """
@@ -46,8 +49,12 @@ class House:
         root: Path,
         limits: Deadlines = deadlines.USUAL,
         seams: Seams = worker.REAL,
+        *,
+        worker_module: str = "problem_worker",
+        model: Path = Path("sd"),
         **environment: str,
     ) -> None:
+        self._module, self._model = worker_module, model
         self.paths = HomePaths.of(root)
         self.alerts: list[Alert] = []
         self.statuses: list[WorkerStatus] = []
@@ -76,17 +83,19 @@ class House:
             feedback=self.feedback,
             keep_alive_s=900,
             settle_s=5.0,
+            folder=self.paths.run,
         )
 
     def _launch(self, environment: dict[str, str]) -> Launch:
-        arguments = ["--engine", "problem", "--images", str(self.paths.images), "--threads", "1"]
+        arguments = ["--engine", "image", "--images", str(self.paths.images), "--threads", "1"]
+        arguments += ["--latents", str(latents.folder(self.paths.run))]
         counted = {"PROBLEM_COUNT": str(self.paths.run / "problems"), "PYTHONPATH": str(TESTS)}
         return Launch(
             kind="image",
             arguments=[*arguments, "--parent-pid", str(os.getpid())],
             environment=processes.child_environment({**counted, **environment}),
             log=LogFile(self.paths.logs / "worker.jsonl"),
-            module="problem_worker",
+            module=self._module,
         )
 
     def __enter__(self) -> Self:
@@ -101,7 +110,7 @@ class House:
 
     def submit(self, prompt: str = "", priority: str = "interactive") -> str:
         """Queue a job; its id."""
-        task = make_task(Path("sd"), prompt=prompt)
+        task = make_task(self._model, prompt=prompt)
         record = JobRecord.model_validate(
             {
                 "id": task.job_id,

@@ -38,6 +38,7 @@ from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.worker import (
     Finished,
     GenerateTask,
+    Kept,
     Loaded,
     Made,
     ModelRef,
@@ -79,6 +80,7 @@ class ProblemEngine:
     def __init__(self, options: Options) -> None:
         self.models: list[str] = []
         self._images = options.images
+        self._latents = options.latents
         meet_at_start("import")
 
     def load(self, model: ModelRef) -> Loaded:
@@ -88,16 +90,20 @@ class ProblemEngine:
     def unload(self) -> None:
         self.models = []
 
-    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
+    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished | Kept:
         self.answering.clear()
         self.claimed = []
         late = False
+        if task.latents is not None:
+            return self._decoded(task, emit)
         for step, name in enumerate(STAGES):
             emit(Progressed(progress=Progress(stage=name, step=step, steps=len(STAGES))))
             if met := problem_of(task, name):
                 # So that it is known how far it was.
                 self.answering.wait()
                 end(met) if met in ENDS else getattr(self, met)(control)
+            if met == "keep":
+                return self._kept(task)
             late = late or met == "late"
             if control.cancelled and not late:
                 raise JobCancelled("The job was cancelled while it ran.")
@@ -105,6 +111,37 @@ class ProblemEngine:
         for index in range(task.recipe.params.num_images):
             emit(self._made(task, index))
         return Finished(seconds={"denoise": 1.0}, phases=self.claimed)
+
+    def _kept(self, task: GenerateTask) -> Kept:
+        """Cannot decode what was sampled."""
+        assert self._latents is not None
+        self._latents.mkdir(mode=0o700, exist_ok=True)
+        name = f"{task.job_id}-{task.attempt}.safetensors"
+        (self._latents / name).write_text(str(os.getpid()))
+        where = RanOut(
+            phases=[PhaseUse(phase="vae_decode", bytes=0, at_least=True)], environment=_ENVIRONMENT
+        )
+        return Kept(
+            latents=name, mitigations=("offload_model",), seconds={"denoise": 2.0}, ran_out=where
+        )
+
+    def _decoded(self, task: GenerateTask, emit: Emit) -> Finished:
+        """What another process kept, or what befalls this one: the fourth word of a prompt."""
+        emit(Progressed(progress=Progress(stage="decode")))
+        self.answering.wait()
+        assert self._latents is not None
+        assert (self._latents / str(task.latents)).read_text() != str(os.getpid())
+        then = task.recipe.params.prompt.split()[3:]
+        if then == ["starve"]:
+            self.starve(Control())
+        if then:
+            end(then[0])
+        self.load(task.model)
+        emit(self._made(task, 0))
+        return Finished(seconds={"decode": 1.0}, phases=[PhaseUse(phase="vae_decode", bytes=5)])
+
+    def keep(self, control: Control) -> None:
+        """Goes on, and its latents are kept."""
 
     def _made(self, task: GenerateTask, index: int) -> Made:
         image = Image.new("RGB", (8, 8), (task.recipe.params.seed + index, 0, 0))
@@ -255,7 +292,7 @@ def end(how: str) -> None:
 
 def problem_of(task: GenerateTask, stage: str) -> str:
     """The problem that this attempt meets at that stage; empty if it meets none."""
-    problem, where, times = (*task.recipe.params.prompt.split(), "", "", "0")[:3]
+    problem, where, times = (*task.recipe.params.prompt.split()[:3], "", "", "0")[:3]
     return problem if where == stage and task.attempt <= int(times) else ""
 
 

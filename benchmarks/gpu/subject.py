@@ -36,6 +36,7 @@ def load(name: str, device: torch.device, tiny: bool) -> job.Model:
     of_pipeline = stages.of(pipeline)
     return job.Model(
         pipeline=pipeline,
+        device=device,
         stages=of_pipeline,
         previewer=Previewer(of_pipeline.decode_latents),
         environment=Environment(

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, get_args
 
-Mitigation = Literal["vae_slicing", "vae_tiling", "vae_cpu"]
+Decoding = Literal["vae_slicing", "vae_tiling", "vae_cpu"]
 """The VAE decodes one picture at a time, in overlapping tiles, or on the CPU. Each changes pixels:
 tiles by a little where they meet, the others by rounding."""
+Offload = Literal["offload_model", "offload_group", "offload_sequential"]
+"""Weights lie in system memory, and are on the device for as long as they are needed: a component
+of the pipeline at a time; a layer of the denoiser, with the next one on its way; or a layer of any
+component. The pixels stay the same, since what is computed does, and in which format by which
+kernels."""
+Mitigation = Literal[Decoding, Offload]
 Allowed = Literal["auto", "exact", "none"]
 """Which mitigations the user allows: all, those that keep the pixels, or none."""
+
+OFFLOADS: tuple[Offload, ...] = get_args(Offload)
+"""The fastest first, which takes most of the device."""
 
 TILE_PX = 512
 """Side of a tile: with a VAE of Stable Diffusion in float16, it takes 0.6 GB to decode."""
@@ -27,3 +37,13 @@ def tile_px(longer_px: int) -> int:
         longer_px: the longer side of the picture.
     """
     return max(_STEP_PX, min(TILE_PX, longer_px // 2) // _STEP_PX * _STEP_PX)
+
+
+def offload_of(names: Iterable[str]) -> Offload | None:
+    """The one among these mitigations that is about weights; None if there is none."""
+    return next((each for each in OFFLOADS if each in tuple(names)), None)
+
+
+def without_offload(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of these mitigations that change pixels, in their order."""
+    return tuple(name for name in names if name not in OFFLOADS)

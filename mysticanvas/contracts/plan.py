@@ -71,7 +71,7 @@ class Plan(Contract):
         if self.pinned:
             lines.append(f"  {self.in_the_way()}")
         if self.fits and self.slowdown >= SLOW:
-            lines.append(f"  will take about {self.slowdown:.0f} times as long")
+            lines.append(f"  will take about {self.slowdown:.0f} times as long (assumed)")
         if self.fits and self.changes_pixels:
             lines.append("  changes pixels, which the picture's recipe will say")
         if self.suggestion:
@@ -83,7 +83,7 @@ class Plan(Contract):
         """What whoever waits for the request should know, a sentence each."""
         told = [f"To make room: {action.why}." for action in self.actions]
         if self.slowdown >= SLOW:
-            told.append(f"This will take about {self.slowdown:.0f} times as long as usual.")
+            told.append(f"This is assumed to take {self.slowdown:.0f} times as long as usual.")
         return told
 
     def in_the_way(self) -> str:

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.base import Contract, sha256_of
-from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px
+from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px, without_offload
 
 _TRANSFORMERS = {
     "FluxPipeline": "FluxTransformer2DModel",
@@ -78,7 +78,7 @@ class Recipe(Contract):
     labels that decide no pixel."""
     batch_index: int = 0
     mitigations: tuple[str, ...] = ()
-    """What was done to save memory, and changed pixels."""
+    """What was done to save memory; only what changed pixels counts in the hash."""
     environment: Environment | None = None
 
     @functools.cached_property
@@ -92,6 +92,7 @@ class Recipe(Contract):
         run = self.model_dump(
             mode="json", include={"batch_index", "mitigations", "environment"}, exclude_none=True
         )
+        run["mitigations"] = list(without_offload(self.mitigations))
         return sha256_of({"request": self.request_hash, "run": run})
 
     @property

@@ -9,6 +9,7 @@ from pydantic import Field
 from mysticanvas.contracts.base import Contract, sha256_of
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.mitigations import Offload
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.problem import Problem
 
@@ -120,6 +121,15 @@ class LatentSpace(Contract):
     """Numbers in the embedding of a token; 0 if the denoiser takes none."""
 
 
+class Moved(Contract):
+    """Bytes of a component's weights that are on the device at once while they are offloaded."""
+
+    layers: int = Field(ge=0)
+    """Moved layer by layer."""
+    groups: int = Field(ge=0)
+    """Moved as for `offload_group`."""
+
+
 class TraceOrder(ModelFiles):
     """What is to be traced, of a model."""
 
@@ -164,6 +174,10 @@ class ImageProfile(Contract):
     tokens: int = Field(default=77, ge=1)
     """Of a prompt, filled up as the pipeline does it."""
     traced: tuple[Traced, ...]
+    offloads: tuple[Offload, ...] = ()
+    """How its pipeline can be offloaded."""
+    moved: dict[str, Moved] = {}
+    """Component -> what is on the device of it then; empty where there is no CPU beside it."""
 
 
 class TraceAnswer(Contract):

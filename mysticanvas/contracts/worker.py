@@ -1,7 +1,7 @@
 """What orchestrator and worker say to each other.
 
-`POST /v1/generate` answers with NDJSON: one `Message` a line, the last of them `Finished` or
-`Failed`. Closing the connection cancels the job between two steps.
+`POST /v1/generate` answers with NDJSON: one `Message` a line, the last of them `Finished`, `Kept`
+or `Failed`. Closing the connection cancels the job between two steps.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ class Loaded(Contract):
     seconds: float
 
 
+LatentsName = Annotated[str, Field(pattern=r"^[0-9a-f-]{1,64}\.safetensors$")]
+"""Of a file in the folder that workers keep latents in."""
+
+
 class GenerateTask(Contract):
     """Body of `POST /v1/generate`: a batch of pictures.
 
@@ -94,6 +98,8 @@ class GenerateTask(Contract):
     previews: bool = False
     allowed: Allowed = "auto"
     """What may be done if memory runs out."""
+    latents: LatentsName | None = None
+    """What another process has sampled for this very task, to be decoded; `Kept` told its name."""
 
 
 class PreviewSwitch(Contract):
@@ -152,6 +158,18 @@ class Finished(Contract):
     """In the order in which they ran, where the engine measures them."""
 
 
+class Kept(Contract):
+    """The pictures are sampled, and could be decoded in no way that is allowed: memory ran out.
+    Their latents are in a file, for a process that has the memory for it."""
+
+    type: Literal["kept"] = "kept"
+    latents: LatentsName
+    mitigations: tuple[str, ...] = ()
+    """With which they were sampled, and are to be decoded first."""
+    seconds: dict[str, float] = {}
+    ran_out: RanOut
+
+
 class RanOut(Contract):
     """Where memory ran out: the member `ran_out` of the problem `out_of_memory`."""
 
@@ -166,6 +184,8 @@ class Failed(Contract):
     problem: Problem
 
 
-Message = Annotated[Progressed | Previewed | Made | Finished | Failed, Field(discriminator="type")]
+Message = Annotated[
+    Progressed | Previewed | Made | Finished | Kept | Failed, Field(discriminator="type")
+]
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 """Reads one line of the stream."""

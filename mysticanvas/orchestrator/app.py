@@ -61,6 +61,7 @@ from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.housekeeping import Housekeeping
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
+from mysticanvas.orchestrator.queue import latents
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import Kinds
@@ -101,6 +102,7 @@ class Orchestrator:
         self.plugins = loading.load(settings.plugins)
         launch = _launch(settings, self.paths, self.plugins, settings.engine)
         self.store = _open_store(self.paths, settings.search_stemmer)
+        latents.clear(self.paths.run)
         self.bus = Bus()
         self.profiles = Profiles(self.store.profiles)
         self.feedback = Feedback(self.store.measurements, self.profiles, self.bus, self._alert)
@@ -145,6 +147,7 @@ class Orchestrator:
             settings.stop_timeout_s,
             lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
             self.pins,
+            self.paths.run,
         )
         fetched = {"pull": self.kinds["pull"]}
         here = {kind: job for kind, job in self.kinds.items() if kind not in fetched}
@@ -360,6 +363,7 @@ def _launch(settings: Settings, paths: HomePaths, registry: Registry, engine: st
         "engine": kind,
         "images": paths.images,
         "ipc": settings.ipc,
+        "latents": latents.folder(paths.run),
         "sockets": paths.run,
         "parent-pid": os.getpid(),
         "device": settings.device,

@@ -1,6 +1,8 @@
 """The memory of an image job, term by term.
 
 peak = context + weights + LoRAs + max over phases (held + envelope) + safety
+
+Weights that are offloaded count in the phase that needs them, as far as they are moved in at once.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from pydantic import Field
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, Term
-from mysticanvas.contracts.mitigations import TILE_OVERLAP
+from mysticanvas.contracts.mitigations import TILE_OVERLAP, Offload
 from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape, Traced
-from mysticanvas.vram import envelope, tiling
+from mysticanvas.vram import envelope, offload as offloading, tiling
 from mysticanvas.vram.envelope import Need
 
 MIB = 1 << 20
@@ -67,8 +69,11 @@ class _Load(NamedTuple):
     phase: Phase
     held: int
     need: Need
-    weights: int = 0
-    """Beside the resident ones."""
+    moved: int = 0
+    """Weights that are moved in for it."""
+    converted: int = 0
+    """What weights take more in it."""
+    component: str = ""
 
     @property
     def activations(self) -> int:
@@ -76,7 +81,7 @@ class _Load(NamedTuple):
 
     @property
     def total(self) -> int:
-        return self.activations + self.weights
+        return self.activations + self.moved + self.converted
 
 
 def predict(
@@ -84,23 +89,27 @@ def predict(
     work: ImageWork,
     around: Surroundings,
     factors: Mapping[Phase, float] | None = None,
+    offload: Offload | None = None,
 ) -> Prediction:
     """The peak of a job.
 
     Args:
+        offload: how its weights are offloaded.
         factors: phase -> what `calibration` found its envelope to be off by.
 
     Raises:
         LookupError: the profile has no envelope for the work.
     """
-    loads = [_scaled(each, factors or {}) for each in _loads(profile, work, around.threads)]
+    loads = [
+        _scaled(each, factors or {}) for each in _loads(profile, work, around.threads, offload)
+    ]
     most = max(loads, key=lambda load: load.total)
     # Of several text encoders, the largest.
     phases = {
         load.phase: load.activations / MIB
         for load in sorted(loads, key=lambda load: load.activations)
     }
-    terms = (*_terms_of(profile, work, around), *_terms_at(most, profile))
+    terms = (*_terms_of(profile, work, around, offload), *_terms_at(most, profile, offload))
     return Prediction(
         terms=terms,
         total_mib=sum(term.mib for term in terms),
@@ -128,9 +137,12 @@ def safety(activations: int) -> int:
     return max(round(activations * SAFETY_SHARE), SAFETY_LEAST)
 
 
-def _terms_of(profile: ImageProfile, work: ImageWork, around: Surroundings) -> list[Term]:
+def _terms_of(
+    profile: ImageProfile, work: ImageWork, around: Surroundings, offload: Offload | None
+) -> list[Term]:
     terms = [_term(_CONTEXT, around.context_bytes, around.context_known)]
-    terms += [_term(f"weights.{name}", n, "exact") for name, n in profile.weights.items()]
+    weights = offloading.resident(profile, offload)
+    terms += [_term(f"weights.{name}", n, "exact") for name, n in weights.items()]
     if work.lora_bytes:
         terms.append(_term("weights.loras", work.lora_bytes, "exact"))
     if around.workspace_bytes:
@@ -138,7 +150,7 @@ def _terms_of(profile: ImageProfile, work: ImageWork, around: Surroundings) -> l
     return terms
 
 
-def _terms_at(most: _Load, profile: ImageProfile) -> list[Term]:
+def _terms_at(most: _Load, profile: ImageProfile, offload: Offload | None) -> list[Term]:
     known: Known = "probed" if profile.device == "cpu" else "assumed"
     terms = [
         _term(f"held.{most.phase}", most.held, "exact"),
@@ -146,8 +158,12 @@ def _terms_at(most: _Load, profile: ImageProfile) -> list[Term]:
         _term(f"workspace.{most.phase}", most.need.workspace, known),
         _term(_SAFETY, safety(most.activations), "assumed"),
     ]
-    if most.weights:
-        terms.insert(0, _term("weights.vae, converted", most.weights, "exact"))
+    if most.converted:
+        terms.insert(0, _term("weights.vae, converted", most.converted, "exact"))
+    if most.moved:
+        # What of a component the libraries move at once is read from their code.
+        known = "exact" if offload == "offload_model" else "assumed"
+        terms.insert(0, _term(f"weights.{most.component}, moved in", most.moved, known))
     return terms
 
 
@@ -155,20 +171,24 @@ def _term(name: str, size: int, known: Known) -> Term:
     return Term(name=name, mib=size / MIB, known=known)
 
 
-def _loads(profile: ImageProfile, work: ImageWork, threads: int) -> list[_Load]:
+def _loads(
+    profile: ImageProfile, work: ImageWork, threads: int, offload: Offload | None
+) -> list[_Load]:
     """Each phase that the work goes through; the text encoders one by one."""
     loads = []
     shapes = _shapes(profile, work)
     size = shapes["denoise"].width * shapes["denoise"].height
     for phase, shape in shapes.items():
         held = _held(phase, profile, work, size)
-        extra = profile.decoding_weights if phase in ("vae_encode", "vae_decode") else 0
-        for found in _envelopes(profile, phase, _batch(phase, shape, work)):
+        in_vae = phase in ("vae_encode", "vae_decode")
+        extra = offloading.converted(profile, offload) if in_vae else 0
+        for found in _traced(profile, phase, _batch(phase, shape, work)):
             if phase == "vae_decode":
-                need = _decoding(found, profile, work, shape, threads)
+                need = _decoding(found.envelope, profile, work, shape, threads)
             else:
-                need = envelope.peak(found, shape, threads)
-            loads.append(_Load(phase, held, need, extra))
+                need = envelope.peak(found.envelope, shape, threads)
+            moved = offloading.moved(profile, found.component, offload)
+            loads.append(_Load(phase, held, need, moved, extra, found.component))
     return loads
 
 
@@ -205,10 +225,6 @@ def _decoding(
     return tiling.need(decoder, shape, way, _COLOURS * size * factor**2, threads)
 
 
-def _envelopes(profile: ImageProfile, phase: Phase, batch: BatchClass) -> list[Envelope]:
-    return [each.envelope for each in _traced(profile, phase, batch)]
-
-
 def _traced(profile: ImageProfile, phase: Phase, batch: BatchClass) -> list[Traced]:
     found = [each for each in profile.traced if (each.key.phase, each.key.batch) == (phase, batch)]
     if not found and phase != "text_encode":
@@ -228,7 +244,7 @@ def _held(phase: Phase, profile: ImageProfile, work: ImageWork, size: int) -> in
     if phase == "text_encode":
         # Of the prompt, while the negative one is encoded. Several encoders work one after the
         # other, and what each made is kept beside what they made together.
-        several = len(_envelopes(profile, phase, "one")) > 1
+        several = len(_traced(profile, phase, "one")) > 1
         prompt = work.tokens * profile.latents.embedding
         numbers = (sides - 1) * prompt * (1 + several) + several * prompt // 2
     elif phase == "denoise":

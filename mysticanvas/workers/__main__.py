@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine", required=True, help="its kind; a plug-in may bring it")
     parser.add_argument("--plugins", default="all", help="which may, as MYSTICANVAS_PLUGINS")
     parser.add_argument("--images", required=True, type=Path, help="folder for the pictures")
+    parser.add_argument("--latents", type=Path, help="folder for what cannot be decoded here")
     parser.add_argument("--log", type=Path, help="log file; standard error without it")
     parser.add_argument("--ipc", default="tcp", choices=["tcp", "unix"], help="how to listen")
     parser.add_argument("--sockets", type=Path, default=Path(), help="folder, with --ipc unix")
@@ -64,7 +65,9 @@ async def _serve(arguments: argparse.Namespace, token: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     processes.report_ready(arguments.ready_fd, {"url": listener.url, "pid": os.getpid()})
-    options = engine.Options(arguments.images, arguments.device, arguments.threads)
+    options = engine.Options(
+        arguments.images, arguments.device, arguments.threads, arguments.latents
+    )
     executor.begin(lambda: engine.create(arguments.engine, options, arguments.plugins))
     await stop.wait()
     await executor.stop(_STOP_S)

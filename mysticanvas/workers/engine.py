@@ -19,6 +19,7 @@ from mysticanvas.contracts.worker import (
     AnyModelRef,
     Finished,
     GenerateTask,
+    Kept,
     LLMRef,
     Loaded,
     Made,
@@ -41,6 +42,8 @@ class Options(NamedTuple):
     """`auto`, `cuda`, `mps` or `cpu`."""
     threads: int = 1
     """CPU threads to compute with."""
+    latents: Path | None = None
+    """The folder for what could be sampled and not be decoded; None to keep nothing."""
 
 
 @dataclass
@@ -124,8 +127,9 @@ class ImageEngine(Engine, Protocol):
             OutOfMemory: it does not fit.
         """
 
-    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
-        """Make the pictures of a task, and say so as they get ready.
+    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished | Kept:
+        """Make the pictures of a task, and say so as they get ready; or keep what they are decoded
+        from, if memory runs out.
 
         Raises:
             JobCancelled: `control.cancelled` was set; it is looked at between steps.

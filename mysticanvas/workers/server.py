@@ -20,6 +20,7 @@ from mysticanvas.contracts.worker import (
     Failed,
     Finished,
     GenerateTask,
+    Kept,
     Loaded,
     LoadRequest,
     Message,
@@ -117,11 +118,11 @@ async def _generate(executor: EngineExecutor, task: GenerateTask) -> Response:
     def emit(message: Message) -> None:
         loop.call_soon_threadsafe(messages.put_nowait, message)
 
-    def work(engine: Engine, control: Control) -> Finished:
+    def work(engine: Engine, control: Control) -> Finished | Kept:
         _log.info("generate_started", images=len(task.image_ids))
-        finished = engines.as_image_engine(engine).generate(task, emit, control)
-        _log.info("generate_done", seconds=finished.seconds)
-        return finished
+        last = engines.as_image_engine(engine).generate(task, emit, control)
+        _log.info("generate_done", last=last.type, seconds=last.seconds)
+        return last
 
     call = await executor.start(work, Control(previews=task.previews))
     call.result.add_done_callback(lambda _: messages.put_nowait(None))
@@ -137,7 +138,9 @@ class NdjsonStream(Response):
 
     media_type = "application/x-ndjson"
 
-    def __init__(self, call: Call[Finished], messages: asyncio.Queue[Message | None]) -> None:
+    def __init__(
+        self, call: Call[Finished | Kept], messages: asyncio.Queue[Message | None]
+    ) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._call = call

@@ -23,6 +23,7 @@ from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.memory import Probe, system_free_mib
 from mysticanvas.orchestrator.supervisor.messages import Held
 
 MEMORY_BACK_S = 5.0
@@ -71,6 +72,7 @@ class Arbiter:
         workers: those that share the device.
         memory: who has what of it now.
         pins: which models stay.
+        free_mib: what is free of the system's memory.
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class Arbiter:
         workers: Sequence[Tenant],
         memory: Callable[[], VramStatus],
         pins: Pins | None = None,
+        free_mib: Probe = system_free_mib,
     ) -> None:
         self._pins = pins or Pins()
+        self._free_mib = free_mib
         self._workers = {worker.kind: worker for worker in workers}
         self._memory = memory
         self._changed = threading.Condition()
@@ -141,7 +145,9 @@ class Arbiter:
             wanted: the model that it needs.
         """
         uses = {kind: self._use(kind) for kind in self._workers}
-        return Situation(self._memory(), worker, uses, self._displaces(worker, wanted))
+        return Situation(
+            self._memory(), worker, uses, self._displaces(worker, wanted), self._system_mib(worker)
+        )
 
     def loaded(self, worker: str, seconds: float) -> None:
         """Note what loading a model took."""
@@ -194,6 +200,11 @@ class Arbiter:
             return None
         has = status.memory - sum(part.mib for part in status.memory_parts)
         return has if before is None else min(before, has)
+
+    def _system_mib(self, kind: str) -> float:
+        """What is free of the system's memory, and what the worker's model has of it."""
+        parts = self._workers[kind].status.memory_parts
+        return self._free_mib() + sum(each.mib for each in parts if each.device == "cpu")
 
     def _use(self, kind: str) -> Use:
         used_at = self._used_at.get(kind)

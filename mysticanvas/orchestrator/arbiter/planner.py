@@ -101,7 +101,7 @@ class Planner:
     def admitted(
         self, task: GenerateTask, ready: Callable[[], Lease], stopped: Callable[[], bool]
     ) -> Iterator[Plan | None]:
-        """Make room for a job; see `queue.dispatcher.Admit`."""
+        """Make room for a job; see `queue.admission.Admit`."""
         kind = self._worker.kind
         wanted = Held(task.model.digest, task.recipe.preset)
         with self._arbiter.admitted(

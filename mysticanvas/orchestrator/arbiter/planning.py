@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, Term
-from mysticanvas.contracts.mitigations import Allowed
+from mysticanvas.contracts.mitigations import Allowed, without_offload
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
@@ -19,6 +19,7 @@ from mysticanvas.orchestrator.arbiter.policy import (
     Resident,
     Variant,
     decide,
+    is_allowed,
     most_mib,
 )
 from mysticanvas.orchestrator.arbiter.registry import CONTEXT_GPU_MIB
@@ -77,6 +78,9 @@ class Situation(NamedTuple):
     """Kind of a worker -> how it is used."""
     displaces: str | None = None
     """The model of its own that is pinned, and that the request is not for."""
+    system_mib: float | None = None
+    """What the worker may have of the system's memory, with what its model has already; None if
+    that is not known."""
 
     @property
     def own(self) -> Holding | None:
@@ -120,8 +124,10 @@ def plan(
     Args:
         profile: of their model, with envelopes for one picture and for as many as are asked for.
         threads: that the worker computes with.
-        asked: mitigations that there have to be, so that pixels come out as once before.
+        asked: mitigations that there have to be, so that pixels come out as once before; those
+            that keep them do not matter.
     """
+    asked = without_offload(asked)
     around = _surroundings(profile, situation, threads)
     size = Size(params.width, params.height, params.num_images)
     guided = params.guidance_scale > 1
@@ -135,8 +141,9 @@ def plan(
     if not asked and (made := decide(request, residents, device)).decision == "proceed":
         # Nothing is milder; and nearly all jobs fit, each of which would pay for the other ways.
         return made
+    found = _variants(profile, size, guided, around, known, situation.system_mib)
     request = Request(
-        variants=_having(asked, _variants(profile, size, guided, around, known)),
+        variants=_having(asked, found),
         held_mib=situation.held_mib,
         allowed=allowed,
         displaces=situation.displaces,
@@ -146,17 +153,18 @@ def plan(
         return made
 
     def needs_mib(smaller: Size) -> float:
-        found = _variants(profile, smaller, guided, around, known)
-        return min(each.total_mib for each in found if allowed == "auto" or each is found[0])
+        found = _variants(profile, smaller, guided, around, known, situation.system_mib)
+        return min(each.total_mib for each in found if is_allowed(each, allowed))
 
     fitting = suggest(size, needs_mib, most_mib(residents, device, request.held_mib))
     return made.model_copy(update={"suggestion": fitting})
 
 
 def works(params: ResolvedParams, profile: ImageProfile) -> list[ImageWork]:
-    """What each way means that `plan` looks at."""
+    """What each way means that `plan` looks at, as far as weights stay on the device."""
     size = Size(params.width, params.height, params.num_images)
-    return [way.work for way in ways.ways(profile, size, params.guidance_scale > 1)]
+    found = ways.ways(profile, size, params.guidance_scale > 1)
+    return [way.work for way in found if way.offload is None]
 
 
 def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
@@ -177,36 +185,54 @@ def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
 
 
 def _variants(
-    profile: ImageProfile, size: Size, guided: bool, around: Surroundings, known: Experience
+    profile: ImageProfile,
+    size: Size,
+    guided: bool,
+    around: Surroundings,
+    known: Experience,
+    system_mib: float | None,
 ) -> Sequence[Variant]:
-    """The plain way first."""
-    return [_variant(profile, way, around, known) for way in ways.ways(profile, size, guided)]
+    """The plain way first; weights are offloaded only to where there is room for them."""
+    found = (_variant(profile, way, around, known) for way in ways.ways(profile, size, guided))
+    return [each for each in found if system_mib is None or each.system_mib <= system_mib]
 
 
 def _variant(profile: ImageProfile, way: Way, around: Surroundings, known: Experience) -> Variant:
-    names = way.mitigations
-    terms = image.predict(profile, way.work, around, known.factors(names)).terms
+    names, offload, decoding = way.mitigations, way.offload, without_offload(way.mitigations)
+    terms = image.predict(profile, way.work, around, known.factors(decoding), offload).terms
     if profile.device == "cuda":
-        plain = image.predict(profile, way.work, around)
-        terms = (*terms, reserve.term(plain, known.reserved.get(way.work)))
-    return Variant(
-        terms,
-        names,
-        "mitigate" if names else "proceed",
-        changes_pixels=bool(names),
-    )
+        plain = image.predict(profile, way.work, around, offload=offload)
+        # What was found out is with all weights on the device from the beginning.
+        found = known.reserved.get(way.work) if offload is None else None
+        terms = (*terms, reserve.term(plain, found))
+    if offload is not None:
+        return Variant(
+            terms,
+            names,
+            "offload",
+            changes_pixels=bool(decoding),
+            slowdown=ways.SLOWDOWNS[offload],
+            system_mib=sum(profile.weights.values()) / MIB,
+        )
+    return Variant(terms, names, "mitigate" if names else "proceed", changes_pixels=bool(names))
 
 
 def _having(asked: Sequence[str], variants: Sequence[Variant]) -> Sequence[Variant]:
-    """Those ways that have all that was asked for; if none does, the one with most."""
+    """Those ways that have all that was asked for; if none does, those with most."""
     found = [each for each in variants if set(asked) <= set(each.mitigations)]
     if found:
         return found
     beside = [each for each in variants if ways.ON_CPU in each.mitigations]
     if beside and ways.ON_CPU in asked:
         # How it is decoded there is all the same to the device.
-        return [each._replace(mitigations=tuple(asked)) for each in beside[-1:]]
-    return [each for each in variants if each not in beside][-1:]
+        return [each._replace(mitigations=(*asked, *_offload(each))) for each in beside]
+    rest = [each for each in variants if each not in beside]
+    most = max(len(without_offload(each.mitigations)) for each in rest)
+    return [each for each in rest if len(without_offload(each.mitigations)) == most]
+
+
+def _offload(variant: Variant) -> tuple[str, ...]:
+    return variant.mitigations[len(without_offload(variant.mitigations)) :]
 
 
 def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> Surroundings:

@@ -61,6 +61,8 @@ class Variant(NamedTuple):
     changes_pixels: bool = False
     slowdown: float = 1.0
     """How many times as long as the plain way."""
+    system_mib: float = 0.0
+    """Of weights that lie in system memory meanwhile."""
 
     @property
     def total_mib(self) -> float:
@@ -123,13 +125,15 @@ class _Way(NamedTuple):
             + sum(each.reload_s * _likely(each) for each in self.ended)
         )
 
-    def rank(self, seconds: float) -> tuple[int, bool, float, int, float]:
-        """Less is better. Where the rest is equal, fewer measures and less that is given back."""
+    def rank(self, seconds: float) -> tuple[int, bool, float, float, int, float]:
+        """Less is better. Where the rest is equal, which it is of variants while it is not known
+        how long they take, the quicker; then fewer measures and less that is given back."""
         measures = len(self.variant.mitigations) + len(self.dropped) + len(self.ended)
         return (
             ORDER.index(self.decision),
             self.variant.changes_pixels,
             self.lost_s(seconds),
+            self.variant.slowdown,
             measures,
             self.frees_mib,
         )
@@ -146,7 +150,7 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
     """
     movable = [each for each in residents if not each.pinned]
     idle = [each for each in movable if not each.busy]
-    allowed = [each for each in request.variants if _is_allowed(each, request.allowed)]
+    allowed = [each for each in request.variants if is_allowed(each, request.allowed)]
     allowed = allowed or list(request.variants[:1])
     for candidates in (idle, movable) if request.displaces is None else ():
         best = _best(request, allowed, candidates, device)
@@ -199,7 +203,8 @@ def _ways(variants: Sequence[Variant], residents: Sequence[Resident]) -> Iterato
             )
 
 
-def _is_allowed(variant: Variant, allowed: Allowed) -> bool:
+def is_allowed(variant: Variant, allowed: Allowed) -> bool:
+    """Whether the user allows to run it in that way."""
     if allowed == "auto" or variant.kind == "proceed":
         return True
     return allowed == "exact" and not variant.changes_pixels
@@ -261,4 +266,6 @@ def _mitigations(request: Request, variant: Variant) -> Iterator[Action]:
     names = " and ".join(variant.mitigations)
     pixels = "changes pixels" if variant.changes_pixels else "same pixels"
     why = f"{names}, which saves {saved:,.0f} MiB ({pixels})"
+    if variant.system_mib:
+        why += f" and keeps {variant.system_mib:,.0f} MiB of weights in system memory"
     yield Action(kind=variant.kind, target=names, frees_mib=saved, why=why)

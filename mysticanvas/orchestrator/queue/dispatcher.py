@@ -6,8 +6,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Container, Sequence
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple
 
 from mysticanvas import logs
 from mysticanvas.contracts.jobs import WORKER_KINDS
@@ -15,10 +15,12 @@ from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.contracts.worker import GenerateTask
+from mysticanvas.contracts.worker import Kept
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue import latents
+from mysticanvas.orchestrator.queue.admission import Admit
 from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.retry import Failure
@@ -36,6 +38,10 @@ from mysticanvas.store import Store, StoredJob
 _log = logs.get(__name__)
 _WORKER_START_S = 60.0
 _ENDING_S = 1.0
+_RETIRING_S = 15.0
+_DECODED_ANEW = (
+    "Memory ran out while the pictures were decoded; a new process does it, without sampling again."
+)
 
 
 class _Unload(NamedTuple):
@@ -54,26 +60,6 @@ class _Holding(NamedTuple):
     """Of memory, in which it lies."""
 
 
-class Admit(Protocol):
-    """How room is made for a job."""
-
-    def __call__(
-        self, task: GenerateTask, ready: Callable[[], Lease], stopped: Callable[[], bool]
-    ) -> AbstractContextManager[Plan | None]:
-        """Make room, and keep it while the block runs; the plan, or None if it is not known what
-        the job needs.
-
-        Args:
-            ready: gives the worker that will have the job, once it answers.
-            stopped: whether the job is wanted no longer.
-
-        Raises:
-            DoesNotFit: there is no room to be made.
-            JobCancelled: it was stopped while it waited.
-            WorkerLost: the worker is gone.
-        """
-
-
 class Dispatcher(Lane[Generation]):
     """Feeds one worker from the queue.
 
@@ -86,6 +72,7 @@ class Dispatcher(Lane[Generation]):
         feedback: learns from what jobs took of the memory.
         loaded: hears of how many seconds loading a model took.
         pins: presets whose models stay however long nobody uses them.
+        folder: of what lasts as long as the orchestrator; None if workers keep nothing there.
     """
 
     def __init__(
@@ -100,6 +87,7 @@ class Dispatcher(Lane[Generation]):
         settle_s: float = 10.0,
         loaded: Callable[[float], None] = lambda _: None,
         pins: Container[str] = (),
+        folder: Path | None = None,
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
         self._store = store
@@ -111,6 +99,7 @@ class Dispatcher(Lane[Generation]):
         self._feedback = feedback
         self._loaded = loaded
         self._pins = pins
+        self._folder = folder
         self._unload_asked: list[_Unload] = []
         self._holding: _Holding | None = None
         self._last_used = time.monotonic()
@@ -177,15 +166,41 @@ class Dispatcher(Lane[Generation]):
             self._conclude(run)
         finally:
             self._last_used = time.monotonic()
+            # Also what a process kept of which nothing was heard any more.
+            self._forget(run)
 
     def _generate(self, run: Generation) -> None:
         with self._admit(run.task, lambda: self._ready(run), lambda: run.stopped) as plan:
             if plan is not None:
                 self._take_in(run, plan)
-            assert run.lease is not None
-            run.sent = True
-            with run.lease.client.generate(run.task) as stream:
-                run.follow(stream)
+            self._follow(run)
+            if run.kept is not None and not run.stopped:
+                try:
+                    self._decode_anew(run, run.kept)
+                finally:
+                    self._forget(run)
+
+    def _follow(self, run: Generation) -> None:
+        assert run.lease is not None
+        run.sent = True
+        with run.lease.client.generate(run.task) as stream:
+            run.follow(stream)
+
+    def _decode_anew(self, run: Generation, kept: Kept) -> None:
+        """Have what was sampled decoded by a new process, which has none of what fills or
+        fragments the memory of this one; in the room that was made for both."""
+        _log.warning("decoding_anew", latents=kept.latents)
+        self._transitions.notice(run, [_DECODED_ANEW])
+        self._holding = None
+        self._worker.retire("had no memory left to decode", _RETIRING_S)
+        run.to_be_decoded(kept)
+        self._ready(run)
+        self._follow(run)
+
+    def _forget(self, run: Generation) -> None:
+        """Leave no latents behind."""
+        if self._folder is not None:
+            latents.forget(self._folder, run.id)
 
     def _ready(self, run: Generation) -> Lease:
         run.lease = self._worker.lease(_WORKER_START_S)
@@ -241,6 +256,9 @@ class Dispatcher(Lane[Generation]):
 
     def _succeed(self, run: Generation) -> None:
         measured = self._learn(run)
+        if run.unplanned:
+            names = " and ".join(run.unplanned)
+            self._transitions.notice(run, [f"Memory ran out; it was made with {names} instead."])
         if self._transitions.succeed(run, run.images, run.matched, measured=measured):
             _log.info("job_succeeded", seconds=run.finished and run.finished.seconds)
             # Behind the news, which somebody waits for.

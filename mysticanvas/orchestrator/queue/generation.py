@@ -14,6 +14,7 @@ from mysticanvas.contracts.worker import (
     Failed,
     Finished,
     GenerateTask,
+    Kept,
     Made,
     Previewed,
     Progressed,
@@ -50,12 +51,15 @@ class Generation(Run):
         )
         self.made: list[Made] = []
         self.finished: Finished | None = None
+        self.kept: Kept | None = None
+        """What is sampled and not decoded."""
         self.problem: Problem | None = None
         self.lease: Lease | None = None
         """The worker process that it was given to, once there is one."""
         self.sent = False
         """Whether the process may have heard of it."""
         self._stream: GenerateStream | None = None
+        self._planned: tuple[str, ...] = self.task.recipe.mitigations
 
     @property
     def model(self) -> Held:
@@ -74,9 +78,24 @@ class Generation(Run):
             return None
         return any(made.file is None for made in self.made)
 
+    @property
+    def unplanned(self) -> list[str]:
+        """Mitigations that there were in the end beside those of the plan."""
+        used = self.made[-1].recipe.mitigations if self.made else ()
+        return [name for name in used if name not in self._planned]
+
     def planned(self, plan: Plan) -> None:
         """Take over how it is to be run."""
-        recipe = self.task.recipe.model_copy(update={"mitigations": plan.mitigations})
+        self._planned = plan.mitigations
+        self._run_with(plan.mitigations)
+
+    def to_be_decoded(self, kept: Kept) -> None:
+        """Take over what is left to be done: the decoding of what was sampled."""
+        self._run_with(kept.mitigations)
+        self.task = self.task.model_copy(update={"latents": kept.latents})
+
+    def _run_with(self, mitigations: tuple[str, ...]) -> None:
+        recipe = self.task.recipe.model_copy(update={"mitigations": mitigations})
         self.task = self.task.model_copy(update={"recipe": recipe})
 
     def ran(self) -> Ran | None:
@@ -85,11 +104,13 @@ class Generation(Run):
         seconds: dict[str, float] = {}
         if self.finished is not None and recipe.environment is not None:
             told = RanOut(
-                phases=self.finished.phases,
+                phases=[*(self.kept.ran_out.phases if self.kept else ()), *self.finished.phases],
                 environment=recipe.environment,
                 memory_parts=self.finished.memory_parts,
             )
-            seconds = self.finished.seconds
+            seconds = dict(self.finished.seconds)
+            for stage, before in self.kept.seconds.items() if self.kept else ():
+                seconds[stage] = before + seconds.get(stage, 0.0)
         else:
             where = self.problem and self.problem.extra.get(_RAN_OUT)
             try:
@@ -134,6 +155,8 @@ class Generation(Run):
                 self.made.append(message)
             elif isinstance(message, Failed):
                 self.problem = message.problem
+            elif isinstance(message, Kept):
+                self.kept = message
             elif self.end():
                 self.finished = message
 

@@ -58,6 +58,8 @@ class Model(NamedTuple):
     quantised: Contents | None = None
     """What the denoiser's file holds, where that is a GGUF file."""
     loras: tuple[LoraFile, ...] = ()
+    pipeline: str = ""
+    """Class of diffusers that runs it."""
 
     def adapters(self, component: str) -> list[Ranks]:
         """What LoRAs change of a component."""
@@ -156,13 +158,15 @@ def of(files: ModelFiles) -> Model:
             "autoencoder or what denoises is of no kind that is.",
             hint="It can be measured by running it once.",
         )
-    found["vae"] = _as_it_decodes(found["vae"], str(base.index["_class_name"]))
+    pipeline = str(base.index["_class_name"])
+    found["vae"] = _as_it_decodes(found["vae"], pipeline)
     return Model(
         found,
         base.path if isinstance(base, Folder) else None,
         replaced,
         _quantised(files, base),
         _loras(files, base, found),
+        pipeline,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,17 +15,20 @@ from transformers.utils import logging as transformers_logging
 from mysticanvas import logs
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
+from mysticanvas.contracts.mitigations import Offload, offload_of
 from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer, TraceOrder
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, ModelRef, RanOut
+from mysticanvas.contracts.worker import Finished, GenerateTask, Kept, Loaded, ModelRef, RanOut
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
 from mysticanvas.workers.image import (
     adapters,
     devices,
     job,
+    latents,
     loading,
     measuring,
+    offload,
     profiling,
     reserve,
     stages,
@@ -61,6 +65,7 @@ class ImageEngine:
         _quiet()
         torch.set_num_threads(options.threads)
         self._images = options.images
+        self._latents = options.latents
         self._device = devices.choose(options.device)
         self._loaded: _Loaded | None = None
         self._measured = Known()
@@ -125,10 +130,12 @@ class ImageEngine:
         self._loaded = None
         devices.release_memory(self._device)
 
-    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished:
+    def generate(self, task: GenerateTask, emit: Emit, control: Control) -> Finished | Kept:
         report = Report(emit, control, lambda: devices.synchronize(self._device))
         try:
-            self._reporting_memory(lambda: self._generate(task, report))
+            undecoded = self._reporting_memory(lambda: self._generate(task, report))
+            if undecoded is not None:
+                return self._keep(task, undecoded, report)
             uses = self._meter.uses()
         except OutOfMemory as error:
             self._say_where(error)
@@ -138,26 +145,66 @@ class ImageEngine:
             self._meter = NoMeter()
         return Finished(seconds=report.seconds, memory_parts=self.memory, phases=uses)
 
+    def _keep(self, task: GenerateTask, undecoded: job.Undecoded, report: Report) -> Kept:
+        """Have what was sampled decoded by another process, once.
+
+        Raises:
+            OutOfMemory: there is no such process, or it is this one.
+        """
+        name, where = f"{task.job_id}-{task.attempt}.safetensors", self._where()
+        if (
+            where is None
+            or self._latents is None
+            or task.latents is not None
+            or not latents.save(self._latents, name, undecoded.latents)
+        ):
+            raise _out_of_memory(self._device)
+        return Kept(
+            latents=name,
+            mitigations=undecoded.mitigations,
+            seconds=report.seconds,
+            ran_out=where,
+        )
+
     def _say_where(self, error: OutOfMemory) -> None:
         """How far it came, and with how much: the next prediction counts on more."""
-        if self._loaded is not None:
-            where = RanOut(
-                phases=self._meter.uses(),
-                environment=self._loaded.model.environment,
-                memory_parts=self._loaded.parts,
-            )
+        where = self._where()
+        if where is not None:
             error.extra["ran_out"] = where.model_dump(mode="json")
 
-    def _generate(self, task: GenerateTask, report: Report) -> None:
-        if self._has(task.model):
-            model = self._ensure(task.model)
-        else:
-            with report.stage("load"):
-                model = self._ensure(task.model)
+    def _where(self) -> RanOut | None:
+        if self._loaded is None:
+            return None
+        return RanOut(
+            phases=self._meter.uses(),
+            environment=self._loaded.model.environment,
+            memory_parts=self._loaded.parts,
+        )
+
+    def _generate(self, task: GenerateTask, report: Report) -> job.Undecoded | None:
+        kept = None
+        if task.latents is not None and self._latents is not None:
+            kept = latents.load(self._latents, task.latents)
+        if kept is not None:
+            task = _with_room(task, self._device)
+        offloaded = offload_of(task.recipe.mitigations)
+        with contextlib.nullcontext() if self._has(task.model) else report.stage("load"):
+            model = self._ensure(task.model, offloaded)
+        if offload.place(model.pipeline, offloaded, self._device):
+            self._weigh()
         model = self._adapted(model, task, report)
-        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
-        self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
-        job.run(task, model, self._images, report, self._meter)
+        if offloaded is None:
+            # Else weights come and go while it runs, and would count.
+            kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
+            self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
+        try:
+            job.run(task, model, self._images, report, self._meter, kept)
+        except job.Undecoded as undecoded:
+            return undecoded.with_traceback(None)
+        finally:
+            # It may have had to be offloaded.
+            self._weigh()
+        return None
 
     def _adapted(self, model: job.Model, task: GenerateTask, report: Report) -> job.Model:
         """The model with the job's LoRAs on, and with no others.
@@ -187,26 +234,39 @@ class ImageEngine:
             ref.dtype,
         )
 
-    def _ensure(self, ref: ModelRef) -> job.Model:
+    def _weigh(self) -> None:
+        """Look again at where the weights lie."""
+        if self._loaded is not None:
+            lies = {each.name: each for each in devices.weights(self._loaded.model.pipeline)}
+            # What LoRAs have put beside them does not count here.
+            parts = [
+                part.model_copy(update={"device": lies[part.name].device})
+                for part in self._loaded.own_parts
+            ]
+            self._loaded = self._loaded._replace(own_parts=parts)
+
+    def _ensure(self, ref: ModelRef, offloaded: Offload | None = None) -> job.Model:
+        """The model; if it has to be loaded, to where it lies between two jobs of that kind."""
         if self._loaded is not None and self._has(ref):
             return self._loaded.model
         # First out, then in: two models at once may not fit.
         self.unload()
-        model = self._load(ref)
+        model = self._load(ref, self._device if offloaded is None else offload.CPU)
         dtype = getattr(torch, model.environment.dtype)
         on = Adapters(model.pipeline, dtype)
         self._loaded = _Loaded(ref, model, on, devices.weights(model.pipeline))
         _log.info("model_loaded", digest=ref.digest, pipeline=type(model.pipeline).__name__)
         return model
 
-    def _load(self, ref: ModelRef) -> job.Model:
+    def _load(self, ref: ModelRef, place: torch.device) -> job.Model:
         path = Path(ref.path)
         transformer = loading.uses_transformer(loading.base(path).index)
         dtype = devices.dtype_for(self._device, ref.dtype, transformer)
-        pipeline = loading.load(path, self._device, dtype, Replaced.of(ref))
+        pipeline = loading.load(path, place, dtype, Replaced.of(ref))
         of_pipeline = stages.of(pipeline)
         return job.Model(
             pipeline=pipeline,
+            device=self._device,
             stages=of_pipeline,
             previewer=Previewer(of_pipeline.decode_latents),
             environment=devices.environment(self._device, dtype),
@@ -222,11 +282,24 @@ class ImageEngine:
             _log.warning("out_of_memory", exc_info=True)
         # Out here the traceback is gone, and with it the tensors that its frames held.
         devices.release_memory(self._device)
-        raise OutOfMemory(
-            f"{devices.describe(self._device)} ran out of memory.",
-            hint="Try a smaller width and height or fewer pictures at once, or close what else "
-            "uses the device.",
-        )
+        raise _out_of_memory(self._device)
+
+
+def _out_of_memory(device: torch.device) -> OutOfMemory:
+    return OutOfMemory(
+        f"{devices.describe(device)} ran out of memory.",
+        hint="Try a smaller width and height or fewer pictures at once, or close what else "
+        "uses the device.",
+    )
+
+
+def _with_room(task: GenerateTask, device: torch.device) -> GenerateTask:
+    """A task that is to be decoded alone, for which the device needs no weights but the VAE's."""
+    names = task.recipe.mitigations
+    if offload_of(names) is not None or not offload.helps(device):
+        return task
+    recipe = task.recipe.model_copy(update={"mitigations": (*names, "offload_model")})
+    return task.model_copy(update={"recipe": recipe})
 
 
 def _quiet() -> None:

@@ -2,55 +2,81 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 
+from mysticanvas.contracts.mitigations import offload_of, without_offload
 from mysticanvas.contracts.recipe import Environment, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, Previewed
 from mysticanvas.workers import pictures
-from mysticanvas.workers.image import mitigations, recovery, schedulers
+from mysticanvas.workers.image import devices, mitigations, offload, recovery, schedulers
 from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.image.stages import OnStep, Sampled, Stages
 from mysticanvas.workers.report import Report
 
 
+class Undecoded(Exception):
+    """Pictures were sampled, and memory ran out whatever way they were decoded.
+
+    Attributes:
+        latents: on the CPU.
+        mitigations: with which they were sampled.
+    """
+
+    def __init__(self, latents: torch.Tensor, mitigations: tuple[str, ...]) -> None:
+        super().__init__("memory ran out in every way to decode")
+        self.latents = latents
+        self.mitigations = mitigations
+
+
 class Model(NamedTuple):
-    """A pipeline on its device, and what belongs to it."""
+    """A pipeline, and what belongs to it."""
 
     pipeline: Any
+    device: torch.device
+    """That it computes on; its weights may lie elsewhere."""
     stages: Stages
     previewer: Previewer
     environment: Environment
 
 
-def run(task: GenerateTask, model: Model, folder: Path, report: Report, meter: Meter) -> None:
+def run(
+    task: GenerateTask,
+    model: Model,
+    folder: Path,
+    report: Report,
+    meter: Meter,
+    latents: torch.Tensor | None = None,
+) -> None:
     """Make the pictures of a task and write them below `folder`.
 
     Args:
         meter: measures what the phases take.
+        latents: what was sampled for it before, and is to be decoded.
 
     Raises:
+        Undecoded: there is no memory to decode what was sampled, and more is allowed than to make
+            the pictures just as they were asked for.
         JobCancelled: between two steps.
         InvalidRequest: the scheduler, the ids or the index do not suit.
         StoreFull: no space for a file.
     """
     pictures.require_ids(task)
-    params = task.recipe.params
-    with torch.inference_mode():
-        # Where one call does it all, it counts as denoising.
-        around = NoMeter() if model.stages.whole else meter
-        with report.stage("encode"), around.phase("text_encode"):
-            encoded = model.stages.encode(params)
-        with report.stage("denoise"), schedulers.applied(model.pipeline, params):
-            on_step = _on_step(model.previewer, report, task.only_index or 0, meter)
-            sampled = _sample(model, encoded, params, on_step, meter)
-        with report.stage("decode"):
-            used, images = _decode(model, sampled, encoded, task, around)
+    offloaded = offload_of(task.recipe.mitigations)
+    with contextlib.ExitStack() as placed:
+        placed.enter_context(offload.applied(model.pipeline, offloaded, model.device))
+        placed.enter_context(torch.inference_mode())
+        if latents is None:
+            used, images = _images(task, model, report, meter, placed)
+        else:
+            used, images = _decoded(task, model, report, meter, latents)
     recipe = task.recipe.model_copy(update={"mitigations": used})
     task = task.model_copy(update={"recipe": recipe})
     with report.stage("save"):
@@ -59,35 +85,99 @@ def run(task: GenerateTask, model: Model, folder: Path, report: Report, meter: M
                 report.emit(pictures.made(task, index, image, model.environment, folder))
 
 
+def _images(
+    task: GenerateTask, model: Model, report: Report, meter: Meter, placed: contextlib.ExitStack
+) -> tuple[tuple[str, ...], list[Image.Image]]:
+    """The pictures, and by what mitigations.
+
+    Args:
+        placed: ends what was done about where the weights lie.
+    """
+    params, planned = task.recipe.params, task.recipe.mitigations
+    # Where one call does it all, it counts as denoising.
+    around = NoMeter() if model.stages.whole else meter
+    with report.stage("encode"), around.phase("text_encode"):
+        encoded = model.stages.encode(params)
+    with report.stage("denoise"), schedulers.applied(model.pipeline, params):
+        on_step = _on_step(model, report, task, meter)
+        used, sampled = _sample(model, encoded, task, on_step, meter, placed)
+    if offload_of(used) != offload_of(planned):
+        # Weights come and go from here on, and would count.
+        around = NoMeter()
+    with report.stage("decode"):
+        try:
+            return _decode(model, sampled, encoded, task, used, around)
+        except Exception as error:
+            if model.stages.whole or task.allowed == "none" or not devices.is_out_of_memory(error):
+                raise
+    # Out here the traceback is gone, and with it the tensors that its frames held.
+    devices.release_memory(model.device)
+    raise Undecoded(sampled.latents.cpu(), used)
+
+
+def _decoded(
+    task: GenerateTask, model: Model, report: Report, meter: Meter, latents: torch.Tensor
+) -> tuple[tuple[str, ...], list[Image.Image]]:
+    """The pictures of latents that another process has made, and by what mitigations."""
+    sampled = Sampled(latents.to(model.device), _generators(task.recipe.params))
+    with report.stage("decode"):
+        return _decode(model, sampled, {}, task, task.recipe.mitigations, meter)
+
+
+def _generators(params: ResolvedParams) -> list[torch.Generator]:
+    # On the CPU whatever the device, so that a seed means the same everywhere.
+    return [torch.Generator("cpu").manual_seed(params.seed + k) for k in range(params.num_images)]
+
+
 def _sample(
-    model: Model, encoded: dict[str, Any], params: ResolvedParams, on_step: OnStep, meter: Meter
-) -> Sampled:
-    """The latents; if memory runs out, once more from the first step, after all that could be given
-    back was."""
+    model: Model,
+    encoded: dict[str, Any],
+    task: GenerateTask,
+    on_step: OnStep,
+    meter: Meter,
+    placed: contextlib.ExitStack,
+) -> tuple[tuple[str, ...], Sampled]:
+    """The latents, and the mitigations by now. If memory runs out, it begins once more from the
+    first step, after all that could be given back was, and in a more careful way if there is one.
+    """
+    params = task.recipe.params
 
-    def sample() -> Sampled:
-        # On the CPU whatever the device, so that a seed means the same everywhere.
-        generators = [
-            torch.Generator("cpu").manual_seed(params.seed + k) for k in range(params.num_images)
-        ]
+    def sample(meter: Meter) -> Sampled:
         with meter.phase("denoise", list(encoded.values())):
-            return model.stages.denoise(encoded, params, generators, on_step)
+            return model.stages.denoise(encoded, params, _generators(params), on_step)
 
-    return recovery.first_that_fits("denoise", model.pipeline.device, [sample, sample])[1]
+    ways = mitigations.ways_to_sample(
+        task.recipe.mitigations, task.allowed, model.device, offload.possible(model.pipeline)
+    )
+
+    def again() -> Sampled:
+        more = offload_of(ways[-1])
+        if more == offload_of(ways[0]):
+            return sample(meter)
+        placed.enter_context(offload.applied(model.pipeline, more, model.device))
+        return sample(NoMeter())
+
+    tries: list[Callable[[], Sampled]] = [functools.partial(sample, meter), again]
+    place, sampled = recovery.first_that_fits("denoise", model.device, tries[: len(ways)])
+    return ways[place], sampled
 
 
 def _decode(
-    model: Model, sampled: Sampled, encoded: dict[str, Any], task: GenerateTask, meter: Meter
+    model: Model,
+    sampled: Sampled,
+    encoded: dict[str, Any],
+    task: GenerateTask,
+    used: tuple[str, ...],
+    meter: Meter,
 ) -> tuple[tuple[str, ...], list[Image.Image]]:
-    """The pictures, from latents that are kept until they are there; and by what mitigations."""
-    params, device = task.recipe.params, model.pipeline.device
-    ways = mitigations.ways(
-        task.recipe.mitigations, task.allowed, params.num_images, device.type == "cpu"
-    )
+    """The pictures, from latents that are kept until they are there; and by what mitigations, with
+    those that were `used` before."""
+    params, device = task.recipe.params, model.device
+    ways = mitigations.ways(used, task.allowed, params.num_images, device.type == "cpu")
 
     def decode(names: tuple[str, ...]) -> list[Image.Image]:
         with meter.phase("vae_decode", list(encoded.values()), names):
-            if not names:
+            if not without_offload(names):
                 return model.stages.decode(sampled)
             with mitigations.applied(model.pipeline.vae, names, max(params.width, params.height)):
                 return model.stages.decode(sampled)
@@ -97,11 +187,15 @@ def _decode(
     return ways[place], images
 
 
-def _on_step(previewer: Previewer, report: Report, shown: int, meter: Meter) -> OnStep:
+def _on_step(model: Model, report: Report, task: GenerateTask, meter: Meter) -> OnStep:
+    previewer, shown = model.previewer, task.only_index or 0
+
     def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
         meter.step(step)
         report.step("denoise", step, steps)
-        if report.wants_previews and step < steps:
+        # To fit them takes the VAE, for which the denoiser would have to leave the device.
+        possible = previewer.is_fitted or not offload.is_applied(model.pipeline)
+        if report.wants_previews and possible and step < steps:
             with meter.apart():
                 webp = previewer.webp(latents, shown)
             if webp is not None:

@@ -44,7 +44,7 @@ def load(
         others = parts.load(replaced or Replaced(), model, dtype)
         pipeline = model.pipeline(others, dtype)
         _require_numbers(path, pipeline)
-        pipeline = pipeline.to(device)
+        pipeline = pipeline.to(device, silence_dtype_warnings=True)
     except MystiCanvasError:
         raise
     except Exception as error:

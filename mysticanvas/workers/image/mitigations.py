@@ -1,4 +1,4 @@
-"""Decoding with less memory: what is tried, in which order, and how the VAE is told."""
+"""What is tried if memory runs out, in which order; and how the VAE is told to take less."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from mysticanvas.contracts.mitigations import TILE_OVERLAP, Allowed, tile_px
+from mysticanvas.contracts.mitigations import TILE_OVERLAP, Allowed, offload_of, tile_px
+from mysticanvas.workers.image import offload
 
 
 def ways(
@@ -34,6 +35,22 @@ def ways(
     return list(dict.fromkeys(ordered))
 
 
+def ways_to_sample(
+    asked: tuple[str, ...], allowed: Allowed, device: torch.device, possible: Collection[str]
+) -> list[tuple[str, ...]]:
+    """The mitigations of each try to sample: as planned, and once more with all components but the
+    denoiser away from the device, where there is other memory for them.
+
+    Args:
+        asked, allowed: as for `ways`.
+        possible: how the pipeline can be offloaded.
+    """
+    if allowed == "none":
+        return [asked]
+    is_new = offload_of(asked) is None and "offload_model" in possible and offload.helps(device)
+    return [asked, tuple(sorted({*asked, "offload_model"})) if is_new else asked]
+
+
 @contextmanager
 def applied(vae: Any, names: Collection[str], longer_px: int) -> Iterator[None]:
     """Have the VAE decode in this way, and as before afterwards.
@@ -42,7 +59,7 @@ def applied(vae: Any, names: Collection[str], longer_px: int) -> Iterator[None]:
         vae: of diffusers; one without slices or tiles decodes as a whole.
         longer_px: the longer side of the pictures.
     """
-    device, dtype = vae.device, vae.dtype
+    device, dtype = None, vae.dtype
     kept = {name: getattr(vae, name) for name in _SETTINGS if hasattr(vae, name)}
     try:
         if "vae_slicing" in names and "use_slicing" in kept:
@@ -50,13 +67,15 @@ def applied(vae: Any, names: Collection[str], longer_px: int) -> Iterator[None]:
         if "vae_tiling" in names and "tile_latent_min_size" in kept:
             _tile(vae, longer_px)
         if "vae_cpu" in names:
+            # Offloaded, it would be moved to the device all the same.
+            device = offload.detach(vae)
             # Half precision is slow there, or not to be had.
             vae.to("cpu", torch.float32)
         yield
     finally:
         for name, value in kept.items():
             setattr(vae, name, value)
-        if "vae_cpu" in names:
+        if device is not None:
             vae.to(device, dtype)
 
 

@@ -30,6 +30,11 @@ class Previewer:
         self._decode: Decode | None = decode
         self._projection: Projection | None = None
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether no decode is needed any more."""
+        return self._projection is not None
+
     def webp(self, latents: torch.Tensor, index: int) -> str | None:
         """Picture `index` of the latents (batch first), base64; None if there are no previews for
         this model."""

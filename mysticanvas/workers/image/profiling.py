@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import diffusers
 import torch
 
 from mysticanvas.contracts.base import sha256_of
@@ -29,7 +30,7 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope
-from mysticanvas.workers.image import adapting, architectures, components
+from mysticanvas.workers.image import adapting, architectures, components, moving, offload
 from mysticanvas.workers.image.architectures import Tracee
 from mysticanvas.workers.image.components import Model, Part
 from mysticanvas.workers.image.kernels import KernelsOf
@@ -78,6 +79,7 @@ def profile(order: TraceOrder) -> TraceAnswer:
         latents=_latent_space(model),
         tokens=_tokens(model),
         traced=tuple(_traced(order, model, missing)),
+        **_offloading(order, model),
     )
     return TraceAnswer(
         profile=found,
@@ -85,6 +87,19 @@ def profile(order: TraceOrder) -> TraceAnswer:
         seconds=time.perf_counter() - start,
         peak_rss=_peak_rss(),
     )
+
+
+def _offloading(order: TraceOrder, model: Model) -> dict[str, Any]:
+    """How its weights can be offloaded, and what of them is moved at once."""
+    possible = offload.possible(getattr(diffusers, model.pipeline, None))
+    if model.quantised is not None:
+        # Layer by layer, what moves weights does not know quantised ones.
+        possible = possible[:1]
+    # Where only jobs are asked about, this is known already.
+    if not possible or not order.phases or not offload.helps(torch.device(order.device)):
+        return {}
+    parts = {name: moving.of(part, order.dtype) for name, part in model.parts.items()}
+    return {"offloads": possible, "moved": parts}
 
 
 def _traced(

@@ -18,6 +18,7 @@ from PIL import Image
 from mysticanvas import logs
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.errors import InvalidRequest, ModelFileError
+from mysticanvas.workers.image import offload
 
 OnStep = Callable[[int, int, torch.Tensor], None]
 """Called after each step with its number from 1, their count, and the latents (batch first)."""
@@ -100,7 +101,7 @@ class StableDiffusion(_LatentStages):
         _note_truncation(self.pipeline.tokenizer, params.prompt)
         prompt, negative = self.pipeline.encode_prompt(
             params.prompt,
-            self.pipeline.device,
+            self.pipeline._execution_device,
             1,
             _is_guided(self.pipeline, params),
             params.negative_prompt,
@@ -112,7 +113,7 @@ class StableDiffusion(_LatentStages):
         scaled = _beside(vae, sampled.latents) / vae.config.scaling_factor
         pixels = vae.decode(scaled, return_dict=False, generator=list(sampled.generators))[0]
         pixels, blocked = pipeline.run_safety_checker(
-            pixels, pipeline.device, sampled.latents.dtype
+            pixels, pipeline._execution_device, sampled.latents.dtype
         )
         shown = [not hit for hit in blocked] if blocked is not None else [True] * len(pixels)
         images: list[Image.Image] = pipeline.image_processor.postprocess(
@@ -140,7 +141,7 @@ class StableDiffusionXL(_LatentStages):
         )
         tensors = self.pipeline.encode_prompt(
             prompt=params.prompt,
-            device=self.pipeline.device,
+            device=self.pipeline._execution_device,
             do_classifier_free_guidance=_is_guided(self.pipeline, params),
             negative_prompt=params.negative_prompt,
         )
@@ -242,8 +243,8 @@ def _call(
 
 
 def _beside(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """The latents where the VAE is, which may not be where they were made."""
-    return latents.to(vae.device, vae.dtype)
+    """The latents where the VAE computes, which may not be where they were made."""
+    return latents.to(offload.computes_on(vae), vae.dtype)
 
 
 def _unscaled(config: Any, latents: torch.Tensor) -> torch.Tensor:

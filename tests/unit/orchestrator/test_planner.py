@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,9 +13,10 @@ import torch
 from tasks import make_task
 
 from benchmarks.tenants import Machine, Tenant
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer
-from mysticanvas.contracts.worker import GenerateTask
+from mysticanvas.contracts.worker import GenerateTask, Made
 from mysticanvas.errors import ModelFileError
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -22,7 +24,7 @@ from mysticanvas.orchestrator.arbiter.planner import Planner
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.settings import Settings
 from mysticanvas.store import Store
-from mysticanvas.workers.engine import Options
+from mysticanvas.workers.engine import Control, Options
 from mysticanvas.workers.image import devices
 from mysticanvas.workers.image.engine import ImageEngine
 
@@ -63,11 +65,15 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
 
 
 @pytest.fixture
-def planned(client: Client, store: Store, bus: Any) -> Planned:
-    worker: Any = Tenant("image")
-    machine = Machine(20_000, worker)
+def machine() -> Machine:
+    return Machine(20_000, Tenant("image"))
+
+
+@pytest.fixture
+def planner(client: Client, machine: Machine, store: Store, bus: Any) -> Planner:
+    worker: Any = machine.tenants[0]
     profiles = Profiles()
-    planner = Planner(
+    return Planner(
         presets=None,  # type: ignore[arg-type]  # of requests, not of jobs
         profiles=profiles,
         feedback=Feedback(store.measurements, profiles, bus, lambda _: None),
@@ -77,6 +83,9 @@ def planned(client: Client, store: Store, bus: Any) -> Planned:
         settings=Settings(device="auto", threads=1),
     )
 
+
+@pytest.fixture
+def planned(client: Client, planner: Planner) -> Planned:
     def plan(task: GenerateTask) -> Plan:
         lease: Any = Leased(client)
         with planner.admitted(task, lambda: lease, lambda: False) as found:
@@ -114,3 +123,38 @@ def test_an_engine_that_cannot_tell_leaves_an_assumed_one(
 ) -> None:
     client.tells_reserves = False
     assert reserve(planned(make_task(tiny_sd))) == (48, "assumed")
+
+
+def test_a_job_that_fits_only_offloaded_is_run_so_by_the_worker(
+    machine: Machine, client: Client, planned: Planned, tiny_sd: Path, tmp_path: Path
+) -> None:
+    # An assumed reserve, which is that of all ways then: it is more than all of these weights.
+    client.tells_reserves = False
+    task = make_task(tiny_sd, task={"allowed": "exact"})
+    plain = planned(task)
+    assert plain.decision == "proceed"
+    machine.total_mib = plain.total_mib - 0.01
+    plan = planned(task)
+    assert (plan.decision, plan.mitigations) == ("offload", ("offload_model",))
+    assert plan.total_mib < plain.total_mib
+    # Here, with the hooks that there would be on a GPU.
+    engine = ImageEngine(Options(images=tmp_path, device="cpu", threads=1))
+    recipe = task.recipe.model_copy(update={"mitigations": plan.mitigations})
+    messages: list[Any] = []
+    engine.generate(task, messages.append, Control())
+    engine.generate(task.model_copy(update={"recipe": recipe}), messages.append, Control())
+    first, second = [each for each in messages if isinstance(each, Made)]
+    assert first.pixels_sha256 == second.pixels_sha256
+    assert second.recipe.mitigations == plan.mitigations
+    assert second.recipe.hash == first.recipe.hash
+
+
+def test_weights_in_system_memory_are_counted_as_what_the_worker_may_have_there(
+    machine: Machine, client: Client
+) -> None:
+    worker: Any = machine.tenants[0]
+    part = MemoryPart(name="weights.unet", mib=3_000, known="exact", device="cpu")
+    status = worker.status.model_copy(update={"memory_parts": [part]})
+    worker = SimpleNamespace(kind="image", status=status)
+    arbiter = Arbiter([worker], machine.memory, free_mib=lambda: 500.0)
+    assert arbiter.situation("image").system_mib == 3_500

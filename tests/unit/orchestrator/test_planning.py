@@ -11,9 +11,10 @@ import pytest
 from measurements import traced
 
 from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.mitigations import OFFLOADS
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
-from mysticanvas.contracts.tracing import ImageProfile, LatentSpace
+from mysticanvas.contracts.tracing import ImageProfile, LatentSpace, Moved
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 from mysticanvas.orchestrator.arbiter import planning, registry
 from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
@@ -66,11 +67,12 @@ def plan(
     profile: ImageProfile = PROFILE,
     asked: Sequence[str] = (),
     known: Experience = NOTHING,
+    system_mib: float | None = None,
     **changes: Any,
 ) -> Plan:
     device = DeviceMemory(name="memory budget", total_mib=8_000, free_mib=free)
     status = VramStatus(device=device, is_budget=True, holdings=list(holdings))
-    situation = Situation(status, "image")
+    situation = Situation(status, "image", system_mib=system_mib)
     return planning.plan(resolved(**changes), profile, situation, 2, allowed, asked, known)
 
 
@@ -196,3 +198,99 @@ def test_on_cuda_a_process_counts_with_its_context_before_and_after_it_has_a_mod
     rest = found.total_mib - context - 500
     assert plan(rest + 1, loaded, profile=ON_GPU).decision == "proceed"
     assert plan(rest - 1, loaded, profile=ON_GPU).decision != "proceed"
+
+
+def on_gpu(**changes: Any) -> ImageProfile:
+    """A model of 7,000 MiB whose decoder takes little, on a device with a CPU beside it."""
+    parts = {"text_encode": "text_encoder", "denoise": "unet", "vae_decode": "vae"}
+    at_once = {"text_encoder": (50, 50), "unet": (60, 2_000), "vae": (10, 200)}
+    found = tuple(
+        each.model_copy(update={"component": parts[each.key.phase]}) for each in PROFILE.traced
+    )
+    given: dict[str, Any] = {
+        "device": "cuda",
+        "weights": {"text_encoder": 1_800 * MIB, "unet": 5_000 * MIB, "vae": 200 * MIB},
+        "traced": found,
+        "offloads": OFFLOADS,
+        "moved": {
+            name: Moved(layers=layers * MIB, groups=groups * MIB)
+            for name, (layers, groups) in at_once.items()
+        },
+    }
+    return PROFILE.model_copy(update=given | changes)
+
+
+@pytest.mark.parametrize(
+    ("free", "decision", "mitigations"),
+    [
+        (8_500, "proceed", ()),
+        (8_100, "mitigate", ("vae_tiling",)),
+        # The UNet with its activations; then its groups, or what is decoded.
+        (6_200, "offload", ("offload_model",)),
+        (3_300, "offload", ("offload_group",)),
+        (1_700, "offload", ("offload_sequential",)),
+        (1_300, "offload", ("vae_tiling", "offload_sequential")),
+        (500, "refuse", ()),
+    ],
+)
+def test_weights_are_offloaded_before_a_request_is_refused_in_the_quickest_way(
+    free: float, decision: str, mitigations: tuple[str, ...]
+) -> None:
+    found = plan(free, profile=on_gpu())
+    assert (found.decision, found.mitigations) == (decision, mitigations)
+    assert found.total_mib == pytest.approx(sum(term.mib for term in found.terms))
+
+
+def test_an_offloaded_request_needs_what_its_largest_phase_moves_in() -> None:
+    found = terms(plan(6_200, profile=on_gpu()))
+    assert found["weights.unet, moved in"] == (5_000, "exact")
+    assert "weights.vae" not in found
+    by_groups = terms(plan(3_300, profile=on_gpu()))
+    assert by_groups["weights.unet, moved in"] == (2_000, "assumed")
+    # What runs in no phase that is known may be there at any time.
+    checked = on_gpu().weights | {"safety_checker": 600 * MIB}
+    beside = terms(plan(6_900, profile=on_gpu(weights=checked)))
+    assert beside["weights.safety_checker"] == (600, "exact")
+    assert beside["weights.unet, moved in"] == (5_000, "exact")
+
+
+def test_an_offloaded_request_says_what_it_costs() -> None:
+    found = plan(1_700, profile=on_gpu())
+    [action] = found.actions
+    assert (action.kind, found.changes_pixels) == ("offload", False)
+    assert "same pixels) and keeps 7,000 MiB of weights in system memory" in action.why
+    assert "about 10 times as long (assumed)" in found.explain()
+    assert "This is assumed to take 10 times as long as usual." in found.notices()
+    quicker = plan(6_200, profile=on_gpu())
+    assert not any("times as long" in told for told in quicker.notices())
+
+
+def test_offload_keeps_pixels_and_so_is_allowed_where_those_count() -> None:
+    assert plan(3_300, profile=on_gpu(), allowed="exact").mitigations == ("offload_group",)
+    assert not plan(1_300, profile=on_gpu(), allowed="exact").fits
+    assert not plan(6_200, profile=on_gpu(), allowed="none").fits
+    # A reproduction needs the pixels, and not the way.
+    asked = ("vae_tiling", "offload_sequential")
+    assert plan(9_000, profile=on_gpu(), asked=asked).mitigations == ("vae_tiling",)
+    both = ("vae_cpu", "vae_tiling")
+    assert plan(6_200, profile=on_gpu(), asked=both).mitigations == (*both, "offload_model")
+
+
+def test_weights_are_offloaded_only_to_where_there_is_room_and_beside_a_gpu() -> None:
+    assert plan(6_200, profile=on_gpu(), system_mib=7_000).fits
+    assert not plan(6_200, profile=on_gpu(), system_mib=6_999).fits
+    assert not plan(6_200, profile=on_gpu(device="cpu")).fits
+    assert not plan(6_200, profile=on_gpu(offloads=())).fits
+    works = planning.works(resolved(), on_gpu())
+    assert len(works) == 3
+    assert not plan(500, profile=on_gpu(), allowed="exact").suggestion.get("num_images")
+
+
+def test_a_vae_that_is_converted_takes_more_of_the_device_while_it_decodes() -> None:
+    moved = on_gpu().moved | {"unet": Moved(layers=60 * MIB, groups=120 * MIB)}
+    converting = on_gpu(decoding_weights=200 * MIB, moved=moved)
+    decoding = terms(plan(3_300, profile=converting))
+    assert decoding["weights.vae, moved in"] == (200, "assumed")
+    assert decoding["weights.vae, converted"] == (200, "exact")
+    by_layers = terms(plan(1_700, profile=converting))
+    assert by_layers["weights.vae, moved in"][0] == by_layers["weights.vae, converted"][0] == 10

@@ -1,0 +1,40 @@
+"""Weights of which only a part is on the device at any time: how much, by arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mysticanvas.contracts.mitigations import Offload
+from mysticanvas.contracts.tracing import ImageProfile
+
+
+def possible(profile: ImageProfile) -> tuple[Offload, ...]:
+    """How a model can be offloaded: where there is a CPU beside the device, as far as it is known
+    what is moved at once."""
+    return profile.offloads if profile.device == "cuda" and profile.moved else ()
+
+
+def resident(profile: ImageProfile, offload: Offload | None) -> Mapping[str, int]:
+    """Component -> bytes of the weights that are on the device in every phase: those of components
+    that run in none that is known, which may be there at any time, and without offload all."""
+    moved = set() if offload is None else {each.component for each in profile.traced}
+    return {name: size for name, size in profile.weights.items() if name not in moved}
+
+
+def moved(profile: ImageProfile, component: str, offload: Offload | None) -> int:
+    """Bytes of a component's weights that are on the device at most while it runs."""
+    if offload is None:
+        return 0
+    size, at_once = profile.weights.get(component, 0), profile.moved.get(component)
+    if offload == "offload_model" or at_once is None:
+        return size
+    parts = at_once.layers if offload == "offload_sequential" else at_once.groups
+    return min(size, parts)
+
+
+def converted(profile: ImageProfile, offload: Offload | None) -> int:
+    """Bytes that the autoencoder's weights take more while it decodes."""
+    if offload != "offload_sequential":
+        return profile.decoding_weights
+    # Twice as many for each layer.
+    return moved(profile, "vae", offload) if profile.decoding_weights else 0
