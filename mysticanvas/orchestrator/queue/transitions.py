@@ -21,7 +21,7 @@ from mysticanvas.contracts.jobs import WORKER_KINDS, JobRecord, JobStatus
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
-from mysticanvas.errors import JobCancelled, MystiCanvasError, WorkerCrashed
+from mysticanvas.errors import JobCancelled, MystiCanvasError, StoreError, WorkerCrashed
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import eta, rescue, retry
 from mysticanvas.orchestrator.queue.eta import Pace
@@ -129,7 +129,12 @@ class Transitions:
     ) -> bool:
         """Record the result of a run, and what it took of the memory; whether it still counted."""
         with self.changed:
-            record = self._store.jobs.succeed(run.id, run.attempt, made, matched, result, measured)
+            record = _ended(
+                lambda kept: self._store.jobs.succeed(
+                    run.id, run.attempt, made, matched, result, kept
+                ),
+                measured,
+            )
             if record is None:
                 _log.warning("late_result_refused")
                 return False
@@ -285,8 +290,11 @@ class Transitions:
         """Record the end of a run; `failures` if there are more than before."""
         failures = run.job.record.failures if failures is None else failures
         with self.changed:
-            record = self._store.jobs.finish(
-                run.id, run.attempt, status, problem, failures, measured
+            record = _ended(
+                lambda kept: self._store.jobs.finish(
+                    run.id, run.attempt, status, problem, failures, kept
+                ),
+                measured,
             )
             _log.info("job_ended", status=status, code=problem.code)
             self._leave(run, record)
@@ -303,6 +311,19 @@ class Transitions:
             record = record.model_copy(update={"paused": True})
         self._bus.publish("job", record.model_dump(mode="json"))
         self.changed.notify_all()
+
+
+def _ended(
+    end: Callable[[Sequence[Measurement]], JobRecord | None], measured: Sequence[Measurement]
+) -> JobRecord | None:
+    """What ending a job gives; without its measurements, if it fails with them."""
+    try:
+        return end(measured)
+    except StoreError:
+        if not measured:
+            raise
+        _log.warning("measurement_not_kept", exc_info=True)
+        return end(())
 
 
 def _interactive(record: JobRecord) -> bool:
