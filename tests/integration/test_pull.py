@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import hub as hubs
+import psutil
 import pytest
 from hub import COMMIT
 from models import make_sd
@@ -47,7 +48,15 @@ def test_a_model_is_pulled_over_a_crash_and_drawn_with(
             orchestrator = canvas._connection.find()
             assert orchestrator is not None
             assert orchestrator.identity is not None
+            fetching = [
+                child
+                for child in psutil.Process(orchestrator.identity.pid).children()
+                if "mysticanvas.workers.hub" in child.cmdline()
+            ]
+            assert fetching
             kill(orchestrator.identity.pid)
+            # Until it is gone, the server would go on sending to it.
+            assert not psutil.wait_procs(fetching, 30)[1]
             hub.go_on.set()
             report = job.result(60)
             assert (report.commit, report.bytes) == (COMMIT, sum(map(len, files.values())))
