@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 from mysticanvas import logs
@@ -13,7 +14,7 @@ _log = logs.get(__name__)
 
 
 def memory() -> DeviceMemory | None:
-    """The first GPU's memory; None if there is no driver, or it does not say."""
+    """The memory of the GPU that workers have; None if there is no driver, or it does not say."""
     found = _device()
     if found is None:
         return None
@@ -35,7 +36,15 @@ def _device() -> tuple[Any, Any] | None:
 
     try:
         pynvml.nvmlInit()
-        return pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
+        return pynvml, _handle(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     except pynvml.NVMLError as error:
         _log.info("no_gpu_driver", error=str(error))
         return None
+
+
+def _handle(library: Any, visible: str) -> Any:
+    """The first of those that processes are shown: by number, or by the beginning of its id."""
+    first = visible.partition(",")[0].strip()
+    if first.startswith("GPU-"):
+        return library.nvmlDeviceGetHandleByUUID(first)
+    return library.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)

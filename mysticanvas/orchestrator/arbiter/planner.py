@@ -127,8 +127,8 @@ class Planner:
             return None
 
         self._told = profile.device
-        if profile.device == "cuda" and self._worker.status.device is None:
-            # With its context, the device is what the worker sees of it.
+        if profile.device == "cuda":
+            # With its context, the device is what the worker sees of it, and others use it too.
             lease.look()
         known = self._experience(subject, profile, params, _asking_reserve(ref, lease.client))
 

@@ -21,17 +21,18 @@ def status(
 ) -> VramStatus:
     """The device at this moment.
 
-    A GPU is seen with the eyes of a worker that uses it, since in a container nobody else may.
-    Where none does, the device is the system's memory, or as much of it as the user allows.
+    A GPU is seen with the eyes of a worker that uses it, since in a container nobody else may; what
+    is free of it is what the driver says now, if it says anything. Where no worker uses one, the
+    device is the system's memory, or as much of it as the user allows.
 
     Args:
         workers: those of this orchestrator.
         system: the system's memory.
         budget_mib: what all workers together may take of it; None for all there is.
-        gpu: what the driver says of one that models will be on, before any is.
+        gpu: what the driver says of the one that models are on, or will be.
         pins: presets whose models are to stay.
     """
-    seen = next((worker.device for worker in workers if worker.device is not None), gpu)
+    seen = _now(next((worker.device for worker in workers if worker.device is not None), gpu), gpu)
     on_gpu = seen is not None
     holdings = [
         _holding(worker, on_gpu, worker.preset in pins)
@@ -49,6 +50,13 @@ def status(
         holdings=holdings,
         foreign_mib=max(0.0, device.total_mib - device.free_mib - held),
     )
+
+
+def _now(seen: DeviceMemory | None, gpu: DeviceMemory | None) -> DeviceMemory | None:
+    """A GPU as a worker saw it some time ago, with what is free of it now."""
+    if seen is None or gpu is None or gpu.name != seen.name:
+        return seen
+    return seen.model_copy(update={"free_mib": min(gpu.free_mib, seen.total_mib)})
 
 
 def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:

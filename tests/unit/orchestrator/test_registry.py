@@ -40,6 +40,19 @@ def test_without_a_gpu_the_device_is_the_system_and_a_worker_has_its_process() -
     assert seen.foreign_mib == 5_500
 
 
+def test_what_is_free_of_a_gpu_is_what_the_driver_says_now() -> None:
+    """A worker saw it at the end of its last job, and others use it too."""
+    image = worker("image", 2_000, ("cuda:0", 5_000), device=GPU)
+    now = GPU.model_copy(update={"total_mib": 24_500, "free_mib": 900})
+    assert registry.status([image], SYSTEM, None, now).device == GPU.model_copy(
+        update={"free_mib": 900}
+    )
+    another = now.model_copy(update={"name": "cuda:B"})
+    assert registry.status([image], SYSTEM, None, another).device == GPU
+    empty = now.model_copy(update={"free_mib": 24_400})
+    assert registry.status([image], SYSTEM, None, empty).device.free_mib == GPU.total_mib
+
+
 def test_a_budget_is_what_the_workers_may_take_together() -> None:
     workers = [worker("image", 1_500), worker("llm", 700)]
     seen = registry.status(workers, SYSTEM, 2_500)
