@@ -34,6 +34,7 @@ SHORT, LONG = 65_536, 262_144
 ROOM_MIB = 600
 """Beside the image worker with its model: more than a language model with its process, and less
 than one with a picture of 2048 px."""
+_WIDTHS = (("narrow", 16), ("wide", 64))
 UNLOADS = ("soft_unload", "hard_unload")
 
 
@@ -117,13 +118,42 @@ def _presets(canvas: Canvas, folder: Path) -> tuple[list[str], list[str]]:
     # The builders are those of the tests, which are no package.
     sys.path.insert(0, str(TESTS))
     models, ggufs = importlib.import_module("models"), importlib.import_module("ggufs")
-    images = [str(models.make_sd(folder / "small")), str(models.make_sd(folder / "wide", width=64))]
+    images = [str(_flat(models.make_sd(folder / name), width)) for name, width in _WIDTHS]
     gguf = str(ggufs.make_llm(folder / "llm.gguf", ggufs.Shape(context=LONG)))
     chats = []
     for name, tokens in (("short", SHORT), ("long", LONG)):
         canvas.presets.llm.save(LLMPreset(name=name, model=gguf, n_ctx=tokens))
         chats.append(name)
     return images, chats
+
+
+def _flat(folder: Path, width: int) -> Path:
+    """The pipeline of a folder with attention only where pictures are small: it would take minutes
+    on a CPU, and next to no memory."""
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        mid_block_add_attention=False,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(8, 16, width),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=8,
+    )
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, vae=vae, unet=unet)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
 
 
 class _Told:

@@ -60,7 +60,8 @@ def test_a_model_is_pulled_over_a_crash_and_drawn_with(
             hub.go_on.set()
             report = job.result(60)
             assert (report.commit, report.bytes) == (COMMIT, sum(map(len, files.values())))
-            assert hub.sent[large] <= len(files[large]) + (1 << 20)
+            # What the system had taken in for the one that was killed is sent again.
+            assert hub.sent[large] < 2 * len(files[large])
             assert job.attempts == 2
             [model] = [each for each in canvas.models if each.source == "hub"]
             assert (model.name, model.path) == ("owner/name", report.path)

@@ -7,6 +7,7 @@ import gc
 import importlib.metadata
 import itertools
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -182,12 +183,21 @@ def _workspace_of(major: int) -> int:
 def weights(pipeline: Any) -> list[MemoryPart]:
     """What the weights of each model of a pipeline take, and where they lie."""
     return [
-        MemoryPart(
-            name=f"weights.{name}", mib=_bytes(part) / _MIB, known="exact", device=str(part.device)
-        )
-        for name, part in pipeline.components.items()
-        if isinstance(part, torch.nn.Module)
+        MemoryPart(name=f"weights.{name}", mib=_bytes(part) / _MIB, known="exact", device=place)
+        for (name, part), place in zip(_models(pipeline), places(pipeline), strict=True)
     ]
+
+
+def places(pipeline: Any) -> list[str]:
+    """Where the weights of each model lie, in the order of `weights`."""
+    # By the first weight: what the libraries call a model's device is looked for among all of them.
+    return [str(next(part.parameters()).device) for _, part in _models(pipeline)]
+
+
+def _models(pipeline: Any) -> Iterator[tuple[str, Any]]:
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            yield name, part
 
 
 def _bytes(part: torch.nn.Module) -> int:

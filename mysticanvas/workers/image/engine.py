@@ -196,7 +196,9 @@ class ImageEngine:
         if offloaded is None:
             # Else weights come and go while it runs, and would count.
             kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
-            self._meter = measuring.meter(model.pipeline, kind, self._measured, model.stages.whole)
+            self._meter = measuring.meter(
+                model.pipeline, self._device, kind, self._measured, model.stages.whole
+            )
         try:
             job.run(task, model, self._images, report, self._meter, kept)
         except job.Undecoded as undecoded:
@@ -235,13 +237,12 @@ class ImageEngine:
         )
 
     def _weigh(self) -> None:
-        """Look again at where the weights lie."""
+        """Look again at where the weights lie; what they take stays the same."""
         if self._loaded is not None:
-            lies = {each.name: each for each in devices.weights(self._loaded.model.pipeline)}
-            # What LoRAs have put beside them does not count here.
+            lie = devices.places(self._loaded.model.pipeline)
             parts = [
-                part.model_copy(update={"device": lies[part.name].device})
-                for part in self._loaded.own_parts
+                part.model_copy(update={"device": place})
+                for part, place in zip(self._loaded.own_parts, lie, strict=True)
             ]
             self._loaded = self._loaded._replace(own_parts=parts)
 

@@ -222,7 +222,7 @@ def test_a_pipeline_that_does_it_all_in_one_call_is_measured_while_it_denoises()
         components: dict[str, Any] = {}
 
     kind = Kind("digest", "float32", 64, 64, 1, True, True, "Euler", ())
-    meter = measuring.meter(Pipeline(), kind, Known(), whole=True)
+    meter = measuring.meter(Pipeline(), Pipeline.device, kind, Known(), whole=True)
     with meter.phase("denoise"):
         _encoded = torch.zeros(1 << 20)
         for step in (1, 2, 3):
@@ -256,7 +256,7 @@ KIND = Kind(
 
 def test_on_cuda_the_allocators_peak_counts_without_what_stays(cuda: dict[str, int]) -> None:
     cuda.update(now=100)
-    meter = measuring.meter(OnCuda(), KIND, Known(), whole=False)
+    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), whole=False)
     cuda.update(peak=900)
     with meter.phase("denoise"):
         cuda.update(peak=150)
@@ -274,7 +274,7 @@ def test_on_cuda_a_call_that_does_it_all_counts_behind_its_first_step(
     cuda: dict[str, int],
 ) -> None:
     cuda.update(now=100)
-    meter = measuring.meter(OnCuda(), KIND, Known(), whole=True)
+    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), whole=True)
     with meter.phase("denoise"):
         cuda.update(peak=900)
         meter.step(1)
@@ -286,7 +286,7 @@ def test_on_cuda_a_call_that_does_it_all_counts_behind_its_first_step(
 
 def test_on_cuda_memory_that_ran_out_is_what_there_was(cuda: dict[str, int]) -> None:
     cuda.update(now=100)
-    meter = measuring.meter(OnCuda(), KIND, Known(), whole=False)
+    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), whole=False)
     with pytest.raises(torch.OutOfMemoryError), meter.phase("vae_decode", (), ("vae_tiling",)):
         cuda.update(peak=500)
         raise torch.OutOfMemoryError
