@@ -93,14 +93,20 @@ def test_a_context_is_dropped_for_pictures_and_said(
     assert "kv cache" in parts_of(canvas)
 
 
-def test_a_process_is_ended_for_pictures_and_starts_again_when_it_is_wanted(
-    start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
-) -> None:
+def beside(canvas: Canvas, chat: LLMPreset, usual: dict[str, Any]) -> LLMPreset:
+    """A language model with a short context, loaded beside an image model."""
     small = chat.replace(name="small", n_ctx=2_048)
-    canvas = start(footprints.image + 150)
     canvas.generate("x", **usual)
     canvas.presets.llm.save(small)
     canvas.workers.start("llm", preset=small.name)
+    return small
+
+
+def test_a_process_is_ended_for_pictures_and_starts_again_when_it_is_wanted(
+    start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
+) -> None:
+    canvas = start(footprints.image + 150)
+    small = beside(canvas, chat, usual)
     given = {**usual, "mitigations": "none", "num_images": PICTURES}
     plan = canvas.plan("x", **given)
     assert [action.target for action in plan.actions] == ["small"]
@@ -113,11 +119,8 @@ def test_a_process_is_ended_for_pictures_and_starts_again_when_it_is_wanted(
 def test_a_pinned_model_is_in_the_way_of_pictures_and_named(
     start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
 ) -> None:
-    small = chat.replace(name="small", n_ctx=2_048)
     canvas = start(footprints.image + 150)
-    canvas.generate("x", **usual)
-    canvas.presets.llm.save(small)
-    canvas.workers.start("llm", preset=small.name)
+    small = beside(canvas, chat, usual)
     canvas.pin(small)
     assert "small (pinned)" in repr(canvas.vram)
     given = {**usual, "mitigations": "none", "num_images": PICTURES}
