@@ -8,7 +8,7 @@ from pathlib import Path
 from mysticanvas import logs
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset
-from mysticanvas.errors import InvalidRequest, NotFound, PresetError
+from mysticanvas.errors import InvalidRequest, PresetError
 from mysticanvas.orchestrator import hub, models, parts
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.loras import Finder
@@ -76,10 +76,9 @@ class Presets:
             ModelFileError: the file at the path is damaged, unsafe or of no known kind.
         """
         name = self.default if wanted is None else wanted
-        try:
-            return self._store.presets.get(name)
-        except NotFound:
-            pass
+        known = self._store.presets.known(name)
+        if known is not None:
+            return known
         path = Path(name).expanduser()
         if path.is_absolute() and parts.exists(path):
             # A file may be a link to one without a suffix, as in the cache of the hub.
@@ -89,10 +88,10 @@ class Presets:
         if hub.is_id(name):
             short = name.partition("@")[0].partition("/")[2]
             return self._made(short, hub.locate(name).pinned)
-        known = ", ".join(repr(preset.name) for preset in self._store.presets.list())
+        names = ", ".join(repr(preset.name) for preset in self._store.presets.list())
         raise PresetError(
             f"There is no preset {name!r}, and no folder or file of that path.",
-            hint=f"There are: {known}. Or give the path of a diffusers folder or a .safetensors "
+            hint=f"There are: {names}. Or give the path of a diffusers folder or a .safetensors "
             "file.",
         )
 
@@ -253,10 +252,12 @@ class Presets:
             )
 
     def _made(self, wanted: str, model: str) -> ImagePreset:
-        """A preset of nothing but a model that can be used, under a name that no other has."""
-        taken = {preset.name: preset.replace() for preset in self._store.presets.list()}
+        """A preset of nothing but a model that can be used, under a name that no other has: the
+        one that there is already, or a new one."""
         plain, number = ImagePreset(name=wanted, model=model), 2
-        while taken.get(plain.name, plain) != plain:
+        while (taken := self._store.presets.known(plain.name)) is not None:
+            if taken.replace() == plain:
+                return taken
             plain, number = plain.replace(name=f"{wanted}-{number}"), number + 1
         self.model(plain)
         return self.save(plain)

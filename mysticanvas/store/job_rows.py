@@ -64,6 +64,8 @@ def to_row(job: StoredJob, request: str, key: str | None, result_of: str | None)
         "created_at": times.to_db(record.created_at),
         "started_at": started_at,
         "finished_at": finished_at,
+        "runner": job.runner,
+        "heartbeat_at": started_at if job.runner else None,
     }
 
 

@@ -65,6 +65,7 @@ class Jobs:
         idempotency_key: str | None = None,
         result_of: str | None = None,
         params: dict[str, JsonValue] | None = None,
+        runner: str | None = None,
     ) -> tuple[StoredJob, bool]:
         """Store a new job.
 
@@ -75,15 +76,19 @@ class Jobs:
             idempotency_key: a job with this key is returned instead, if there is one.
             result_of: the job whose pictures are the result.
             params: of a job that no worker runs: what is to be done.
+            runner: who runs it from now on, as its first attempt, as if it had been claimed; None
+                if it is to wait.
 
         Returns:
             The job, and whether it is new.
         """
+        if runner is not None:
+            record = _begun(record, times.now())
         try:
             with self._database.write() as transaction:
                 # Alone here, since there is one writer. A transaction that fails leaves a gap.
                 self._last_seq += 1
-                job = StoredJob(record, task, params or {}, seq=self._last_seq)
+                job = StoredJob(record, task, params or {}, self._last_seq, runner)
                 row = job_rows.to_row(job, request_json, idempotency_key, result_of)
                 transaction.insert("jobs", [row])
         except StoreError:
@@ -96,6 +101,9 @@ class Jobs:
             return self.get(record.id), True
         if record.status is JobStatus.QUEUED:
             self._queued(job)
+        elif runner is not None:
+            with self._lock:
+                self._known[record.id] = job
         return job, True
 
     def get(self, job_id: str) -> StoredJob:
@@ -364,13 +372,7 @@ class Jobs:
         if job is None:
             job = self.get(job_id)
         else:
-            started = {
-                "status": JobStatus.RUNNING,
-                "attempts": job.record.attempts + 1,
-                "started_at": times.from_db(now),
-            }
-            record = job.record.model_copy(update=started)
-            job = dataclasses.replace(job, record=record, runner=runner)
+            job = dataclasses.replace(job, record=_begun(job.record, now), runner=runner)
         with self._lock:
             self._known[job_id] = job
         return job
@@ -384,3 +386,13 @@ class Jobs:
         with self._lock:
             job = self._known.pop(job_id, None)
         return job or self.get(job_id)
+
+
+def _begun(record: JobRecord, now: datetime) -> JobRecord:
+    """The record of a job whose next attempt begins."""
+    started = {
+        "status": JobStatus.RUNNING,
+        "attempts": record.attempts + 1,
+        "started_at": times.from_db(now),
+    }
+    return record.model_copy(update=started)

@@ -59,12 +59,16 @@ class Presets(Generic[P]):
         Raises:
             NotFound: there is none.
         """
-        found = self._by_name.get(name, lambda: self._read(name))
+        found = self.known(name)
         if found is None:
             raise NotFound(
                 f"There is no preset {name!r}.", hint=f"`canvas.presets.{self._kind}` lists them."
             )
         return found
+
+    def known(self, name: str) -> P | None:
+        """The preset of that name; None if there is none."""
+        return self._by_name.get(name, lambda: self._read(name))
 
     def list(self) -> list[P]:
         """All presets, by name."""

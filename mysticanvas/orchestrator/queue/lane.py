@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from mysticanvas import logs
 from mysticanvas.contracts.problem import Problem
@@ -81,6 +81,10 @@ class Lane(ABC, Generic[R]):
                 self._stopping.wait(_AFTER_ERROR_S)
                 continue
             self._wait()
+        # What was handed over at the last moment goes back to the queue.
+        handed = self._transitions.handed(self._kinds)
+        if handed is not None:
+            self._run(cast("R", handed))
 
     def _run(self, run: R) -> None:
         record = run.job.record
@@ -105,7 +109,7 @@ class Lane(ABC, Generic[R]):
             waits = (_LONGEST_WAIT_S, self._work_s(), self.needed_s())
             wait_s = min(wait for wait in waits if wait is not None)
             if wait_s > 0:
-                self._transitions.changed.wait(wait_s)
+                self._transitions.wait(self._kinds, self.begin, wait_s)
 
     def _work_s(self) -> float | None:
         return self._transitions.due_s(self._kinds)

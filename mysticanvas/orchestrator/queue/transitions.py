@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from pydantic import JsonValue
 
@@ -21,9 +21,9 @@ from mysticanvas.contracts.jobs import WORKER_KINDS, JobRecord, JobStatus
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
-from mysticanvas.errors import JobCancelled, MystiCanvasError, StoreError, WorkerCrashed
+from mysticanvas.errors import JobCancelled, StoreError
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.queue import eta, rescue, retry
+from mysticanvas.orchestrator.queue import eta, outcomes, rescue, retry
 from mysticanvas.orchestrator.queue.eta import Pace
 from mysticanvas.orchestrator.queue.rescue import Rescue
 from mysticanvas.orchestrator.queue.retry import Failure
@@ -35,6 +35,13 @@ _log = logs.get(__name__)
 _PAUSED = "queue.paused"
 _ORCHESTRATOR_LOST = "the orchestrator ended while it ran"
 R = TypeVar("R", bound=Run)
+
+
+class _Idle(NamedTuple):
+    """Somebody who waits for a job."""
+
+    kinds: Collection[str]
+    begin: Callable[[StoredJob], Run]
 
 
 class Transitions:
@@ -51,6 +58,9 @@ class Transitions:
         self._me = me
         self._runner = rescue.to_text(me)
         self._runs: dict[str, Run] = {}
+        self._idle: list[_Idle] = []
+        self._begun: list[Run] = []
+        """Handed to those that were idle, and not yet taken up."""
         self._paces = {True: Pace(), False: Pace()}
         """By whether a worker carries the jobs out."""
         self._paused = store.facts.get(_PAUSED) is True
@@ -73,14 +83,24 @@ class Transitions:
         key: str | None,
         params: dict[str, JsonValue] | None = None,
     ) -> tuple[JobRecord, bool]:
-        """Queue a job, unless one with this key is known; the job, and whether it is new."""
+        """Queue a job, unless one with this key is known; the job, and whether it is new.
+
+        Somebody who is idle is handed it at once: it is stored as one that runs.
+        """
         with self.changed:
-            job, created = self._store.jobs.add(record, request, task, key, params=params)
+            idle = self._idle_for(record.kind)
+            runner = None if idle is None else self._runner
+            job, created = self._store.jobs.add(
+                record, request, task, key, params=params, runner=runner
+            )
             # In here, or the line of its start might come before.
             said = "job_queued" if created else "job_known"
             _log.info(said, job_id=job.record.id, kind=job.record.kind)
             if created:
-                self._tell(job.record)
+                self._tell(record)
+                if idle is not None:
+                    self._idle.remove(idle)
+                    self._begun.append(self._begin(job, idle.begin))
             return self.shown(job.record), created
 
     def add_unless_waiting(
@@ -94,20 +114,47 @@ class Transitions:
     def claim(
         self, kinds: Collection[str], begin: Callable[[StoredJob], R], model: str | None = None
     ) -> R | None:
-        """Begin the next job of these kinds whose time has come, unless the queue is paused.
+        """Begin the next job of these kinds whose time has come, unless the queue is paused; or
+        take up what was begun during `wait`.
 
         Args:
             begin: makes its run; must not block.
             model: digest of the one that is loaded, whose jobs may go first.
         """
         with self.changed:
+            handed = self.handed(kinds)
+            if handed is not None:
+                return cast("R", handed)
             job = None if self._held else self._store.jobs.claim(kinds, self._runner, model)
-            if job is None:
-                return None
-            run = begin(job)
-            self._runs[run.id] = run
-            self._tell(job.record)
-            return run
+            return None if job is None else self._begin(job, begin)
+
+    def wait(
+        self, kinds: Collection[str], begin: Callable[[StoredJob], Run], timeout_s: float
+    ) -> None:
+        """Be idle until something changes. A job of these kinds that is added meanwhile is begun in
+        the very transaction that stores it, which saves it the second one of `claim`.
+
+        Args:
+            begin: as of `claim`.
+            timeout_s: the longest, in seconds.
+        """
+        with self.changed:
+            idle = _Idle(kinds, begin)
+            self._idle.append(idle)
+            try:
+                self.changed.wait(timeout_s)
+            finally:
+                if idle in self._idle:
+                    self._idle.remove(idle)
+
+    def handed(self, kinds: Collection[str]) -> Run | None:
+        """Take up what was begun during `wait`, if anything was."""
+        with self.changed:
+            for run in self._begun:
+                if run.job.record.kind in kinds:
+                    self._begun.remove(run)
+                    return run
+            return None
 
     def due_s(self, kinds: Collection[str]) -> float | None:
         """Seconds until `claim` has a job of these kinds; None if none is foreseen."""
@@ -163,7 +210,7 @@ class Transitions:
         """End a run that did not get to its end: its job runs again, or has failed too often."""
         with self.changed:
             if run.cancelled:
-                self._finish(run, JobStatus.CANCELLED, _cancelled(run.job.record))
+                self._finish(run, JobStatus.CANCELLED, outcomes.cancelled(run.job.record))
                 return
             record = run.job.record
             failures = list(record.failures)
@@ -177,7 +224,9 @@ class Transitions:
                 record.priority == "interactive",
             )
             if again is None:
-                problem = Problem.of(_given_up(failure, failures, reason), record.request_id)
+                problem = Problem.of(
+                    outcomes.given_up(failure, failures, reason), record.request_id
+                )
                 self._finish(run, JobStatus.FAILED, problem, failures)
                 return
             done = self._store.jobs.requeue(run.id, run.attempt, again.delay_s, failures)
@@ -224,7 +273,7 @@ class Transitions:
                 reason = "its end could not be recorded" if mine else _ORCHESTRATOR_LOST
                 run = Run(job, self._bus)
                 if what is Rescue.CANCEL:
-                    self._finish(run, JobStatus.CANCELLED, _not_again(job.record, reason))
+                    self._finish(run, JobStatus.CANCELLED, outcomes.not_again(job.record, reason))
                 else:
                     self.lose(run, Failure.ORCHESTRATOR_LOST, reason)
 
@@ -266,6 +315,21 @@ class Transitions:
         return record.model_copy(
             update={"position": position, "eta_s": eta_s, "paused": self._paused}
         )
+
+    def _idle_for(self, kind: str) -> _Idle | None:
+        """Who would begin a job of that kind now, and waits for one."""
+        if self._held:
+            return None
+        for idle in self._idle:
+            if kind in idle.kinds and self._store.jobs.next_due_s(idle.kinds) != 0.0:
+                return idle
+        return None
+
+    def _begin(self, job: StoredJob, begin: Callable[[StoredJob], R]) -> R:
+        run = begin(job)
+        self._runs[run.id] = run
+        self._tell(job.record)
+        return run
 
     @property
     def _held(self) -> bool:
@@ -328,35 +392,3 @@ def _ended(
 
 def _interactive(record: JobRecord) -> bool:
     return record.priority == "interactive" and record.kind in WORKER_KINDS
-
-
-def _cancelled(record: JobRecord) -> Problem:
-    return Problem.of(JobCancelled("The job was cancelled."), record.request_id)
-
-
-def _not_again(record: JobRecord, reason: str) -> Problem:
-    cancelled = JobCancelled(
-        f"The job was cancelled: {reason}, and it was asked not to run again after that.",
-        hint="Submit it again, or leave out after_crash='cancel'.",
-    )
-    return Problem.of(cancelled, record.request_id)
-
-
-def _given_up(failure: Failure, failures: Sequence[str], reason: str) -> MystiCanvasError:
-    if failure is Failure.WORKER_BROKEN:
-        return WorkerCrashed(
-            f"The job was not begun: {reason}.",
-            hint="canvas.workers.reset() tries to start the worker again; a job in the background "
-            "would have waited. The logs folder of the home has the worker's last words.",
-        )
-    if failure is Failure.WORKER_MISSING:
-        return WorkerCrashed(
-            f"No worker could be had for the job: {reason}.",
-            hint="The logs folder of the home has the worker's last words.",
-        )
-    return WorkerCrashed(
-        f"The job was tried {len(failures)} times and ended badly each time: "
-        f"{'; '.join(failures)}.",
-        hint="It is not tried again. The logs folder of the home has the worker's last words.",
-        failures=list(failures),
-    )

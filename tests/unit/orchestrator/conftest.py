@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.processes import Identity
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import Store
+from mysticanvas.store import Store, StoredJob
 
 
 class RecordingBus(Bus):
@@ -75,3 +77,31 @@ def add(transitions: Transitions) -> AddJob:
         return transitions.add(record, "{}", None, None, params)[0].id
 
     return add
+
+
+@pytest.fixture
+def idle(transitions: Transitions, bus: RecordingBus) -> Iterator[Callable[..., threading.Thread]]:
+    """Has a thread wait for jobs of some kinds, as a lane does; it is woken with the test."""
+    threads: list[threading.Thread] = []
+
+    def idle(
+        kinds: Collection[str] = ("backup", "generate"),
+        begin: Callable[[StoredJob], Run] = lambda job: Run(job, bus),
+    ) -> threading.Thread:
+        waits = threading.Event()
+
+        def wait() -> None:
+            with transitions.changed:
+                waits.set()
+                transitions.wait(kinds, begin, timeout_s=60)
+
+        threads.append(threading.Thread(target=wait))
+        threads[-1].start()
+        waits.wait()
+        return threads[-1]
+
+    yield idle
+    with transitions.changed:
+        transitions.changed.notify_all()
+    for thread in threads:
+        thread.join()

@@ -37,3 +37,17 @@ def test_the_worker_hears_which_mitigations_are_allowed(
     task = store.jobs.get(job.id).task
     assert task is not None
     assert task.allowed == allowed
+
+
+def test_a_path_that_is_a_preset_already_costs_no_write(
+    tmp_path: Path, store: Store, intake: Intake
+) -> None:
+    params = parse(prompt="a circle", preset=make_model(tmp_path / "m"), seed=7)
+    request = GenerateRequest(params=params)
+    first = intake.generate(request, key=new_id(), request_id="").job
+    presets, commits = store.presets.list(), store.database.commits
+    second = intake.generate(request, key=new_id(), request_id="").job
+    assert second.request_hash == first.request_hash
+    # That of the job itself.
+    assert store.database.commits == commits + 1
+    assert store.presets.list() == presets

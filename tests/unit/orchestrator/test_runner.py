@@ -185,3 +185,16 @@ def test_parameters_are_checked_before_there_is_a_job() -> None:
 def test_a_kind_that_nothing_carries_out_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="autotag.*: export, generate, index"):
         kinds.checked(TABLE, "autotag", {})
+
+
+def test_a_job_that_is_handed_to_a_runner_that_ends_goes_back_to_the_queue(
+    store: Store, transitions: Any, bus: Any, add: Any, idle: Any
+) -> None:
+    runner = Runner(transitions, bus, {"backup": HostJob(lambda _: {})})
+    idle(["backup"], runner.begin)
+    job = add()
+    assert store.jobs.get(job).record.status is JobStatus.RUNNING
+    runner._stopping.set()
+    runner._loop()
+    record = store.jobs.get(job).record
+    assert (record.status, record.failures) == (JobStatus.QUEUED, [])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import ModelFileError
@@ -20,6 +21,7 @@ from mysticanvas.processes import Identity
 from mysticanvas.store import Store, StoredJob
 
 KINDS = ("backup", "generate")
+WAIT_S = 60
 FINAL = {"succeeded", "failed", "cancelled"}
 
 
@@ -232,3 +234,72 @@ def test_interactive_work_is_seen_while_it_waits_and_while_it_runs(
     assert transitions.somebody_waits()
     transitions.succeed(run)
     assert not transitions.somebody_waits()
+
+
+def test_who_is_idle_is_handed_a_job_in_the_transaction_that_stores_it(
+    store: Store, transitions: Any, bus: Any, add: Any, claim: Any, idle: Any
+) -> None:
+    thread = idle()
+    before = store.database.commits
+    job, other = add(), add()
+    assert store.database.commits == before + 2
+    record = store.jobs.get(job).record
+    assert (record.status, record.attempts) == (JobStatus.RUNNING, 1)
+    assert record.started_at is not None
+    assert store.jobs.get(other).record.status is JobStatus.QUEUED
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    run = claim()
+    assert run.id == job
+    assert transitions.succeed(run, result={})
+    assert bus.statuses(job) == ["queued", "running", "succeeded"]
+    assert claim().id == other
+
+
+def test_a_job_of_another_kind_is_not_handed_over(
+    store: Store, add: Any, claim: Any, idle: Any
+) -> None:
+    idle(["thumbnails"])
+    job = add()
+    assert store.jobs.get(job).record.status is JobStatus.QUEUED
+    assert claim().id == job
+
+
+@pytest.mark.parametrize("held", ["paused", "older"])
+def test_a_job_is_handed_to_nobody_while_it_has_to_wait(
+    store: Store, transitions: Any, add: Any, idle: Any, held: str
+) -> None:
+    if held == "paused":
+        transitions.pause(True)
+    else:
+        add()
+    idle()
+    job = add()
+    assert store.jobs.get(job).record.status is JobStatus.QUEUED
+
+
+def test_a_job_that_is_known_already_is_not_handed_over_again(
+    store: Store, transitions: Any, add: Any, claim: Any, idle: Any
+) -> None:
+    record = store.jobs.get(add()).record
+    run = claim()
+    transitions.add(record.model_copy(update={"id": new_id()}), "{}", None, "one key", {})
+    transitions.succeed(claim(), result={})
+    idle()
+    again = record.model_copy(update={"id": new_id()})
+    known, created = transitions.add(again, "{}", None, "one key", {})
+    assert (known.status, created) == (JobStatus.SUCCEEDED, False)
+    assert claim() is None
+    assert transitions.runs() == [run]
+
+
+def test_a_job_that_was_handed_over_can_be_cancelled_before_it_is_taken_up(
+    store: Store, transitions: Any, add: Any, claim: Any, idle: Any
+) -> None:
+    idle()
+    job = add()
+    transitions.cancel(job)
+    run = claim()
+    assert run.cancelled
+    transitions.stop(run)
+    assert store.jobs.get(job).record.status is JobStatus.CANCELLED
