@@ -16,6 +16,7 @@ from mysticanvas.vram.workspace import Convolution, Layout
 
 CONVOLUTION = torch.ops.aten.convolution.default
 _LAST = torch.channels_last
+_SIDES_OF_PICTURES = 4
 
 Note = Callable[[int, int], None]
 """Called with the number of a storage, and its bytes; negative when it dies."""
@@ -131,8 +132,16 @@ def convolution(given: torch.Tensor, weight: torch.Tensor, made: torch.Tensor) -
 def unfolded(of: Convolution, given: torch.Tensor, made: torch.Tensor) -> Unfolded:
     """The other way of a convolution in float32 on a CPU, of a single item that is small."""
     columns = 0 if of.kernel == 1 else of.kernel * given.shape[1] * math.prod(made.shape[2:])
-    # Of four sides: of a picture all, of a film all but the last.
-    return Unfolded(math.prod(given.shape[:4]), columns * given.element_size())
+    return Unfolded(_looked_at(given), columns * given.element_size())
+
+
+def _looked_at(given: torch.Tensor) -> int:
+    """What PyTorch takes for the numbers of an input: it multiplies four sides, which of a film are
+    all but the width. Height and width count alike here, or no envelope would have it."""
+    if given.ndim <= _SIDES_OF_PICTURES:
+        return given.numel()
+    *others, height, width = given.shape
+    return math.prod(others) * (height + width) // 2
 
 
 def _bytes(tensor: torch.Tensor) -> int:
