@@ -11,19 +11,20 @@ from __future__ import annotations
 import functools
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
+from benchmarks import needless, optimum
 from benchmarks.tenants import Machine, Tenant
 from mysticanvas.contracts.memory import Term
-from mysticanvas.contracts.plan import Action, Plan
+from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.errors import DoesNotFit
-from mysticanvas.orchestrator.arbiter import planning
+from mysticanvas.orchestrator.arbiter import grounds, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject
@@ -90,7 +91,7 @@ class Outcome(NamedTuple):
     """Those that would not have fitted on the device alone either."""
     wrongly_refused: int
     needless: int
-    """Requests that would have fitted in the same way with one unloading less."""
+    """Decisions that unload more than was needed, or reckon wrongly."""
     unexplained: int
     soft: int
     hard: int
@@ -143,14 +144,14 @@ def run(requests: Sequence[Request], known: dict[str, ImageProfile], budget_mib:
     chat = Tenant("llm", base_mib=_LLM_MIB)
     machine = Machine(budget_mib, image, chat)
     arbiter = Arbiter([image, chat], machine.memory)
-    refused = wrongly = needless = unexplained = soft = hard = 0
+    refused = wrongly = unexplained = soft = hard = 0
+    faults: list[str] = []
     loading_s = 0.0
     for request in requests:
         tenant = image if isinstance(request.preset, Image) else chat
         # The process is there before it is asked what a model needs.
         tenant.is_running = True
-        decide = deciding(request, known)
-        before = arbiter.situation(tenant.kind)
+        decide = _judged(deciding(request, known), budget_mib, faults)
         try:
             with arbiter.admitted(tenant.kind, functools.partial(_same, decide)) as plan:
                 assert plan is not None
@@ -162,12 +163,19 @@ def run(requests: Sequence[Request], known: dict[str, ImageProfile], budget_mib:
         unloads = [each for each in plan.actions if each.kind in ("soft_unload", "hard_unload")]
         soft += sum(each.kind == "soft_unload" for each in unloads)
         hard += sum(each.kind == "hard_unload" for each in unloads)
-        needless += _is_needless(before, plan, unloads)
         unexplained += any(not each.why or not each.frees_mib for each in plan.actions)
     return Outcome(
-        budget_mib, len(requests), refused, wrongly, needless, unexplained, soft, hard, loading_s,
-        optimum_s(requests, known, budget_mib),
-    )  # fmt: skip
+        budget_mib=budget_mib,
+        requests=len(requests),
+        refused=refused,
+        wrongly_refused=wrongly,
+        needless=len(faults),
+        unexplained=unexplained,
+        soft=soft,
+        hard=hard,
+        loading_s=loading_s,
+        optimum_s=optimum_s(requests, known, budget_mib),
+    )
 
 
 def deciding(request: Request, known: dict[str, ImageProfile]) -> Callable[[Situation], Plan]:
@@ -199,55 +207,36 @@ def least_mib(request: Request, known: dict[str, ImageProfile]) -> float:
 def optimum_s(
     requests: Sequence[Request], known: dict[str, ImageProfile], budget_mib: float
 ) -> float:
-    """Seconds of loading if everything is known beforehand: the shortest way through all that
-    could be on the device after each request."""
-    costs: dict[_Resident, float] = {_Resident(None, None, False): 0.0}
-    for request in requests:
-        needed = least_mib(request, known)
-        if needed > budget_mib:
-            continue
-        after: dict[_Resident, float] = {}
-        for resident, so_far in costs.items():
-            for then, seconds in _ways(resident, request, needed, budget_mib):
-                after[then] = min(after.get(then, float("inf")), so_far + seconds)
-        costs = after
-    return min(costs.values())
+    """Seconds of loading if everything is known beforehand."""
+    steps = [optimum.Step(_model(each.preset), least_mib(each, known)) for each in requests]
+    return optimum.seconds(steps, budget_mib)
 
 
-class _Resident(NamedTuple):
-    """What is on the device."""
-
-    image: Image | None
-    chat: Chat | None
-    context: bool
-
-    @property
-    def image_mib(self) -> float:
-        return 0.0 if self.image is None else _IMAGE_MIB + self.image.mib
-
-    @property
-    def chat_mib(self) -> float:
-        if self.chat is None:
-            return 0.0
-        return _LLM_MIB + self.chat.weights + self.context * self.chat.context
-
-
-def _ways(
-    resident: _Resident, request: Request, needed: float, budget_mib: float
-) -> Iterator[tuple[_Resident, float]]:
-    """What can be on the device after a request, and the seconds of loading for it."""
-    preset = request.preset
+def _model(preset: Image | Chat) -> optimum.Model:
     if isinstance(preset, Image):
-        seconds = 0.0 if resident.image == preset else preset.load_s
-        kept = [resident, resident._replace(context=False), resident._replace(chat=None)]
-        for each in kept:
-            if needed + each.chat_mib <= budget_mib:
-                yield each._replace(image=preset, context=each.context and bool(each.chat)), seconds
-        return
-    seconds = preset.load_s if resident.chat != preset else _CONTEXT_S * (not resident.context)
-    for each in (resident, resident._replace(image=None)):
-        if needed + each.image_mib <= budget_mib:
-            yield each._replace(chat=preset, context=True), seconds
+        return optimum.Model(preset.name, _IMAGE_MIB + preset.mib, preset.load_s)
+    return optimum.Model(
+        preset.name,
+        _LLM_MIB + preset.weights,
+        preset.load_s,
+        context_mib=preset.context,
+        context_s=_CONTEXT_S,
+    )
+
+
+def _judged(
+    decide: Callable[[Situation], Plan], budget_mib: float, faults: list[str]
+) -> Callable[[Situation], Plan]:
+    """The same decisions; what is wrong with those that unload something is noted."""
+
+    def decided(situation: Situation) -> Plan:
+        plan = decide(situation)
+        if any(action.worker for action in plan.actions):
+            fault = needless.fault(grounds.of(situation, plan), budget_mib)
+            faults.extend([] if fault is None else [fault])
+        return plan
+
+    return decided
 
 
 def _same(decide: Callable[[Situation], Plan]) -> Callable[[Situation], Plan]:
@@ -264,11 +253,6 @@ def _load(tenant: Tenant, request: Request) -> float:
     seconds = preset.load_s if not there else _CONTEXT_S * (not tenant.context_mib)
     tenant.take(preset.name, preset.weights, preset.context)
     return seconds
-
-
-def _is_needless(before: Situation, plan: Plan, unloads: Sequence[Action]) -> bool:
-    had = before.device.available_mib + before.held_mib + sum(each.frees_mib for each in unloads)
-    return any(plan.total_mib <= had - each.frees_mib for each in unloads)
 
 
 def main() -> None:

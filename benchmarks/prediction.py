@@ -77,7 +77,8 @@ def _runs() -> Iterator[_Run]:
             fit = profiling._denoise_run(profiling.Part("unet", "", name, config), batch).shapes
             if not tokens:
                 phase: Any = "vae_encode" if "encode" in call.__name__ else "vae_decode"
-                fit = profiling._latent_shapes(phase, batch)
+                part = profiling.Part("vae", "", name, config)
+                fit = profiling._latent_shapes(part, phase, batch)
             traces = [(s, profiling.trace(order, tracee, s, call).operations) for s in fit]
             found = envelope.fit(traces)
             for height, width in _HELD_OUT:

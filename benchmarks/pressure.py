@@ -3,9 +3,12 @@
 Pictures of 256 to 2048 px with two presets and language models of two presets take turns on one
 device, in a random order. `python -m benchmarks.pressure` is the long run, and prints what it
 found; the exit code is 1 if a request failed that could have been carried out, or if room was made
-without need or without a reason. What the models are like does not matter here, so they are small
-ones with random weights; `benchmarks.arbitration` has the proportions of real ones, and no
-processes.
+without need or without a reason. Each decision is judged by the figures that it left in the log
+(`benchmarks.needless`), and all of them together by what could have been done if all requests had
+been known beforehand (`benchmarks.optimum`).
+
+What the models are like does not matter here, so they are small ones with random weights;
+`benchmarks.arbitration` has the proportions of real ones, and no processes.
 """
 
 from __future__ import annotations
@@ -14,16 +17,20 @@ import argparse
 import importlib
 import json
 import random
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import machine, optimum, record
 from benchmarks.subject import new_home
 from mysticanvas import Canvas, DoesNotFit, LLMPreset, MystiCanvasError
-from mysticanvas.contracts.plan import MadeRoom, Plan
-from mysticanvas.contracts.vram import VramStatus
+from mysticanvas.contracts.vram import Holding
+from mysticanvas.vram import llm
 
 TESTS = Path(__file__).parents[1] / "tests"
 REQUESTS = 500
@@ -31,11 +38,13 @@ CHATS = 0.35
 """Share of the requests that want a language model."""
 SHORT, LONG = 65_536, 262_144
 """Tokens of the two language models, whose caches take 32 and 128 MiB."""
-ROOM_MIB = 600
+ROOM_MIB = 450
 """Beside the image worker with its model: more than a language model with its process, and less
-than one with a picture of 2048 px."""
+than a picture of 2048 px."""
 _WIDTHS = (("narrow", 16), ("wide", 64))
-UNLOADS = ("soft_unload", "hard_unload")
+IMAGE_START_S, LLM_START_S, CONTEXT_S = 6.0, 1.0, 0.1
+"""About what it takes to have a process of either kind, or a context, ready again on two cores.
+Another model in the same process costs both sides the same."""
 
 
 class Request(NamedTuple):
@@ -46,11 +55,23 @@ class Request(NamedTuple):
     """0 for a language model."""
     num_images: int = 1
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of `generate` and `plan`, beside the prompt."""
+        return {
+            "preset": self.preset,
+            "width": self.side_px,
+            "height": self.side_px,
+            "num_images": self.num_images,
+            "num_inference_steps": 1,
+        }
+
 
 class Outcome(NamedTuple):
     """What came of a run."""
 
     requests: int
+    budget_mib: float
     errors: list[str]
     refused: int
     """Those that need more than the budget whatever is done."""
@@ -59,10 +80,19 @@ class Outcome(NamedTuple):
     mitigated: int
     soft: int
     hard: int
-    needless: int
-    """Plans that would have fitted with one unloading less."""
+    decisions: int
+    """To make room, for pictures and for language models."""
+    needless: list[str]
+    """What is wrong with those that unload more than was needed, or reckon wrongly."""
+    again: int
+    """Decisions that did not give as much as they counted on, so that another had to be made."""
     unexplained: int
-    """Unloadings without a reason or a gain, or that no line of the log is about."""
+    """Unloadings without a reason, or that no decision in the log is about."""
+    ready_s: float
+    """Seconds that had to be spent on having processes, models and contexts ready, as they are
+    reckoned for the optimum."""
+    optimum_s: float
+    """The fewest that any order of unloadings would have taken."""
     seconds: float
 
     @property
@@ -71,10 +101,13 @@ class Outcome(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.requests} requests in {self.seconds:,.0f} s: {len(self.errors)} failed, "
-            f"{self.refused} refused ({self.wrongly} wrongly), {self.mitigated} mitigated, "
-            f"{self.soft} contexts dropped and {self.hard} workers ended for pictures "
-            f"({self.needless} needlessly), {self.unexplained} unexplained"
+            f"{self.requests} requests on {self.budget_mib:,.0f} MiB in {self.seconds:,.0f} s: "
+            f"{len(self.errors)} failed, {self.refused} refused ({self.wrongly} wrongly), "
+            f"{self.mitigated} mitigated; room made {self.decisions} times "
+            f"({len(self.needless)} needlessly, {self.again} once more), {self.soft} contexts "
+            f"dropped and {self.hard} workers ended ({self.unexplained} unexplained); "
+            f"{self.ready_s:,.1f} s of having models ready, optimum {self.optimum_s:,.1f} s "
+            f"({self.ready_s / self.optimum_s:.2f} ×)"
         )
 
 
@@ -98,20 +131,103 @@ def run(home: Path, requests: int, seed: int = 7) -> Outcome:
     """Have them carried out, one after the other, in an empty home."""
     with Canvas(home=home) as canvas:
         images, chats = _presets(canvas, home.parent)
-        for preset in images:
-            canvas.generate("x", preset=preset, num_inference_steps=1, width=256, height=256)
-        largest = max(each.mib for each in canvas.vram.workers)
+        models = _models(canvas, images, chats)
         canvas.shutdown()
+    largest = max(models[each].mib for each in images)
     budget_mib = round(largest + ROOM_MIB)
     print(f"on {budget_mib:,} MiB, {largest:,.0f} of which the image worker takes", flush=True)
+    wanted = trace(seed, requests, images, chats)
+    with Canvas(home=home, memory_budget_mib=1) as canvas:
+        steps = [optimum.Step(models[each.preset], _least(canvas, each, models)) for each in wanted]
+        canvas.shutdown()
     with Canvas(home=home, memory_budget_mib=budget_mib) as canvas:
         began = time.monotonic()
         told = _Told(canvas)
-        for number, request in enumerate(trace(seed, requests, images, chats)):
+        stopped = _when_stopped()
+        for number, request in enumerate(wanted, start=1):
             told.carry_out(request)
-            if number % 50 == 49:
-                print(f"{number + 1} of {requests}", flush=True)
-        return told.outcome(requests, time.monotonic() - began, home)
+            if number % 50 == 0:
+                print(f"{number} of {requests}", flush=True)
+            if stopped.is_set():
+                wanted, steps = wanted[:number], steps[:number]
+                break
+        seconds = time.monotonic() - began
+    made = record.read(home, budget_mib)
+    return Outcome(
+        requests=len(wanted),
+        budget_mib=budget_mib,
+        errors=told.errors,
+        refused=told.refused,
+        wrongly=told.wrongly,
+        mitigated=told.mitigated,
+        soft=made.count("soft_unload"),
+        hard=made.count("hard_unload"),
+        decisions=len(made.decisions),
+        needless=made.faults,
+        again=made.again,
+        unexplained=made.unexplained,
+        ready_s=_ready_s(wanted, models, made),
+        optimum_s=optimum.seconds(steps, budget_mib),
+        seconds=seconds,
+    )
+
+
+def _when_stopped() -> threading.Event:
+    """Set when this process is told to end: what is done by then counts, and is cleaned up."""
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    return stopped
+
+
+def _models(
+    canvas: Canvas, images: Sequence[str], chats: Sequence[str]
+) -> dict[str, optimum.Model]:
+    """What they take between two requests, in processes that have done next to nothing."""
+    found = {}
+    for preset in images:
+        canvas.generate("x", preset=preset, num_inference_steps=1, width=256, height=256)
+        mib = _held(canvas, "image").mib
+        found[preset] = optimum.Model(preset, mib, load_s=0.0, start_s=IMAGE_START_S)
+    for preset in chats:
+        canvas.workers.start("llm", preset=preset)
+        held = _held(canvas, "llm")
+        context = sum(part.mib for part in held.parts if part.name != llm.WEIGHTS)
+        found[preset] = optimum.Model(
+            preset, held.mib - context, 0.0, LLM_START_S, context, CONTEXT_S
+        )
+    return found
+
+
+def _held(canvas: Canvas, worker: str) -> Holding:
+    return next(each for each in canvas.vram._status.holdings if each.worker == worker)
+
+
+def _least(canvas: Canvas, request: Request, models: dict[str, optimum.Model]) -> float:
+    """What a request needs in the way that needs least, process and all; MiB.
+
+    Args:
+        canvas: on a device that has room for nothing, where a plan tells that.
+    """
+    model = models[request.preset]
+    if not request.side_px:
+        return model.mib + model.context_mib
+    plan = canvas.plan("x", **request.arguments)
+    own = sum(term.mib for term in plan.terms if not term.name.startswith(("context", "weights")))
+    return model.mib + own
+
+
+def _ready_s(
+    wanted: Sequence[Request], models: dict[str, optimum.Model], made: record.Record
+) -> float:
+    """As `optimum.seconds` would reckon what happened: each process that was ended is started
+    again, the first ones are as well, and each context that was dropped is made again."""
+    ended = {"image": IMAGE_START_S, "llm": LLM_START_S}
+    first = {models[each.preset].start_s for each in wanted}
+    return (
+        sum(first)
+        + sum(ended[each.worker] for each in made.unloads if each.kind == "hard_unload")
+        + CONTEXT_S * made.count("soft_unload")
+    )
 
 
 def _presets(canvas: Canvas, folder: Path) -> tuple[list[str], list[str]]:
@@ -157,100 +273,42 @@ def _flat(folder: Path, width: int) -> Path:
 
 
 class _Told:
-    """Carries requests out, and notes what is told of each."""
+    """Carries requests out, and counts what comes of them."""
 
     def __init__(self, canvas: Canvas) -> None:
         self._canvas = canvas
-        self._plans: dict[str, Plan] = {}
-        self._errors: list[str] = []
-        self._refused = self._wrongly = self._mitigated = self._needless = 0
-        canvas.on("vram", self._hear)
+        self.errors: list[str] = []
+        self.refused = self.wrongly = self.mitigated = 0
 
     def carry_out(self, request: Request) -> None:
-        before = self._canvas.vram._status
         try:
             if request.side_px:
-                self._picture(request, before)
+                [image, *_] = self._canvas.generate("x", **request.arguments)
+                self.mitigated += bool(image.recipe.mitigations)
             else:
                 self._canvas.workers.start("llm", preset=request.preset)
         except DoesNotFit as refusal:
-            self._refused += 1
-            self._wrongly += _least_mib(refusal) <= before.device.total_mib
+            self.refused += 1
+            total_mib = self._canvas.vram.device.total_mib
+            self.wrongly += float(refusal.plan.total_mib) <= total_mib
         except MystiCanvasError as error:
-            self._errors.append(f"{request}: {error.code}: {error}")
-
-    def outcome(self, requests: int, seconds: float, home: Path) -> Outcome:
-        unloads = [
-            action
-            for plan in self._plans.values()
-            for action in plan.actions
-            if action.kind in UNLOADS
-        ]
-        lines = [line for line in _log(home) if line.get("event") == "making_room"]
-        unexplained = sum(not line.get("why") for line in lines)
-        unexplained += sum(not (action.why and action.frees_mib) for action in unloads)
-        unexplained += len({action.why for action in unloads} - {line["why"] for line in lines})
-        return Outcome(
-            requests=requests,
-            errors=self._errors,
-            refused=self._refused,
-            wrongly=self._wrongly,
-            mitigated=self._mitigated,
-            soft=sum(action.kind == "soft_unload" for action in unloads),
-            hard=sum(action.kind == "hard_unload" for action in unloads),
-            needless=self._needless,
-            unexplained=unexplained,
-            seconds=seconds,
-        )
-
-    def _picture(self, request: Request, before: VramStatus) -> None:
-        job = self._canvas.submit(
-            "x",
-            preset=request.preset,
-            width=request.side_px,
-            height=request.side_px,
-            num_images=request.num_images,
-            num_inference_steps=1,
-        )
-        [image, *_] = job.result()
-        self._mitigated += bool(image.recipe.mitigations)
-        plan = self._plans.get(job.id)
-        if plan is not None:
-            self._needless += _is_needless(before, plan)
-
-    def _hear(self, event: Any) -> None:
-        if isinstance(event, MadeRoom):
-            self._plans[event.job_id] = event.plan
-
-
-def _least_mib(refusal: DoesNotFit) -> float:
-    """What the request needs in the way that needs least, its process included."""
-    return float(refusal.plan.total_mib)
-
-
-def _is_needless(before: VramStatus, plan: Plan) -> bool:
-    """Whether one unloading less would have done, by what was there before the first."""
-    unloads = [action for action in plan.actions if action.kind in UNLOADS]
-    held = sum(each.mib for each in before.holdings if each.worker == "image")
-    had = before.device.free_mib + held + sum(action.frees_mib for action in unloads)
-    return any(plan.total_mib <= had - action.frees_mib for action in unloads)
-
-
-def _log(home: Path) -> Iterator[dict[str, Any]]:
-    for file in sorted((home / "logs").glob("orchestrator.jsonl*")):
-        for line in file.read_text().splitlines():
-            yield json.loads(line)
+            self.errors.append(f"{request}: {error.code}: {error}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pressure", description=__doc__)
     parser.add_argument("--requests", type=int, default=REQUESTS)
+    parser.add_argument("--json", type=Path, help="file to write what came of it to")
     options = parser.parse_args()
     with new_home() as home:
         outcome = run(home, options.requests)
     print(outcome)
-    for error in outcome.errors:
-        print(f"  {error}")
+    for fault in (*outcome.errors, *outcome.needless):
+        print(f"  {fault}")
+    if options.json is not None:
+        told = {"command": f"python -m benchmarks.pressure --requests {options.requests}"}
+        told |= {"at": datetime.now(UTC).isoformat(), "machine": machine.describe()}
+        options.json.write_text(json.dumps(told | outcome._asdict(), indent=1) + "\n")
     return int(not outcome.well)
 
 

@@ -58,7 +58,7 @@ def make_sd3(folder: Path) -> Path:
         joint_attention_dim=2 * TEXT_WIDTH,
         caption_projection_dim=32,
         pooled_projection_dim=2 * TEXT_WIDTH,
-        pos_embed_max_size=16,
+        pos_embed_max_size=64,
     )
     pipeline = StableDiffusion3Pipeline(
         transformer=transformer,

@@ -17,6 +17,8 @@ class ImageWork(Contract):
     """Made at once."""
     guided: bool = True
     """Whether the denoiser also looks at the negative prompt, in the same batch."""
+    guided_apart: bool = False
+    """Whether it does so in calls of its own, one after the other."""
     tokens: int = Field(default=77, ge=1)
     """Of the prompt, filled up as the pipeline does it."""
     lora_bytes: int = Field(default=0, ge=0)

@@ -30,6 +30,15 @@ class Action(Contract):
     why: str
 
 
+class Way(Contract):
+    """One way to run the request, of those that were looked at."""
+
+    kind: Decision
+    """`proceed` for the plain one, `mitigate` or `offload`."""
+    mitigations: tuple[str, ...] = ()
+    total_mib: float
+
+
 class Plan(Contract):
     """See the module."""
 
@@ -42,9 +51,15 @@ class Plan(Contract):
     """Their sum."""
     free_mib: float
     """What the device has left for it before anything is done."""
+    held_mib: float = 0.0
+    """What its own process has of the total already."""
+    ways: list[Way] = []
+    """Those that were looked at, the plain one first: not all, if that one fits as it is."""
     changes_pixels: bool = False
     slowdown: float = 1.0
     """How many times as long as without mitigations."""
+    slowdown_known: Known = "assumed"
+    """`measured` if such jobs have run in both ways."""
     mitigations: tuple[str, ...] = ()
     """Ways in which the request is run with less memory; names as in a recipe."""
     waits_for: list[str] = []
@@ -52,6 +67,8 @@ class Plan(Contract):
     pinned: list[str] = []
     """Models that the user wants to stay, without which it would fit; only if it does not."""
     seconds: float | None = None
+    """How long it takes without loading the model: by jobs that ran in this way, or by those that
+    ran plainly and the slow-down; None where there were neither."""
     seconds_known: Known | None = None
     suggestion: dict[str, JsonValue] = {}
     """Arguments that fit; only if this does not."""
@@ -63,7 +80,11 @@ class Plan(Contract):
 
     def explain(self) -> str:
         """The plan in words, a line for each term and action."""
-        lines = [f"{self.total_mib:,.0f} MiB needed, {self.free_mib:,.0f} MiB free: {self._told()}"]
+        # Where there is room for all of it anyway, it would only be one more figure.
+        tight = self.held_mib > 0 and self.total_mib > self.free_mib
+        held = f" ({self.held_mib:,.0f} MiB held already)" if tight else ""
+        free = f"{self.free_mib:,.0f} MiB free"
+        lines = [f"{self.total_mib:,.0f} MiB needed{held}, {free}: {self._told()}"]
         lines += [f"  {term.mib:9,.0f} MiB  {term.name} ({term.known})" for term in self.terms]
         lines += [f"  {action.why}" for action in self.actions]
         if self.waits_for:
@@ -71,7 +92,9 @@ class Plan(Contract):
         if self.pinned:
             lines.append(f"  {self.in_the_way()}")
         if self.fits and self.slowdown >= SLOW:
-            lines.append(f"  will take about {self.slowdown:.0f} times as long (assumed)")
+            lines.append(
+                f"  will take about {self.slowdown:.0f} times as long ({self.slowdown_known})"
+            )
         if self.fits and self.changes_pixels:
             lines.append("  changes pixels, which the picture's recipe will say")
         if self.suggestion:
@@ -83,7 +106,9 @@ class Plan(Contract):
         """What whoever waits for the request should know, a sentence each."""
         told = [f"To make room: {action.why}." for action in self.actions]
         if self.slowdown >= SLOW:
-            told.append(f"This is assumed to take {self.slowdown:.0f} times as long as usual.")
+            is_measured = self.slowdown_known == "measured"
+            takes = "Such a job took" if is_measured else "This is assumed to take"
+            told.append(f"{takes} {self.slowdown:.0f} times as long as usual.")
         return told
 
     def in_the_way(self) -> str:

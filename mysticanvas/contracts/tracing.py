@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
 from mysticanvas.contracts.base import Contract, sha256_of
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import DeviceKind
-from mysticanvas.contracts.mitigations import Offload
+from mysticanvas.contracts.mitigations import Decoding, Offload
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.problem import Problem
 
@@ -172,8 +172,12 @@ class ImageProfile(Contract):
     """Of LoRAs, in the format that they run in."""
     latents: LatentSpace
     tokens: int = Field(default=77, ge=1)
-    """Of a prompt, filled up as the pipeline does it."""
+    """Of a prompt that the pipeline has filled up or cut off."""
+    pipeline: str = ""
+    """Class of diffusers that runs it."""
     traced: tuple[Traced, ...]
+    decodings: tuple[Decoding, ...] = get_args(Decoding)
+    """How its pictures can be decoded with less memory."""
     offloads: tuple[Offload, ...] = ()
     """How its pipeline can be offloaded."""
     moved: dict[str, Moved] = {}

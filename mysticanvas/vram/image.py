@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, Term
@@ -28,6 +29,8 @@ SAFETY_LEAST = 8 * MIB
 
 _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _COLOURS = 3
+_PATCH = 2
+"""Side of the pixels of latents that are a token of a picture, where those are filled up."""
 _CONTEXT, _SAFETY = "context", "safety"
 _NOT_GIVEN_OUT = (_CONTEXT, _SAFETY)
 _HISTORY = 2
@@ -199,7 +202,7 @@ def _shapes(profile: ImageProfile, work: ImageWork) -> dict[Phase, Shape]:
     calls = work.num_images * (2 if work.guided else 1)
     shapes: dict[Phase, Shape] = {
         "text_encode": Shape(width=work.tokens),
-        "denoise": Shape(batch=calls, tokens=work.tokens, **sides),
+        "denoise": Shape(batch=calls, tokens=_tokens(profile, work, **sides), **sides),
     }
     if not work.decode_on_cpu:
         shapes["vae_decode"] = Shape(batch=work.num_images, **sides)
@@ -207,6 +210,13 @@ def _shapes(profile: ImageProfile, work: ImageWork) -> dict[Phase, Shape]:
         # One after the other, since each has a random generator of its own.
         shapes["vae_encode"] = Shape(**sides)
     return shapes
+
+
+def _tokens(profile: ImageProfile, work: ImageWork, width: int, height: int) -> int:
+    """Of the prompt, with all that is filled up, which takes as much."""
+    follows = conditioning.of(profile.pipeline)
+    of_picture = (width // _PATCH) * (height // _PATCH)
+    return follows.filled(work.tokens) + follows.filled(of_picture) - of_picture
 
 
 def _batch(phase: Phase, shape: Shape, work: ImageWork) -> BatchClass:
@@ -238,7 +248,7 @@ def _held(phase: Phase, profile: ImageProfile, work: ImageWork, size: int) -> in
     Args:
         size: pixels of the latents.
     """
-    images, sides = work.num_images, 2 if work.guided else 1
+    images, sides = work.num_images, 2 if work.guided or work.guided_apart else 1
     latents = profile.latents.channels * size * images
     embeddings = work.tokens * profile.latents.embedding * sides
     if phase == "text_encode":

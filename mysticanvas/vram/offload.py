@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mysticanvas.contracts.mitigations import Offload
-from mysticanvas.contracts.tracing import ImageProfile
+from mysticanvas.contracts.tracing import ImageProfile, Moved
 
 
 def possible(profile: ImageProfile) -> tuple[Offload, ...]:
@@ -25,11 +25,19 @@ def moved(profile: ImageProfile, component: str, offload: Offload | None) -> int
     """Bytes of a component's weights that are on the device at most while it runs."""
     if offload is None:
         return 0
-    size, at_once = profile.weights.get(component, 0), profile.moved.get(component)
+    return at_most(profile.weights.get(component, 0), profile.moved.get(component), offload)
+
+
+def at_most(size: int, at_once: Moved | None, offload: Offload) -> int:
+    """Bytes of weights that are on the device at most while what has them runs.
+
+    Args:
+        size: bytes of all of them.
+        at_once: what is moved at once, as far as it is known.
+    """
     if offload == "offload_model" or at_once is None:
         return size
-    parts = at_once.layers if offload == "offload_sequential" else at_once.groups
-    return min(size, parts)
+    return min(size, at_once.layers if offload == "offload_sequential" else at_once.groups)
 
 
 def converted(profile: ImageProfile, offload: Offload | None) -> int:

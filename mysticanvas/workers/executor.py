@@ -176,8 +176,12 @@ class EngineExecutor:
     def _work(self, work: Work[T], control: Control) -> T:
         assert self._engine is not None, "begin() comes before the first call"
         engine = self._engine.result()
-        with capture.claim(**structlog.contextvars.get_contextvars()):
-            return _logged(lambda: work(engine, control))
+        try:
+            with capture.claim(**structlog.contextvars.get_contextvars()):
+                return _logged(lambda: work(engine, control))
+        finally:
+            # Before anyone sees the result: whoever makes room next looks at what is resident.
+            processes.give_back_heap()
 
     def _end(self, call: Call[T]) -> None:
         error = call.result.exception()

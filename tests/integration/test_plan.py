@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import checkpoints
 import pytest
 from models import make_sd
+from transformer_models import make_qwen_image, make_z_image
 
 from mysticanvas import Canvas, ImagePreset, InvalidRequest, PresetError
 
@@ -42,6 +44,24 @@ def test_a_plan_says_what_fits_and_what_would_and_runs_nothing(home: Path, tiny_
         assert smaller.total_mib < exact.total_mib
         assert canvas.jobs.list() == []
         canvas.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("make", "params"),
+    [
+        # One in whose pipeline guidance doubles no batch, and one in which it does above 0.
+        (make_qwen_image, {"guidance_scale": 4.0}),
+        (make_z_image, {"guidance_scale": 0.0}),
+    ],
+)
+def test_diffusion_transformers_are_planned(
+    canvas: Canvas, tmp_path: Path, make: Callable[[Path], Path], params: dict[str, Any]
+) -> None:
+    plan = canvas.plan("a castle", preset=make(tmp_path / "model"), **params)
+    assert plan.decision == "proceed"
+    known = {term.name: term.known for term in plan.terms}
+    assert known["weights.transformer"] == known["weights.text_encoder"] == "exact"
+    assert "traced" in known.values()
 
 
 def test_a_loaded_model_is_not_counted_twice(home: Path, tiny_sd: Path) -> None:

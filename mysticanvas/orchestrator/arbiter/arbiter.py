@@ -19,6 +19,7 @@ from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.plan import Action, Decision, Plan
 from mysticanvas.contracts.vram import VramStatus
 from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError
+from mysticanvas.orchestrator.arbiter import grounds
 from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER
@@ -239,6 +240,7 @@ class Arbiter:
             unloads = [action for action in plan.actions if action.kind in _UNLOADS]
             if not unloads:
                 return _with(plan, done)
+            _log.info("room_decided", **grounds.of(situation, plan))
             for action in unloads:
                 _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
                 self._give_back(action, again=_is_among(action, done))

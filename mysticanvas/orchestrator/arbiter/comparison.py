@@ -9,12 +9,14 @@ from typing import NamedTuple
 from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.measurements import Measurement
+from mysticanvas.contracts.mitigations import without_offload
 from mysticanvas.contracts.recipe import Environment, ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.worker import PhaseUse
 from mysticanvas.orchestrator.arbiter import ways
 from mysticanvas.orchestrator.arbiter.planning import MIB
 from mysticanvas.orchestrator.arbiter.suggestion import Size
+from mysticanvas.orchestrator.arbiter.ways import Asked
 from mysticanvas.vram import image
 from mysticanvas.vram.calibration import RECENT, Calibration, Measured, calibrate
 from mysticanvas.vram.image import Surroundings
@@ -57,6 +59,8 @@ class Ran(NamedTuple):
     """By stage; empty if it came to no end."""
     loras: tuple[str, ...] = ()
     """Digests of the files of its LoRAs."""
+    pipeline: str = ""
+    """Class of diffusers that ran it."""
 
 
 def work_of(
@@ -64,7 +68,7 @@ def work_of(
 ) -> ImageWork:
     """What of a request decides its memory, with these mitigations."""
     size = Size(params.width, params.height, params.num_images)
-    return ways.work(profile, size, params.guidance_scale > 1, mitigations)
+    return ways.work(profile, size, Asked.of(profile, params), mitigations)
 
 
 def keys(
@@ -189,7 +193,7 @@ def _measurement(
         projected_weights=weights,
         weights=ran.weights + converted,
         seconds=ran.seconds.get(_STAGES[use.phase], 0.0),
-        run_seconds=_run_seconds(ran.seconds),
+        run_seconds=_run_seconds(ran),
         created_at=at,
     )
 
@@ -225,7 +229,8 @@ def _unknown(ran: Ran, use: PhaseUse) -> str:
 
 
 def _of_phase(phase: Phase, mitigations: Sequence[str]) -> list[str]:
-    return sorted(mitigations) if phase == "vae_decode" else []
+    # Where the weights lie changes nothing of what is computed.
+    return sorted(without_offload(mitigations)) if phase == "vae_decode" else []
 
 
 def _run_key(ran: Ran) -> str:
@@ -233,6 +238,9 @@ def _run_key(ran: Ran) -> str:
     return run_key(ran.model, ran.params, ran.mitigations, environment.device, environment.threads)
 
 
-def _run_seconds(seconds: Mapping[str, float]) -> float | None:
-    """Without loading, which depends on what ran before."""
-    return sum(s for stage, s in seconds.items() if stage != "load") if seconds else None
+def _run_seconds(ran: Ran) -> float | None:
+    """Without loading, which depends on what ran before; None where something was done twice,
+    because memory ran out."""
+    if not ran.seconds or any(use.at_least for use in ran.phases):
+        return None
+    return sum(s for stage, s in ran.seconds.items() if stage != "load")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from mysticanvas import logs
+from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.measurements import Accuracy, JobMemory, Measurement
 from mysticanvas.contracts.recipe import ResolvedParams
@@ -178,7 +179,7 @@ class Feedback:
         dtype: Any = environment.dtype
         device: Any = environment.device.partition(":")[0]
         counts = {1, ran.params.num_images}
-        guided = ran.params.guidance_scale > 1
+        guided = conditioning.of(ran.pipeline).is_guided(ran.params.guidance_scale)
         subject = Subject("", ran.model, dtype, device, lora_digests=ran.loras)
         return self._profiles.known(
             subject, [Batches.of(count, guided) for count in sorted(counts)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 
 from mysticanvas import logs
+from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.loras import digests
@@ -80,22 +82,17 @@ class Planner:
         resolved = resolve(params, preset, model, loras, drawn_seed=0)
         ref = model_ref(preset, model, loras)
         subject = _subject(ref, model.pipeline, self.device_kind or "cpu", loras.files)
-        profile = self._profiles.of(subject, _batches(resolved))
+        profile = self._profiles.of(subject, _batches(resolved, model.pipeline))
+        known = self._experience(subject, profile, resolved)
         plan = planning.plan(
             resolved,
             profile,
             self._arbiter.situation(self._worker.kind, Held(model.digest, preset.name)),
             self._settings.threads,
             params.mitigations,
-            known=self._experience(subject, profile, resolved),
+            known=known,
         )
-        key = comparison.run_key(
-            model.digest, resolved, plan.mitigations, self._device_name, self._settings.threads
-        )
-        seconds = self._feedback.seconds(key)
-        if seconds is None:
-            return plan
-        return plan.model_copy(update={"seconds": seconds, "seconds_known": "measured"})
+        return planning.timed(plan, known.seconds)
 
     @contextlib.contextmanager
     def admitted(
@@ -121,7 +118,8 @@ class Planner:
         ref, params = task.model, task.recipe.params
         try:
             subject = _subject(ref, task.recipe.pipeline, self.device_kind, task.recipe.model_files)
-            profile = self._profiles.of(subject, _batches(params), _asking(ref, lease.client))
+            batches = _batches(params, task.recipe.pipeline)
+            profile = self._profiles.of(subject, batches, _asking(ref, lease.client))
         except MystiCanvasError as error:
             _log.info("job_not_planned", reason=error.code)
             return None
@@ -166,9 +164,17 @@ class Planner:
                 reserved = self._profiles.reserved(subject, works, ask)
             except MystiCanvasError as error:
                 _log.info("reserve_not_known", reason=error.code)
+
+        @functools.cache
+        def seconds(mitigations: tuple[str, ...]) -> float | None:
+            threads = self._settings.threads
+            key = comparison.run_key(subject.digest, params, mitigations, device, threads)
+            return self._feedback.seconds(key)
+
         return Experience(
             lambda mitigations: self._feedback.factors(profile, params, device, mitigations),
             reserved,
+            seconds,
         )
 
     @property
@@ -201,9 +207,9 @@ def _order(ref: ModelRef) -> ProfileOrder:
     return ProfileOrder.model_validate(ref.model_dump(exclude={"kind", "digest"}))
 
 
-def _batches(params: ResolvedParams) -> list[Batches]:
+def _batches(params: ResolvedParams, pipeline: str) -> list[Batches]:
     """Those of one picture, which a suggestion may come down to, and of all."""
-    guided = params.guidance_scale > 1
+    guided = conditioning.of(pipeline).is_guided(params.guidance_scale)
     return [Batches.of(count, guided) for count in (1, params.num_images)]
 
 

@@ -24,7 +24,7 @@ from mysticanvas.orchestrator.arbiter.policy import (
 )
 from mysticanvas.orchestrator.arbiter.registry import CONTEXT_GPU_MIB
 from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
-from mysticanvas.orchestrator.arbiter.ways import Way
+from mysticanvas.orchestrator.arbiter.ways import Asked, Way
 from mysticanvas.vram import image, llm, reserve
 from mysticanvas.vram.image import Surroundings
 
@@ -43,6 +43,10 @@ Factors = Callable[[Sequence[str]], Mapping[Phase, float]]
 """Gives for mitigations what the phases' predictions are multiplied by."""
 
 
+Seconds = Callable[[tuple[str, ...]], float | None]
+"""Gives for mitigations how long such jobs took with them; None before the first."""
+
+
 class Experience(NamedTuple):
     """What is known of a model's jobs beside its profile."""
 
@@ -50,6 +54,15 @@ class Experience(NamedTuple):
     """What measurements found the phases to be off by."""
     reserved: Mapping[ImageWork, int] = {}
     """Work -> bytes that the allocator of CUDA has reserved at its peak."""
+    seconds: Seconds = lambda _: None
+
+    def slowdown(self, way: Way) -> tuple[float, Known]:
+        """How many times as long as the plain way an offloaded one takes, and how that is known."""
+        assert way.offload is not None
+        plain, took = self.seconds(()), self.seconds(way.mitigations)
+        if plain and took:
+            return max(1.0, took / plain), "measured"
+        return ways.SLOWDOWNS[way.offload], "assumed"
 
 
 class Use(NamedTuple):
@@ -127,24 +140,25 @@ def plan(
         asked: mitigations that there have to be, so that pixels come out as once before; those
             that keep them do not matter.
     """
-    asked = without_offload(asked)
+    needed = without_offload(asked)
     around = _surroundings(profile, situation, threads)
     size = Size(params.width, params.height, params.num_images)
-    guided = params.guidance_scale > 1
+    of_request = Asked.of(profile, params)
     residents, device = situation.residents, situation.device
-    plainly = ways.ways(profile, size, guided)[0]
+    plainly = ways.ways(profile, size, of_request)[0]
     request = Request(
         [_variant(profile, plainly, around, known)],
         situation.held_mib,
         displaces=situation.displaces,
     )
-    if not asked and (made := decide(request, residents, device)).decision == "proceed":
+    if not needed and (made := decide(request, residents, device)).decision == "proceed":
         # Nothing is milder; and nearly all jobs fit, each of which would pay for the other ways.
         return made
-    found = _variants(profile, size, guided, around, known, situation.system_mib)
+    found = _variants(profile, size, of_request, around, known, situation.system_mib)
     request = Request(
-        variants=_having(asked, found),
+        variants=_having(needed, found),
         held_mib=situation.held_mib,
+        seconds=known.seconds(()) or 0.0,
         allowed=allowed,
         displaces=situation.displaces,
     )
@@ -153,17 +167,28 @@ def plan(
         return made
 
     def needs_mib(smaller: Size) -> float:
-        found = _variants(profile, smaller, guided, around, known, situation.system_mib)
+        found = _variants(profile, smaller, of_request, around, known, situation.system_mib)
         return min(each.total_mib for each in found if is_allowed(each, allowed))
 
     fitting = suggest(size, needs_mib, most_mib(residents, device, request.held_mib))
     return made.model_copy(update={"suggestion": fitting})
 
 
+def timed(plan: Plan, seconds: Seconds) -> Plan:
+    """The plan, with how long it takes as far as that is known."""
+    took, plain = seconds(plan.mitigations), seconds(())
+    if took is not None:
+        return plan.model_copy(update={"seconds": took, "seconds_known": "measured"})
+    if plain is not None:
+        longer = plain * plan.slowdown
+        return plan.model_copy(update={"seconds": longer, "seconds_known": plan.slowdown_known})
+    return plan
+
+
 def works(params: ResolvedParams, profile: ImageProfile) -> list[ImageWork]:
     """What each way means that `plan` looks at, as far as weights stay on the device."""
     size = Size(params.width, params.height, params.num_images)
-    found = ways.ways(profile, size, params.guidance_scale > 1)
+    found = ways.ways(profile, size, Asked.of(profile, params))
     return [way.work for way in found if way.offload is None]
 
 
@@ -187,13 +212,13 @@ def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
 def _variants(
     profile: ImageProfile,
     size: Size,
-    guided: bool,
+    asked: Asked,
     around: Surroundings,
     known: Experience,
     system_mib: float | None,
 ) -> Sequence[Variant]:
     """The plain way first; weights are offloaded only to where there is room for them."""
-    found = (_variant(profile, way, around, known) for way in ways.ways(profile, size, guided))
+    found = (_variant(profile, way, around, known) for way in ways.ways(profile, size, asked))
     return [each for each in found if system_mib is None or each.system_mib <= system_mib]
 
 
@@ -206,12 +231,14 @@ def _variant(profile: ImageProfile, way: Way, around: Surroundings, known: Exper
         found = known.reserved.get(way.work) if offload is None else None
         terms = (*terms, reserve.term(plain, found))
     if offload is not None:
+        slowdown, slowdown_known = known.slowdown(way)
         return Variant(
             terms,
             names,
             "offload",
             changes_pixels=bool(decoding),
-            slowdown=ways.SLOWDOWNS[offload],
+            slowdown=slowdown,
+            slowdown_known=slowdown_known,
             system_mib=sum(profile.weights.values()) / MIB,
         )
     return Variant(terms, names, "mitigate" if names else "proceed", changes_pixels=bool(names))

@@ -13,9 +13,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from mysticanvas.contracts.memory import Term
+from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import Allowed
-from mysticanvas.contracts.plan import Action, Decision, Plan
+from mysticanvas.contracts.plan import Action, Decision, Plan, Way
 
 ORDER: tuple[Decision, ...] = ("proceed", "soft_unload", "mitigate", "hard_unload", "offload")
 HALF_LIFE_S = 300.0
@@ -61,6 +61,7 @@ class Variant(NamedTuple):
     changes_pixels: bool = False
     slowdown: float = 1.0
     """How many times as long as the plain way."""
+    slowdown_known: Known = "assumed"
     system_mib: float = 0.0
     """Of weights that lie in system memory meanwhile."""
 
@@ -155,7 +156,7 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
     for candidates in (idle, movable) if request.displaces is None else ():
         best = _best(request, allowed, candidates, device)
         if best is not None:
-            return _plan(best, request, device)
+            return _plan(best, request, device, allowed)
     smallest = min(allowed, key=lambda variant: variant.total_mib)
     pinned = [] if request.displaces is None else [request.displaces]
     if (best := _best(request, allowed, residents, device)) is not None:
@@ -165,8 +166,11 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
         terms=list(smallest.terms),
         total_mib=smallest.total_mib,
         free_mib=device.available_mib,
+        held_mib=request.held_mib,
+        ways=_looked_at(allowed),
         changes_pixels=smallest.changes_pixels,
         slowdown=smallest.slowdown,
+        slowdown_known=smallest.slowdown_known,
         pinned=pinned,
     )
 
@@ -215,7 +219,14 @@ def _likely(resident: Resident) -> float:
     return float(0.5 ** (resident.idle_s / HALF_LIFE_S))
 
 
-def _plan(way: _Way, request: Request, device: Device) -> Plan:
+def _looked_at(variants: Sequence[Variant]) -> list[Way]:
+    return [
+        Way(kind=each.kind, mitigations=each.mitigations, total_mib=each.total_mib)
+        for each in variants
+    ]
+
+
+def _plan(way: _Way, request: Request, device: Device, allowed: Sequence[Variant]) -> Plan:
     variant = way.variant
     return Plan(
         decision=way.decision,
@@ -223,8 +234,11 @@ def _plan(way: _Way, request: Request, device: Device) -> Plan:
         terms=list(variant.terms),
         total_mib=variant.total_mib,
         free_mib=device.available_mib,
+        held_mib=request.held_mib,
+        ways=_looked_at(allowed),
         changes_pixels=variant.changes_pixels,
         slowdown=variant.slowdown,
+        slowdown_known=variant.slowdown_known,
         mitigations=variant.mitigations,
         waits_for=[each.called for each in (*way.dropped, *way.ended) if each.busy],
     )

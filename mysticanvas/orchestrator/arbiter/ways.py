@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import Offload, offload_of, tile_px
+from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.orchestrator.arbiter.suggestion import Size
 from mysticanvas.vram import offload
 
 ON_CPU = "vae_cpu"
-
-
 SLOWDOWNS: dict[Offload, float] = {
-    "offload_model": 1.5,
-    "offload_group": 3.0,
+    "offload_model": 7.0,
+    "offload_group": 7.0,
     "offload_sequential": 10.0,
 }
-"""Times as long as the plain way that an offloaded job takes. Assumed: each weight crosses the bus
-once for a job, at each step while another layer computes, or at each step with everything waiting
-for it."""
+"""Times as long as the plain way that an offloaded job is assumed to take, until such jobs have run
+in both ways: the upper end of what was measured, so that nobody waits longer than was said. Two
+steps of SD 1.5 and XL at 1024 px took 3.5 to 7.0 times as long on an H200 by components, 3.3 to 6.3
+with the denoiser layer by layer, and 4.4 to 6.1 with all of it
+(benchmarks/results/gpu-offload-nvidia-h200.jsonl). Weights that cross the bus once for a job matter
+less with more steps; of the last way, in which every step waits for them, more is assumed."""
 
 
 class Way(NamedTuple):
@@ -36,23 +39,43 @@ class Way(NamedTuple):
         return offload_of(self.mitigations)
 
 
-def ways(profile: ImageProfile, size: Size, guided: bool) -> list[Way]:
+class Asked(NamedTuple):
+    """What of a request decides its memory beside the size, in the pipeline of a model."""
+
+    guided: bool
+    guided_apart: bool
+    tokens: int
+
+    @classmethod
+    def of(cls, profile: ImageProfile, params: ResolvedParams) -> Asked:
+        """That of a request for pictures."""
+        follows = conditioning.of(profile.pipeline)
+        prompts = (params.prompt, params.negative_prompt)
+        return cls(
+            guided=follows.is_guided(params.guidance_scale),
+            guided_apart=follows.apart,
+            tokens=max(follows.tokens_of(each, profile.tokens) for each in prompts),
+        )
+
+
+def ways(profile: ImageProfile, size: Size, asked: Asked) -> list[Way]:
     """The plain way first, then with pictures decoded one by one, in tiles, and, where there is a
     CPU beside the device, there; then all of these with weights offloaded, the fastest first."""
     longer = max(size.width, size.height)
-    one_by_one = ("vae_slicing",) if size.num_images > 1 else ()
+    sliced = size.num_images > 1 and "vae_slicing" in profile.decodings
+    one_by_one = ("vae_slicing",) if sliced else ()
     named = [(), one_by_one] if one_by_one else [()]
-    if tile_px(longer) < longer:
+    if tile_px(longer) < longer and "vae_tiling" in profile.decodings:
         named.append((*one_by_one, "vae_tiling"))
-    if profile.device == "cuda":
+    if profile.device == "cuda" and ON_CPU in profile.decodings:
         named.append((*one_by_one, ON_CPU))
     kinds = [(), *((kind,) for kind in offload.possible(profile))]
     all_names = [(*names, *kind) for kind in kinds for names in named]
-    return [Way(names, work(profile, size, guided, names)) for names in all_names]
+    return [Way(names, work(profile, size, asked, names)) for names in all_names]
 
 
 def work(
-    profile: ImageProfile, size: Size, guided: bool, mitigations: Sequence[str] = ()
+    profile: ImageProfile, size: Size, asked: Asked, mitigations: Sequence[str] = ()
 ) -> ImageWork:
     """What decides the memory of pictures that are made with these mitigations."""
     longer = max(size.width, size.height)
@@ -60,8 +83,9 @@ def work(
         width=size.width,
         height=size.height,
         num_images=size.num_images,
-        guided=guided,
-        tokens=profile.tokens,
+        guided=asked.guided,
+        guided_apart=asked.guided_apart,
+        tokens=asked.tokens,
         lora_bytes=profile.lora_bytes,
         tile_px=tile_px(longer) if "vae_tiling" in mitigations else None,
         sliced="vae_slicing" in mitigations,

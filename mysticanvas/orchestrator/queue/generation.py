@@ -131,6 +131,7 @@ class Generation(Run):
             weights=round(sum(weights) * _MIB),
             seconds=seconds,
             loras=tuple(loras.digests(recipe.model_files).values()),
+            pipeline=recipe.pipeline,
         )
 
     def interrupt(self) -> None:

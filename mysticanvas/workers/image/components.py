@@ -120,7 +120,7 @@ class Model(NamedTuple):
             if self._is_in_a_file(name):
                 found[name] = self._size(part, dtype, kept[name])
             elif name in found:
-                found[name] += architectures.unstored(part.architecture, part.config)
+                found[name] += architectures.unstored(part.library, part.architecture, part.config)
         return found
 
     def _size(self, part: Part, dtype: Dtype, kept: tuple[str, ...]) -> int:

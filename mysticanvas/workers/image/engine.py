@@ -193,12 +193,10 @@ class ImageEngine:
         if offload.place(model.pipeline, offloaded, self._device):
             self._weigh()
         model = self._adapted(model, task, report)
-        if offloaded is None:
-            # Else weights come and go while it runs, and would count.
-            kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
-            self._meter = measuring.meter(
-                model.pipeline, self._device, kind, self._measured, model.stages.whole
-            )
+        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
+        self._meter = measuring.meter(
+            model.pipeline, self._device, kind, self._measured, model.stages.whole, offloaded
+        )
         try:
             job.run(task, model, self._images, report, self._meter, kept)
         except job.Undecoded as undecoded:

@@ -18,6 +18,7 @@ from mysticanvas.workers.image import storages
 from mysticanvas.workers.image.storages import CONVOLUTION, Storages, tensors_of
 
 _FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+_COPY = torch.ops.aten._to_copy.default
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
@@ -51,14 +52,21 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch'
                 return func._op_dk(_COMPOSITE, *args, **kwargs)
         self.hold(tensors_of((*args, *kwargs.values())))
         out = func(*args, **kwargs)
+        if func is _COPY and self._storages.ignores(args[0]) and out.dtype == args[0].dtype:
+            # A weight that is moved in or out is one all the same.
+            self._storages.ignore_copy(out)
         self._storages.follow(tensors_of(out))
         self.peak = max(self.peak, self._storages.live + self._workspace(func, args, out))
         return out
 
     def hold(self, tensors: Iterable[torch.Tensor]) -> None:
         """Count tensors that were there before."""
-        # Whenever the peak was, these were there, too.
-        self.peak += self._storages.follow(tensors)
+        for each in tensors:
+            if isinstance(each, torch.nn.Parameter):
+                # A weight that was moved while nobody followed.
+                self._storages.ignore_copy(each)
+            # Whenever the peak was, these were there, too.
+            self.peak += self._storages.follow([each])
 
     def close(self) -> None:
         """Follow no more."""

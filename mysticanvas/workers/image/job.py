@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,13 +97,14 @@ def _images(
     params, planned = task.recipe.params, task.recipe.mitigations
     # Where one call does it all, it counts as denoising.
     around = NoMeter() if model.stages.whole else meter
-    with report.stage("encode"), around.phase("text_encode"):
+    moved = offload.named(planned)
+    with report.stage("encode"), around.phase("text_encode", (), moved):
         encoded = model.stages.encode(params)
     with report.stage("denoise"), schedulers.applied(model.pipeline, params):
         on_step = _on_step(model, report, task, meter)
         used, sampled = _sample(model, encoded, task, on_step, meter, placed)
     if offload_of(used) != offload_of(planned):
-        # Weights come and go from here on, and would count.
+        # Weights come and go from here on, which the meter does not know of.
         around = NoMeter()
     with report.stage("decode"):
         try:
@@ -141,9 +143,17 @@ def _sample(
     first step, after all that could be given back was, and in a more careful way if there is one.
     """
     params = task.recipe.params
+    moved = offload.named(task.recipe.mitigations)
+
+    def decoding() -> AbstractContextManager[None]:
+        """Where the same call decodes, it does so as planned."""
+        names = without_offload(task.recipe.mitigations)
+        if not (model.stages.whole and names):
+            return contextlib.nullcontext()
+        return mitigations.applied(model.pipeline.vae, names, max(params.width, params.height))
 
     def sample(meter: Meter) -> Sampled:
-        with meter.phase("denoise", list(encoded.values())):
+        with decoding(), meter.phase("denoise", list(encoded.values()), moved):
             return model.stages.denoise(encoded, params, _generators(params), on_step)
 
     ways = mitigations.ways_to_sample(

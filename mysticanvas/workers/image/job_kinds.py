@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from mysticanvas.contracts import loras
+from mysticanvas.contracts import conditioning, loras
 from mysticanvas.contracts.recipe import Recipe
 
 _MOST_KNOWN = 256
@@ -35,7 +35,7 @@ class Kind(NamedTuple):
             width=params.width,
             height=params.height,
             num_images=params.num_images,
-            guided=params.guidance_scale > 1,
+            guided=conditioning.of(recipe.pipeline).is_guided(params.guidance_scale),
             several_steps=params.num_inference_steps > 1,
             scheduler=f"{params.scheduler} {params.scheduler_config}",
             loras=tuple(loras.digests(recipe.model_files).values()),

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import torch
 
+from mysticanvas.contracts.mitigations import Offload
 from mysticanvas.contracts.tracing import Phase
 from mysticanvas.contracts.worker import PhaseUse
-from mysticanvas.workers.image import devices
+from mysticanvas.workers.image import devices, moving, storages
 from mysticanvas.workers.image.footprint import Footprint
 from mysticanvas.workers.image.job_kinds import Kind, Known
 from mysticanvas.workers.image.storages import tensors_of
@@ -77,10 +78,16 @@ class CpuMeter:
         known: of this process.
         whole: whether encoding and decoding are part of the same call as denoising; it is followed
             behind the first step then.
+        offloaded: whether its weights will come and go, so that the pipeline does not have them all
+            the time.
     """
 
-    def __init__(self, pipeline: Any, kind: Kind, known: Known, whole: bool) -> None:
+    def __init__(
+        self, pipeline: Any, kind: Kind, known: Known, whole: bool, offloaded: bool = False
+    ) -> None:
         self._pipeline = pipeline
+        # Detached, since a parameter that is moved lets go of the numbers that it had.
+        self._weights = [each.detach() for each in _weights(pipeline)] if offloaded else None
         self._whole = whole
         self._kind = kind
         self._known = known
@@ -132,7 +139,8 @@ class CpuMeter:
 
     def _begin(self, held: Any) -> None:
         dtype: Any = self._kind.dtype
-        self._footprint = Footprint(dtype, _weights(self._pipeline), torch.get_num_threads())
+        weights = _weights(self._pipeline) if self._weights is None else self._weights
+        self._footprint = Footprint(dtype, weights, torch.get_num_threads())
         self._footprint.hold(tensors_of(held))
         self._followed = False
         if not self._whole:
@@ -163,10 +171,15 @@ class CudaMeter:
         device: that it is on.
         whole: whether encoding and decoding are part of the same call as denoising, of which then
             the steps behind the first count.
+        offload: how its weights will come and go. What of them is there at once does not count
+            either, by the rules that predictions have.
     """
 
-    def __init__(self, pipeline: Any, device: torch.device, whole: bool) -> None:
+    def __init__(
+        self, pipeline: Any, device: torch.device, whole: bool, offload: Offload | None = None
+    ) -> None:
         self._pipeline = pipeline
+        self._moved = {} if offload is None else moving.in_phases(pipeline, offload)
         self._device = device
         self._whole = whole
         self._before = torch.cuda.memory_allocated(device)
@@ -180,7 +193,7 @@ class CudaMeter:
         held: Any = (),  # noqa: ARG002  # is on the device, and so counted
         mitigations: tuple[str, ...] = (),
     ) -> Iterator[None]:
-        converted = _converted_bytes(self._pipeline) if phase == "vae_decode" else 0
+        weights = self._weights_of(phase)
         self._restart()
         self._peak = 0
         try:
@@ -188,13 +201,13 @@ class CudaMeter:
         except Exception as error:
             if devices.is_out_of_memory(error):
                 self._read()
-                taken = max(0, self._peak - self._before - converted)
+                taken = max(0, self._peak - self._before - weights)
                 self._uses.append(_ran_out(phase, taken, mitigations))
             raise
         if not self._whole:
             self._read()
         if self._peak:
-            taken = max(0, self._peak - converted)
+            taken = max(0, self._peak - weights)
             self._uses.append(PhaseUse(phase=phase, bytes=taken, mitigations=mitigations))
 
     def step(self, number: int) -> None:
@@ -219,6 +232,12 @@ class CudaMeter:
             for use in self._uses
         ]
 
+    def _weights_of(self, phase: Phase) -> int:
+        """Bytes of weights that are there in a phase and not after the job."""
+        if phase in self._moved:
+            return self._moved[phase]
+        return moving.converted(self._pipeline) if phase == "vae_decode" else 0
+
     def _restart(self) -> None:
         torch.cuda.reset_peak_memory_stats(self._device)
 
@@ -226,16 +245,26 @@ class CudaMeter:
         self._peak = max(self._peak, torch.cuda.max_memory_allocated(self._device))
 
 
-def meter(pipeline: Any, device: torch.device, kind: Kind, known: Known, whole: bool) -> Meter:
-    """What measures a job.
+def meter(
+    pipeline: Any,
+    device: torch.device,
+    kind: Kind,
+    known: Known,
+    whole: bool,
+    offload: Offload | None = None,
+) -> Meter:
+    """What measures a job; to be made before its weights are offloaded.
 
     Args:
         device: that the pipeline computes on. Asking the pipeline itself takes a millisecond.
         whole: as for `CudaMeter`.
+        offload: how its weights will be.
     """
     if device.type == "cuda":
-        return CudaMeter(pipeline, device, whole)
-    return CpuMeter(pipeline, kind, known, whole) if device.type == "cpu" else NoMeter()
+        return CudaMeter(pipeline, device, whole, offload)
+    if device.type == "cpu":
+        return CpuMeter(pipeline, kind, known, whole, offload is not None)
+    return NoMeter()
 
 
 def _ran_out(phase: Phase, taken: int, mitigations: tuple[str, ...]) -> PhaseUse:
@@ -247,11 +276,4 @@ def _weights(pipeline: Any) -> Iterator[torch.Tensor]:
         if isinstance(part, torch.nn.Module):
             yield from part.parameters()
             yield from part.buffers()
-
-
-def _converted_bytes(pipeline: Any) -> int:
-    """Bytes that a VAE takes more while it decodes, being converted from float16 for that."""
-    vae = getattr(pipeline, "vae", None)
-    if vae is None or vae.dtype != torch.float16 or not getattr(vae.config, "force_upcast", False):
-        return 0
-    return sum(each.numel() * each.element_size() for each in vae.parameters())
+            yield from storages.tables_of(part)

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from mysticanvas.contracts.mitigations import TILE_OVERLAP, Allowed, offload_of, tile_px
-from mysticanvas.workers.image import offload
+from mysticanvas.contracts.mitigations import (
+    TILE_OVERLAP,
+    Allowed,
+    Decoding,
+    offload_of,
+    tile_px,
+)
+from mysticanvas.workers.image import offload, stages
+
+_TILED = ("AutoencoderKL",)
+
+
+def possible(pipeline: str, vae: str) -> tuple[Decoding, ...]:
+    """Ways in which pictures can be decoded with less memory.
+
+    Args:
+        pipeline: name of its class; where one call does it all, the VAE decodes beside the rest.
+        vae: name of its class, some of which have tiles of another kind.
+    """
+    missing = {"vae_cpu"} if stages.is_whole(pipeline) else set()
+    if vae not in _TILED:
+        missing.add("vae_tiling")
+    return tuple(each for each in get_args(Decoding) if each not in missing)
 
 
 def ways(

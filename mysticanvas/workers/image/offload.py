@@ -7,7 +7,7 @@ jobs a pipeline is plain: as a whole on the device, or as a whole in system memo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from accelerate.hooks import remove_hook_from_module
 from diffusers.hooks.group_offloading import apply_group_offloading
 from diffusers.hooks.hooks import HookRegistry
 
-from mysticanvas.contracts.mitigations import Offload
+from mysticanvas.contracts.mitigations import Offload, offload_of
 from mysticanvas.workers.image import devices
 
 CPU = torch.device("cpu")
@@ -42,6 +42,12 @@ def possible(pipeline: Any) -> tuple[Offload, ...]:
     return (
         ("offload_model", "offload_group", "offload_sequential") if denoises else ("offload_model",)
     )
+
+
+def named(mitigations: Iterable[str]) -> tuple[str, ...]:
+    """Those of these mitigations that are about weights."""
+    kind = offload_of(mitigations)
+    return () if kind is None else (kind,)
 
 
 def place(pipeline: Any, kind: Offload | None, device: torch.device) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import diffusers
 import torch
 
+from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.tracing import (
     BatchClass,
@@ -30,14 +31,22 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope
-from mysticanvas.workers.image import adapting, architectures, components, moving, offload
+from mysticanvas.workers.image import (
+    adapting,
+    architectures,
+    components,
+    mitigations,
+    moving,
+    offload,
+)
 from mysticanvas.workers.image.architectures import Tracee
 from mysticanvas.workers.image.components import Model, Part
 from mysticanvas.workers.image.kernels import KernelsOf
 from mysticanvas.workers.image.tracing import Memory, following
 
-TOKENS = 77
-"""Of a CLIP prompt, which is always filled up."""
+TOKENS = conditioning.CLIP_TOKENS
+_LONGEST = 512
+"""Tokens that a text encoder is traced with at most; some take tens of thousands."""
 _SIDES = (2, 5, 11)
 """Of the latents, in multiples of what a denoiser can halve them to."""
 _LATENTS = (8, 20, 44)
@@ -78,7 +87,9 @@ def profile(order: TraceOrder) -> TraceAnswer:
         lora_bytes=sum(each.numbers for each in model.loras) * getattr(torch, order.dtype).itemsize,
         latents=_latent_space(model),
         tokens=_tokens(model),
+        pipeline=model.pipeline,
         traced=tuple(_traced(order, model, missing)),
+        decodings=mitigations.possible(model.pipeline, model.parts["vae"].architecture),
         **_offloading(order, model),
     )
     return TraceAnswer(
@@ -132,6 +143,7 @@ def trace(order: TraceOrder, tracee: Tracee, shape: Shape, call: Call) -> Memory
             order.copies_input,
         ) as memory,
         KernelsOf(order.device, order.attention, memory),
+        memory.only_in(architectures.comparable(tracee.model)),
     ):
         # Kept until the end of the context: what comes out is alive at the peak.
         _out = call(tracee, shape)
@@ -150,13 +162,12 @@ def _runs(order: TraceOrder, model: Model) -> Iterator[Run]:
     }
     for phase, call in calls.items():
         if phase in order.phases:
-            yield Run(
-                phase, model.parts["vae"], order.images, _latent_shapes(phase, order.images), call
-            )
+            vae = model.parts["vae"]
+            yield Run(phase, vae, order.images, _latent_shapes(vae, phase, order.images), call)
 
 
 def _text_run(part: Part, *, hidden_states: bool) -> Run:
-    most = int(part.config.get("max_position_embeddings", TOKENS))
+    most = min(int(part.config.get("max_position_embeddings", TOKENS)), _LONGEST)
     shapes = [Shape(width=each) for each in (most // 8, most // 3, most)]
 
     def call(tracee: Tracee, shape: Shape) -> Any:
@@ -168,15 +179,16 @@ def _text_run(part: Part, *, hidden_states: bool) -> Run:
 def _denoise_run(part: Part, batch: BatchClass) -> Run:
     multiple = architectures.coarsest(part.architecture, part.config)
     sides = [multiple * each for each in _SIDES]
-    shapes = _squares(sides, batch, tokens=TOKENS)
-    shapes.append(shapes[0].model_copy(update={"tokens": 2 * TOKENS}))
+    tokens = architectures.filled(part.architecture, TOKENS)
+    shapes = _squares(sides, batch, tokens)
+    shapes.append(shapes[0].model_copy(update={"tokens": 2 * tokens}))
     return Run("denoise", part, batch, shapes, architectures.denoise)
 
 
-def _latent_shapes(phase: Phase, batch: BatchClass) -> list[Shape]:
+def _latent_shapes(part: Part, phase: Phase, batch: BatchClass) -> list[Shape]:
     shapes = _squares(_LATENTS, batch)
-    if phase == "vae_encode":
-        # An encoder pads two sides, and so its tensors depend on their length.
+    if phase == "vae_encode" or part.architecture in architectures.PADDING:
+        # What pads the sides has tensors that depend on their length.
         shapes.append(shapes[0].model_copy(update={"height": _LATENTS[1]}))
     return shapes
 
@@ -230,13 +242,16 @@ def _decoding_weights(order: TraceOrder, model: Model) -> int:
 def _latent_space(model: Model) -> LatentSpace:
     return LatentSpace(
         factor=architectures.factor_of(model.parts["vae"].config),
-        channels=int(model.parts["vae"].config.get("latent_channels", 4)),
+        channels=architectures.channels_of(model.parts["vae"].config),
         embedding=architectures.embedding_of(model.denoiser.config),
     )
 
 
 def _tokens(model: Model) -> int:
-    """As many as every text encoder with positions of its own has, which is CLIP."""
+    """As the pipeline fills a prompt up, or cuts it off: where it says nothing, to as many as every
+    text encoder with positions of its own has, which is CLIP."""
+    if (found := conditioning.of(model.pipeline).tokens) is not None:
+        return found
     name = "max_position_embeddings"
     most = [int(each.config[name]) for each in model.text_encoders if name in each.config]
     return min(most, default=TOKENS)

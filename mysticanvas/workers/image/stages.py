@@ -73,6 +73,12 @@ def of(pipeline: Any) -> Stages:
     return WholePipeline(pipeline)
 
 
+def is_whole(pipeline: str) -> bool:
+    """Whether one call of a pipeline does it all, by the name of its class."""
+    apart = (StableDiffusionPipeline, StableDiffusionXLPipeline)
+    return pipeline not in {each.__name__ for each in apart}
+
+
 class _LatentStages:
     """What the Stable Diffusion family shares: a pipeline that stops at its latents when told."""
 

@@ -16,6 +16,7 @@ from mysticanvas.vram.workspace import Convolution, Layout
 
 CONVOLUTION = torch.ops.aten.convolution.default
 _LAST = torch.channels_last
+_SIDES_OF_PICTURES = 4
 
 Note = Callable[[int, int], None]
 """Called with the number of a storage, and its bytes; negative when it dies."""
@@ -41,6 +42,18 @@ class Storages:
     def ignore(self, tensors: Iterable[torch.Tensor]) -> None:
         """Never count these, which have to outlive this object: weights."""
         self._alive.update((each.untyped_storage()._cdata, 0) for each in tensors)
+
+    def ignores(self, tensor: torch.Tensor) -> bool:
+        """Whether it is one of those, or a copy of one."""
+        return self._alive.get(tensor.untyped_storage()._cdata) == 0
+
+    def ignore_copy(self, tensor: torch.Tensor) -> None:
+        """Do not count it as long as it is there."""
+        storage = tensor.untyped_storage()
+        address = storage._cdata
+        if address not in self._alive:
+            self._alive[address] = 0
+            self._finalizers.append(weakref.finalize(storage, self._died, address, 0, 0))
 
     def follow(self, tensors: Iterable[torch.Tensor]) -> int:
         """Count those that are new; their bytes."""
@@ -75,7 +88,7 @@ class Storages:
         if self._alive.get(address) == number:
             del self._alive[address]
             self.live -= size
-            if self._note is not None:
+            if self._note is not None and size:
                 self._note(number, -size)
 
 
@@ -86,6 +99,13 @@ def tensors_of(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from tensors_of(each)
+
+
+def tables_of(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Tensors that modules keep beside weights and buffers, such as angles of positions."""
+    for module in model.modules():
+        for value in vars(module).values():
+            yield from tensors_of(value)
 
 
 def layout_of(tensor: torch.Tensor) -> Layout:
@@ -112,7 +132,16 @@ def convolution(given: torch.Tensor, weight: torch.Tensor, made: torch.Tensor) -
 def unfolded(of: Convolution, given: torch.Tensor, made: torch.Tensor) -> Unfolded:
     """The other way of a convolution in float32 on a CPU, of a single item that is small."""
     columns = 0 if of.kernel == 1 else of.kernel * given.shape[1] * math.prod(made.shape[2:])
-    return Unfolded(given.numel(), columns * given.element_size())
+    return Unfolded(_looked_at(given), columns * given.element_size())
+
+
+def _looked_at(given: torch.Tensor) -> int:
+    """What PyTorch takes for the numbers of an input: it multiplies four sides, which of a film are
+    all but the width. Height and width count alike here, or no envelope would have it."""
+    if given.ndim <= _SIDES_OF_PICTURES:
+        return given.numel()
+    *others, height, width = given.shape
+    return math.prod(others) * (height + width) // 2
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -6,7 +6,7 @@ model runs in a fraction of a second whatever its size, and a storage that dies 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's i
         self._dtype: Dtype = dtype
         self._copies_input = copies_input
         self._memo: dict[Any, list[_Blank]] = {}
+        self._recording = True
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -54,8 +55,29 @@ class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's i
         if func in _FORMATTING:
             out = _formatted(out, storages.layout_of(args[0]))
         self.storages.follow(tensors_of(out))
-        self.operations.append(Operation(self.storages.live))
+        if self._recording:
+            self.operations.append(Operation(self.storages.live))
         return out
+
+    @contextmanager
+    def only_in(self, modules: Sequence[torch.nn.Module]) -> Iterator[None]:
+        """Have the operations of these modules alone among `operations`, one at a time at work;
+        without any, all."""
+
+        def record(module: torch.nn.Module, *_: Any) -> None:  # noqa: ARG001
+            self._recording = not self._recording
+
+        hooks = [
+            *(each.register_forward_pre_hook(record) for each in modules),
+            *(each.register_forward_hook(record) for each in modules),
+        ]
+        self._recording = not modules
+        try:
+            yield
+        finally:
+            self._recording = True
+            for hook in hooks:
+                hook.remove()
 
     def _convolve(self, func: Any, args: tuple[Any, ...]) -> Any:
         given, weight = args[0], args[1]
@@ -128,6 +150,9 @@ def following(
     """
     memory = Memory(device, dtype, copies_input)
     memory.storages.ignore([*model.parameters(), *model.buffers()])
+    if device == "cpu":
+        # Elsewhere they are moved there when they are first used.
+        memory.storages.ignore(storages.tables_of(model))
     try:
         # Not inference mode, in which composite operations come in whole.
         with torch.no_grad(), memory:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import structlog
 
+from benchmarks import needless
 from benchmarks.tenants import Machine, Tenant
 from mysticanvas.contracts.memory import Term
 from mysticanvas.contracts.plan import Plan
@@ -69,6 +71,20 @@ def test_a_plan_is_carried_out_before_the_request_runs() -> None:
     assert [action.frees_mib for action in dropped.actions] == [1_000]
     ended = carried_out(arbiter, "image", 6_000)
     assert (ended.decision, chat.preset) == ("hard_unload", None)
+
+
+def test_a_decision_leaves_the_figures_in_the_log_that_it_can_be_judged_by() -> None:
+    image, chat = Tenant("image", base_mib=400, is_running=True), Tenant("llm")
+    chat.take("chat", 3_000, 1_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    with structlog.testing.capture_logs() as lines:
+        carried_out(arbiter, "image", 3_000)
+        carried_out(arbiter, "image", 7_000, 4_900)
+    [line] = [each for each in lines if each["event"] == "room_decided"]
+    assert needless.fault(line, budget_mib=8_000) is None
+    assert (line["held_mib"], line["free_mib"], line["needed_mib"]) == (400, 3_600, 4_900)
+    assert line["unloads"] == [{"worker": "llm", "kind": "soft_unload", "frees_mib": 1_000}]
+    assert needless.fault({**line, "free_mib": 4_600}) is not None
 
 
 def test_what_is_promised_to_a_job_is_not_given_to_another() -> None:

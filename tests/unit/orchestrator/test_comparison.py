@@ -138,3 +138,21 @@ def test_an_alert_says_what_took_how_much_and_what_to_do() -> None:
         "figures."
     )
     assert "50% less" in str(alerts.of(took(50)[0], "image"))
+
+
+def test_where_weights_lie_makes_no_other_key_of_a_phase() -> None:
+    plain = rows(use("denoise", 100), use("vae_decode", 200, mitigations=("vae_tiling",)))
+    moved = ("offload_model",)
+    offloaded = rows(
+        use("denoise", 100, mitigations=moved),
+        use("vae_decode", 200, mitigations=(*moved, "vae_tiling")),
+        mitigations=(*moved, "vae_tiling"),
+    )
+    assert [row.key for row in offloaded] == [row.key for row in plain]
+    assert [row.projected for row in offloaded] == [row.projected for row in plain]
+    assert offloaded[0].run_key != plain[0].run_key
+
+
+def test_a_job_that_did_something_twice_says_nothing_about_how_long_such_jobs_take() -> None:
+    again = rows(use("denoise", 3, at_least=True), use("vae_decode", 200))
+    assert {row.run_seconds for row in again} == {None}

@@ -261,8 +261,36 @@ def test_an_offloaded_request_says_what_it_costs() -> None:
     assert "same pixels) and keeps 7,000 MiB of weights in system memory" in action.why
     assert "about 10 times as long (assumed)" in found.explain()
     assert "This is assumed to take 10 times as long as usual." in found.notices()
-    quicker = plan(6_200, profile=on_gpu())
-    assert not any("times as long" in told for told in quicker.notices())
+
+
+def test_how_much_longer_an_offloaded_job_takes_is_learnt_from_jobs_that_ran_in_both_ways() -> None:
+    def told(**took: float) -> Plan:
+        seconds = {(): took["plain"]} if "plain" in took else {}
+        seconds |= {("offload_model",): took["offloaded"]} if "offloaded" in took else {}
+        found = plan(6_200, profile=on_gpu(), known=Experience(seconds=seconds.get))
+        assert found.mitigations == ("offload_model",)
+        return planning.timed(found, seconds.get)
+
+    both = told(plain=10.0, offloaded=45.0)
+    assert (both.slowdown, both.slowdown_known) == (4.5, "measured")
+    assert (both.seconds, both.seconds_known) == (45.0, "measured")
+    assert "about 4 times as long (measured)" in both.explain()
+    assert "Such a job took 4 times as long as usual." in both.notices()
+    quicker = told(plain=10.0, offloaded=14.0)
+    assert not any("times as long" in said for said in quicker.notices())
+    plain = told(plain=10.0)
+    assert (plain.slowdown_known, plain.seconds, plain.seconds_known) == (
+        "assumed", 10.0 * plain.slowdown, "assumed",
+    )  # fmt: skip
+    alone = told(offloaded=45.0)
+    assert (alone.slowdown_known, alone.seconds_known) == ("assumed", "measured")
+    assert (told().seconds, told().seconds_known) == (None, None)
+
+
+def test_the_way_that_was_measured_to_be_quicker_is_taken() -> None:
+    seconds = {(): 10.0, ("offload_model",): 60.0, ("offload_group",): 20.0}
+    found = plan(6_200, profile=on_gpu(), known=Experience(seconds=seconds.get))
+    assert (found.mitigations, found.slowdown) == (("offload_group",), 2.0)
 
 
 def test_offload_keeps_pixels_and_so_is_allowed_where_those_count() -> None:

@@ -73,6 +73,13 @@ def test_mitigations_are_those_that_the_user_allows() -> None:
     assert (none.decision, none.total_mib) == ("refuse", 6_000)
 
 
+def test_a_plan_names_the_ways_that_were_looked_at() -> None:
+    exact = decide(Request(ALL, allowed="exact"), [], Device(4_000))
+    assert [(way.kind, way.total_mib) for way in exact.ways] == [
+        ("proceed", 6_000), ("mitigate", 5_500), ("offload", 1_500),
+    ]  # fmt: skip
+
+
 def test_the_least_useful_model_goes() -> None:
     request = Request([PLAIN])
     long_ago = OTHER._replace(idle_s=3_600)
@@ -102,6 +109,8 @@ def test_a_plan_says_what_is_done_why_and_what_it_costs() -> None:
     assert "4,000 MiB needed, 3,000 MiB free" in said
     assert "drop the context of chat, which gives 1,000 MiB back (last used 60 s ago)" in said
     assert "vae_tiling, which saves 2,000 MiB (changes pixels)" in said
+    held = decide(Request(ALL, held_mib=500), [LLM, OTHER], Device(3_000)).explain()
+    assert "4,000 MiB needed (500 MiB held already), 3,000 MiB free" in held
     never = decide(Request(ALL), [LLM._replace(idle_s=math.inf)], Device(5_500)).explain()
     assert "1,000 MiB back (not used yet)" in never
     assert "about 4 times as long" in decide(Request(ALL), [], Device(1_500)).explain()

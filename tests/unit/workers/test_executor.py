@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from gate import GatedEngine
+from heaps import leave_holes
 from mysticanvas_echo import MODEL
 from tasks import make_task
 
+from mysticanvas import processes
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.worker import Finished, ModelRef
 from mysticanvas.errors import Conflict, JobCancelled, ModelFileError
@@ -177,3 +179,19 @@ async def test_an_engine_that_cannot_be_made(executor: EngineExecutor, engine: G
     assert executor.problem is not None
     assert "ImportError" in executor.problem.detail
     assert executor.models == []
+
+
+@on_a_loop
+async def test_what_the_heap_of_c_keeps_is_given_back_before_the_result_is_seen(
+    executor: EngineExecutor, engine: GatedEngine
+) -> None:
+    executor.begin(lambda: engine)
+    before = processes.memory_mib()
+
+    def work(_engine: Engine, _control: Control) -> float:
+        leave_holes(200)
+        return processes.memory_mib()
+
+    after_work = await executor.run(work)
+    assert after_work > before + 150
+    assert processes.memory_mib() < before + 50

@@ -44,6 +44,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         found[f"{name} clip"] = checkpoints.write(clip, root / f"{name}-clip.safetensors")
     found["sd3"] = transformer_models.make_sd3(root / "sd3")
     found["flux"] = transformer_models.make_flux(root / "flux")
+    found["qwen"] = transformer_models.make_qwen_image(root / "qwen")
+    found["z"] = transformer_models.make_z_image(root / "z")
     transformer = transformer_models.flux_transformer().state_dict()
     found["flux file"] = checkpoints.write(transformer, root / "flux.safetensors")
     return {name: str(path) for name, path in found.items()}
@@ -65,6 +67,8 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "a file, both text encoders": {"path": "sdxl file", "clip": ("sdxl folder",)},
     "a T5 that stays in float32 in part": {"path": "sd3"},
+    "a text encoder that sees": {"path": "qwen"},
+    "a text encoder that is a language model": {"path": "z"},
     "a transformer alone": {"path": "flux file", "vae": "flux", "clip": ("flux",)},
 }
 

@@ -79,3 +79,25 @@ def test_what_dies_is_counted_no_more() -> None:
         return value
 
     assert followed(chain) == 2 * 1000 * FLOAT
+
+
+def test_a_weight_that_is_moved_is_one_all_the_same() -> None:
+    weight = torch.ones(1000)
+    # To PyTorch, a device with a number is another one.
+    elsewhere = torch.device("cpu", 0)
+
+    def work() -> torch.Tensor:
+        moved = weight.to(elsewhere)
+        assert moved.data_ptr() != weight.data_ptr()
+        used = moved + 1
+        del moved
+        # In its place, perhaps.
+        return used + torch.ones(1000)
+
+    assert followed(work, [weight]) == 3 * 1000 * FLOAT
+    assert followed(lambda: weight.to(torch.float64), [weight]) == 1000 * 2 * FLOAT
+
+
+def test_a_parameter_is_a_weight_wherever_it_was_moved_to() -> None:
+    weight = torch.nn.Parameter(torch.ones(1000), requires_grad=False)
+    assert followed(lambda: weight + 1) == 1000 * FLOAT

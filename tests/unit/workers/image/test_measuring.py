@@ -293,3 +293,18 @@ def test_on_cuda_memory_that_ran_out_is_what_there_was(cuda: dict[str, int]) -> 
     [use] = meter.uses()
     assert (use.bytes, use.at_least, use.mitigations) == (400, True, ("vae_tiling",))
     assert devices.is_out_of_memory(torch.OutOfMemoryError())
+
+
+def test_on_cuda_weights_that_are_moved_in_do_not_count(cuda: dict[str, int]) -> None:
+    unet = torch.nn.Sequential(torch.nn.Linear(10, 20), torch.nn.Linear(20, 20))
+    pipeline = OnCuda()
+    pipeline.components = {"unet": unet, "vae": torch.nn.Linear(5, 5), "scheduler": object()}  # type: ignore[attr-defined]
+    layer = 4 * (20 * 20 + 20)
+    both = layer + 4 * (10 * 20 + 20)
+    expected = {"offload_model": both, "offload_group": both, "offload_sequential": layer}
+    for kind, moved in expected.items():
+        cuda.update(now=100, peak=100)
+        meter = measuring.meter(pipeline, OnCuda.device, KIND, Known(), False, kind)  # type: ignore[arg-type]
+        with meter.phase("denoise", (), (kind,)):
+            cuda.update(peak=100 + moved + 50)
+        assert [(use.bytes, use.mitigations) for use in meter.uses()] == [(50, (kind,))]

@@ -52,7 +52,7 @@ def test_layers_are_what_has_numbers_at_once(pipeline: Any, tiny_sd: Path, name:
     with offload.applied(pipeline, "offload_sequential", CPU), Present(model) as present:
         run(pipeline)
     at_once = moving.of(part, "float32").layers
-    assert 0 < present.most <= at_once < moving._size(model)
+    assert 0 < present.most <= at_once < moving.size(model)
     assert at_once == pytest.approx(present.most, rel=0.05)
 
 
@@ -92,7 +92,7 @@ def test_groups_are_what_is_moved_in_at_once(
         run(pipeline)
     at_once = moving.of(part, "float32").groups
     # Here, none is on its way while another one computes.
-    assert max(onloaded) == at_once / 2 < moving._size(pipeline.unet) / 4
+    assert max(onloaded) == at_once / 2 < moving.size(pipeline.unet) / 4
 
 
 def test_the_profile_for_a_gpu_says_what_is_moved(tiny_sd: Path) -> None:

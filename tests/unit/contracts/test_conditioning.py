@@ -1,0 +1,34 @@
+"""How pipelines follow a prompt, by their names."""
+
+from __future__ import annotations
+
+import pytest
+
+from mysticanvas.contracts import conditioning
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "scale", "guided"),
+    [
+        ("StableDiffusionPipeline", 1.0, False),
+        ("StableDiffusionXLPipeline", 1.1, True),
+        ("StableDiffusion3Pipeline", 4.0, True),
+        ("FluxPipeline", 3.5, False),
+        ("QwenImagePipeline", 4.0, False),
+        ("ZImagePipeline", 0.0, False),
+        ("ZImagePipeline", 0.5, True),
+    ],
+)
+def test_guidance_doubles_the_batch_of_some(pipeline: str, scale: float, guided: bool) -> None:
+    assert conditioning.of(pipeline).is_guided(scale) == guided
+
+
+def test_tokens_are_those_that_a_prompt_is_filled_up_to_or_its_bytes() -> None:
+    flux, qwen = conditioning.of("FluxPipeline"), conditioning.of("QwenImagePipeline")
+    assert flux.tokens_of("a cat", 512) == 512
+    assert qwen.tokens_of("a cat", 512) == 10
+    assert qwen.tokens_of("кот", 512) == 11
+    assert qwen.tokens_of("cat " * 200, 512) == 512
+    z_image = conditioning.of("ZImagePipeline")
+    assert [z_image.filled(tokens) for tokens in (1, 32, 33)] == [32, 32, 64]
+    assert qwen.filled(33) == 33
