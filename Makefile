@@ -8,6 +8,8 @@ DEMO   := .demo
 FAULTS ?= 100
 # How many made-up requests `make fuzz` sends to a route.
 FUZZ   ?= 200
+# Else every process of pytest would rewrite the assertions of all tests anew.
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -q
 # Where tests inject faults; with options of pytest, such as -k SIGKILL, for a part of them.
 FAULTY := tests/unit tests/migrations tests/contract tests/integration tests/faults

@@ -23,10 +23,8 @@ from mysticanvas import (
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
-from mysticanvas.contracts.plugins import LLM_ENGINE
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.contracts.vram import VramStatus
-from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import host_jobs, starter_presets
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
@@ -69,13 +67,10 @@ from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import RuntimeFile
-from mysticanvas.orchestrator.supervisor import deadlines, memory
-from mysticanvas.orchestrator.supervisor.launcher import Launch
-from mysticanvas.orchestrator.supervisor.spare import Spare
-from mysticanvas.orchestrator.supervisor.worker import Listener, Seams, Worker
+from mysticanvas.orchestrator.supervisor import memory, staff
+from mysticanvas.orchestrator.supervisor.worker import Listener
 from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading
-from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
@@ -100,20 +95,16 @@ class Orchestrator:
         longest = transport.worker_socket(self.paths.run, _HIGHEST_PID)
         transport.check(settings.ipc, self.paths.socket, longest)
         self.plugins = loading.load(settings.plugins)
-        launch = _launch(settings, self.paths, self.plugins, settings.engine)
+        # Before the store is opened: there may be no such engine.
+        self.workers = staff.make(
+            settings, self.plugins, Listener(self._worker_changed, self._alert)
+        )
+        self.worker, *on_demand = self.workers
         self.store = _open_store(self.paths, settings.search_stemmer)
         latents.clear(self.paths.run)
         self.bus = Bus()
         self.profiles = Profiles(self.store.profiles)
         self.feedback = Feedback(self.store.measurements, self.profiles, self.bus, self._alert)
-        self.worker = Worker(
-            launch,
-            Listener(self._worker_changed, self._alert),
-            settings.stop_timeout_s,
-            deadlines.USUAL.scaled(settings.worker_patience),
-            Seams(spare=Spare() if _may_have_spare(settings) else None),
-        )
-        self.workers = [self.worker, *self._on_demand()]
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.jsonl", settings.thumbnail_processes
         )
@@ -131,29 +122,12 @@ class Orchestrator:
         self.weighing = Weighing(
             self.store, self.presets, self.profiles, inspector, lambda: self.planner.device_kind
         )
-        on_demand = self.workers[1:]
         self.language = LanguageModels(self.store, self.arbiter, *on_demand) if on_demand else None
         self.keep_alive = KeepAlive(
             self.arbiter, [each.kind for each in on_demand], settings.keep_alive_s
         )
-        self.dispatcher = Dispatcher(
-            self.transitions,
-            self.store,
-            self.bus,
-            self.worker,
-            self.planner.admitted,
-            self.feedback,
-            settings.keep_alive_s,
-            settings.stop_timeout_s,
-            lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
-            self.pins,
-            self.paths.run,
-        )
-        fetched = {"pull": self.kinds["pull"]}
-        here = {kind: job for kind, job in self.kinds.items() if kind not in fetched}
-        self.runner = Runner(self.transitions, self.bus, here)
-        # A lane of their own, since one may take hours.
-        self.puller = Runner(self.transitions, self.bus, fetched, "puller", steps_aside=False)
+        self.dispatcher = self._dispatcher()
+        self.runner, self.puller = self._runners()
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.intake = Intake(
             self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
@@ -258,19 +232,6 @@ class Orchestrator:
             statuses, memory.system(), self.settings.memory_budget_mib, driver, self.pins
         )
 
-    def _on_demand(self) -> list[Worker]:
-        """The workers beside the first, which cost nothing until somebody needs them."""
-        if self.settings.engine == LLM_ENGINE:
-            return []
-        return [
-            Worker(
-                _launch(self.settings, self.paths, self.plugins, LLM_ENGINE),
-                Listener(self._worker_changed, self._alert),
-                self.settings.stop_timeout_s,
-                deadlines.USUAL.scaled(self.settings.worker_patience),
-            )
-        ]
-
     def _kinds(self) -> Kinds:
         return host_jobs.table(
             self.store,
@@ -279,6 +240,29 @@ class Orchestrator:
             self.settings.deleted_grace_days,
             lambda context: self.weighing.run(context),
         )
+
+    def _dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            self.transitions,
+            self.store,
+            self.bus,
+            self.worker,
+            self.planner.admitted,
+            self.feedback,
+            self.settings.keep_alive_s,
+            self.settings.stop_timeout_s,
+            lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
+            self.pins,
+            self.paths.run,
+        )
+
+    def _runners(self) -> tuple[Runner, Runner]:
+        """Who does jobs in this process, and who fetches models."""
+        fetched = {"pull": self.kinds["pull"]}
+        here = {kind: job for kind, job in self.kinds.items() if kind not in fetched}
+        runner = Runner(self.transitions, self.bus, here)
+        # A lane of their own, since one may take hours.
+        return runner, Runner(self.transitions, self.bus, fetched, "puller", steps_aside=False)
 
     def _application(self) -> FastAPI:
         app = web.create_app(
@@ -349,34 +333,3 @@ def _open_store(paths: HomePaths, stemmer: str) -> Store:
     starter_presets.keep(store, settings_module.data_folder())
     store.tags.load_starter(starter_aliases.read(settings_module.data_folder()))
     return store
-
-
-def _may_have_spare(settings: Settings) -> bool:
-    # It would be beside a budget, not within it.
-    return settings.spare_worker and settings.memory_budget_mib is None
-
-
-def _launch(settings: Settings, paths: HomePaths, registry: Registry, engine: str) -> Launch:
-    """How a worker of that kind is started."""
-    kind = registry.engine(engine).kind
-    arguments = {
-        "engine": kind,
-        "images": paths.images,
-        "ipc": settings.ipc,
-        "latents": latents.folder(paths.run),
-        "sockets": paths.run,
-        "parent-pid": os.getpid(),
-        "device": settings.device,
-        "threads": settings.threads,
-    }
-    return Launch(
-        kind=kind,
-        arguments=[
-            *(text for name, value in arguments.items() for text in (f"--{name}", str(value))),
-            # In one word, since it may begin with "-".
-            f"--plugins={settings.plugins}",
-        ],
-        environment=processes.child_environment(processes.engine_environment(settings.threads)),
-        log=LogFile(paths.logs / f"worker-{kind}.jsonl"),
-        spawn=loading.launcher(registry.launcher(settings.launcher)),
-    )

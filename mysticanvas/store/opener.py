@@ -173,6 +173,9 @@ def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnecti
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
+            # The one that is loaded comes with the installation, as DuckDB does, and checking its
+            # signature takes a third of an open. After `_harden`, no other can be.
+            "allow_unsigned_extensions": True,
             # `Database` decides when: see there.
             "checkpoint_threshold": "1TiB",
             "memory_limit": f"{memory_limit_mib}MiB",

@@ -1,6 +1,7 @@
 """Where which library may be imported: an allow-list each, over the source text."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ ALLOWED = {
 }
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):

@@ -15,6 +15,8 @@ from mysticanvas.settings import MAX_SEED
 from mysticanvas.store import NewImage, Store
 
 DUPLICATE = r"(?i)duplicate key"
+UNKNOWN = "0190b2c4-7a11-7c3e-9d52-3f6e8a1b4c5d"
+"""An id that nothing has."""
 
 
 def added(store: Store, maker: Any, count: int, **changes: Any) -> list[str]:
@@ -230,7 +232,7 @@ def test_stars_and_ratings_are_kept_and_change_nothing_else(store: Store, maker:
     assert store.images.get(other).rating is None
 
 
-@pytest.mark.parametrize("missing", [ids.new_id(), "1f0a9c2e", "", "x" * 36])
+@pytest.mark.parametrize("missing", [UNKNOWN, "1f0a9c2e", "", "x" * 36])
 def test_what_is_not_there_cannot_be_rated(store: Store, missing: str) -> None:
     with pytest.raises(NotFound):
         store.images.change(missing, ImageChanges(rating=3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import duckdb_extension_fts
 import pytest
 
 from mysticanvas.errors import (
@@ -280,6 +282,17 @@ def test_there_is_no_way_out(store: Store, tmp_path: Path, statement: str) -> No
     with pytest.raises(StoreError):
         store.database.read(statement.format(outside=outside))
     assert {path.name for path in tmp_path.iterdir()} == {"home", "outside"}
+
+
+def test_no_extension_can_be_loaded_not_even_from_the_folder_that_is_open(
+    store: Store, paths: HomePaths
+) -> None:
+    package = Path(duckdb_extension_fts.__file__).parent
+    [shipped] = package.glob("extensions/*/fts.duckdb_extension")
+    # Under another name, since one that is loaded is not loaded again.
+    copied = shutil.copy(shipped, paths.backups / "other.duckdb_extension")
+    with pytest.raises(StoreError, match="Loading external extensions is disabled"):
+        store.database.read(f"LOAD '{copied}'")
 
 
 def test_backups_can_be_written(store: Store, paths: HomePaths) -> None:

@@ -1,0 +1,78 @@
+"""The workers of an orchestrator, and how each is started."""
+
+from __future__ import annotations
+
+import os
+
+from mysticanvas import processes
+from mysticanvas.contracts.plugins import LLM_ENGINE
+from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator.queue import latents
+from mysticanvas.orchestrator.supervisor import deadlines
+from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.spare import Spare
+from mysticanvas.orchestrator.supervisor.worker import REAL, Listener, Seams, Worker
+from mysticanvas.plugins import loading
+from mysticanvas.plugins.registry import Registry
+from mysticanvas.settings import Settings
+
+
+def make(settings: Settings, registry: Registry, listener: Listener) -> list[Worker]:
+    """All workers, none of them started yet. The first is that of the engine that is set; those
+    after it cost nothing until somebody needs them.
+
+    Args:
+        settings: of the orchestrator.
+        registry: the engines that there are.
+        listener: is told what becomes of each worker.
+    """
+    spare = Spare() if _may_have_spare(settings) else None
+    beside = [] if settings.engine == LLM_ENGINE else [LLM_ENGINE]
+    return [
+        _worker(settings, registry, settings.engine, listener, Seams(spare=spare)),
+        *(_worker(settings, registry, engine, listener, REAL) for engine in beside),
+    ]
+
+
+def _worker(
+    settings: Settings, registry: Registry, engine: str, listener: Listener, seams: Seams
+) -> Worker:
+    return Worker(
+        _launch(settings, registry, engine),
+        listener,
+        settings.stop_timeout_s,
+        deadlines.USUAL.scaled(settings.worker_patience),
+        seams,
+    )
+
+
+def _may_have_spare(settings: Settings) -> bool:
+    # It would be beside a budget, not within it.
+    return settings.spare_worker and settings.memory_budget_mib is None
+
+
+def _launch(settings: Settings, registry: Registry, engine: str) -> Launch:
+    """How a worker of that kind is started."""
+    kind = registry.engine(engine).kind
+    paths = settings.paths
+    arguments = {
+        "engine": kind,
+        "images": paths.images,
+        "ipc": settings.ipc,
+        "latents": latents.folder(paths.run),
+        "sockets": paths.run,
+        "parent-pid": os.getpid(),
+        "device": settings.device,
+        "threads": settings.threads,
+    }
+    return Launch(
+        kind=kind,
+        arguments=[
+            *(text for name, value in arguments.items() for text in (f"--{name}", str(value))),
+            # In one word, since it may begin with "-".
+            f"--plugins={settings.plugins}",
+        ],
+        environment=processes.child_environment(processes.engine_environment(settings.threads)),
+        log=LogFile(paths.logs / f"worker-{kind}.jsonl"),
+        spawn=loading.launcher(registry.launcher(settings.launcher)),
+    )
