@@ -11,6 +11,9 @@ FUZZ   ?= 200
 # Else every process of pytest would rewrite the assertions of all tests anew.
 export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -q
+# The same on up to four cores, a file of tests in one process; ONE=1 for one after the other. Not for
+# tests of several processes, which have deadlines and all cores to themselves.
+SHARED := $(PYTEST) $(if $(ONE),,-n logical --maxprocesses 4 --dist loadfile)
 # Where tests inject faults; with options of pytest, such as -k SIGKILL, for a part of them.
 FAULTY := tests/unit tests/migrations tests/contract tests/integration tests/faults
 # What is tested through Unix sockets as well.
@@ -48,7 +51,8 @@ check: $(READY)  ## format, lint, types and the direction of imports
 
 unit: $(READY)
 	@echo "== test: units, migrations, contracts and a few faults of each kind"
-	@$(PYTEST) tests/architecture tests/unit tests/migrations tests/contract tests/faults
+	@$(SHARED) tests/architecture tests/unit tests/migrations
+	@$(PYTEST) tests/contract tests/faults
 
 faults: $(READY)  ## kills, hangs and damage, FAULTS of each kind, and a table of what came of it
 	@echo "== faults: $(FAULTS) of each kind"

@@ -12,6 +12,8 @@ from fault_table import FAILED, Faults
 
 # Its imports take seconds of every core, once for each home of a test.
 os.environ.setdefault("MYSTICANVAS_SPARE_WORKER", "false")
+# Tests that use torch in this process have others beside them: a thread that waits is not to spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 _TABLE = pytest.StashKey[Faults]()
