@@ -28,6 +28,8 @@ Work = Callable[[Engine, Control], T]
 _GRACE_S = 0.25
 """A caller who closes a stream and comes back can be faster than the news of the closing."""
 
+_GROWN_MIB = 32.0
+
 _log = logs.get(__name__)
 
 
@@ -59,6 +61,8 @@ class EngineExecutor:
         self._stopping = False
         self._last_error: Problem | None = None
         self._base_mib: float | None = None
+        self._resident_mib = 0.0
+        """The least that the process had since its heap was last given back."""
 
     def begin(self, create: Callable[[], Engine]) -> None:
         """Make the engine on its thread, which may take seconds of imports."""
@@ -181,7 +185,17 @@ class EngineExecutor:
                 return _logged(lambda: work(engine, control))
         finally:
             # Before anyone sees the result: whoever makes room next looks at what is resident.
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Give back what the heap keeps, if the process has grown: it costs as much as a small
+        picture's saving, and after most calls there is nothing to be had."""
+        resident = processes.memory_mib()
+        if resident > self._resident_mib + _GROWN_MIB:
             processes.give_back_heap()
+            self._resident_mib = processes.memory_mib()
+        else:
+            self._resident_mib = min(self._resident_mib, resident)
 
     def _end(self, call: Call[T]) -> None:
         error = call.result.exception()
