@@ -24,6 +24,7 @@ MAX_IMAGES_PER_JOB = 64
 MAX_BODY_BYTES = 1 << 20
 MAX_SEED = 2**63 - 1
 MAX_SQL_CHARS = 20_000
+_LAST_WORK_S = 15.0
 """Limits of a request. They are refused in the kernel and again in the orchestrator."""
 
 
@@ -144,6 +145,12 @@ class Settings(BaseModel):
         if settings.state is not None:
             absolute["state"] = _absolute(settings.state)
         return settings.model_copy(update=absolute)
+
+    @property
+    def end_timeout_s(self) -> float:
+        """Seconds that an orchestrator may take to end with its workers: the job that runs settles,
+        the worker ends, and the store makes its CHECKPOINT."""
+        return self.stop_timeout_s + _LAST_WORK_S
 
     @property
     def paths(self) -> HomePaths:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 DONE, IN_USE = 0, 4
 _ANSWER_S = 5.0
-_STORE_S = 5.0
-"""Seconds for the store's checkpoint, after the workers are gone."""
 
 
 def add(commands: Any, home: argparse.ArgumentParser) -> None:
@@ -72,7 +70,7 @@ def stop(settings: Settings, force: bool) -> StopReport:
     runtime = _running(paths, force)
     if runtime is None:
         return StopReport(home=str(paths.root), stopped=False)
-    killed = _end(runtime, paths, settings.stop_timeout_s + _STORE_S, force)
+    killed = _end(runtime, paths, settings.end_timeout_s, force)
     return StopReport(home=str(paths.root), stopped=True, killed=killed)
 
 

@@ -140,8 +140,7 @@ def shutdown(connection: Connection, force: bool) -> None:
     processes = _processes(connection, endpoint)
     connection.call(lambda api: api.shutdown(force, connection.label))
     connection.pause()
-    # A worker may need its whole time to stop, and the store its checkpoint after that.
-    deadline = time.monotonic() + connection.settings.stop_timeout_s + 5
+    deadline = time.monotonic() + connection.settings.end_timeout_s
     for process in processes:
         if not process.wait_gone(max(0.0, deadline - time.monotonic())):
             raise OrchestratorUnavailable(

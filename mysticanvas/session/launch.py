@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 MODULE = "mysticanvas.orchestrator"
 DRAIN_S = 30.0
 """Seconds that jobs have to end by themselves before they go back to the queue for an upgrade."""
-_LAST_WORK_S = 15.0
-"""Seconds that an orchestrator may take to end besides its workers, with its CHECKPOINT."""
 _RESTORED_S = 5.0
 _POLL_S = 0.05
 _LOG_LINES = 10
@@ -159,7 +157,7 @@ def _succeed(settings: Settings, paths: HomePaths) -> None:
     former = _recorded(paths)
     if former is None or not identity(former).alive():
         return
-    patience_s = settings.stop_timeout_s + _LAST_WORK_S
+    patience_s = settings.end_timeout_s
     if endpoint(former).alive():
         _drain(former)
         patience_s += DRAIN_S
