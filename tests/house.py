@@ -16,10 +16,10 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator import latents
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.queue import latents
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import deadlines, worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +19,13 @@ class Contract(BaseModel):
     may end in a log and hold a prompt."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Word(StrEnum):
+    """One of a few words. It shows as the text that it is, since notebooks show it."""
+
+    def __repr__(self) -> str:
+        return repr(self.value)
 
 
 def canonical_json(value: Any) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
-from mysticanvas.contracts.base import PROTOCOL, Contract
+from mysticanvas.contracts.base import PROTOCOL, Contract, Word
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.vram import DeviceMemory
 
 
-class WorkerState(StrEnum):
+class WorkerState(Word):
     """Where a worker process is."""
 
     STOPPED = "stopped"

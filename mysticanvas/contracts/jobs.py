@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import JsonValue
 
-from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.base import Contract, Word
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.params import GenerateParams, Priority
 from mysticanvas.contracts.problem import Problem
@@ -28,7 +27,7 @@ AfterCrash = Literal["requeue", "cancel"]
 """What becomes of a job whose orchestrator ended without warning."""
 
 
-class JobStatus(StrEnum):
+class JobStatus(Word):
     """Where a job is. It leaves the last three never again."""
 
     QUEUED = "queued"

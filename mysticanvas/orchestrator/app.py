@@ -25,7 +25,7 @@ from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.contracts.vram import VramStatus
-from mysticanvas.orchestrator import host_jobs, starter_presets
+from mysticanvas.orchestrator import host_jobs, latents, starter_presets
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
     backups,
@@ -59,7 +59,6 @@ from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.housekeeping import Housekeeping
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
-from mysticanvas.orchestrator.queue import latents
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import Kinds

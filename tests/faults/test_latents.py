@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from house import House
 
-from mysticanvas.orchestrator.queue import latents
+from mysticanvas.orchestrator import latents
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,9 @@ def test_a_new_process_decodes_what_was_sampled(house: House) -> None:
         "Memory ran out; it was made with offload_model instead.",
     ]
     failed, well = house.feedback.history(10)
-    assert (failed.at_least, well.at_least, well.run_seconds) == (True, False, 3.0)
+    assert (failed.at_least, well.at_least) == (True, False)
+    # Part of it was done twice, so it tells nobody how long such jobs take.
+    assert well.run_seconds is None
     assert house.alerts == []
 
 

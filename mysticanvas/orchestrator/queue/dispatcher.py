@@ -17,9 +17,9 @@ from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import Kept
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
+from mysticanvas.orchestrator import latents
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.queue import latents
 from mysticanvas.orchestrator.queue.admission import Admit
 from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane

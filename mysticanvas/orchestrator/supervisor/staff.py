@@ -7,7 +7,7 @@ import os
 from mysticanvas import processes
 from mysticanvas.contracts.plugins import LLM_ENGINE
 from mysticanvas.logs.file import LogFile
-from mysticanvas.orchestrator.queue import latents
+from mysticanvas.orchestrator import latents
 from mysticanvas.orchestrator.supervisor import deadlines
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.spare import Spare
