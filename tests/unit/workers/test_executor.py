@@ -201,13 +201,12 @@ async def test_what_the_heap_of_c_keeps_is_given_back_before_the_result_is_seen(
 async def test_a_call_after_which_the_process_is_no_larger_does_not_touch_the_heap(
     executor: EngineExecutor, engine: GatedEngine
 ) -> None:
-    executor.begin(lambda: engine)
-    await executor.run(lambda _engine, _control: None)
     resident = [0.0]
     given: list[float] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "memory_mib", lambda: resident[-1])
         patch.setattr(processes, "give_back_heap", lambda: given.append(resident[-1]))
+        executor.begin(lambda: engine)
         for mib in (500.0, 520.0, 400.0, 431.0, 433.0):
             resident.append(mib)
             await executor.run(lambda _engine, _control: None)
