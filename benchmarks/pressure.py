@@ -138,7 +138,8 @@ def run(home: Path, requests: int, seed: int = 7) -> Outcome:
     print(f"on {budget_mib:,} MiB, {largest:,.0f} of which the image worker takes", flush=True)
     wanted = trace(seed, requests, images, chats)
     with Canvas(home=home, memory_budget_mib=1) as canvas:
-        steps = [optimum.Step(models[each.preset], _least(canvas, each, models)) for each in wanted]
+        least = {each: _least(canvas, each, models) for each in dict.fromkeys(wanted)}
+        steps = [optimum.Step(models[each.preset], least[each]) for each in wanted]
         canvas.shutdown()
     with Canvas(home=home, memory_budget_mib=budget_mib) as canvas:
         began = time.monotonic()
@@ -208,12 +209,20 @@ def _least(canvas: Canvas, request: Request, models: dict[str, optimum.Model]) -
     Args:
         canvas: on a device that has room for nothing, where a plan tells that.
     """
-    model = models[request.preset]
     if not request.side_px:
-        return model.mib + model.context_mib
+        return _least_of_chat(canvas, request.preset)
     plan = canvas.plan("x", **request.arguments)
     own = sum(term.mib for term in plan.terms if not term.name.startswith(("context", "weights")))
-    return model.mib + own
+    return models[request.preset].mib + own
+
+
+def _least_of_chat(canvas: Canvas, preset: str) -> float:
+    """With all that it takes once it is at work, of which little is resident before."""
+    try:
+        canvas.workers.start("llm", preset=preset)
+    except DoesNotFit as refusal:
+        return float(refusal.plan.total_mib)
+    raise RuntimeError("A language model was loaded on a device that has room for nothing.")
 
 
 def _ready_s(
