@@ -142,7 +142,7 @@ def run(home: Path, requests: int, seed: int = 7) -> Outcome:
         steps = [optimum.Step(models[each.preset], least[each]) for each in wanted]
         canvas.shutdown()
     with Canvas(home=home, memory_budget_mib=budget_mib) as canvas:
-        began = time.monotonic()
+        began, since = time.monotonic(), datetime.now(UTC)
         told = _Told(canvas)
         stopped = _when_stopped()
         for number, request in enumerate(wanted, start=1):
@@ -153,7 +153,7 @@ def run(home: Path, requests: int, seed: int = 7) -> Outcome:
                 wanted, steps = wanted[:number], steps[:number]
                 break
         seconds = time.monotonic() - began
-    made = record.read(home, budget_mib)
+    made = record.read(home, budget_mib, since)
     return Outcome(
         requests=len(wanted),
         budget_mib=budget_mib,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,9 +36,14 @@ class Record(NamedTuple):
         return sum(each.kind == kind for each in self.unloads)
 
 
-def read(home: Path, budget_mib: float) -> Record:
-    """All of a home in which the workers had that much together."""
-    lines = [each for each in _lines(home) if each.get("event") in ("room_decided", "making_room")]
+def read(home: Path, budget_mib: float, since: datetime) -> Record:
+    """All of a home, since workers had that much together in it."""
+    lines = [
+        each
+        for each in _lines(home)
+        if each.get("event") in ("room_decided", "making_room")
+        and datetime.fromisoformat(each["at"]) >= since
+    ]
     decisions = [each for each in lines if each["event"] == "room_decided"]
     unloads = [
         Unload(each["worker"], each["kind"], each.get("why", ""))

@@ -135,8 +135,13 @@ class EngineExecutor:
         """The reins of the call that runs, if one does."""
         return None if self._call is None else self._call.control
 
-    async def start(self, work: Work[T], control: Control | None = None) -> Call[T]:
+    async def start(
+        self, work: Work[T], control: Control | None = None, frees: bool = False
+    ) -> Call[T]:
         """Begin a call; while the engine is being imported, it waits for that.
+
+        Args:
+            frees: whether it may leave memory behind that was in use before.
 
         Raises:
             Conflict: another call has the engine and has not been cancelled.
@@ -149,15 +154,15 @@ class EngineExecutor:
         self._call = call
         context = contextvars.copy_context()
         call.result = asyncio.get_running_loop().run_in_executor(
-            self._thread, context.run, self._work, work, call.control
+            self._thread, context.run, self._work, work, call.control, frees
         )
         # Registered first, so the engine is free again before anyone sees the result.
         call.result.add_done_callback(lambda _: self._end(call))
         return call
 
     async def run(self, work: Work[T]) -> T:
-        """A call from start to end."""
-        return await (await self.start(work)).wait()
+        """A call from start to end, which may load or give back what the engine holds."""
+        return await (await self.start(work, frees=True)).wait()
 
     async def stop(self, timeout_s: float) -> None:
         """Refuse new calls, cancel the one that runs, and wait for it at most `timeout_s`."""
@@ -177,21 +182,22 @@ class EngineExecutor:
                 ) from None
         await asyncio.wait([other.result])
 
-    def _work(self, work: Work[T], control: Control) -> T:
+    def _work(self, work: Work[T], control: Control, frees: bool) -> T:
         assert self._engine is not None, "begin() comes before the first call"
         engine = self._engine.result()
+        held = engine.models
         try:
             with capture.claim(**structlog.contextvars.get_contextvars()):
                 return _logged(lambda: work(engine, control))
         finally:
             # Before anyone sees the result: whoever makes room next looks at what is resident.
-            self._give_back()
+            self._give_back(frees or engine.models != held)
 
-    def _give_back(self) -> None:
-        """Give back what the heap keeps, if the process has grown: it costs as much as a small
-        picture's saving, and after most calls there is nothing to be had."""
+    def _give_back(self, freed: bool) -> None:
+        """Give back what the heap keeps, if something was freed or the process has grown: it costs
+        as much as a small picture's saving, and after most jobs there is nothing to be had."""
         resident = processes.memory_mib()
-        if resident > self._resident_mib + _GROWN_MIB:
+        if freed or resident > self._resident_mib + _GROWN_MIB:
             processes.give_back_heap()
             self._resident_mib = processes.memory_mib()
         else:

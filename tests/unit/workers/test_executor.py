@@ -198,7 +198,7 @@ async def test_what_the_heap_of_c_keeps_is_given_back_before_the_result_is_seen(
 
 
 @on_a_loop
-async def test_a_call_after_which_the_process_is_no_larger_does_not_touch_the_heap(
+async def test_a_job_after_which_the_process_is_no_larger_does_not_touch_the_heap(
     executor: EngineExecutor, engine: GatedEngine
 ) -> None:
     resident = [0.0]
@@ -209,5 +209,7 @@ async def test_a_call_after_which_the_process_is_no_larger_does_not_touch_the_he
         executor.begin(lambda: engine)
         for mib in (500.0, 520.0, 400.0, 431.0, 433.0):
             resident.append(mib)
-            await executor.run(lambda _engine, _control: None)
-    assert given == [500.0, 433.0]
+            await (await executor.start(lambda _engine, _control: None)).wait()
+        assert given == [500.0, 433.0]
+        await executor.run(lambda _engine, _control: None)
+        assert given == [500.0, 433.0, 433.0]
