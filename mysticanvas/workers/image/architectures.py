@@ -24,6 +24,7 @@ from transformers import (
     T5EncoderModel,
 )
 
+from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.tracing import Dtype, Shape
 from mysticanvas.errors import ModelFileError
 
@@ -31,7 +32,7 @@ _REPETITIONS = ("transformer_layers_per_block", "num_layers", "num_single_layers
 """Settings that say how often a block of a denoiser is repeated."""
 _TWICE = 2
 _COLOURS = 3
-_FILLING = {"ZImageTransformer2DModel": 32}
+_FILLING = {"ZImageTransformer2DModel": conditioning.of("ZImagePipeline").multiple}
 """Denoiser -> of what it fills up its tokens to a multiple."""
 
 

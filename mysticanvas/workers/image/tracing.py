@@ -64,12 +64,12 @@ class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's i
         """Have the operations of these modules alone among `operations`, one at a time at work;
         without any, all."""
 
-        def record(module: torch.nn.Module, *_: Any) -> None:  # noqa: ARG001
+        def switch(*_: Any) -> None:
             self._recording = not self._recording
 
         hooks = [
-            *(each.register_forward_pre_hook(record) for each in modules),
-            *(each.register_forward_hook(record) for each in modules),
+            *(each.register_forward_pre_hook(switch) for each in modules),
+            *(each.register_forward_hook(switch) for each in modules),
         ]
         self._recording = not modules
         try:
