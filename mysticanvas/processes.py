@@ -351,13 +351,17 @@ def kill_session(leader: int, how: signal.Signals) -> None:
 
 def memory_mib(pid: int | None = None) -> float:
     """Resident memory of a process in MiB, this one by default; 0 if there is none."""
-    if pid is None and sys.platform == "linux":
-        # For every answer about health; psutil takes ten times as long.
-        return int(_read("/proc/self/statm").split()[1]) * _PAGE_BYTES / 2**20
     try:
-        return float(psutil.Process(pid).memory_info().rss) / 2**20
-    except psutil.NoSuchProcess:
+        return _resident_bytes(os.getpid() if pid is None else pid) / 2**20
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return 0.0
+
+
+def _resident_bytes(pid: int) -> int:
+    if sys.platform != "linux":
+        return int(psutil.Process(pid).memory_info().rss)
+    # For every answer about health and every plan; psutil takes ten times as long.
+    return int(_read(f"/proc/{pid}/statm").split()[1]) * _PAGE_BYTES
 
 
 def give_back_heap() -> None:

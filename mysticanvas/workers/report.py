@@ -13,9 +13,9 @@ from mysticanvas.workers.engine import Control, Emit
 
 _STARTS = {"load": 0.0, "encode": 0.02, "denoise": 0.05, "decode": 0.9, "save": 0.97}
 """Share of a job that is done when a stage begins; denoising is most of it on every machine."""
-STEPS_APART_S = 0.1
+STEPS_APART_S = 0.25
 """Seconds between two steps that are told: a message takes time from the sampling in three
-processes, and nobody sees more than ten a second."""
+processes, and a bar that moves four times a second moves."""
 
 
 def fraction(stage: str, step: int = 0, steps: int = 0) -> float:

@@ -5,6 +5,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mysticanvas import processes
@@ -143,3 +144,11 @@ def test_where_nothing_can_be_cloned_nothing_is_left(
     (tmp_path / "source").write_bytes(b"content")
     assert not processes.clone(tmp_path / "source", tmp_path / "target")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_the_memory_of_a_process_is_what_the_system_says() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        said = psutil.Process(child.pid).memory_info().rss / 2**20
+        assert processes.memory_mib(child.pid) == pytest.approx(said, rel=0.5)
+    assert processes.memory_mib(child.pid) == 0.0
+    assert processes.memory_mib() == pytest.approx(processes.memory_mib(os.getpid()), rel=0.1)

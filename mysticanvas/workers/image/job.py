@@ -203,9 +203,10 @@ def _on_step(model: Model, report: Report, task: GenerateTask, meter: Meter) -> 
     def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
         meter.step(step)
         report.step("denoise", step, steps)
+        if not report.wants_previews or step == steps:
+            return
         # To fit them takes the VAE, for which the denoiser would have to leave the device.
-        possible = previewer.is_fitted or not offload.is_applied(model.pipeline)
-        if report.wants_previews and possible and step < steps:
+        if previewer.is_fitted or not offload.is_applied(model.pipeline):
             with meter.apart():
                 webp = previewer.webp(latents, shown)
             if webp is not None:
