@@ -33,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output, `head` say, has seen enough. Python would complain at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A home that may not be read, say: the system's words name the file.
+        print(f"mysticanvas: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("mysticanvas: stopped", file=sys.stderr)
         return 130

@@ -97,6 +97,10 @@ class Identity(NamedTuple):
             return False
         return abs(life.started_at - self.started_at) < 1.0 and not life.zombie
 
+    def age_s(self) -> float:
+        """Seconds since it started."""
+        return max(0.0, _now() - self.started_at)
+
     def wait_gone(self, timeout_s: float) -> bool:
         """Wait until the process is gone; whether it went in time."""
         deadline = time.monotonic() + timeout_s
@@ -112,6 +116,11 @@ class _Life(NamedTuple):
 
     started_at: float
     zombie: bool
+
+
+def _now() -> float:
+    """Seconds on the clock of `_Life.started_at`."""
+    return time.time() if sys.platform != "linux" else time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _life(pid: int) -> _Life:
@@ -221,6 +230,15 @@ class Spawned(NamedTuple):
             return dict(json.loads(line)) if line else None
         except ValueError:
             return None
+
+    def kill(self) -> None:
+        """End it and what it has started, and close what leads to it but its output."""
+        self.process.kill()
+        self.process.wait()
+        kill_session(self.process.pid, signal.SIGKILL)
+        self.ready.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 def spawn(

@@ -1,1 +1,25 @@
 """The commands of the command line, a module each."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mysticanvas.settings import Settings
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The settings for the home of a command: `--home`, the environment, the defaults.
+
+    Raises:
+        InvalidRequest: a variable holds what is not allowed, or the home is a file.
+    """
+    # Late, so that `--help` is quick.
+    from mysticanvas.contracts.refusal import refused
+    from mysticanvas.session import arguments
+
+    settings = arguments.settings(home=options.home)
+    if settings.home.exists() and not settings.home.is_dir():
+        raise refused("home", str(settings.home), "the path of a folder")
+    return settings

@@ -10,11 +10,12 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas.commands import settings_of
+
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
     from mysticanvas.commands.console import Console
     from mysticanvas.contracts.doctor import Diagnosis, State
-    from mysticanvas.errors import MystiCanvasError
     from mysticanvas.settings import HomePaths, Settings
 
 WELL, UNWELL = 0, 3
@@ -49,9 +50,8 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Examine a home and print what was found."""
     from mysticanvas.commands.console import Console
-    from mysticanvas.settings import Settings
 
-    settings = Settings.load(home=options.home)
+    settings = settings_of(options)
     diagnosis = diagnose(settings, settings.paths, options.repair)
     if options.json:
         print(diagnosis.model_dump_json(indent=2))
@@ -67,7 +67,7 @@ def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
         OrchestratorUnavailable: an orchestrator of it is about to start or stop, for long.
     """
     from mysticanvas.errors import OrchestratorUnavailable
-    from mysticanvas.locks import FileLock
+    from mysticanvas.locks import FileLock, LocksDoNotHold
     from mysticanvas.session import launch
 
     if not paths.root.exists():
@@ -75,7 +75,7 @@ def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
     try:
         if launch.find(paths) is not None:
             return _asked(paths, repair)
-        paths.run.mkdir(mode=0o700, exist_ok=True)
+        paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(paths.start_lock)
         if not lock.acquire(_LOCK_S):
             raise OrchestratorUnavailable("An orchestrator is about to start or stop.")
@@ -84,7 +84,11 @@ def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
                 return _asked(paths, repair)
             return _opened(settings, paths, repair)
     except OrchestratorUnavailable as error:
-        return _kept_out(settings, paths, repair, error)
+        found = _unopened(settings, paths, repair, "It is in use by what cannot be asked.")
+        return _with(found, "orchestrator", "problem", error.detail, error.hint)
+    except LocksDoNotHold:
+        # Without them the store cannot be had alone; the check of the locks says what to do.
+        return _unopened(settings, paths, repair, "It is not opened where locks do not hold.")
 
 
 def text(diagnosis: Diagnosis, console: Console) -> str:
@@ -140,18 +144,14 @@ def _asked(paths: HomePaths, repair: bool) -> Diagnosis:
     return _with(found, "orchestrator", "ok", f"Process {runtime.pid} runs, and answers.")
 
 
-def _kept_out(
-    settings: Settings, paths: HomePaths, repair: bool, error: MystiCanvasError
-) -> Diagnosis:
-    """What can be seen while somebody has the store who cannot be asked."""
+def _unopened(settings: Settings, paths: HomePaths, repair: bool, why: str) -> Diagnosis:
+    """What can be seen without the store."""
     from mysticanvas.orchestrator.doctor import Home, examine
     from mysticanvas.plugins import loading
 
     plugins = loading.load(settings.plugins).records
-    in_use = "It is in use by what cannot be asked."
-    home = Home(paths, settings, None, in_use, running=True, plugins=plugins)
-    found = examine(home, repair)
-    return _with(found, "orchestrator", "problem", error.detail, error.hint)
+    home = Home(paths, settings, None, why, running=True, plugins=plugins)
+    return examine(home, repair)
 
 
 def _opened(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas.commands import settings_of
+
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
     from mysticanvas.logs.following import Following
@@ -52,9 +54,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the lines, and go on if that is wanted."""
     from mysticanvas.logs import story
     from mysticanvas.logs.following import Following
-    from mysticanvas.settings import Settings
 
-    folder = Settings.load(home=options.home).paths.logs
+    folder = settings_of(options).paths.logs
     following = Following(folder) if options.follow else None
     call: Story | None = None
     if options.job or options.request:

@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas.commands import settings_of
+
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
     from mysticanvas.contracts.prune import PruneReport
@@ -51,7 +53,6 @@ def run(options: argparse.Namespace) -> int:
     """Prune, and print what went or would go."""
     from mysticanvas.contracts.prune import PruneRequest
     from mysticanvas.session.connection import Connection
-    from mysticanvas.settings import Settings
 
     request = PruneRequest(
         until=None if options.older_than is None else datetime.now(UTC) - options.older_than,
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         preset=options.preset,
         dry_run=not options.yes,
     )
-    connection = Connection(Settings.load(home=options.home))
+    connection = Connection(settings_of(options))
     try:
         print(text(connection.call(lambda api: api.prune(request))))
     finally:

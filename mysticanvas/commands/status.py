@@ -7,6 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas.commands import settings_of
+
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
     from mysticanvas.commands.console import Console
@@ -43,9 +45,8 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what runs. Nothing is started."""
     from mysticanvas.commands.console import Console
-    from mysticanvas.settings import Settings
 
-    found = report(Settings.load(home=options.home).paths)
+    found = report(settings_of(options).paths)
     print(found.model_dump_json(indent=2) if options.json else text(found, Console.of()))
     return {"running": RUNS, "silent": SILENT, "stopped": NOTHING_RUNS}[found.state]
 
@@ -109,13 +110,13 @@ def _health(runtime: Runtime) -> Health | None:
 
 
 def _orchestrator(runtime: Runtime, health: Health | None) -> dict[str, Any]:
-    import time
+    from mysticanvas.session import launch
 
     return {
         "pid": runtime.pid,
         "version": runtime.version,
         "url": runtime.url,
-        "uptime_s": health.uptime_s if health else time.time() - runtime.started_at,
+        "uptime_s": health.uptime_s if health else launch.identity(runtime).age_s(),
         "memory_mib": _memory_mib(runtime.pid) or 0.0,
         "clients": health.clients if health else [],
     }

@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas.commands import settings_of
+
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
     from mysticanvas.contracts.runtime import Runtime
@@ -38,9 +40,8 @@ def run(options: argparse.Namespace) -> int:
     """Stop what runs, and say what came of it."""
     from mysticanvas.contracts.status import StopReport
     from mysticanvas.errors import Conflict
-    from mysticanvas.settings import Settings
 
-    settings = Settings.load(home=options.home)
+    settings = settings_of(options)
     try:
         done = stop(settings, options.force)
     except Conflict as error:

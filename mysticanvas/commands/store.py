@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas.commands import settings_of
 from mysticanvas.commands.stop import stop
 
 if TYPE_CHECKING:
@@ -71,11 +72,10 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from mysticanvas.settings import Settings
     from mysticanvas.store import restore
 
     paths = _paths(options)
-    stop(Settings.load(home=options.home), options.force)
+    stop(settings_of(options), options.force)
     if options.latest:
         done = restore.restore_latest(paths)
     elif options.from_images:
@@ -96,10 +96,9 @@ def _tell(paths: HomePaths, done: Restored) -> None:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    from mysticanvas.settings import Settings
 
     paths = _paths(options)
-    stop(Settings.load(home=options.home), options.force)
+    stop(settings_of(options), options.force)
     with _store(paths) as store:
         before, after = store.versions
     if before == after:
@@ -111,9 +110,8 @@ def _migrate(options: argparse.Namespace) -> int:
 
 def _paths(options: argparse.Namespace) -> HomePaths:
     from mysticanvas import logs
-    from mysticanvas.settings import Settings
 
-    paths = Settings.load(home=options.home).paths
+    paths = settings_of(options).paths
     paths.create()
     # What the store logs belongs with the other logs; standard output is for the outcome.
     logs.configure(paths.logs / "commands.jsonl", "command")

@@ -91,6 +91,7 @@ class Orchestrator:
         self.paths = settings.paths
         self.token = secrets.token_urlsafe(32)
         self.began = time.monotonic()
+        self.stopping = False
         longest = transport.worker_socket(self.paths.run, _HIGHEST_PID)
         transport.check(settings.ipc, self.paths.socket, longest)
         self.plugins = loading.load(settings.plugins)
@@ -179,6 +180,7 @@ class Orchestrator:
         Args:
             drain_s: seconds that running jobs have to end before; meanwhile none is begun.
         """
+        self.stopping = True
         if drain_s > 0:
             self.transitions.drain(drain_s)
         self.server.stop()
@@ -209,14 +211,16 @@ class Orchestrator:
     def health(self) -> Health:
         queue = self.transitions.status
         statuses = [worker.status for worker in self.workers]
+        state = WorkerState.BUSY if queue.running else WorkerState.READY
         return Health(
             process="orchestrator",
-            state=WorkerState.BUSY if queue.running else WorkerState.READY,
+            state=WorkerState.STOPPING if self.stopping else state,
             version=__version__,
             pid=os.getpid(),
             uptime_s=time.monotonic() - self.began,
             memory_mib=processes.memory_mib(),
             models=[status.model for status in statuses if status.model],
+            last_error=self.app.state.last_error,
             queue=queue,
             workers=statuses,
             clients=self.bus.clients,

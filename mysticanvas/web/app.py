@@ -13,7 +13,8 @@ from mysticanvas.web.shell import Shell, Visits
 
 
 def create_app(title: str, token: str, url: str, visits: Visits | None = None) -> FastAPI:
-    """An application with gate, body limits, request ids and problem documents in place.
+    """An application with gate, body limits, request ids and problem documents in place. Its
+    `state.last_error` is the newest problem that nobody foresaw.
 
     Args:
         token: the bearer token that every request must carry.
@@ -21,6 +22,7 @@ def create_app(title: str, token: str, url: str, visits: Visits | None = None) -
         visits: told of every request, and may refuse it.
     """
     app = _App(title)
+    app.state.last_error = None
     problems.install(app)
     app.add_middleware(Shell, gate=Gate(token, transport.hosts(url)), visits=visits)
     return app

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from mysticanvas import settings
 from mysticanvas.errors import InvalidRequest, MystiCanvasError, PermissionDenied
 
 _JSON = b"application/json"
+_DECIDE = (b"host", b"authorization", b"origin", b"content-type", b"content-length")
 
 
 class Refusal(NamedTuple):
@@ -55,6 +57,23 @@ class Gate:
                 hint="It is in run/orchestrator.json of the home directory.",
             )
         return None
+
+
+def repeated(headers: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
+    """Why headers are refused of which one that decides is there twice: whoever reads them behind
+    the gate might take the other one."""
+    counts = Counter(name for name, _ in headers)
+    twice = next((name for name in _DECIDE if counts[name] > 1), None)
+    if twice is None:
+        return None
+    name = twice.decode()
+    error = InvalidRequest(
+        f"The header {name} is there {counts[twice]} times; allowed is once.",
+        parameter=name,
+        value="",
+        allowed="once",
+    )
+    return Refusal(error, 400)
 
 
 def has_body(headers: Mapping[bytes, bytes]) -> bool:

@@ -33,19 +33,14 @@ def response(error: BaseException, request_id: str, status: int | None = None) -
 
 
 def install(app: FastAPI) -> None:
-    """Have an application answer so, whatever is raised."""
+    """Have an application answer so, whatever it refuses. What nobody foresaw is for the shell: an
+    application answers that outside of every middleware, where the request's id is not known."""
     app.add_exception_handler(errors.MystiCanvasError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _ours(request: Request, error: Exception) -> Response:
-    return response(error, request.scope["request_id"])
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    _log.error("unexpected_error", path=request.url.path, exc_info=error)
     return response(error, request.scope["request_id"])
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 import uvicorn
 from fastapi import FastAPI
 
 from mysticanvas import settings
+
+
+class _NotRefused(logging.Filter):
+    """Keeps out what uvicorn says of every WebSocket that we refuse with an answer of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing handshake" not in record.getMessage()
+
+
+_NOT_REFUSED = _NotRefused()
 
 
 class Server(uvicorn.Server):
@@ -26,6 +37,7 @@ class Server(uvicorn.Server):
                 server_header=False,
             )
         )
+        logging.getLogger("uvicorn.error").addFilter(_NOT_REFUSED)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

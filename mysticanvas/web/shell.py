@@ -9,11 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mysticanvas import logs
 from mysticanvas.contracts.ids import new_id
-from mysticanvas.contracts.problem import REQUEST_ID_HEADER
+from mysticanvas.contracts.problem import REQUEST_ID_HEADER, Problem
 from mysticanvas.errors import MystiCanvasError
 from mysticanvas.web import body, problems
-from mysticanvas.web.gate import Gate, Refusal, has_body
+from mysticanvas.web.gate import Gate, Refusal, has_body, repeated
 
+_log = logs.get(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z_-]{8,64}")
 _HEADER = REQUEST_ID_HEADER.lower().encode()
 
@@ -49,7 +50,7 @@ class Shell:
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
         scope["request_id"] = request_id
         with logs.bind(request_id=request_id):
-            refusal = self._gate.refusal(headers)
+            refusal = repeated(scope["headers"]) or self._gate.refusal(headers)
             if refusal is None and scope["type"] == "http" and has_body(headers):
                 try:
                     receive = await body.read(receive)
@@ -60,8 +61,15 @@ class Shell:
             if refusal is not None:
                 await _refuse(refusal, scope, receive, send)
                 return
+            answer = _Answer(send, request_id)
             try:
-                await self._app(scope, receive, _stamped(send, request_id))
+                await self._app(scope, receive, answer.send)
+            except Exception as error:
+                _log.error("unexpected_error", path=scope["path"], exc_info=True)
+                scope["app"].state.last_error = Problem.of(error, request_id)
+                if answer.begun:
+                    raise
+                await problems.response(error, request_id)(scope, receive, answer.send)
             finally:
                 if self._visits is not None:
                     self._visits.leave()
@@ -77,13 +85,20 @@ async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) 
     await response(scope, receive, send)
 
 
-def _stamped(send: Send, request_id: str) -> Send:
-    """`send` that puts the request id on the response."""
-    stamp = (_HEADER, request_id.encode())
+class _Answer:
+    """Puts the request's id on the answer, and knows whether there is one.
 
-    async def stamped(message: Message) -> None:
+    Attributes:
+        begun: whether anything was sent.
+    """
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.begun = False
+        self._send = send
+        self._stamp = (_HEADER, request_id.encode())
+
+    async def send(self, message: Message) -> None:
+        self.begun = True
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), stamp]
-        await send(message)
-
-    return stamped
+            message["headers"] = [*message.get("headers", []), self._stamp]
+        await self._send(message)

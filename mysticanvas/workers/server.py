@@ -52,7 +52,7 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
             device=executor.device_memory,
             device_kind=executor.device_kind,
             models=executor.models,
-            last_error=executor.problem,
+            last_error=executor.problem or app.state.last_error,
         )
 
     @app.get("/internal/health")

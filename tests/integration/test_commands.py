@@ -175,6 +175,7 @@ def test_an_orchestrator_that_hangs(home: Path, monkeypatch: pytest.MonkeyPatch)
     found = mysticanvas("status", "--home", home)
     assert found.returncode == 1
     assert "does not answer" in found.stdout
+    assert 0 < status_of(home).orchestrator.uptime_s < 600
     refused = mysticanvas("stop", "--home", home)
     assert refused.returncode == 1
     assert "--force" in refused.stderr

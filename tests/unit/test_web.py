@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import pytest
+import structlog
+from fastapi.testclient import TestClient
 from hypothesis import given, strategies as st
 
-from mysticanvas import settings
+from mysticanvas import settings, web
+from mysticanvas.contracts.problem import Problem
 from mysticanvas.web import body
-from mysticanvas.web.gate import Gate, has_body
+from mysticanvas.web.gate import Gate, has_body, repeated
 
 GATE = Gate("tökén", frozenset({b"127.0.0.1:1", b"localhost:1"}))
 GOOD = {b"host": b"127.0.0.1:1", b"authorization": "Bearer tökén".encode()}
@@ -48,6 +51,37 @@ def test_who_has_the_token_and_the_address_is_let_in() -> None:
 )
 def test_anybody_else_is_not(headers: dict[str, bytes | None]) -> None:
     assert status(**headers) == 403
+
+
+@pytest.mark.parametrize("name", [b"host", b"authorization", b"content-type", b"content-length"])
+def test_a_header_that_decides_is_there_once(name: bytes) -> None:
+    headers = [*GOOD.items(), (b"accept", b"a"), (b"accept", b"b"), *JSON.items()]
+    assert repeated(headers) is None
+    refusal = repeated([(name, b"evil"), *headers])
+    assert refusal is not None
+    assert refusal.status == 400
+    assert name.decode() in str(refusal.error)
+
+
+def test_what_nobody_foresaw_is_told_with_the_id_of_its_request() -> None:
+    app = web.create_app("test", "token", "http://127.0.0.1:1")
+
+    @app.get("/")
+    def fail() -> None:
+        raise ZeroDivisionError("of a test")
+
+    headers = {"Authorization": "Bearer token", "X-Request-ID": "0123456789abcdef"}
+    merged = [structlog.contextvars.merge_contextvars]
+    with (
+        TestClient(app, base_url="http://127.0.0.1:1", headers=headers) as client,
+        structlog.testing.capture_logs(merged) as said,
+    ):
+        response = client.get("/")
+    assert response.status_code == 500
+    problem = Problem.model_validate_json(response.content)
+    assert problem.request_id == response.headers["x-request-id"] == headers["X-Request-ID"]
+    assert {line["request_id"] for line in said} == {problem.request_id}
+    assert [line["event"] for line in said] == ["unexpected_error", "request_refused"]
 
 
 def test_a_body_is_asked_what_it_is() -> None:

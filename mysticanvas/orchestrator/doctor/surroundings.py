@@ -81,14 +81,14 @@ def locks(home: Home, _repair: bool) -> Found:
     """The file system of the home holds locks: two processes must never have the store."""
     path = home.paths.run / "doctor.lock"
     first, second = FileLock(path), FileLock(path)
-    hint = "Keep the home on a local disk: MYSTICANVAS_HOME says where it is."
     try:
         if not first.acquire():
             return Found("ok", "Another doctor holds the lock right now, so it does.")
         if second.acquire():
-            return Found("problem", "Two at a time get the same lock.", hint)
+            return Found("problem", "Two at a time get the same lock.", settings.LOCAL_STATE)
     except OSError as error:
-        return Found("problem", f"No lock can be had: {error.strerror or error}.", hint)
+        said = f"No lock can be had: {error.strerror or error}."
+        return Found("problem", said, settings.LOCAL_STATE)
     else:
         return Found("ok", "A lock that is taken stays so.")
     finally:

@@ -53,6 +53,8 @@ def in_words(ending: Ending) -> str:
         return f"crashed in native code ({ending.signal})"
     if ending.signal:
         return f"was ended from outside ({ending.signal})"
+    if ending.code == 0:
+        return "ended with exit code 0, as it does when it is asked to from outside (SIGTERM)"
     return f"ended by itself with exit code {ending.code}"
 
 

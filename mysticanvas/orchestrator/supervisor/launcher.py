@@ -7,11 +7,13 @@ import subprocess
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mysticanvas import processes
+from mysticanvas import logs, processes
 from mysticanvas.logs.capture import Capture
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import ending
 from mysticanvas.plugins.hookspecs import Launcher
+
+_log = logs.get(__name__)
 
 
 class Launch(NamedTuple):
@@ -52,12 +54,25 @@ Raises OSError if there can be none."""
 def start(launch: Launch) -> Started:
     """A new process."""
     token = secrets.token_urlsafe(32)
-    spawned = launch.spawn(
-        launch.module,
-        launch.arguments,
-        environment=launch.environment,
-        secret=token.encode(),
-    )
-    assert spawned.output is not None
+    spawned = _spawned(launch, token)
+    if spawned.output is None:
+        spawned.kill()
+        raise OSError("its launcher gives no output that could be read")
     name = f"worker-{launch.kind}"
     return Started(spawned, token, Capture(spawned.output, launch.log, name, spawned.process.pid))
+
+
+def _spawned(launch: Launch, token: str) -> processes.Spawned:
+    try:
+        return launch.spawn(
+            launch.module,
+            launch.arguments,
+            environment=launch.environment,
+            secret=token.encode(),
+        )
+    except OSError:
+        raise
+    # A launcher may be somebody else's, and raise anything.
+    except Exception as error:
+        _log.exception("launcher_failed", kind=launch.kind)
+        raise OSError(f"its launcher raised {type(error).__name__}: {error}") from error

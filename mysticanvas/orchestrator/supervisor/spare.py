@@ -6,9 +6,7 @@ spare holds no model and has not touched the device.
 
 from __future__ import annotations
 
-import signal
-
-from mysticanvas import logs, processes
+from mysticanvas import logs
 from mysticanvas.orchestrator.supervisor import launcher
 from mysticanvas.orchestrator.supervisor.launcher import Launch, Started, Starter
 
@@ -65,9 +63,4 @@ class Spare:
 
     def _end(self, held: Started) -> None:
         self._held = None
-        held.process.kill()
-        held.process.wait()
-        processes.kill_session(held.process.pid, signal.SIGKILL)
-        held.spawned.ready.close()
-        if held.process.stdin is not None:
-            held.process.stdin.close()
+        held.spawned.kill()

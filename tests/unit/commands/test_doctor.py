@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from mysticanvas import locks
 from mysticanvas.commands.console import Console
-from mysticanvas.commands.doctor import text
+from mysticanvas.commands.doctor import diagnose, text
 from mysticanvas.contracts.doctor import Diagnosis, Finding, State
+from mysticanvas.settings import Settings
 
 
 def diagnosis(*states: State) -> Diagnosis:
@@ -40,3 +44,27 @@ def test_a_finding_says_what_is_and_what_to_do() -> None:
 def test_the_last_line_sums_up(states: tuple[State, ...], last: str) -> None:
     assert text(diagnosis(*states), Console(colour=False)).splitlines()[-1] == last
     assert text(diagnosis(*states), Console(colour=True)).endswith(f"{last}\033[0m")
+
+
+def found(settings: Settings, check: str) -> Finding:
+    [finding] = [
+        each for each in diagnose(settings, settings.paths, False).findings if each.check == check
+    ]
+    return finding
+
+
+def test_where_locks_do_not_hold_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "flock", lambda _: None)
+    settings = Settings.load({}, home=tmp_path)
+    assert found(settings, "locks").state == "problem"
+    assert "MYSTICANVAS_STATE" in found(settings, "locks").hint
+    assert "locks do not hold" in found(settings, "store").message
+
+
+def test_a_state_folder_that_is_not_there_yet_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    settings = Settings.load({}, home=tmp_path / "home", state=tmp_path / "local" / "state")
+    assert found(settings, "locks").state == "ok"
+    assert found(settings, "orchestrator").state == "ok"

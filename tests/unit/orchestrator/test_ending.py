@@ -29,6 +29,10 @@ from mysticanvas.orchestrator.supervisor.ending import (
         (Ending(-11), "crashed in native code (SIGSEGV)"),
         (Ending(-6, out_of_memory=True), "crashed in native code (SIGABRT)"),
         (Ending(-15), "was ended from outside (SIGTERM)"),
+        (
+            Ending(0),
+            "ended with exit code 0, as it does when it is asked to from outside (SIGTERM)",
+        ),
         (Ending(3), "ended by itself with exit code 3"),
         (Ending(None, "No such file"), "could not be started (No such file)"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from support import kill
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor import lifecycle
+from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.spare import Spare
 from mysticanvas.orchestrator.supervisor.worker import Seams
 
@@ -61,3 +64,22 @@ def test_it_ends_with_its_worker(tmp_path: Path, spare: Spare, house: House) -> 
     house.worker.stop()
     assert spare.pid is None
     assert not psutil.pid_exists(reserve)
+
+
+@pytest.mark.fault("SIGSTOP of the process in reserve", "it is ended, and a new one does the job")
+def test_one_that_hangs_is_found_out_once_it_is_given_out(
+    tmp_path: Path, spare: Spare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "REST_S", 0.0)
+    limits = Deadlines(import_silence_s=6.0, term_s=0.2)
+    seams = Seams(spare=spare, free_mib=lambda: 9000.0)
+    with House(tmp_path / "home", limits, seams) as house:
+        assert house.done().failures == []
+        reserve = prepared(house, spare)
+        house.until(lambda _: psutil.Process(reserve).net_connections())
+        os.kill(reserve, signal.SIGSTOP)
+        kill(house.in_state(WorkerState.READY))
+        assert house.done().failures == []
+        assert house.in_state(WorkerState.READY) != reserve
+        assert not psutil.pid_exists(reserve)
+        assert reserve in [alert.pid for alert in house.alerts]

@@ -1,0 +1,51 @@
+"""What stands in the way of a command is explained in a line, and never as a traceback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mysticanvas.__main__ import main
+
+COMMANDS = ("status", "doctor", "stop", "logs", "migrate", "restore --latest", "prune")
+
+
+def said(capsys: pytest.CaptureFixture[str], command: str, home: Path) -> str:
+    """What a command that fails says."""
+    assert main([*command.split(), "--home", str(home)]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("mysticanvas: ")
+    return told.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_variable_that_is_not_allowed_is_named(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MYSTICANVAS_KEEP_ALIVE_S", "abc")
+    assert "MYSTICANVAS_KEEP_ALIVE_S='abc' is not allowed" in said(capsys, command, tmp_path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_home_that_is_a_file_is_named(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    text = said(capsys, command, tmp_path / "file")
+    assert f"home='{tmp_path / 'file'}' is not allowed; allowed is the path of a folder" in text
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_home_that_may_not_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0)
+    try:
+        assert str(home) in said(capsys, "doctor", home)
+    finally:
+        home.chmod(0o700)
