@@ -395,21 +395,3 @@ def give_back_heap() -> None:
 def flush_c_output() -> None:
     """Have what C code of this process printed leave its buffers."""
     ctypes.CDLL(None).fflush(None)
-
-
-def clone(source: Path, target: Path) -> bool:
-    """Make a copy that shares the blocks of the original, which takes no time and no room; whether
-    the file system can.
-
-    By a program of its own: closing a file here would drop the POSIX locks that this process has
-    on it, by whatever means they were taken.
-    """
-    how = "-c" if sys.platform == "darwin" else "--reflink=always"
-    try:
-        ended = subprocess.run(["cp", how, source, target], capture_output=True, check=False)
-    except OSError:
-        return False
-    if ended.returncode != 0:
-        # What cp made before it knew better.
-        target.unlink(missing_ok=True)
-    return ended.returncode == 0

@@ -22,10 +22,11 @@ from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.orchestrator.supervisor import deadlines, worker
+from mysticanvas.orchestrator.supervisor import deadlines
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.launcher import Launch
-from mysticanvas.orchestrator.supervisor.worker import Listener, Seams, Worker
+from mysticanvas.orchestrator.supervisor.seams import REAL, Seams
+from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
@@ -48,7 +49,7 @@ class House:
         self,
         root: Path,
         limits: Deadlines = deadlines.USUAL,
-        seams: Seams = worker.REAL,
+        seams: Seams = REAL,
         *,
         worker_module: str = "problem_worker",
         model: Path = Path("sd"),

@@ -97,7 +97,7 @@ class Orchestrator:
         self.plugins = loading.load(settings.plugins)
         # Before the store is opened: there may be no such engine.
         self.workers = staff.make(
-            settings, self.plugins, Listener(self._worker_changed, self._alert)
+            settings, self.plugins, Listener(self._worker_changed, self._alert), gpu.free_mib
         )
         self.worker, *on_demand = self.workers
         self.store = _open_store(self.paths, settings.search_stemmer)

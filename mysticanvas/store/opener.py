@@ -20,7 +20,7 @@ from typing import NamedTuple
 import duckdb
 import duckdb_extension_fts
 
-from mysticanvas import durable, logs, processes
+from mysticanvas import durable, logs
 from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
 from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.settings import LOCAL_STATE, HomePaths
@@ -157,7 +157,7 @@ def _put_aside(paths: HomePaths, is_new: bool) -> None:
         log.rename(kept_log)
     else:
         shutil.copyfile(log, kept_log)
-        if processes.clone(paths.database, kept):
+        if durable.clone(paths.database, kept):
             durable.sync(kept)
     durable.sync(kept_log)
     durable.sync_folder(paths.backups)

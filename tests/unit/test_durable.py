@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -72,3 +73,36 @@ def test_a_kill_leaves_the_old_content_or_the_new(tmp_path: Path) -> None:
         assert int(lines[0]) >= acknowledged
     left = {file.suffix for file in tmp_path.iterdir() if file != path}
     assert left <= {durable.TEMPORARY}
+
+
+LOCKED = """
+import fcntl, sys
+try:
+    fcntl.lockf(open(sys.argv[1], "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    print("locked")
+"""
+
+
+def test_a_clone_leaves_the_locks_of_this_process_alone(tmp_path: Path) -> None:
+    """Whether or not this file system can clone; reading the file here would drop the lock."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"content")
+    with source.open("r+b") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        cloned = durable.clone(source, target)
+        other = [sys.executable, "-c", LOCKED, str(source)]
+        assert subprocess.check_output(other, text=True) == "locked\n"
+        assert target.exists() == cloned
+        source.read_bytes()
+        assert subprocess.check_output(other, text=True) == ""
+
+
+def test_where_nothing_can_be_cloned_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not durable.clone(tmp_path / "missing", tmp_path / "target")
+    monkeypatch.setenv("PATH", "")
+    (tmp_path / "source").write_bytes(b"content")
+    assert not durable.clone(tmp_path / "source", tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]

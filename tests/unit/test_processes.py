@@ -1,4 +1,3 @@
-import fcntl
 import os
 import subprocess
 import sys
@@ -111,39 +110,6 @@ def test_a_child_whose_parent_is_gone_already_ends_at_once(
     assert spawned.process.wait(10) == 1
     assert spawned.process.stdin is not None
     spawned.process.stdin.close()
-
-
-LOCKED = """
-import fcntl, sys
-try:
-    fcntl.lockf(open(sys.argv[1], "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB)
-except OSError:
-    print("locked")
-"""
-
-
-def test_a_clone_leaves_the_locks_of_this_process_alone(tmp_path: Path) -> None:
-    """Whether or not this file system can clone; reading the file here would drop the lock."""
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.write_bytes(b"content")
-    with source.open("r+b") as held:
-        fcntl.lockf(held, fcntl.LOCK_EX)
-        cloned = processes.clone(source, target)
-        other = [sys.executable, "-c", LOCKED, str(source)]
-        assert subprocess.check_output(other, text=True) == "locked\n"
-        assert target.exists() == cloned
-        source.read_bytes()
-        assert subprocess.check_output(other, text=True) == ""
-
-
-def test_where_nothing_can_be_cloned_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert not processes.clone(tmp_path / "missing", tmp_path / "target")
-    monkeypatch.setenv("PATH", "")
-    (tmp_path / "source").write_bytes(b"content")
-    assert not processes.clone(tmp_path / "source", tmp_path / "target")
-    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 def test_the_memory_of_a_process_is_what_the_system_says() -> None:

@@ -28,6 +28,12 @@ def memory() -> DeviceMemory | None:
     return DeviceMemory(name=f"cuda:{name}", total_mib=seen.total / _MIB, free_mib=seen.free / _MIB)
 
 
+def free_mib() -> float | None:
+    """What that GPU has left, in MiB; None where the driver does not say."""
+    seen = memory()
+    return None if seen is None else seen.free_mib
+
+
 @functools.cache
 def _device() -> tuple[Any, Any] | None:
     """The library, and the first device."""

@@ -61,7 +61,7 @@ class Process(NamedTuple):
     base_mib: float | None = None
     """What it had when it held no model."""
     free_mib: float | None = None
-    """What the device had left when it answered last."""
+    """What the system's memory had left when it answered last."""
     held: messages.Held | None = None
     work: Work | None = None
     rests_since: float = 0.0
@@ -92,13 +92,20 @@ class Life(NamedTuple):
     stopping: bool = False
     """Whether no process is to come any more."""
     expected_mib: float | None = None
-    """What the device has to have left before the next load; None if nothing is owed."""
+    """What the system's memory has to have left before the next load; None if nothing is owed."""
+    expected_gpu_mib: float | None = None
+    """The same of the GPU."""
     owed_until: float = 0.0
 
     @property
     def available(self) -> bool:
         """Whether a job can be given to it."""
-        return self.state is WorkerState.READY and not self.stopping and self.expected_mib is None
+        return self.state is WorkerState.READY and not self.stopping and not self.owed
+
+    @property
+    def owed(self) -> bool:
+        """Whether memory is still to come back of the process before."""
+        return self.expected_mib is not None or self.expected_gpu_mib is not None
 
 
 Step = tuple[Life, tuple[messages.Effect, ...]]
@@ -126,8 +133,8 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
             return _start(life) if _startable(life, now) else (life, ())
         case messages.Tick():
             return _tick(life, now, limits)
-        case messages.MemorySeen(free_mib):
-            return _memory(life, free_mib, now), ()
+        case messages.MemorySeen():
+            return _memory(life, message, now), ()
         case messages.Spawned(pid=pid):
             return life._replace(process=Process(pid, now)), ()
         case messages.Exited(ending=ending):
@@ -284,9 +291,16 @@ def _unless_ending(life: Life, state: WorkerState) -> Life:
     return life if life.state is WorkerState.STOPPING else life._replace(state=state)
 
 
-def _memory(life: Life, free_mib: float, now: float) -> Life:
-    owed = life.expected_mib is not None and free_mib < life.expected_mib
-    return life if owed and now < life.owed_until else life._replace(expected_mib=None)
+def _memory(life: Life, seen: messages.MemorySeen, now: float) -> Life:
+    owed = (seen.free_mib, life.expected_mib), (seen.gpu_free_mib, life.expected_gpu_mib)
+    if now < life.owed_until and any(_is_less(free, expected) for free, expected in owed):
+        return life
+    return life._replace(expected_mib=None, expected_gpu_mib=None)
+
+
+def _is_less(free_mib: float | None, expected_mib: float | None) -> bool:
+    # Of a GPU whose driver does not say what is free, nothing can be waited for.
+    return free_mib is not None and expected_mib is not None and free_mib < expected_mib
 
 
 def _exited(life: Life, ending: Ending, now: float) -> Step:
@@ -298,6 +312,7 @@ def _exited(life: Life, ending: Ending, now: float) -> Step:
         process=None,
         last_error=reason,
         expected_mib=_expected_mib(process),
+        expected_gpu_mib=_expected_gpu_mib(process),
         owed_until=now + MEMORY_BACK_S,
     )
     if life.stopping or (process is not None and process.retired):
@@ -320,3 +335,11 @@ def _expected_mib(process: Process | None) -> float | None:
     if process is None or process.free_mib is None:
         return None
     return process.free_mib + _MEMORY_BACK * process.memory_mib
+
+
+def _expected_gpu_mib(process: Process | None) -> float | None:
+    """Of a process that is on a GPU: what was free beside it, and its model's part."""
+    if process is None or process.device is None:
+        return None
+    there = sum(part.mib for part in process.memory_parts if part.device != "cpu")
+    return process.device.free_mib + _MEMORY_BACK * there

@@ -47,9 +47,10 @@ class Tick(NamedTuple):
 
 
 class MemorySeen(NamedTuple):
-    """What the device has left."""
+    """What the system's memory has left, and the GPU if its driver says so and it is owed."""
 
     free_mib: float
+    gpu_free_mib: float | None = None
 
 
 class Spawned(NamedTuple):

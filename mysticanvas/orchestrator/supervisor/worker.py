@@ -18,7 +18,7 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.orchestrator.supervisor import alerts, deadlines, launcher, memory, messages
+from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages
 from mysticanvas.orchestrator.supervisor.client import (
     Unreached,
     WorkerBroken,
@@ -27,9 +27,9 @@ from mysticanvas.orchestrator.supervisor.client import (
 )
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.ending import Ending
-from mysticanvas.orchestrator.supervisor.launcher import Launch, Starter
+from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.lifecycle import Life, step
-from mysticanvas.orchestrator.supervisor.spare import Spare
+from mysticanvas.orchestrator.supervisor.seams import REAL, Seams
 from mysticanvas.orchestrator.supervisor.watch import Watch
 
 _log = logs.get(__name__)
@@ -37,18 +37,6 @@ _TICK_S = 1.0
 _SHORT_TICK_S = 0.05
 _POLL_S = 0.02
 _GONE_S = 20.0
-
-
-class Seams(NamedTuple):
-    """What stands between a worker and the machine."""
-
-    start: Starter = launcher.start
-    free_mib: memory.Probe = memory.system_free_mib
-    spare: Spare | None = None
-    """What keeps a process in reserve, and starts them then; None for no such process."""
-
-
-REAL = Seams()
 
 
 class Listener(NamedTuple):
@@ -238,8 +226,11 @@ class Worker:
         try:
             return self._inbox.get(timeout=_pause_s(self._life))
         except queue.Empty:
-            owed = self._life.expected_mib is not None
-            return messages.MemorySeen(self._seams.free_mib()) if owed else messages.Tick()
+            if not self._life.owed:
+                return messages.Tick()
+            on_gpu = self._life.expected_gpu_mib is not None
+            gpu_free_mib = self._seams.gpu_free_mib() if on_gpu else None
+            return messages.MemorySeen(self._seams.free_mib(), gpu_free_mib)
 
     def _take(self, message: messages.Message) -> None:
         before = self._life
@@ -382,7 +373,7 @@ class Lease:
 def _pause_s(life: Life) -> float:
     """Seconds until time itself may be news."""
     waits = life.state in (WorkerState.STOPPING, WorkerState.FAILED) and not life.broken
-    return _SHORT_TICK_S if waits or life.expected_mib is not None else _TICK_S
+    return _SHORT_TICK_S if waits or life.owed else _TICK_S
 
 
 def _shown(life: Life) -> tuple[object, ...]:

@@ -15,8 +15,8 @@ from support import kill
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor import lifecycle
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
+from mysticanvas.orchestrator.supervisor.seams import Seams
 from mysticanvas.orchestrator.supervisor.spare import Spare
-from mysticanvas.orchestrator.supervisor.worker import Seams
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_the_database_is_put_aside_too_where_that_is_free(
     killed: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is kept is what the crash left, and both together can be brought back."""
-    monkeypatch.setattr("mysticanvas.processes.clone", shutil.copyfile)
+    monkeypatch.setattr("mysticanvas.durable.clone", shutil.copyfile)
     old = killed.backups / "crash-20200101T000000.000000Z.duckdb"
     for number in range(4):
         old.with_name(old.name.replace("0101T", f"010{number}T")).touch()
