@@ -82,12 +82,6 @@ def paused(orchestrator: Server) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def echo(worker_of: Callable[[str], Worker]) -> httpx.Client:
-    """A worker whose engine takes no time."""
-    return worker_of("echo").http
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("written")
 
@@ -98,21 +92,13 @@ def test_the_orchestrator_keeps_its_word(case: Any, paused: httpx.Client, folder
     try_out(case, paused, folder)
 
 
-@pytest.fixture(scope="module")
-def llm(worker_of: Callable[[str], Worker]) -> httpx.Client:
-    return worker_of("llm").http
-
-
+@pytest.mark.parametrize("engine", ["echo", "llm", "image"])
 @document("worker").parametrize()
 @fuzzing
-def test_a_worker_of_language_models_keeps_its_word(
-    case: Any, llm: httpx.Client, folder: Path
+def test_a_worker_keeps_its_word(
+    case: Any, engine: str, worker_of: Callable[[str], Worker], folder: Path
 ) -> None:
-    try_out(case, llm, folder)
-
-
-@document("worker").parametrize()
-@fuzzing
-def test_a_worker_keeps_its_word(case: Any, echo: httpx.Client, folder: Path) -> None:
-    assert echo.headers["Authorization"] == f"Bearer {TOKEN}"
-    try_out(case, echo, folder)
+    worker = worker_of(engine)
+    worker.wait_imported()
+    assert worker.http.headers["Authorization"] == f"Bearer {TOKEN}"
+    try_out(case, worker.http, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from servers import Server
+from worker_process import Worker
 
 from mysticanvas.contracts.problem import MEDIA_TYPE
 
@@ -137,3 +138,53 @@ def test_a_preset_that_is_no_model_is_refused(http: httpx.Client, preset: str) -
     assert is_refused(http.post("/v1/jobs", content=json.dumps(body), headers=headers))
     unload = http.post("/v1/unload", content=json.dumps({"preset": preset}), headers=headers)
     assert is_refused(unload)
+
+
+HOSTILE = ["../../etc", "/etc", "/etc/passwd", "a\0b", "/" + "x" * 5000, "~nobody", "\ud800", ""]
+NAMING: dict[str, Any] = {
+    "pin": ("POST", "/v1/pin", lambda name: {"preset": name}),
+    "default": ("PUT", "/v1/presets/default", lambda name: {"name": name}),
+    "worker": ("POST", "/v1/workers/start", lambda name: {"kind": name}),
+    "language model": ("POST", "/v1/workers/start", lambda name: {"kind": "llm", "preset": name}),
+    "reset": ("POST", "/v1/workers/reset", lambda name: {"kind": name}),
+    "plan": (
+        "POST",
+        "/v1/plan",
+        lambda name: {"kind": "generate", "params": {"prompt": "x", "preset": name}},
+    ),
+}
+
+
+def sent(http: httpx.Client, method: str, route: str, body: object) -> httpx.Response:
+    headers = {"Content-Type": "application/json"}
+    return http.request(method, route, content=json.dumps(body), headers=headers)
+
+
+@pytest.mark.fault("a path where a preset or a worker belongs", "refused")
+@pytest.mark.parametrize("name", HOSTILE, ids=repr)
+@pytest.mark.parametrize("what", NAMING)
+def test_a_name_in_a_body_leads_nowhere(http: httpx.Client, what: str, name: str) -> None:
+    method, route, body = NAMING[what]
+    assert is_refused(sent(http, method, route, body(name)))
+
+
+@pytest.mark.fault("a folder of models that is none", "refused")
+@pytest.mark.parametrize("place", ["relative", "upwards", "empty", "nul", "long", "surrogate"])
+def test_a_folder_of_models_is_a_path_that_is_whole(
+    http: httpx.Client, places: dict[str, str], place: str
+) -> None:
+    assert is_refused(sent(http, "POST", "/v1/models/folders", {"path": places[place]}))
+
+
+@pytest.mark.fault("a model that leads elsewhere, given to a worker", "refused")
+@pytest.mark.parametrize("path", HOSTILE, ids=repr)
+@pytest.mark.parametrize("route", ["/v1/load", "/v1/profile", "/v1/inspect"])
+@pytest.mark.parametrize("engine", ["image", "llm"])
+def test_a_worker_loads_no_path_that_is_no_model(
+    worker_of: Callable[[str], Worker], engine: str, route: str, path: str
+) -> None:
+    worker = worker_of(engine)
+    worker.wait_imported()
+    model = {"kind": engine, "path": path, "digest": "0" * 64}
+    body = {"model": model} if route == "/v1/load" else {"path": path}
+    assert is_refused(sent(worker.http, "POST", route, body))

@@ -24,7 +24,14 @@ def base(path: Path) -> Folder | Checkpoint:
     """
     if path.suffix in folders.PICKLES:
         raise folders.pickled(path)
-    return Checkpoint(path) if path.suffix in _SINGLE_FILES else Folder(path)
+    try:
+        return Checkpoint(path) if path.suffix in _SINGLE_FILES else Folder(path)
+    except OSError as error:
+        # A name that is too long, say, or a folder that may not be read.
+        raise ModelFileError(
+            f"The model {str(path)[:200]} cannot be read: {error.strerror}.",
+            hint="Give the path of a diffusers folder, or of a .safetensors or .gguf file.",
+        ) from error
 
 
 def load(
