@@ -39,6 +39,21 @@ def complaints(connection: duckdb.DuckDBPyConnection, size: int, mark: Mark) -> 
         yield from _contradictions(connection)
 
 
+def lost(mark: Mark | None, has_backups: bool) -> str | None:
+    """What went with a database that is missing or empty; None if there never was one.
+
+    Args:
+        mark: what it held when it was last known to be good; None if no mark is there. An empty one
+            is that of a restore which begins anew.
+        has_backups: whether there are daily backups of it.
+    """
+    if mark is None:
+        return "there are backups of it." if has_backups else None
+    if mark == Mark():
+        return None
+    return f"it held {mark.images:,} pictures, presets and jobs apart."
+
+
 def examine(database: Path) -> Mark:
     """What a database holds that is not the open one of this process, such as a backup.
 

@@ -34,7 +34,8 @@ class Restored(NamedTuple):
     backup: Path | None
     """What is in place now; None for a new database."""
     aside: Path | None
-    """The database that was there, with its log beside it; None if there was none."""
+    """The database that was there, with its log beside it, or what is left of the two; None if
+    there was neither."""
     images: RebuildReport
     """Pictures found again from their files."""
 
@@ -150,16 +151,17 @@ def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
 
 
 def _keep(paths: HomePaths) -> Path | None:
-    """Give the present database and its log a second, lasting name in `backups/`."""
-    if not paths.database.exists():
-        return None
+    """Give the present database and its log, as far as they are there, a second, lasting name in
+    `backups/`; the first of these names."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = paths.backups / f"aside-{stamp}.duckdb"
-    _second_name(paths.database, aside)
-    if paths.write_ahead_log.exists():
-        _second_name(paths.write_ahead_log, _log_of(aside))
-    durable.sync_folder(paths.backups)
-    return aside
+    names = {paths.database: aside, paths.write_ahead_log: _log_of(aside)}
+    present = {path: name for path, name in names.items() if path.exists()}
+    for path, name in present.items():
+        _second_name(path, name)
+    if present:
+        durable.sync_folder(paths.backups)
+    return next(iter(present.values()), None)
 
 
 def _second_name(path: Path, name: Path) -> None:
