@@ -1,8 +1,8 @@
 """Have a CHECKPOINT meet a full disk, say what happened, and end without closing.
 
-Usage: fill_disk_at_checkpoint.py HOME seen|unseen. A limit on the size of files stands for the disk:
-the database cannot grow, while its log can up to the same size. What is unseen is a limit that nobody
-tells beforehand, as some quotas are.
+Usage: fill_disk_at_checkpoint.py HOME seen|unseen. A limit on the size of files stands for the
+disk: the database cannot grow, while its log can up to the same size. What is unseen is a limit
+that nobody tells beforehand, as some quotas are.
 """
 
 from __future__ import annotations

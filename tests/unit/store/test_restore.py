@@ -7,12 +7,20 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mysticanvas import durable
-from mysticanvas.errors import NotFound, StoreDamaged, StoreError, StoreLocked
+from mysticanvas.errors import (
+    InvalidRequest,
+    NotFound,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+)
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, rebuild, restore as restoring
 from mysticanvas.store.restore import restore, restore_from_images, restore_latest
@@ -94,11 +102,31 @@ def test_a_bad_backup_is_refused_and_nothing_is_touched(
     else:
         backup.write_bytes(damage)
     before, names = digests(paths), sorted(paths.root.rglob("*"))
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError) as caught:
         restore(paths, backup)
+    assert caught.value.detail.startswith(f"{backup} ")
     assert digests(paths) == before
     assert sorted(paths.root.rglob("*")) == names
     Store.open(paths).close()
+
+
+def test_a_backup_is_checked_while_the_store_is_open(
+    paths: HomePaths, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(paths) as store:
+        restoring.check(paths, backup)
+        with pytest.raises(NotFound, match="There is no backup"):
+            restoring.check(paths, tmp_path / "nothing")
+        with pytest.raises(InvalidRequest, match="not the database"):
+            restoring.check(paths, paths.database)
+        with monkeypatch.context() as patch:
+            patch.setattr(restoring.shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+            with pytest.raises(StoreFull):
+                restoring.check(paths, backup)
+        backup.write_bytes(b"garbage" * 5000)
+        with pytest.raises(StoreDamaged):
+            restoring.check(paths, backup)
+        assert len(images(store)) == 3
 
 
 def test_no_backup_and_a_store_in_use(paths: HomePaths, backup: Path, tmp_path: Path) -> None:
