@@ -169,6 +169,14 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _resolved(path: Path) -> Path:
+    """The path with its folder's links followed, not its own."""
+    return path.parent.resolve() / path.name
+
+
+_STATE_NOTE, _HOME_NOTE = "state.txt", "home.txt"
+
+
 LOCAL_STATE = (
     "Set MYSTICANVAS_STATE to a folder on a local disk: the database will live there, while the "
     "pictures stay where they are."
@@ -220,8 +228,20 @@ class HomePaths(typing.NamedTuple):
     @property
     def folders(self) -> tuple[Path, ...]:
         """All of them, the outer ones first."""
-        inner = (self.images, self.thumbs, self.backups, self.logs, self.run)
-        return (self.root, self.state, *inner)
+        return (self.root, self.state, *self._inner)
+
+    @property
+    def _inner(self) -> tuple[Path, ...]:
+        return (self.images, self.thumbs, self.backups, self.logs, self.run)
+
+    def owns(self, path: Path) -> bool:
+        """Whether a path, whatever links lead to it, is within a folder of the home's own or takes
+        the name of a file beside them."""
+        place = _resolved(path)
+        notes = (self.root / _STATE_NOTE, self.state / _HOME_NOTE)
+        files = map(_resolved, (self.database, self.write_ahead_log, *notes))
+        folders = (folder.resolve() for folder in self._inner)
+        return place in files or any(map(place.is_relative_to, folders))
 
     def create(self) -> None:
         """Make the folders, private to the user (mode 0700).
@@ -236,7 +256,7 @@ class HomePaths(typing.NamedTuple):
     def _pair(self) -> None:
         """Note in each of home and state where the other is: with two databases for one home, or
         one for two, pictures would be lost."""
-        notes = (self.root / "state.txt", self.state), (self.state / "home.txt", self.root)
+        notes = (self.root / _STATE_NOTE, self.state), (self.state / _HOME_NOTE, self.root)
         for note, other in notes:
             if self.state != self.root and not note.exists():
                 note.write_bytes(os.fsencode(other))

@@ -159,17 +159,17 @@ def _opened(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
     from mysticanvas.errors import StoreError
     from mysticanvas.orchestrator.doctor import Home, examine
     from mysticanvas.plugins import loading
-    from mysticanvas.store import Store
+    from mysticanvas.store import Store, opener
 
     paths.logs.mkdir(mode=0o700, exist_ok=True)
     logs.configure(paths.logs / "commands.jsonl", "command")
     orchestrator = _stale(paths, repair)
     plugins = loading.load(settings.plugins).records
     home = Home(paths, settings, None, running=False, plugins=plugins)
-    if not paths.database.exists():
-        # Opening would make an empty one, and the next start would not read the pictures back.
-        return _with(examine(home, repair), *orchestrator)
     try:
+        if opener.never_was(paths):
+            # Opening would make one, and the next start would not read the pictures back.
+            return _with(examine(home, repair), *orchestrator)
         store = Store.open(paths)
     except StoreError as error:
         return _with(examine(home._replace(store_error=str(error)), repair), *orchestrator)

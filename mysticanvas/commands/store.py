@@ -75,15 +75,21 @@ def _restore(options: argparse.Namespace) -> int:
     from mysticanvas.store import restore
 
     paths = _paths(options)
+    backup = _backup_meant(options, paths)
+    if backup is not None:
+        # Whatever is wrong with it is said before anything is stopped.
+        restore.check(paths, backup)
     stop(settings_of(options), options.force)
-    if options.latest:
-        done = restore.restore_latest(paths)
-    elif options.from_images:
-        done = restore.restore_from_images(paths)
-    else:
-        done = restore.restore(paths, options.file.expanduser().absolute())
-    _tell(paths, done)
+    _tell(paths, restore.restore(paths, backup) if backup else restore.restore_from_images(paths))
     return 0
+
+
+def _backup_meant(options: argparse.Namespace, paths: HomePaths) -> Path | None:
+    from mysticanvas.store import restore
+
+    if options.from_images:
+        return None
+    return restore.latest(paths) if options.latest else Path(options.file).expanduser().absolute()
 
 
 def _tell(paths: HomePaths, done: Restored) -> None:

@@ -50,16 +50,19 @@ All times are UTC.
 """
 
 
-def check(path: Path) -> None:
+def check(paths: HomePaths, path: Path) -> None:
     """Refuse a place where no export can be made.
 
     Raises:
-        InvalidRequest: something is there, or its folder is not.
+        InvalidRequest: something is there, its folder is not, or it is where the home keeps its own
+            files, which the doctor would take it for.
     """
     if path.exists() or path.is_symlink():
         raise refused("path", str(path), "a path where nothing is yet")
     if not path.is_absolute() or not path.parent.is_dir():
         raise refused("path", str(path), "a path in a folder that exists")
+    if paths.owns(path):
+        raise refused("path", str(path), f"a path outside of what {paths.root} keeps itself")
 
 
 def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContext) -> ExportReport:
@@ -71,7 +74,7 @@ def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContex
         JobCancelled: the job is to end.
     """
     target = Path(params.path)
-    check(target)
+    check(paths, target)
     partial = target.with_name(f".{target.name}.partial-{short(context.job_id)}")
     staging = paths.backups / f"export-{context.job_id}"
     with _removed(staging), _removed(partial):
@@ -86,7 +89,7 @@ def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContex
             missing = _copy(snapshot, paths.root, export, context)
             for file in sorted(staging.iterdir()):
                 export.add(file.name, file)
-        check(target)
+        check(paths, target)
         partial.rename(target)
     return ExportReport(
         path=str(target),

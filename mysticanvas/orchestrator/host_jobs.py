@@ -34,7 +34,7 @@ def table(
                 store, paths, ExportParams.model_validate(context.params), context
             ).model_dump(mode="json"),
             ExportParams,
-            lambda params: export.check(Path(params.path)),
+            lambda params: export.check(paths, Path(params.path)),
         ),
         "thumbnails": HostJob(
             lambda context: upkeep.run(store, paths, thumbnails, deleted_grace_days, context)

@@ -116,7 +116,9 @@ class Canvas(Generating):
         """A page of pictures by their words, best first; each has a `.score`.
 
         Looked through are prompt, caption, tags, style and, for less, the negative prompt. New
-        pictures are found at once, and do not shift the pages of a search that has begun.
+        pictures are found at once, and do not shift the pages of a search that has begun. Words
+        mean tags by the names that they have now; other names of a tag, such as aliases and the one
+        from before `canvas.tags.rename`, find it as `tag:bw` only.
 
         Args:
             text: words, of which the more and the rarer count more (BM25). `"red circle"` has to

@@ -74,21 +74,21 @@ def daily(folder: Path) -> dict[date, Path]:
 
 
 def advice(paths: HomePaths) -> str:
-    """What the user can do about a damaged database of this home."""
+    """What the user can do about a damaged or missing database of this home."""
     home = shlex.quote(str(paths.root))
+    anew = f"`mysticanvas restore --from-images --home {home}` begins anew"
     newest = list(daily(paths.backups).items())[-1:]
     if newest:
         [(day, path)] = newest
         how = (
-            f"`mysticanvas restore --latest --home {home}` brings back the backup of {day} ({path})"
+            f"`mysticanvas restore --latest --home {home}` brings back the backup of {day} "
+            f"({path}); {anew} without it"
         )
     else:
-        how = (
-            f"`mysticanvas restore --from-images --home {home}` begins anew, as there is no backup"
-        )
+        how = f"{anew}, as there is no backup"
     return (
-        f"{how}. Newer pictures and recipes are then read back from the image files; the damaged "
-        "database is kept in the folder of backups."
+        f"{how}. Newer pictures and recipes are then read back from the image files; what is left "
+        "of the database is kept in the folder of backups."
     )
 
 

@@ -9,6 +9,7 @@ it rolls back, so a transaction with a failed statement is never committed.
 from __future__ import annotations
 
 import contextlib
+import resource
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -225,7 +226,7 @@ class Database:
     def _checkpoint(self) -> None:
         commits, log = self.commits, _size(self._log)
         needed = checkpoints.room(log, _size(self._file))
-        free = shutil.disk_usage(self._file.parent).free
+        free = _free(self._file)
         if log and free < needed:
             raise failures.no_room(needed, free)
         self._writer.execute(f"CHECKPOINT {CATALOG}")
@@ -301,6 +302,13 @@ def _size(file: Path) -> int:
         return file.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _free(file: Path) -> int:
+    """Bytes that a file can grow by: what the disk has left, and what the process may write."""
+    free = shutil.disk_usage(file.parent).free
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return free if limit == resource.RLIM_INFINITY else min(free, max(0, limit - _size(file)))
 
 
 def rows(

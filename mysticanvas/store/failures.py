@@ -64,6 +64,11 @@ def damaged(database: object, what: str) -> StoreDamaged:
     return StoreDamaged(f"{database} is damaged, and is left as it is: {what}")
 
 
+def missing(database: object, what: str) -> StoreDamaged:
+    """The error for a file that should be there; none is made in its place."""
+    return StoreDamaged(f"{database} is missing, and none is made in its place: {what}")
+
+
 def is_full(text: str) -> bool:
     """Whether a message of the database or the system says that the disk is full."""
     return any(sign in text for sign in _FULL)

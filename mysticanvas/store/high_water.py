@@ -1,7 +1,8 @@
 """The high-water mark: how much the database held when it was last known to be good.
 
-A write-ahead log that is cut off opens without a word, with the rows that are left, and a database
-from an old backup looks just like any other. Only a mark that is kept elsewhere can tell.
+A write-ahead log that is cut off opens without a word, with the rows that are left, a database from
+an old backup looks just like any other, and one that is gone like one that never was. Only a mark
+that is kept elsewhere can tell.
 """
 
 from __future__ import annotations
@@ -63,16 +64,16 @@ class HighWater:
                 _log.warning("high_water_not_written", error=str(error))
 
 
-def read(path: Path) -> Mark:
-    """The mark in the file; an empty one if there is no readable mark."""
+def read(path: Path) -> Mark | None:
+    """The mark in the file; None if there is no readable mark."""
     try:
         found = json.loads(path.read_bytes())
         return Mark(**{name: int(found.get(name, 0)) for name in Mark._fields})
     except FileNotFoundError:
-        return Mark()
+        return None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         _log.warning("high_water_unreadable", path=str(path), error=str(error))
-        return Mark()
+        return None
 
 
 def write(path: Path, mark: Mark) -> None:

@@ -39,22 +39,43 @@ def complaints(connection: duckdb.DuckDBPyConnection, size: int, mark: Mark) -> 
         yield from _contradictions(connection)
 
 
-def examine(database: Path) -> Mark:
+def lost(mark: Mark | None, has_backups: bool) -> str | None:
+    """What went with a database that is missing or empty; None if there never was one.
+
+    Args:
+        mark: what it held when it was last known to be good; None if no mark is there. An empty one
+            is that of a restore which begins anew.
+        has_backups: whether there are daily backups of it.
+    """
+    if mark is None:
+        return "there are backups of it." if has_backups else None
+    if mark == Mark():
+        return None
+    return f"it held {mark.images:,} pictures, presets and jobs apart."
+
+
+def examine(database: Path, called: Path | None = None) -> Mark:
     """What a database holds that is not the open one of this process, such as a backup.
+
+    A log beside it counts; neither of them is changed.
+
+    Args:
+        called: what errors call it, if it is a copy of what the user knows.
 
     Raises:
         StoreDamaged: it is damaged, or not a database.
         StoreTooNew: a newer library wrote it.
         StoreError: it is not one of MystiCanvas, or has no tables.
     """
+    called = called or database
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
             migrate.pending(migrate.applied(connection), migrate.available())
             for complaint in complaints(connection, database.stat().st_size, Mark()):
-                raise failures.damaged(database, complaint)
+                raise failures.damaged(called, complaint)
             return measure(connection)
     except duckdb.Error as error:
-        raise failures.of_opening(error, database) from error
+        raise failures.of_opening(error, called) from error
 
 
 def _contradictions(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:

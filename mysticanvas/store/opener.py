@@ -26,6 +26,7 @@ from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.settings import LOCAL_STATE, HomePaths
 from mysticanvas.store import backups, failures, high_water, inspection, migrate, parameters
 from mysticanvas.store.connection import CATALOG, NEW_STORAGE, STORAGE
+from mysticanvas.store.high_water import Mark
 
 MEMORY_LIMIT_MIB = 256
 KEPT_CRASHES = 3
@@ -54,7 +55,7 @@ def open_database(paths: HomePaths, memory_limit_mib: int = MEMORY_LIMIT_MIB) ->
     Raises:
         StoreLocked: another process has it.
         StoreTooNew: a newer library wrote it; it is untouched.
-        StoreDamaged: it is damaged, or has less than it had; it is untouched.
+        StoreDamaged: it is damaged, has less than it had, or is gone; what is there is untouched.
         StoreFull: the disk is full.
         StoreError: it cannot be opened for another reason.
     """
@@ -106,8 +107,11 @@ def _advised(error: StoreError, paths: HomePaths) -> StoreError:
 
 
 def _open_locked(paths: HomePaths, taken: FileLock, memory_limit_mib: int) -> Opened:
-    is_new = _is_new(paths)
+    is_new = never_was(paths)
     _put_aside(paths, is_new)
+    if is_new:
+        # An empty file is what a kill during creation leaves.
+        paths.database.unlink(missing_ok=True)
     connection = _connect(paths, memory_limit_mib)
     try:
         if not is_new:
@@ -131,17 +135,25 @@ def _open_locked(paths: HomePaths, taken: FileLock, memory_limit_mib: int) -> Op
     )
 
 
-def _is_new(paths: HomePaths) -> bool:
-    """Whether there is no database yet. An empty file is what a kill during creation leaves."""
-    try:
-        if paths.database.stat().st_size > 0:
-            return False
-    except FileNotFoundError:
-        if high_water.read(paths.high_water).images:
-            _log.warning("database_missing", path=str(paths.database))
+def never_was(paths: HomePaths) -> bool:
+    """Whether a home has no database yet, and may be given one; nothing is changed.
+
+    Raises:
+        StoreDamaged: it had one, which is empty or gone now. To begin anew would raise a mark and
+            make backups that push out those of the old one, so that is only done when asked for.
+    """
+    is_there = paths.database.exists()
+    if is_there and paths.database.stat().st_size > 0:
+        return False
+    mark = high_water.read(paths.high_water)
+    what = inspection.lost(mark, bool(backups.daily(paths.backups)))
+    if what is None:
         return True
-    paths.database.unlink()
-    return True
+    if is_there:
+        error = failures.damaged(paths.database, f"it is empty; {what}")
+    else:
+        error = failures.missing(paths.database, what)
+    raise _advised(error, paths)
 
 
 def _put_aside(paths: HomePaths, is_new: bool) -> None:
@@ -198,7 +210,7 @@ def _inspect(connection: duckdb.DuckDBPyConnection, paths: HomePaths) -> None:
     """Refuse what must not be opened, without changing a byte of it."""
     _attach(connection, paths.database, "READ_ONLY", STORAGE)
     migrate.pending(migrate.applied(connection), migrate.available())
-    mark = high_water.read(paths.high_water)
+    mark = high_water.read(paths.high_water) or Mark()
     size = paths.database.stat().st_size
     for complaint in inspection.complaints(connection, size, mark):
         raise failures.damaged(paths.database, complaint)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import duckdb
 
 from mysticanvas import durable, logs
+from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import NotFound, StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import backups, failures, high_water, inspection, opener, rebuild
@@ -34,9 +35,53 @@ class Restored(NamedTuple):
     backup: Path | None
     """What is in place now; None for a new database."""
     aside: Path | None
-    """The database that was there, with its log beside it; None if there was none."""
+    """The database that was there, with its log beside it, or what is left of the two; None if
+    there was neither."""
     images: RebuildReport
     """Pictures found again from their files."""
+
+
+def check(paths: HomePaths, backup: Path) -> None:
+    """Refuse a backup that cannot be put in place, while the store may still be open elsewhere.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidRequest: it is the database itself.
+        StoreDamaged, StoreTooNew: it cannot be used.
+        StoreFull: there is no room for a copy.
+        StoreError: it is not one of MystiCanvas.
+    """
+    if not backup.is_file():
+        raise NotFound(
+            f"There is no backup {backup}.",
+            hint=f"`mysticanvas restore --latest` takes the newest in {paths.backups}.",
+        )
+    if paths.database.exists() and backup.samefile(paths.database):
+        raise refused("FILE", str(backup), "a backup, not the database that it is to replace")
+    inspection.examine(backup)
+    files = [file for file in (backup, _log_of(backup)) if file.exists()]
+    needed, free = sum(f.stat().st_size for f in files), shutil.disk_usage(paths.state).free
+    if free < needed:
+        raise failures.no_room(needed, free)
+
+
+def latest(paths: HomePaths) -> Path:
+    """The newest daily backup that is good.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for backup in reversed(backups.daily(paths.backups).values()):
+        try:
+            inspection.examine(backup)
+        except StoreError as error:
+            _log.warning("backup_unusable", path=str(backup), reason=str(error))
+        else:
+            return backup
+    raise NotFound(
+        f"There is no good daily backup in {paths.backups}.",
+        hint="`mysticanvas restore --from-images` reads the pictures back from their files.",
+    )
 
 
 def restore(paths: HomePaths, backup: Path) -> Restored:
@@ -46,16 +91,15 @@ def restore(paths: HomePaths, backup: Path) -> Restored:
     `backups/`. Then pictures that the backup does not know are read back from the image files.
 
     Raises:
-        NotFound: there is no such file.
+        NotFound, InvalidRequest, StoreDamaged, StoreTooNew, StoreFull: as `check`; the present
+            database is untouched.
         StoreLocked: an orchestrator runs.
-        StoreDamaged, StoreTooNew: the backup cannot be used; the present database is untouched.
         StoreError: it could not be done.
     """
-    if not backup.is_file():
-        raise NotFound(f"There is no backup {backup}.")
     paths.create()
+    check(paths, backup)
     with opener.lock(paths), _copy(backup, paths.state) as fresh:
-        mark = inspection.examine(fresh)
+        mark = inspection.examine(fresh, backup)
         aside = _swap(paths, fresh, mark)
     return Restored(backup, aside, _open_and_rebuild(paths))
 
@@ -67,17 +111,7 @@ def restore_latest(paths: HomePaths) -> Restored:
         NotFound: there is none.
         StoreError: as `restore`.
     """
-    for backup in reversed(backups.daily(paths.backups).values()):
-        try:
-            inspection.examine(backup)
-        except StoreError as error:
-            _log.warning("backup_unusable", path=str(backup), reason=str(error))
-        else:
-            return restore(paths, backup)
-    raise NotFound(
-        f"There is no good daily backup in {paths.backups}.",
-        hint="`mysticanvas restore --from-images` reads the pictures back from their files.",
-    )
+    return restore(paths, latest(paths))
 
 
 def restore_from_images(paths: HomePaths) -> Restored:
@@ -104,7 +138,7 @@ def _copy(backup: Path, folder: Path) -> Iterator[Path]:
         shutil.copyfile(backup, copy)
         if _log_of(backup).exists():
             shutil.copyfile(_log_of(backup), log)
-            _replay(copy)
+            _replay(copy, backup)
         durable.sync(copy)
         yield copy
     except OSError as error:
@@ -118,8 +152,8 @@ def _log_of(database: Path) -> Path:
     return database.with_name(f"{database.name}.wal")
 
 
-def _replay(database: Path) -> None:
-    """Move the rows of a database's log into its file.
+def _replay(database: Path, called: Path) -> None:
+    """Move the rows of a database's log into its file; errors call it as they are told.
 
     Raises:
         StoreDamaged: one of them is damaged, or they do not belong together.
@@ -128,7 +162,7 @@ def _replay(database: Path) -> None:
         with duckdb.connect(str(database)) as connection:
             connection.execute("CHECKPOINT")
     except duckdb.Error as error:
-        raise failures.of_opening(error, database) from error
+        raise failures.of_opening(error, called) from error
 
 
 def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
@@ -150,16 +184,17 @@ def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
 
 
 def _keep(paths: HomePaths) -> Path | None:
-    """Give the present database and its log a second, lasting name in `backups/`."""
-    if not paths.database.exists():
-        return None
+    """Give the present database and its log, as far as they are there, a second, lasting name in
+    `backups/`; the first of these names."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = paths.backups / f"aside-{stamp}.duckdb"
-    _second_name(paths.database, aside)
-    if paths.write_ahead_log.exists():
-        _second_name(paths.write_ahead_log, _log_of(aside))
-    durable.sync_folder(paths.backups)
-    return aside
+    names = {paths.database: aside, paths.write_ahead_log: _log_of(aside)}
+    present = {path: name for path, name in names.items() if path.exists()}
+    for path, name in present.items():
+        _second_name(path, name)
+    if present:
+        durable.sync_folder(paths.backups)
+    return next(iter(present.values()), None)
 
 
 def _second_name(path: Path, name: Path) -> None:

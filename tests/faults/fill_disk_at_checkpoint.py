@@ -1,7 +1,8 @@
 """Have a CHECKPOINT meet a full disk, say what happened, and end without closing.
 
-Usage: fill_disk_at_checkpoint.py HOME. A limit on the size of files stands for the disk: the
-database cannot grow, while its log can up to the same size.
+Usage: fill_disk_at_checkpoint.py HOME seen|unseen. A limit on the size of files stands for the
+disk: the database cannot grow, while its log can up to the same size. What is unseen is a limit
+that nobody tells beforehand, as some quotas are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mysticanvas import logs
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import StoreError
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import Store
+from mysticanvas.store import Store, checkpoints
 
 logs.configure(None, "test")  # standard output is for the figures alone
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -26,6 +27,8 @@ Store.open(paths).close()
 store = Store.open(paths)
 limit = paths.database.stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+if sys.argv[2] == "unseen":
+    checkpoints.room = lambda *_: 0  # type: ignore[assignment]
 saved = 0
 while saved == 0 or paths.write_ahead_log.stat().st_size < limit * 0.8:
     bulk = {"scheduler_config": {"x": secrets.token_hex(25_000)}}
@@ -40,5 +43,11 @@ try:
     listed = len(store.presets.list())
 except StoreError as error:
     listed = -error.status
-os.write(1, f"{saved} {code} {listed}\n".encode())
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+try:
+    store.checkpoint()
+    later = "none"
+except StoreError as error:
+    later = error.code
+os.write(1, f"{saved} {code} {listed} {later}\n".encode())
 os._exit(0)

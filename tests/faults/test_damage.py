@@ -1,5 +1,5 @@
-"""Database and log cut, flipped, swapped and replaced by noise: refused and untouched, or all
-acknowledged rows are there; never a loss that nobody noticed."""
+"""Database and log cut, emptied, flipped, swapped and replaced by noise: refused and untouched, or
+all acknowledged rows are there; never a loss that nobody noticed."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ Damage = Callable[[Path, random.Random], None]
 
 def cut(file: Path, chance: random.Random) -> None:
     os.truncate(file, chance.randrange(file.stat().st_size))
+
+
+def empty(file: Path, _chance: random.Random) -> None:
+    os.truncate(file, 0)
 
 
 def flip(file: Path, chance: random.Random) -> None:
@@ -91,7 +95,7 @@ def assert_refused_or_whole(paths: HomePaths) -> None:
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("damage", [cut, flip, smear, noise])
+@pytest.mark.parametrize("damage", [cut, empty, flip, smear, noise])
 @pytest.mark.parametrize("what", ["database", "write_ahead_log"])
 def test_a_damaged_file_is_refused_or_harmless(
     killed: HomePaths, tmp_path: Path, count: int, faults: Any, damage: Damage, what: str

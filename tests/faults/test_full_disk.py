@@ -67,13 +67,27 @@ def test_a_disk_without_room_for_a_checkpoint_is_507_over_http(
             assert seen["kept"]
 
 
-def test_a_checkpoint_that_fails_half_way_loses_nothing(tmp_path: Path, faults: Any) -> None:
-    """The limit of a process is not seen beforehand, so DuckDB itself meets it and stops."""
+def at_checkpoint(paths: HomePaths, limit: str) -> list[str]:
+    """How many presets were saved; of the CHECKPOINT, a read after it, and a CHECKPOINT with room:
+    the code of its error, the presets that were read, the code again."""
+    command = [sys.executable, str(HERE / "fill_disk_at_checkpoint.py"), str(paths.root), limit]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+
+
+def test_a_checkpoint_without_room_below_a_limit_is_not_begun(tmp_path: Path, faults: Any) -> None:
     paths = HomePaths.of(tmp_path / "home")
-    command = [sys.executable, str(HERE / "fill_disk_at_checkpoint.py"), str(paths.root)]
-    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    saved, code, listed = said.split()
+    saved, code, listed, later = at_checkpoint(paths, "seen")
+    fault = "a CHECKPOINT without room below a limit of the process"
+    with faults.inject(fault, "507, reads go on"), Store.open(paths) as store:
+        assert (code, listed, later) == ("store_full", saved, "none")
+        assert len(store.presets.list()) == int(saved) > 0
+
+
+def test_a_checkpoint_that_fails_half_way_loses_nothing(tmp_path: Path, faults: Any) -> None:
+    """DuckDB itself meets a limit that nobody saw beforehand, and stops."""
+    paths = HomePaths.of(tmp_path / "home")
+    saved, *said = at_checkpoint(paths, "unseen")
     fault = "a CHECKPOINT that meets a full disk"
     with faults.inject(fault, "nothing is lost"), Store.open(paths) as store:
-        assert (code, listed) == ("store_full", "-507")
+        assert said == ["store_full", "-507", "store_full"]
         assert len(store.presets.list()) == int(saved) > 0

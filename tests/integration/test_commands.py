@@ -55,6 +55,14 @@ def test_backup_while_it_runs_and_restore_which_stops_it(
         assert "--force" in refused.stderr
         assert canvas.health().pid == pid
 
+        bad = backup.with_name("bad.duckdb")
+        bad.write_bytes(b"this is no database" * 1000)
+        for file, said in ((bad, f"{bad} is damaged"), (backup.with_name("no"), "is no backup")):
+            refused = mysticanvas("restore", "--force", "--home", home, file)
+            assert refused.returncode == 1
+            assert said in refused.stderr
+            assert canvas.health().pid == pid
+
     restored = mysticanvas("restore", "--home", home, backup)
     assert restored.returncode == 0, restored.stderr
     assert f"restored {backup}" in restored.stdout

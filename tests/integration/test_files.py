@@ -10,7 +10,7 @@ import httpx
 import pytest
 from support import processes_of
 
-from mysticanvas import Canvas, NotFound, StoreFull
+from mysticanvas import Canvas, NotFound, StoreDamaged, StoreFull
 from mysticanvas.contracts import thumbnails
 
 QUICK = {"num_inference_steps": 2, "seed": 3}
@@ -105,6 +105,14 @@ def test_the_doctor_looks_whether_the_orchestrator_runs_or_not(
     assert broken.returncode == 3
     assert "× store:" in broken.stdout
     assert database.read_bytes() == content[:100]
-    database.unlink()
-    assert mysticanvas("doctor", "--home", str(home)).returncode == 0
+    for lose in (lambda: database.write_bytes(b""), database.unlink):
+        lose()
+        lost = mysticanvas("doctor", "--home", str(home))
+        assert lost.returncode == 3
+        assert "restore --from-images" in lost.stdout
+        with pytest.raises(StoreDamaged, match="it held 3 pictures"):
+            Canvas(home=home)
     assert not database.exists()
+    anew = mysticanvas("restore", "--from-images", "--home", str(home))
+    assert "2 pictures" in anew.stdout, anew
+    assert mysticanvas("doctor", "--home", str(home)).returncode == 0

@@ -56,6 +56,20 @@ def test_a_state_holds_what_needs_locks_and_the_home_the_rest(tmp_path: Path) ->
     paths.create()
 
 
+@pytest.mark.parametrize("state", [None, "local"])
+def test_a_home_knows_what_is_its_own(tmp_path: Path, state: str | None) -> None:
+    paths = HomePaths.of(tmp_path / "home", tmp_path / state if state else None)
+    paths.create()
+    (tmp_path / "link").symlink_to(paths.images)
+    (tmp_path / "new").symlink_to(paths.root)
+    own = [*(folder / "x" for folder in (paths.images, paths.backups, paths.run, paths.logs))]
+    own += [paths.images, paths.images / "ab" / "x", tmp_path / "link" / "x"]
+    own += [paths.database, paths.write_ahead_log, tmp_path / "new" / "thumbs" / "x"]
+    assert all(map(paths.owns, own))
+    free = [tmp_path / "x", paths.root / "x", paths.root / "images.zip", tmp_path / "images" / "x"]
+    assert not any(map(paths.owns, free))
+
+
 def test_home_and_state_belong_together(tmp_path: Path) -> None:
     home, state, other = tmp_path / "home", tmp_path / "state", tmp_path / "other"
     HomePaths.of(home, state).create()

@@ -9,6 +9,9 @@
 Words that a hyphen joins, and Chinese or Japanese characters that stand together, are a phrase. A
 quote that is never closed goes to the end; a minus or an asterisk alone is nothing. A name before
 a colon that is none of those above is a word like any other. A rating is the least one.
+
+Aliases of tags are followed by `tag:` alone. The index has the names that tags have themselves, and
+does not tell in which field a word is, so a word cannot be looked for among the tags only.
 """
 
 from __future__ import annotations

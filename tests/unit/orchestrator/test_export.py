@@ -166,6 +166,16 @@ def test_nothing_is_overwritten(run: Any, images: list[Any], tmp_path: Path, nam
         run(tmp_path / "nowhere" / name)
 
 
+@pytest.mark.parametrize("folder", ["images", "thumbs", "backups", "run", "logs"])
+def test_nothing_is_exported_into_what_the_home_keeps(
+    run: Any, images: list[Any], paths: HomePaths, folder: str
+) -> None:
+    with pytest.raises(InvalidRequest, match="path.*outside of what"):
+        run(paths.root / folder / "out")
+    assert not (paths.root / folder / "out").exists()
+    run(paths.root / f"{folder}.zip")
+
+
 @pytest.mark.parametrize("name", ["out", "out.zip"])
 def test_a_cancelled_export_leaves_nothing(
     run: Any, images: list[Any], tmp_path: Path, paths: HomePaths, name: str

@@ -25,14 +25,14 @@ def test_the_mark_comes_back(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_no_file_is_an_empty_mark(path: Path) -> None:
-    assert high_water.read(path) == Mark()
+def test_no_file_is_no_mark(path: Path) -> None:
+    assert high_water.read(path) is None
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"images": "many"}', '{"images": null}'])
-def test_an_unreadable_file_is_an_empty_mark(path: Path, text: str) -> None:
+def test_an_unreadable_file_is_no_mark(path: Path, text: str) -> None:
     path.write_text(text)
-    assert high_water.read(path) == Mark()
+    assert high_water.read(path) is None
 
 
 def test_members_of_other_versions_do_not_matter(path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import pytest
 from mysticanvas.errors import StoreDamaged
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, opener
-from mysticanvas.store.restore import restore
+from mysticanvas.store.restore import restore, restore_from_images, restore_latest
 
 Digests = Callable[[HomePaths], dict[str, str]]
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def script(name: str, home: Path, *arguments: str) -> list[str]:
@@ -144,20 +146,84 @@ def test_a_log_of_an_earlier_state_is_never_replayed(killed: HomePaths) -> None:
         Store.open(killed)
 
 
-def test_without_its_database_a_store_begins_anew(paths: HomePaths, maker: Any) -> None:
+def gone(paths: HomePaths) -> None:
+    paths.database.unlink()
+
+
+def emptied(paths: HomePaths) -> None:
+    os.truncate(paths.database, 0)
+
+
+NOT_THERE = pytest.mark.parametrize("lose", [gone, emptied])
+
+
+@NOT_THERE
+@pytest.mark.parametrize("backed_up", [False, True])
+def test_a_database_that_is_gone_or_empty_is_not_begun_anew(
+    paths: HomePaths,
+    maker: Any,
+    digests: Digests,
+    lose: Callable[[HomePaths], None],
+    backed_up: bool,
+) -> None:
+    with Store.open(paths) as store:
+        maker.recorded(store, size=2)
+        if backed_up:
+            store.backups.if_due(NOON)
+    lose(paths)
+    wal(paths).write_bytes(b"the log of the database that is gone")
+    before, mark = digests(paths), paths.high_water.read_bytes()
+
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match="it held 2 pictures") as caught:
+            Store.open(paths)
+        assert digests(paths) == before
+        assert paths.high_water.read_bytes() == mark
+    assert "restore --from-images" in caught.value.hint
+    assert ("restore --latest" in caught.value.hint) == backed_up
+    assert ("daily-2026-11-22.duckdb" in caught.value.hint) == backed_up
+
+
+@NOT_THERE
+def test_backups_alone_say_that_there_was_a_database(
+    paths: HomePaths, lose: Callable[[HomePaths], None]
+) -> None:
+    with Store.open(paths) as store:
+        store.backups.if_due(NOON)
+    lose(paths)
+    paths.high_water.unlink()
+    with pytest.raises(StoreDamaged, match="there are backups of it"):
+        Store.open(paths)
+
+
+@NOT_THERE
+def test_a_restored_store_is_opened_again(
+    paths: HomePaths, maker: Any, lose: Callable[[HomePaths], None]
+) -> None:
     with Store.open(paths) as store:
         maker.recorded(store)
-    paths.database.unlink()
+        store.backups.if_due(NOON)
+    lose(paths)
     wal(paths).write_bytes(b"the log of the database that is gone")
-
+    assert restore_latest(paths).backup == paths.backups / "daily-2026-11-22.duckdb"
     with Store.open(paths) as store:
-        assert store.created
-        assert store.images.count() == 0
-
-    [kept] = paths.backups.glob("crash-*.wal")
+        assert store.images.count() == 1
+    [kept] = paths.backups.glob("aside-*.duckdb.wal")
     assert kept.read_bytes() == b"the log of the database that is gone"
+
+    lose(paths)
+    restore_from_images(paths)
     with Store.open(paths) as store:
         assert not store.created
+        assert store.images.count() == 0
+
+
+def test_a_log_without_its_database_is_kept(paths: HomePaths) -> None:
+    paths.create()
+    wal(paths).write_bytes(b"the log of a creation that was killed")
+    Store.open(paths).close()
+    [kept] = paths.backups.glob("crash-*.wal")
+    assert kept.read_bytes() == b"the log of a creation that was killed"
 
 
 def test_an_empty_file_is_a_creation_that_was_killed(paths: HomePaths) -> None:

@@ -7,12 +7,20 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mysticanvas import durable
-from mysticanvas.errors import NotFound, StoreDamaged, StoreError, StoreLocked
+from mysticanvas.errors import (
+    InvalidRequest,
+    NotFound,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+)
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, rebuild, restore as restoring
 from mysticanvas.store.restore import restore, restore_from_images, restore_latest
@@ -94,11 +102,31 @@ def test_a_bad_backup_is_refused_and_nothing_is_touched(
     else:
         backup.write_bytes(damage)
     before, names = digests(paths), sorted(paths.root.rglob("*"))
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError) as caught:
         restore(paths, backup)
+    assert caught.value.detail.startswith(f"{backup} ")
     assert digests(paths) == before
     assert sorted(paths.root.rglob("*")) == names
     Store.open(paths).close()
+
+
+def test_a_backup_is_checked_while_the_store_is_open(
+    paths: HomePaths, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(paths) as store:
+        restoring.check(paths, backup)
+        with pytest.raises(NotFound, match="There is no backup"):
+            restoring.check(paths, tmp_path / "nothing")
+        with pytest.raises(InvalidRequest, match="not the database"):
+            restoring.check(paths, paths.database)
+        with monkeypatch.context() as patch:
+            patch.setattr(restoring.shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+            with pytest.raises(StoreFull):
+                restoring.check(paths, backup)
+        backup.write_bytes(b"garbage" * 5000)
+        with pytest.raises(StoreDamaged):
+            restoring.check(paths, backup)
+        assert len(images(store)) == 3
 
 
 def test_no_backup_and_a_store_in_use(paths: HomePaths, backup: Path, tmp_path: Path) -> None:
@@ -156,17 +184,8 @@ class Killed(BaseException):
     """Stands for a kill: nothing of ours catches it."""
 
 
-@pytest.mark.parametrize("fatal", range(1, 11))
-def test_a_kill_in_the_middle_is_noticed_and_mended(
-    paths: HomePaths,
-    backup: Path,
-    maker: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    fatal: int,
-) -> None:
-    """The files are changed a call at a time; after a kill before any of them, the store opens
-    with everything it had, or is refused until restoring is asked for again."""
-    paths.write_ahead_log.touch()
+def kill_at(fatal: int, monkeypatch: pytest.MonkeyPatch, bring_back: Callable[[], object]) -> None:
+    """Restore, and be killed before the given call of those that change files."""
     calls = 0
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -184,12 +203,24 @@ def test_a_kill_in_the_middle_is_noticed_and_mended(
         patch.setattr(restoring, "_second_name", counted(restoring._second_name))
         patch.setattr(durable, "sync_folder", counted(durable.sync_folder))
         patch.setattr(Path, "replace", counted(Path.replace))
+        patch.setattr(Path, "unlink", counted(Path.unlink))
         patch.setattr(restoring.high_water, "write", counted(restoring.high_water.write))
         patch.setattr(restoring, "_open_and_rebuild", counted(restoring._open_and_rebuild))
         try:
-            restore(paths, backup)
+            bring_back()
         except Killed:
-            assert calls == fatal
+            # What tidies up on the way out calls some of them, too.
+            assert calls >= fatal
+
+
+@pytest.mark.parametrize("fatal", range(1, 13))
+def test_a_kill_in_the_middle_is_noticed_and_mended(
+    paths: HomePaths, backup: Path, monkeypatch: pytest.MonkeyPatch, fatal: int
+) -> None:
+    """The files are changed a call at a time; after a kill before any of them, the store opens
+    with everything it had, or is refused until restoring is asked for again."""
+    paths.write_ahead_log.touch()
+    kill_at(fatal, monkeypatch, lambda: restore(paths, backup))
     try:
         with Store.open(paths) as store:
             rebuild.if_demanded(store, paths)
@@ -198,6 +229,23 @@ def test_a_kill_in_the_middle_is_noticed_and_mended(
         restore(paths, backup)
         with Store.open(paths) as store:
             assert len(images(store)) == 3
+
+
+@pytest.mark.parametrize("fatal", range(1, 13))
+def test_a_kill_while_beginning_anew_is_noticed_and_mended(
+    paths: HomePaths, backup: Path, monkeypatch: pytest.MonkeyPatch, fatal: int
+) -> None:
+    """Though there are backups, which say that there was a database."""
+    backup.rename(paths.backups / "daily-2026-11-22.duckdb")
+    paths.write_ahead_log.touch()
+    kill_at(fatal, monkeypatch, lambda: restore_from_images(paths))
+    try:
+        Store.open(paths).close()
+    except StoreDamaged:
+        restore_from_images(paths)
+    with Store.open(paths) as store:
+        rebuild.if_demanded(store, paths)
+        assert len(images(store)) == 3
 
 
 def test_a_backup_on_another_disk_or_a_home_without_hard_links(
