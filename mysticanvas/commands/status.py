@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RUNS, SILENT, NOTHING_RUNS = 0, 1, 3
 _ANSWER_S = 2.0
 _MIB = 1 << 20
+_CODES = {"running": RUNS, "silent": SILENT, "stopping": SILENT, "stopped": NOTHING_RUNS}
 _STATES = {
     "ready": "green",
     "busy": "cyan",
@@ -35,8 +36,8 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
         "status",
         parents=[home],
         help="show what runs: orchestrator, workers, queue, disk",
-        epilog="Exit code: 0 it runs, 3 nothing runs; 1 what runs does not answer, or another "
-        "error; 2 wrong usage.",
+        epilog="Exit code: 0 it runs, 3 nothing runs; 1 what runs does not answer or is "
+        "stopping, or another error; 2 wrong usage.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
     found = report(settings_of(options).paths)
     print(found.model_dump_json(indent=2) if options.json else text(found, Console.of()))
-    return {"running": RUNS, "silent": SILENT, "stopped": NOTHING_RUNS}[found.state]
+    return _CODES[found.state]
 
 
 def report(paths: HomePaths) -> StatusReport:
@@ -62,7 +63,10 @@ def report(paths: HomePaths) -> StatusReport:
 
     runtime = launch.find(paths)
     health = None if runtime is None else _health(runtime)
-    state = "stopped" if runtime is None else "silent" if health is None else "running"
+    state = "silent" if health is None else "running"
+    if runtime is None:
+        runtime = launch.ending(paths)
+        state = "stopped" if runtime is None else "stopping"
     return StatusReport.model_validate(
         {
             "home": str(paths.root),
@@ -182,6 +186,8 @@ def _orchestrator_rows(found: StatusReport, console: Console) -> list[tuple[str,
         state = console.paint(
             "does not answer: wait a moment, or `mysticanvas stop --force`", "red"
         )
+    elif found.state == "stopping":
+        state = console.paint("stopping", "yellow")
     said = [
         state,
         f"process {runs.pid}",

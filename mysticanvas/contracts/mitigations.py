@@ -19,6 +19,7 @@ Allowed = Literal["auto", "exact", "none"]
 
 OFFLOADS: tuple[Offload, ...] = get_args(Offload)
 """The fastest first, which takes most of the device."""
+MITIGATIONS: tuple[Mitigation, ...] = (*get_args(Decoding), *OFFLOADS)
 
 TILE_PX = 512
 """Side of a tile: with a VAE of Stable Diffusion in float16, it takes 0.6 GB to decode."""

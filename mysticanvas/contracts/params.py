@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import typing
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,14 +18,16 @@ from pydantic import (
     JsonValue,
     Strict,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
 from mysticanvas import settings
 from mysticanvas.contracts import loras, schedulers, tags
-from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.base import Contract, canonical_json
 from mysticanvas.contracts.loras import Loras, plain as plain
-from mysticanvas.contracts.mitigations import Allowed
+from mysticanvas.contracts.mitigations import MITIGATIONS, Allowed
+from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.refusal import refused as refused
 from mysticanvas.errors import InvalidRequest
 
@@ -119,6 +122,23 @@ class GenerateParams(Contract):
     def _minus_one_is_not_given(cls, seed: int | None) -> int | None:
         return None if seed == -1 else seed
 
+    @field_validator("num_images")
+    @classmethod
+    def _every_picture_has_a_seed(cls, count: int, given: ValidationInfo) -> int:
+        if (given.data.get("seed") or 0) + count - 1 > settings.MAX_SEED:
+            raise ValueError("Picture k has seed + k, which is 2**63 - 1 at most.")
+        return count
+
+    @field_validator("scheduler_config")
+    @classmethod
+    def _finite(cls, config: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        # Else it has no hash.
+        try:
+            canonical_json(config)
+        except ValueError:
+            raise ValueError("Its numbers must be finite.") from None
+        return config
+
     @field_validator("scheduler")
     @classmethod
     def _known_scheduler(cls, name: str | None) -> str | None:
@@ -137,13 +157,57 @@ def parse(**given: Any) -> GenerateParams:
     unknown = given.keys() - GenerateParams.model_fields.keys()
     if unknown:
         raise unknown_parameter(min(unknown))
+    return checked(given)
+
+
+def checked(given: Mapping[str, Any], where: str = "") -> GenerateParams:
+    """Check arguments of `generate` by their names.
+
+    Args:
+        where: what stands before a parameter's name in the error, such as `recipe.params.`.
+
+    Raises:
+        InvalidRequest: names the parameter, its value and what is allowed.
+    """
     try:
         return GenerateParams(**given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        parameter = str(first["loc"][0])
+        name = str(first["loc"][0])
         hint = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
-        raise refused(parameter, given.get(parameter), ALLOWED[parameter], hint) from None
+        raise refused(f"{where}{name}", given.get(name), ALLOWED[name], hint) from None
+
+
+def check_resolved(params: ResolvedParams, where: str = "") -> None:
+    """Check parameters with nothing left open, which may come from a file of anybody's, by the
+    limits of `generate`. Whether the model can have the scheduler is not known here.
+
+    Args:
+        where: as of `checked`.
+
+    Raises:
+        InvalidRequest: names the parameter, its value and what is allowed.
+    """
+    names = ResolvedParams.model_fields.keys() - {"scheduler"}
+    checked({name: getattr(params, name) for name in names}, where)
+    if params.seed < 0:
+        raise refused(f"{where}seed", params.seed, "a whole number from 0 to 2**63 - 1")
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Check what of a recipe decides how it is run, before it is.
+
+    Raises:
+        InvalidRequest: names it, such as `recipe.params.width`, its value and what is allowed.
+    """
+    check_resolved(recipe.params, "recipe.params.")
+    last = recipe.params.num_images - 1
+    if not 0 <= recipe.batch_index <= last:
+        allowed = f"a whole number from 0 to {last}, since the batch has {last + 1}"
+        raise refused("recipe.batch_index", recipe.batch_index, allowed)
+    unknown = sorted(set(recipe.mitigations) - set(MITIGATIONS))
+    if unknown:
+        raise refused("recipe.mitigations", unknown[0], f"some of: {', '.join(MITIGATIONS)}")
 
 
 def unknown_parameter(name: str) -> InvalidRequest:

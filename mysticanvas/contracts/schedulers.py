@@ -6,8 +6,11 @@ worker proves that every name is a scheduler there and accepts the configuration
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+
+from mysticanvas.errors import InvalidRequest
 
 CLASSES: tuple[str, ...] = (
     "DDIMScheduler",
@@ -64,3 +67,27 @@ def resolve(name: str) -> tuple[str, dict[str, Any]] | None:
         return name, {}
     found = ALIASES.get(name.lower())
     return None if found is None else (found[0], dict(found[1]))
+
+
+def require_same_family(own: str, name: str, config: Mapping[str, Any], where: str = "") -> None:
+    """Refuse to mix flow matching and noise prediction, which read the same model output as
+    different things.
+
+    Args:
+        own: class of the model's own scheduler.
+        name: class of the one that is wanted.
+        config: what is to be changed in its configuration.
+        where: what stands before a parameter's name in the error.
+
+    Raises:
+        InvalidRequest: the scheduler does not suit the model.
+    """
+    flows = name.startswith("FlowMatch") or config.get("use_flow_sigmas") is True
+    if flows != own.startswith("FlowMatch") and name != own:
+        raise InvalidRequest(
+            f"The scheduler {name} does not suit this model, whose own is {own}.",
+            hint="A flow-matching model needs a flow-matching scheduler, any other model another.",
+            parameter=f"{where}scheduler",
+            value=name,
+            allowed=own,
+        )

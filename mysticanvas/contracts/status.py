@@ -48,8 +48,8 @@ class StatusReport(Contract):
     """What runs for a home."""
 
     home: str
-    state: Literal["stopped", "running", "silent"]
-    """`silent`: there is a process, but it does not answer."""
+    state: Literal["stopped", "stopping", "running", "silent"]
+    """`stopping`: there is a process that listens no longer; `silent`: one that does not answer."""
     orchestrator: OrchestratorReport | None = None
     workers: list[WorkerReport] = []
     queue: QueueStatus | None = None

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mysticanvas import settings
+from mysticanvas.contracts import params
 from mysticanvas.contracts.base import sha256_of
-from mysticanvas.errors import ModelFileError, PresetError
+from mysticanvas.errors import InvalidRequest, ModelFileError, PresetError
 
 INDEX = "model_index.json"
 STARTER_FOLDER = Path("starter") / "image" / "model"
@@ -22,6 +24,8 @@ _CLASS = re.compile(r"[A-Z][A-Za-z0-9]{2,80}")
 _LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}
 _DEFAULTS = {"num_inference_steps": 50, "guidance_scale": 7.5}
 """diffusers' own, for a folder that names none."""
+_MAX_VAE_BLOCKS = 10
+_SIDE_STEP_PX = 8
 
 
 class World(NamedTuple):
@@ -73,7 +77,7 @@ def describe(
         )
     index = _read_json(folder / INDEX)
     components = [name for name, _ in _components(folder, index) if not replaced(name)]
-    world = _read_json(folder / "world.json") if (folder / "world.json").is_file() else None
+    world, default_params = _world(folder / "world.json")
     return Model(
         path=folder,
         pipeline=_class_name(folder / INDEX, index.get("_class_name")),
@@ -83,8 +87,8 @@ def describe(
             path.relative_to(folder).as_posix(): sha256(path)
             for path in sorted(_files(folder, components))
         },
-        default_params={**_DEFAULTS, **(world or {}).get("default_params", {})},
-        world=World(world["draws"], frozenset(world["words"])) if world else None,
+        default_params={**_DEFAULTS, **default_params},
+        world=world,
     )
 
 
@@ -160,18 +164,65 @@ def _scheduler(folder: Path) -> str:
 
 
 def _default_side(folder: Path) -> tuple[int, int]:
-    """The side that the model was made for: its latents' times the VAE's factor, 512 if unsaid."""
-    vae = folder / "vae" / "config.json"
-    blocks = _read_json(vae).get("block_out_channels", [0] * 4) if vae.is_file() else [0] * 4
+    """Width and height that the model was made for: its latents' times the VAE's factor, 512 if
+    unsaid; as multiples of 8, which all sizes are.
+
+    Raises:
+        ModelFileError: no picture can have that size.
+    """
+    factor = _vae_factor(folder)
     for part in ("unet", "transformer"):
         config = folder / part / "config.json"
-        if config.is_file():
-            side = _read_json(config).get("sample_size")
-            if isinstance(side, int):
-                return (side * 2 ** (len(blocks) - 1),) * 2
-            if isinstance(side, list) and len(side) == 2:
-                return side[1] * 2 ** (len(blocks) - 1), side[0] * 2 ** (len(blocks) - 1)
+        size = _read_json(config).get("sample_size") if config.is_file() else None
+        if size is None:
+            continue
+        height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
+        return _side(config, width, factor), _side(config, height, factor)
     return 512, 512
+
+
+def _side(config: Path, latents: Any, factor: int) -> int:
+    """Pixels of a side that has so many latents."""
+    most = settings.MAX_SIDE_PX // factor
+    if type(latents) is not int or not 1 <= latents <= most or latents * factor < _SIDE_STEP_PX:
+        raise ModelFileError(
+            f"{config}: sample_size {str(latents)[:40]!r} is no size of a picture; allowed is a "
+            f"whole number from {-(-_SIDE_STEP_PX // factor)} to {most}, a list of two, or null.",
+            hint="Copy or download the model again.",
+        )
+    return latents * factor // _SIDE_STEP_PX * _SIDE_STEP_PX
+
+
+def _vae_factor(folder: Path) -> int:
+    """Pixels that a latent stands for, in a row; 8 if there is no VAE to say so."""
+    config = folder / "vae" / "config.json"
+    blocks = _read_json(config).get("block_out_channels") if config.is_file() else None
+    if blocks is None:
+        return 8
+    if not isinstance(blocks, list) or not 1 <= len(blocks) <= _MAX_VAE_BLOCKS:
+        raise ModelFileError(
+            f"{config}: block_out_channels is no list of 1 to {_MAX_VAE_BLOCKS} numbers.",
+            hint="Copy or download the model again.",
+        )
+    return int(2 ** (len(blocks) - 1))
+
+
+def _world(path: Path) -> tuple[World | None, dict[str, Any]]:
+    """What a small model says of itself: what it draws, and its defaults."""
+    if not path.is_file():
+        return None, {}
+    own = _read_json(path)
+    draws, words, defaults = own.get("draws"), own.get("words"), own.get("default_params", {})
+    if not isinstance(draws, str) or not isinstance(words, list) or not isinstance(defaults, dict):
+        raise ModelFileError(
+            f"{path}: allowed are `draws`, a text, `words`, a list, and `default_params`, a dict "
+            "of arguments of generate."
+        )
+    try:
+        params.parse(prompt="", **defaults)
+    except InvalidRequest as error:
+        raise ModelFileError(f"{path}: default_params: {error}") from None
+    return World(draws, frozenset(map(str, words))), defaults
 
 
 def _class_name(path: Path, name: Any) -> str:

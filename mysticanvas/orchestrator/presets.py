@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
 from mysticanvas import logs
+from mysticanvas.contracts import params
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset
 from mysticanvas.errors import InvalidRequest, PresetError
@@ -72,7 +74,8 @@ class Presets:
         """The preset of a name, or one made for a path or a hub id.
 
         Raises:
-            PresetError: there is none, and no model of that path or id.
+            InvalidRequest: there is none, and nothing of that path.
+            PresetError: the path is no model, or there is none of that id.
             ModelFileError: the file at the path is damaged, unsafe or of no known kind.
         """
         name = self.default if wanted is None else wanted
@@ -88,12 +91,7 @@ class Presets:
         if hub.is_id(name):
             short = name.partition("@")[0].partition("/")[2]
             return self._made(short, hub.locate(name).pinned)
-        names = ", ".join(repr(preset.name) for preset in self._store.presets.list())
-        raise PresetError(
-            f"There is no preset {name!r}, and no folder or file of that path.",
-            hint=f"There are: {names}. Or give the path of a diffusers folder or a .safetensors "
-            "file.",
-        )
+        raise _unknown(name, [preset.name for preset in self._store.presets.list()])
 
     def of_recipe(self, name: str, files: dict[str, str]) -> ImagePreset:
         """The preset that made a picture: the newest revision that has been these files, or else
@@ -105,7 +103,12 @@ class Presets:
         for preset in reversed(self._store.presets.revisions(name)):
             if self._store.presets.files(preset) == files and _is_there(preset):
                 return preset
-        return self.find(name)
+        try:
+            return self.find(name)
+        except InvalidRequest as error:
+            raise PresetError(
+                f"The preset {name[:80]!r} of this recipe is not here.", hint=error.hint
+            ) from None
 
     def model(self, preset: ImagePreset) -> models.Model:
         """The model of a preset with its parts, which the worker can run.
@@ -261,6 +264,22 @@ class Presets:
             plain, number = plain.replace(name=f"{wanted}-{number}"), number + 1
         self.model(plain)
         return self.save(plain)
+
+
+def _unknown(name: str, known: list[str]) -> InvalidRequest:
+    """The error for a preset that nothing is known of."""
+    lowered = {each.lower(): each for each in known}
+    nearest = difflib.get_close_matches(name.lower(), lowered, 1)
+    guess = f"Did you mean {lowered[nearest[0]]!r}? " if nearest else ""
+    names = ", ".join(map(repr, known))
+    return InvalidRequest(
+        f"There is no preset {name[:80]!r}, and no folder or file of that path.",
+        hint=f"{guess}There are: {names}. Or give the path of a diffusers folder or a "
+        ".safetensors file.",
+        parameter="preset",
+        value=name[:80],
+        allowed=params.ALLOWED["preset"],
+    )
 
 
 def _path(preset: ImagePreset) -> Path:

@@ -94,6 +94,14 @@ def find(paths: HomePaths) -> Runtime | None:
     return runtime
 
 
+def ending(paths: HomePaths) -> Runtime | None:
+    """The orchestrator that listens no longer, while its process is still there."""
+    runtime = _recorded(paths)
+    if runtime is None or not identity(runtime).alive() or endpoint(runtime).alive():
+        return None
+    return runtime
+
+
 def identity(runtime: Runtime) -> Identity:
     """Which process a runtime file speaks of."""
     return Identity(runtime.pid, runtime.started_at, runtime.boot_id)

@@ -9,7 +9,7 @@ from mysticanvas.contracts import picture
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.ids import is_part
 from mysticanvas.contracts.images import FileRecord, ImageRecord
-from mysticanvas.contracts.params import refused
+from mysticanvas.contracts.params import check_recipe, refused
 from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.errors import InvalidRequest, NotFound
 from mysticanvas.session.image import Image
@@ -40,7 +40,8 @@ def resolve(what: Image | Recipe | Path | str, connection: Connection) -> Origin
     """Find out what `what` is.
 
     Raises:
-        InvalidRequest: it is nothing that can be reproduced.
+        InvalidRequest: it is nothing that can be reproduced, or its recipe holds what `generate`
+            would not allow.
         NotFound: there is no such file or image.
     """
     if isinstance(what, Image):
@@ -64,6 +65,8 @@ def _of_image(image: Image) -> Original:
 
 
 def _of_recipe(recipe: Recipe, connection: Connection) -> Original:
+    # Before its hash, which not everything has.
+    check_recipe(recipe)
     same = ImageFilters(recipe_hash=recipe.hash)
     page = connection.call(lambda api: api.images(same, 1))
     if not page.items:
@@ -73,6 +76,7 @@ def _of_recipe(recipe: Recipe, connection: Connection) -> Original:
 
 def _of_file(file: Path, connection: Connection) -> Original:
     opened, text = _read(file)
+    check_recipe(text.recipe)
     size = opened.size
     pixels = picture.pixels_sha256(opened.mode, *size, opened.tobytes())
     try:

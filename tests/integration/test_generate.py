@@ -116,22 +116,40 @@ def test_reproduce_tells_what_differs(canvas: Canvas, tiny_sd: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "hint"),
     [
-        {"width": 100},
-        {"steps": 4},
-        {"preset": "no-such-preset"},
-        {"preset": "/no/such/folder"},
-        {"scheduler": "warp"},
-        {"seed": True},
+        ({"width": 100}, ""),
+        ({"steps": 4}, "Did you mean 'num_inference_steps'?"),
+        ({"preset": "stater"}, "Did you mean 'starter'?"),
+        ({"preset": "/no/such/folder"}, "There are: 'starter'"),
+        ({"scheduler": "eulr"}, "Did you mean 'euler'?"),
+        ({"scheduler": "FlowMatchEulerDiscreteScheduler"}, ""),
+        ({"scheduler_config": {"beta_strat": 0.1}}, "Did you mean 'beta_start'?"),
+        ({"scheduler_config": {"num_train_timesteps": -5}}, ""),
+        ({"seed": True}, ""),
     ],
 )
-def test_bad_input_is_refused_and_makes_no_job(canvas: Canvas, bad: dict[str, object]) -> None:
-    with pytest.raises((errors.InvalidRequest, errors.PresetError)) as refused:
+def test_bad_input_is_refused_and_makes_no_job(
+    canvas: Canvas, bad: dict[str, object], hint: str
+) -> None:
+    with pytest.raises(errors.InvalidRequest) as refused:
         canvas.generate("x", **bad)
-    assert next(iter(bad)) in str(refused.value)
+    assert refused.value.parameter == next(iter(bad))
+    assert refused.value.allowed
+    assert refused.value.parameter in str(refused.value)
+    assert hint in str(refused.value)
     assert canvas.images().total == 0
     assert canvas.jobs.list() == []
+
+
+def test_a_recipe_that_generate_would_not_allow_makes_no_job(canvas: Canvas, tiny_sd: Path) -> None:
+    recipe = canvas.generate("x", preset=str(tiny_sd), **SMALL).recipe
+    for changes in ({"width": -8}, {"num_images": 0}, {"guidance_scale": float("nan")}):
+        params = recipe.params.model_copy(update=changes)
+        with pytest.raises(errors.InvalidRequest) as refused:
+            canvas.reproduce(recipe.model_copy(update={"params": params}))
+        assert refused.value.parameter == f"recipe.params.{next(iter(changes))}"
+    assert len(canvas.jobs) == 1
 
 
 def test_a_folder_that_is_no_model_is_refused(canvas: Canvas, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def http(runtime: dict[str, str]) -> Iterator[httpx.Client]:
             "/v1/jobs",
             {"kind": "generate", "params": {"prompt": "x", "preset": "?"}},
             422,
-            "preset_error",
+            "invalid_request",
         ),
         (
             "POST",

@@ -71,11 +71,11 @@ def test_a_generate_is_one_story_over_the_processes(
 def test_an_error_names_the_request_that_its_story_is_found_by(
     canvas: Canvas, shared_home: Path
 ) -> None:
-    with pytest.raises(errors.PresetError) as refused:
+    with pytest.raises(errors.InvalidRequest) as refused:
         canvas.generate("x", preset="/no/such/folder")
     lines = told(shared_home, "--request", refused.value.request_id)
     assert [(line["event"], line["code"]) for line in lines] == [
-        ("request_refused", "preset_error")
+        ("request_refused", "invalid_request")
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from models import make_sd
 from transformer_models import make_qwen_image, make_z_image
 
-from mysticanvas import Canvas, ImagePreset, InvalidRequest, PresetError
+from mysticanvas import Canvas, ImagePreset, InvalidRequest
 
 BUDGET_MIB = 1_500
 NEAR = 0.03
@@ -80,7 +80,7 @@ def test_a_loaded_model_is_not_counted_twice(home: Path, tiny_sd: Path) -> None:
 def test_what_cannot_be_planned_is_told(canvas: Canvas, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="num_inference_steps"):
         canvas.plan("x", steps=3)
-    with pytest.raises(PresetError, match="no preset"):
+    with pytest.raises(InvalidRequest, match="no preset"):
         canvas.plan("x", preset="no-such-preset")
 
 

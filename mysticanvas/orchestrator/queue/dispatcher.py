@@ -14,7 +14,6 @@ from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
-from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import Kept
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator import latents
@@ -156,12 +155,13 @@ class Dispatcher(Lane[Generation]):
                 self._succeed(run)
         except Conflict as refusal:
             self._lost(run, Refused(str(refusal)))
-        except MystiCanvasError as refusal:
+        except Exception:
+            # Whatever it was: the next job needs the worker.
             self._settle(run)
-            if run.stopped:
-                self._transitions.stop(run)
-            else:
-                self._transitions.fail(run, Problem.of(refusal, run.job.record.request_id))
+            if not run.stopped:
+                raise
+            _log.info("stopped_job_failed", exc_info=True)
+            self._transitions.stop(run)
         else:
             self._conclude(run)
         finally:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from mysticanvas import logs
-from mysticanvas.contracts import loras
+from mysticanvas.contracts import loras, scheduler_settings
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import (
@@ -21,7 +21,7 @@ from mysticanvas.contracts.jobs import (
     JobStatus,
     ReproduceRequest,
 )
-from mysticanvas.contracts.params import Priority
+from mysticanvas.contracts.params import Priority, check_recipe
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
@@ -81,6 +81,7 @@ class Intake:
         """Queue pictures from a prompt, or find them if `reuse` allows it.
 
         Raises:
+            InvalidRequest: there is no such preset, or the model cannot be asked for that.
             PresetError, ModelFileError: the model cannot be used.
             StoreFull: the disk has too little room, or the quota is used up.
         """
@@ -122,12 +123,16 @@ class Intake:
         """Queue the batch of a recipe again.
 
         Raises:
+            InvalidRequest: the recipe holds what `generate` would not allow.
             PresetError: no preset here has the recipe's name, or one of its LoRAs is not there.
             StoreFull: the disk has too little room, or the quota is used up.
         """
         recipe = request.recipe
+        check_recipe(recipe)
         preset = self._presets.of_recipe(recipe.preset, loras.without(recipe.model_files))
         model = self._presets.model(preset)
+        wanted = recipe.params.scheduler, recipe.params.scheduler_config
+        scheduler_settings.check(model.scheduler, *wanted, "recipe.params.")
         adapters = self._presets.loras.of_recipe(recipe)
         self._check_room(recipe.params)
         again = recipe.model_copy(
@@ -136,6 +141,7 @@ class Intake:
                 "environment": None,
                 "model_files": {**model.files, **adapters.files},
                 "params": recipe.params.model_copy(update={"loras": adapters.weights}),
+                "pipeline": model.pipeline,
                 "preset_revision": preset.revision,
             }
         )

@@ -42,7 +42,11 @@ class Lane(ABC, Generic[R]):
 
     @abstractmethod
     def execute(self, run: R) -> None:
-        """Carry a run out, and see to it that its job leaves `running`."""
+        """Carry a run out, and see to it that its job leaves `running`.
+
+        Raises:
+            Exception: what the job failed of, and is to be ended with.
+        """
 
     @property
     def loaded(self) -> str | None:

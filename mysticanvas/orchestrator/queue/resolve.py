@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from mysticanvas.contracts import schedulers
-from mysticanvas.contracts.params import GenerateParams
+from mysticanvas.contracts import scheduler_settings, schedulers
+from mysticanvas.contracts.params import GenerateParams, check_resolved
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import ResolvedParams, request_hash
 from mysticanvas.orchestrator.loras import NONE, Loras
@@ -28,6 +28,10 @@ def resolve(
         loras: those of preset and request.
         drawn_seed: the seed if none was given; by default a random one of 32 bits or, with
             `reuse`, one that follows from the request, so that the same request finds itself.
+
+    Raises:
+        InvalidRequest: the model cannot have that scheduler, or it cannot have that configuration;
+            or what was filled in is not allowed with what was given.
     """
     own = {name: value for name, value in preset.default_params.items() if value is not None}
     defaults: dict[str, Any] = {**model.default_params, **own}
@@ -54,6 +58,8 @@ def resolve(
         },
         loras=loras.weights,
     )
+    check_resolved(resolved)
+    scheduler_settings.check(model.scheduler, scheduler, resolved.scheduler_config)
     if params.seed is not None:
         return resolved
     if drawn_seed is None:

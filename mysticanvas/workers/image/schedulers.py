@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import diffusers
+import torch
 
 from mysticanvas.contracts import schedulers as table
 from mysticanvas.contracts.recipe import ResolvedParams
@@ -28,10 +29,11 @@ def make(original: Any, name: str, config: Mapping[str, Any]) -> Any:
     unknown = sorted(config.keys() - set(known))
     if unknown:
         raise _refused(f"{name} has no setting {unknown[0]!r}.", config, ", ".join(known))
-    _require_same_family(original, name, config)
+    table.require_same_family(type(original).__name__, name, config)
     try:
         return kind.from_config(original.config, **config)
-    except (ValueError, TypeError, NotImplementedError, ImportError) as error:
+    # A setting may be wrong in as many ways as it is used.
+    except Exception as error:
         raise _refused(
             f"{name} cannot be made so: {_one_line(error)}", config, f"what {name} documents"
         ) from error
@@ -56,15 +58,46 @@ def require_steps(scheduler: Any, steps: int) -> None:
         raise _too_few_or_many(scheduler, steps, f"it would begin at {times.max()}, after {last}")
 
 
+def rehearse(original: Any, params: ResolvedParams) -> None:
+    """Take all steps with next to no latents: much of a configuration is not used before.
+
+    Raises:
+        InvalidRequest: the scheduler cannot work so configured.
+    """
+    scheduler = make(original, params.scheduler, params.scheduler_config)
+    if scheduler.config.get("use_dynamic_shifting"):
+        return  # as in `require_steps`
+    sample = torch.zeros(1, 4, 8, 8)
+    takes = inspect.signature(scheduler.step).parameters
+    # One of its own: the common one is not to be moved on.
+    own = {"generator": torch.Generator()} if "generator" in takes else {}
+    try:
+        require_steps(scheduler, params.num_inference_steps)
+        for time in scheduler.timesteps:
+            if hasattr(scheduler, "scale_model_input"):
+                scheduler.scale_model_input(sample, time)
+            scheduler.step(torch.zeros_like(sample), time, sample, **own)
+    except InvalidRequest:
+        raise
+    except Exception as error:
+        raise _refused(
+            f"{params.scheduler} cannot work so: {_one_line(error)}",
+            params.scheduler_config,
+            f"what {params.scheduler} documents",
+        ) from error
+
+
 @contextmanager
 def applied(pipeline: Any, params: ResolvedParams) -> Iterator[None]:
     """Give the pipeline the scheduler of a job for a while, then its own again.
 
     Raises:
-        InvalidRequest: see `make` and `require_steps`.
+        InvalidRequest: see `make`, `require_steps` and `rehearse`.
     """
     original = pipeline.scheduler
     scheduler = make(original, params.scheduler, params.scheduler_config)
+    if params.scheduler_config:
+        rehearse(original, params)
     require_steps(scheduler, params.num_inference_steps)
     pipeline.scheduler = scheduler
     try:
@@ -86,20 +119,6 @@ def _class_of(original: Any, name: str) -> Any:
             allowed=", ".join(table.CLASSES),
         )
     return kind
-
-
-def _require_same_family(original: Any, name: str, config: Mapping[str, Any]) -> None:
-    """Flow matching and noise prediction read the same model output as different things."""
-    own = type(original).__name__
-    flows = name.startswith("FlowMatch") or config.get("use_flow_sigmas") is True
-    if flows != own.startswith("FlowMatch") and name != own:
-        raise InvalidRequest(
-            f"The scheduler {name} does not suit this model, whose own is {own}.",
-            hint="A flow-matching model needs a flow-matching scheduler, any other model another.",
-            parameter="scheduler",
-            value=name,
-            allowed=own,
-        )
 
 
 def _refused(detail: str, config: Mapping[str, Any], allowed: str) -> InvalidRequest:

@@ -58,6 +58,9 @@ def test_nothing_runs_or_it_is_silent() -> None:
     silent = RUNS.model_copy(update={"state": "silent", "workers": [], "queue": None})
     assert "does not answer" in text(silent, PLAIN)
     assert "clients" not in text(silent, PLAIN)
+    stopping = silent.model_copy(update={"state": "stopping"})
+    assert "orchestrator  stopping · process 4711" in text(stopping, PLAIN)
+    assert "clients" not in text(stopping, PLAIN)
 
 
 def test_colours_keep_the_columns() -> None:

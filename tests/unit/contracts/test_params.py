@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mysticanvas.contracts import params
+from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.errors import InvalidRequest
 
 
@@ -41,6 +42,7 @@ def test_every_parameter_says_what_is_allowed() -> None:
         ("scheduler", 1),
         ("scheduler_config", [1]),
         ("scheduler_config", {"a": object()}),
+        ("scheduler_config", {"a": [float("nan")]}),
         ("num_images", 0),
         ("num_images", 65),
         ("preset", ""),
@@ -103,3 +105,66 @@ def test_the_limits_themselves_are_allowed() -> None:
 
 def test_seed_minus_one_means_not_given() -> None:
     assert params.parse(prompt="p", seed=-1).seed is None
+
+
+def test_every_picture_of_a_batch_has_a_seed() -> None:
+    params.parse(prompt="p", seed=2**63 - 2, num_images=2)
+    with pytest.raises(InvalidRequest, match="seed \\+ k") as refused:
+        params.parse(prompt="p", seed=2**63 - 1, num_images=2)
+    assert refused.value.parameter == "num_images"
+
+
+RECIPE = Recipe(
+    preset="p",
+    pipeline="StableDiffusionPipeline",
+    params=ResolvedParams(
+        prompt="x",
+        width=64,
+        height=64,
+        num_inference_steps=2,
+        guidance_scale=3.0,
+        seed=7,
+        scheduler="DDIMScheduler",
+    ),
+    model_files={},
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prompt", "x" * 20_001),
+        ("width", 100),
+        ("width", -8),
+        ("height", 10**6),
+        ("num_inference_steps", 0),
+        ("guidance_scale", float("nan")),
+        ("seed", -5),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("num_images", 0),
+        ("num_images", 1000),
+        ("scheduler_config", {"beta_start": float("inf")}),
+        ("loras", {"lora_1": 50.0}),
+    ],
+)
+def test_a_recipe_has_the_limits_of_generate_and_can_be_read_without_them(
+    name: str, value: Any
+) -> None:
+    document = RECIPE.model_dump() | {"params": RECIPE.params.model_dump() | {name: value}}
+    recipe = Recipe.model_validate(document)
+    with pytest.raises(InvalidRequest) as refused:
+        params.check_recipe(recipe)
+    assert refused.value.parameter == f"recipe.params.{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch_index", 1), ("batch_index", -1), ("mitigations", ("magic",))]
+)
+def test_a_recipe_names_a_picture_of_its_batch_and_ways_that_there_are(
+    name: str, value: Any
+) -> None:
+    params.check_recipe(RECIPE)
+    with pytest.raises(InvalidRequest) as refused:
+        params.check_recipe(RECIPE.model_copy(update={name: value}))
+    assert refused.value.parameter == f"recipe.{name}"

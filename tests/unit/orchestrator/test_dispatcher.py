@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ from tasks import as_it_comes, make_task
 
 from mysticanvas import processes
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.worker import GenerateTask
+from mysticanvas.errors import DoesNotFit
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
@@ -226,6 +230,30 @@ def test_only_a_load_says_what_loading_takes(
     for _ in range(2):
         reached(submit("a castle"), "succeeded")
     assert loads == [mortal_worker.LOAD_S]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), DoesNotFit("There is no room.")])
+def test_a_job_that_fails_before_it_is_sent_leaves_the_worker_to_the_next(
+    dispatcher: Dispatcher,
+    worker: Worker,
+    submit: Submit,
+    reached: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    @contextlib.contextmanager
+    def admit(task: GenerateTask, ready: Callable[[], object], _stopped: object) -> Iterator[None]:
+        ready()
+        if task.recipe.params.prompt == "unlucky":
+            raise error
+        yield
+
+    monkeypatch.setattr(dispatcher, "_admit", admit)
+    failing, behind = submit("unlucky"), submit("begin 0")
+    dispatcher.start()
+    record = reached(failing, "failed")
+    assert record.error == Problem.of(error)
+    assert reached(behind, "succeeded").failures == []
 
 
 def test_a_job_that_somebody_waits_for_makes_way_for_none(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mysticanvas_echo import make_model
 
 from mysticanvas.contracts.ids import new_id
-from mysticanvas.contracts.jobs import GenerateRequest
+from mysticanvas.contracts.jobs import GenerateRequest, JobRecord, ReproduceRequest
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.params import parse
+from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.recipe import Recipe
+from mysticanvas.errors import InvalidRequest, PresetError
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import Intake
@@ -26,6 +32,29 @@ def intake(tmp_path: Path, store: Store, transitions: Transitions) -> Intake:
     plugins = loading.load(settings.plugins)
     presets = Presets(store, Inspector(), plugins, settings.engine)
     return Intake(store, transitions, {}, tmp_path, settings, presets)
+
+
+Generate = Callable[..., JobRecord]
+
+
+@pytest.fixture
+def generate(tmp_path: Path, intake: Intake) -> Generate:
+    """Takes in a request for a picture by the model in `m`, or another; the job."""
+
+    def generate(prompt: str = "a circle", **given: Any) -> JobRecord:
+        params = parse(**{"prompt": prompt, "preset": str(tmp_path / "m"), **given})
+        return intake.generate(GenerateRequest(params=params), key=new_id(), request_id="").job
+
+    make_model(tmp_path / "m")
+    return generate
+
+
+@pytest.fixture
+def recipe(store: Store, generate: Generate) -> Recipe:
+    """That of a job."""
+    task = store.jobs.get(generate().id).task
+    assert task is not None
+    return task.recipe
 
 
 @pytest.mark.parametrize("allowed", ["auto", "exact", "none"])
@@ -51,3 +80,84 @@ def test_a_path_that_is_a_preset_already_costs_no_write(
     # That of the job itself.
     assert store.database.commits == commits + 1
     assert store.presets.list() == presets
+
+
+def test_who_asks_a_small_model_for_what_it_does_not_know_is_told_what_it_draws(
+    tmp_path: Path, generate: Generate
+) -> None:
+    world = {"draws": "Circles.", "words": ["a", "circle"]}
+    (tmp_path / "m" / "world.json").write_text(json.dumps(world))
+    assert generate("a CIRCLE").notices == []
+    assert generate("a castle on a hill by a lake").notices == [
+        "The 'm' model does not know 'castle', 'on', 'hill'. It draws: Circles. "
+        'For anything else, give a real model: preset="/path/to/a/diffusers/folder".'
+    ]
+
+
+@pytest.mark.parametrize("wanted", ["strater", "/no/such/folder"])
+def test_an_unknown_preset_is_a_parameter_that_is_not_allowed(
+    store: Store, generate: Generate, wanted: str
+) -> None:
+    store.presets.save(ImagePreset(name="Starter", model="/m"), "StableDiffusionPipeline")
+    with pytest.raises(InvalidRequest) as refused:
+        generate(preset=wanted)
+    assert (refused.value.parameter, refused.value.value) == ("preset", wanted)
+    assert "diffusers folder" in refused.value.allowed
+    assert ("Did you mean 'Starter'?" in str(refused.value)) == (wanted == "strater")
+    assert store.jobs.page(10).items == []
+
+
+@pytest.mark.parametrize(
+    ("given", "parameter"),
+    [
+        ({"scheduler_config": {"clip_smaple": True}}, "scheduler_config"),
+        ({"scheduler_config": {"num_train_timesteps": -5}}, "scheduler_config"),
+        ({"scheduler": "FlowMatchEulerDiscreteScheduler"}, "scheduler"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_makes_no_job(
+    store: Store, generate: Generate, given: dict[str, Any], parameter: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        generate(**given)
+    assert refused.value.parameter == parameter
+    assert store.jobs.page(10).items == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("width", -8),
+        ("num_inference_steps", 0),
+        ("seed", -5),
+        ("num_images", 0),
+        ("scheduler", "warp"),
+        ("scheduler", "FlowMatchEulerDiscreteScheduler"),
+        ("scheduler_config", {"zz": 1}),
+    ],
+)
+def test_a_recipe_that_generate_would_not_allow_makes_no_job(
+    store: Store, intake: Intake, recipe: Recipe, name: str, value: Any
+) -> None:
+    params = recipe.params.model_copy(update={name: value})
+    request = ReproduceRequest(recipe=recipe.model_copy(update={"params": params}))
+    with pytest.raises(InvalidRequest) as refused:
+        intake.reproduce(request, key=new_id(), request_id="")
+    assert refused.value.parameter == f"recipe.params.{name}"
+    assert len(store.jobs.page(10).items) == 1
+
+
+def test_a_recipe_whose_preset_is_not_here_is_refused(intake: Intake, recipe: Recipe) -> None:
+    request = ReproduceRequest(recipe=recipe.model_copy(update={"preset": "n"}))
+    with pytest.raises(PresetError, match="preset 'n' of this recipe is not here"):
+        intake.reproduce(request, key=new_id(), request_id="")
+
+
+def test_a_recipe_runs_in_the_pipeline_of_todays_model(
+    store: Store, intake: Intake, recipe: Recipe
+) -> None:
+    request = ReproduceRequest(recipe=recipe.model_copy(update={"pipeline": "Another"}))
+    job = intake.reproduce(request, key=new_id(), request_id="").job
+    task = store.jobs.get(job.id).task
+    assert task is not None
+    assert task.recipe.pipeline == recipe.pipeline

@@ -88,3 +88,51 @@ def test_a_missing_component_is_named(folder: Path) -> None:
 def test_words_outside_a_small_models_world_are_found() -> None:
     world = models.World("It draws shapes.", frozenset({"a", "red", "circle"}))
     assert models.unknown_words("A red CIRCLE, a castle; a castle!", world) == ["castle"]
+
+
+@pytest.mark.parametrize(
+    ("sample_size", "side_px"),
+    [(None, (512, 512)), (16, (64, 64)), ([16, 32], (128, 64)), (17, (64, 64)), (2, (8, 8))],
+)
+def test_the_default_size_is_one_that_a_picture_can_have(
+    folder: Path, sample_size: object, side_px: tuple[int, int]
+) -> None:
+    edit(folder / "unet" / "config.json", lambda c: c.update(sample_size=sample_size))
+    assert models.describe(folder, sha256).side_px == side_px
+
+
+@pytest.mark.parametrize(
+    "sample_size", [0, -4, 1, True, 1.5, "64", [], [64], [64, 0], {}, 4097, 10**400]
+)
+def test_a_size_that_no_picture_can_have_is_refused(folder: Path, sample_size: object) -> None:
+    edit(folder / "unet" / "config.json", lambda c: c.update(sample_size=sample_size))
+    with pytest.raises(ModelFileError, match=r"unet/config\.json: sample_size .* from 2 to 4096"):
+        models.describe(folder, sha256)
+
+
+@pytest.mark.parametrize("blocks", [0, [], [8] * 11, "four"])
+def test_a_vae_of_no_such_depth_is_refused(folder: Path, blocks: object) -> None:
+    edit(folder / "vae" / "config.json", lambda c: c.update(block_out_channels=blocks))
+    with pytest.raises(ModelFileError, match=r"vae/config\.json: block_out_channels"):
+        models.describe(folder, sha256)
+
+
+@pytest.mark.parametrize(
+    ("world", "words"),
+    [
+        ({}, "`draws`"),
+        ({"draws": "Shapes.", "words": 3}, "`words`"),
+        ({"draws": "Shapes.", "words": [], "default_params": []}, "`default_params`"),
+        (
+            {"draws": "Shapes.", "words": [], "default_params": {"num_inference_steps": 0}},
+            "num_inference_steps=0",
+        ),
+        ({"draws": "Shapes.", "words": [], "default_params": {"steps": 1}}, "'steps'"),
+    ],
+)
+def test_a_world_that_makes_no_sense_is_refused(
+    folder: Path, world: dict[str, object], words: str
+) -> None:
+    (folder / "world.json").write_text(json.dumps(world))
+    with pytest.raises(ModelFileError, match=words):
+        models.describe(folder, sha256)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mysticanvas import OrchestratorUnavailable, __version__, locks
+from mysticanvas.commands import status
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.locks import FileLock
@@ -52,6 +53,22 @@ def test_the_process_must_be_the_very_one_that_wrote_the_file(
 ) -> None:
     write(paths, **dead)
     assert launch.find(paths) is None
+
+
+def test_a_process_that_listens_no_longer_is_about_to_end(paths: HomePaths) -> None:
+    assert launch.ending(paths) is None
+    write(paths)
+    assert launch.ending(paths) is None
+    # No process has such a descriptor.
+    runtime = write(paths, listener=(1 << 30, 1))
+    assert launch.find(paths) is None
+    assert launch.ending(paths) == runtime
+    found = status.report(paths)
+    assert found.state == "stopping"
+    assert found.orchestrator is not None
+    assert found.orchestrator.pid == os.getpid()
+    write(paths, listener=(1 << 30, 1), pid=2**22 + 1)
+    assert launch.ending(paths) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "x"}', "\0" * 100])

@@ -1,9 +1,11 @@
+import inspect
 from types import SimpleNamespace
 
 import diffusers
 import pytest
+import torch
 
-from mysticanvas.contracts import schedulers as table
+from mysticanvas.contracts import scheduler_settings, schedulers as table
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.workers.image import schedulers
@@ -104,3 +106,50 @@ def test_a_number_of_steps_that_cannot_be_is_refused(name: str, steps: int) -> N
         pytest.fail("it must be refused before")
     assert caught.value.parameter == "num_inference_steps"
     assert pipeline.scheduler is SD
+
+
+@pytest.mark.parametrize("name", table.CLASSES)
+def test_the_table_of_settings_is_that_of_diffusers(name: str) -> None:
+    kind = getattr(diffusers, name)
+    assert scheduler_settings.OF_CLASS[name] == {*inspect.signature(kind).parameters}
+    # Their own defaults are allowed, but for an infinity, which no request can hold.
+    for setting, parameter in inspect.signature(kind).parameters.items():
+        if parameter.default != -float("inf"):
+            own = {setting: parameter.default}
+            scheduler_settings.check(name, name, own)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("DDIMScheduler", {"num_train_timesteps": -5}),
+        ("DDIMScheduler", {"num_train_timesteps": "many"}),
+        ("DDIMScheduler", {"beta_start": "low"}),
+        ("DPMSolverMultistepScheduler", {"solver_order": 0}),
+        ("LCMScheduler", {"timestep_scaling": "wide"}),
+        ("LCMScheduler", {"original_inference_steps": 0}),
+        ("UniPCMultistepScheduler", {"solver_p": {"a": 1}}),
+        ("PNDMScheduler", {"trained_betas": [0.1]}),
+    ],
+)
+def test_a_setting_that_shows_only_at_work_is_refused_before(
+    name: str, config: dict[str, object]
+) -> None:
+    pipeline = SimpleNamespace(scheduler=SD)
+    with (
+        pytest.raises(InvalidRequest) as caught,
+        schedulers.applied(pipeline, params(name, steps=6, **config)),
+    ):
+        pytest.fail("it must be refused before")
+    assert caught.value.parameter in ("scheduler_config", "num_inference_steps")
+    assert pipeline.scheduler is SD
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+@pytest.mark.parametrize("name", table.NAMES)
+def test_a_rehearsal_lets_through_what_works_and_moves_no_generator(name: str) -> None:
+    kind, config = table.resolve(name) or ("", {})
+    original = FLOW if kind.startswith("FlowMatch") else SD
+    before = torch.random.get_rng_state()
+    schedulers.rehearse(original, params(kind, steps=10, **config))
+    assert torch.equal(torch.random.get_rng_state(), before)
