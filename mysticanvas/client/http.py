@@ -110,9 +110,10 @@ def _encoded(body: BaseModel | dict[str, Any] | None) -> bytes | None:
 
 
 def _query(members: Mapping[str, Any]) -> str:
-    """The query with its question mark; a list gives its name several times."""
+    """The query with its question mark; a list gives its name several times, and an empty one
+    once, with nothing behind it."""
     given = {
-        name: json.dumps(value) if isinstance(value, bool) else value
+        name: json.dumps(value) if isinstance(value, bool) else "" if value == [] else value
         for name, value in members.items()
         if value is not None
     }

@@ -56,9 +56,9 @@ class ImageCollection:
             cursor: `next_cursor` of the page before, asked for in the same way. A timedelta is
                 another moment in every call; `page.next()` keeps to the first.
             sort: which come first.
-            tags: only those that have all these tags; a text is one tag.
-            any_tags: only those that have at least one of these tags.
-            not_tags: only those that have none of these tags.
+            tags: only those that have all these tags; a text is one tag, an empty list no condition.
+            any_tags: only those that have at least one of these tags; as above.
+            not_tags: only those that have none of these tags; as above.
             preset, style: only those made with the preset or style of this name.
             starred: only those that are starred, or that are not.
             min_rating: only those rated so, 0 to 5, or better.
@@ -68,7 +68,7 @@ class ImageCollection:
                 that long ago.
             width, height: only those of this many pixels across or down.
             project: only those of this project; by default the canvas's own.
-            ids: only these, as pictures or whole ids, at most 500.
+            ids: only these, as pictures or whole ids, at most 500; an empty list is no picture.
             job: only those that this job made: a job or its whole id.
             source: `generate` or `reproduce`: only those that such a call made.
             parent: only those made from this picture, or from the one of this whole id.

@@ -28,14 +28,16 @@ def test_a_call_carries_token_request_id_query_and_body(app: FastAPI, serve: Ser
         }
 
     client = HttpClient(serve(app), TOKEN)
-    query = {"a": "ä &=?", "none": None, "yes": True, "several": ["x", "y"]}
+    query = {"a": "ä &=?", "none": None, "yes": True, "several": ["x", "y"], "no": []}
     ask = {"query": query, "headers": {"Extra": "1"}}
     bodies = Event(epoch="e", type="hello"), {"plain": True}
     first, second = (
         json.loads(client.request("POST", "/echo", body=body, **ask)) for body in bodies
     )
     client.close()
-    assert first["query"] == [["a", "ä &=?"], ["yes", "true"], ["several", "x"], ["several", "y"]]
+    assert first["query"] == [
+        ["a", "ä &=?"], ["yes", "true"], ["several", "x"], ["several", "y"], ["no", ""],
+    ]  # fmt: skip
     assert first["body"] == {"epoch": "e", "type": "hello", "data": {}}
     assert second["body"] == {"plain": True}
     assert first["extra"] == "1"
