@@ -27,7 +27,7 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Preset
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
-from mysticanvas.contracts.search import SearchPage
+from mysticanvas.contracts.search import SearchPage, SearchSort
 from mysticanvas.contracts.sql import SqlRequest
 from mysticanvas.contracts.tags import (
     AliasRequest,
@@ -147,9 +147,14 @@ class Api:
         return ImageRecord.model_validate_json(answer)
 
     def search(
-        self, text: str, filters: ImageFilters, limit: int, cursor: str | None = None
+        self,
+        text: str,
+        filters: ImageFilters,
+        limit: int,
+        cursor: str | None = None,
+        sort: SearchSort = "best",
     ) -> SearchPage:
-        query = {**_query(filters), "text": text, "limit": limit, "cursor": cursor}
+        query = {**_query(filters), "text": text, "limit": limit, "cursor": cursor, "sort": sort}
         return SearchPage.model_validate_json(self._http.request("GET", "/v1/search", query=query))
 
     def image(self, image_id: str, project: str | None = None) -> ImageRecord:

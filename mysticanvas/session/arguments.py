@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from mysticanvas import transport
 from mysticanvas.client.endpoint import Endpoint
@@ -19,6 +19,8 @@ from mysticanvas.settings import MAX_PROMPT_CHARS, Settings
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
     from mysticanvas.contracts.presets import ImagePreset
+
+S = TypeVar("S", bound=str)
 
 MAX_PROJECT_CHARS = 200
 MAX_PAGE = 1000
@@ -149,6 +151,17 @@ def text(parameter: str, value: object) -> str:
     return value
 
 
+def one_of(parameter: str, value: S, allowed: tuple[S, ...]) -> S:
+    """One of some words.
+
+    Raises:
+        InvalidRequest: it is none of them.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise refused(parameter, value, ", ".join(map(repr, allowed)))
+    return value
+
+
 def preset_name(value: object) -> str:
     """The name of a preset that is given, or named.
 
@@ -226,6 +239,23 @@ def identifier(noun: str, value: object) -> str:
             hint="An id has the digits 0-9 and a-f, and its last 4 to 8 are enough.",
         )
     return value.lower()
+
+
+def whole_id(parameter: str, value: object, allowed: str) -> str:
+    """The id of what is given: of a picture, of a job, or an id itself.
+
+    Args:
+        allowed: what the error says is allowed.
+
+    Raises:
+        InvalidRequest: it is neither, or only a part of an id.
+    """
+    from mysticanvas.contracts.ids import is_part
+
+    text = value if isinstance(value, str) else getattr(value, "id", None)
+    if not isinstance(text, str) or len(text) != 36 or not is_part(text.lower()):
+        raise refused(parameter, value, allowed)
+    return text.lower()
 
 
 def _listed(value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 
 from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.connection import Connection
@@ -111,7 +111,13 @@ class Canvas(Generating):
 
     @spelled_out(choosing.Filters)
     def search(
-        self, text: str, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]
+        self,
+        text: str,
+        limit: int = 50,
+        cursor: str | None = None,
+        *,
+        sort: Literal["best", "newest", "oldest"] = "best",
+        **filters: Unpack[Filters],
     ) -> Page:
         """A page of pictures by their words, best first; each has a `.score`.
 
@@ -126,12 +132,15 @@ class Canvas(Generating):
                 words, the newest come first.
             limit: pictures on a page, 1 to 1,000.
             cursor: `next_cursor` of the page before, asked for in the same way.
+            sort: which come first: those that meet the words best, or the newest or the oldest of
+                all that have one of them.
             **filters: as for `canvas.images`.
 
         Raises:
             InvalidRequest: an argument is not allowed, or the cursor belongs to another search.
         """
         __tracebackhide__ = True
+        from mysticanvas.contracts.search import SearchSort
         from mysticanvas.session import searching
 
         return searching.search(
@@ -140,6 +149,7 @@ class Canvas(Generating):
             choosing.parse(filters, self._project),
             arguments.page_size(limit),
             cursor,
+            arguments.one_of("sort", sort, get_args(SearchSort)),
         )
 
     def image(self, id: str) -> Image:
@@ -214,15 +224,18 @@ class Canvas(Generating):
 
         Args:
             path: a new folder, or a new file that ends in `.zip`; nothing is overwritten.
-            images: pictures or whole ids, such as a page; None for all of the project.
+            images: pictures or whole ids, such as a page, of whatever project; None for all of the
+                canvas's own.
 
         Raises:
             InvalidRequest: an argument is not allowed, or there is something at the path.
+            NotFound: a picture is no longer in the store.
             StoreFull: the disk has too little room; raised by `.result()`.
         """
         from mysticanvas.session import exporting
 
-        return exporting.submit(self._connection, exporting.params(path, images, self._project))
+        asked = exporting.params(path, images, self._project)
+        return exporting.submit(self._connection, asked, self._project)
 
     @property
     def presets(self) -> Presets:

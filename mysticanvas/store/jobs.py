@@ -145,7 +145,8 @@ class Jobs:
             limit: 1 to 1000 jobs.
             cursor: `next_cursor` of the page before, of the same filters.
             status, kind, project: only jobs that have it.
-            internal: whether those that the orchestrator gave itself are there too.
+            internal: whether those that the orchestrator gave itself are there too, which belong
+                to no project.
 
         Raises:
             InvalidRequest: an argument is not allowed.

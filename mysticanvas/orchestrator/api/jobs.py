@@ -55,7 +55,8 @@ def routes(store: Store, intake: Intake, transitions: Transitions) -> APIRouter:
         project: str | None = None,
         internal: bool = False,
     ) -> JobPage:
-        """A page of jobs, newest first; with `internal`, those of the orchestrator too."""
+        """A page of jobs, newest first; with `internal`, those of the orchestrator too, which
+        belong to no project."""
         found = store.jobs.page(limit, cursor, status, kind, project, internal)
         items = [transitions.shown(record) for record in found.items]
         return found.model_copy(update={"items": items})

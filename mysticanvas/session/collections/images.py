@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack, get_args
 
+from mysticanvas.contracts.filters import Sort
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.details import Details
@@ -14,7 +15,7 @@ from mysticanvas.session.page import Page
 from mysticanvas.session.signatures import spelled_out
 
 if TYPE_CHECKING:
-    from mysticanvas.contracts.filters import ImageFilters, Sort
+    from mysticanvas.contracts.filters import ImageFilters
     from mysticanvas.contracts.images import ImageCard
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.filters import Filters
@@ -56,7 +57,8 @@ class ImageCollection:
             cursor: `next_cursor` of the page before, asked for in the same way. A timedelta is
                 another moment in every call; `page.next()` keeps to the first.
             sort: which come first.
-            tags: only those that have all these tags; a text is one tag, an empty list no condition.
+            tags: only those that have all these tags; a text is one tag, an empty list no
+                condition.
             any_tags: only those that have at least one of these tags; as above.
             not_tags: only those that have none of these tags; as above.
             preset, style: only those made with the preset or style of this name.
@@ -78,7 +80,12 @@ class ImageCollection:
         """
         __tracebackhide__ = True
         size = arguments.page_size(limit)
-        return self._page(choosing.parse(filters, self._project), _sort(sort), size, cursor)
+        return self._page(
+            choosing.parse(filters, self._project),
+            arguments.one_of("sort", sort, get_args(Sort)),
+            size,
+            cursor,
+        )
 
     @spelled_out(choosing.Filters)
     def list(
@@ -101,7 +108,7 @@ class ImageCollection:
         if limit is not None:
             limit = arguments.count("limit", limit)
         chosen = choosing.parse(filters, self._project)
-        return Images(self._walk(chosen, _sort(sort), limit))
+        return Images(self._walk(chosen, arguments.one_of("sort", sort, get_args(Sort)), limit))
 
     def __iter__(self) -> Iterator[Image]:
         """Every picture, newest first; pages are asked for as they are reached."""
@@ -177,10 +184,3 @@ def from_cards(
         Image(card, connection, details=details, score=score)
         for card, score in zip(cards, scores or [None] * len(cards), strict=True)
     )
-
-
-def _sort(sort: Any) -> Sort:
-    if sort not in ("newest", "oldest"):
-        raise arguments.refused("sort", sort, "'newest' or 'oldest'")
-    chosen: Sort = sort
-    return chosen

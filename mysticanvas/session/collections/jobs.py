@@ -45,7 +45,8 @@ class Jobs:
         Args:
             status: only `queued`, `running`, `succeeded`, `failed` or `cancelled` ones.
             kind: only those of this kind, such as `generate`.
-            internal: whether those that the orchestrator gave itself are there too.
+            internal: whether those that the orchestrator gave itself are there too. They belong to
+                no project.
 
         Raises:
             InvalidRequest: there is no such status or kind.
