@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 from mysticanvas import transport
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.settings import MAX_PROMPT_CHARS, Settings
+from mysticanvas.settings import Settings
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
@@ -130,25 +130,34 @@ def project(name: object) -> str | None:
     """The name of a project, or None for all of them.
 
     Raises:
-        InvalidRequest: it is not a text of 1 to 200 characters.
+        InvalidRequest: it is not a text of 1 to 200 characters, or no Unicode.
     """
     if name is None:
         return None
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_PROJECT_CHARS:
         allowed = f"text of 1 to {MAX_PROJECT_CHARS} characters, or None for all projects"
         raise refused("project", name, allowed)
-    return name
+    return _sendable("project", name)
 
 
-def text(parameter: str, value: object) -> str:
+def text(parameter: str, value: object, most: int) -> str:
     """A text that can be sent.
 
+    Args:
+        most: how many characters it may have.
+
     Raises:
-        InvalidRequest: it is none, or longer than a prompt may be.
+        InvalidRequest: it is none, longer, or no Unicode.
     """
-    if not isinstance(value, str) or len(value) > MAX_PROMPT_CHARS:
-        raise refused(parameter, value, f"text of at most {MAX_PROMPT_CHARS:,} characters")
-    return value
+    if not isinstance(value, str) or len(value) > most:
+        raise refused(parameter, value, f"text of at most {most:,} characters")
+    return _sendable(parameter, value)
+
+
+def _sendable(parameter: str, value: str) -> str:
+    from mysticanvas.contracts.refusal import unicode_text
+
+    return unicode_text(parameter, value)
 
 
 def one_of(parameter: str, value: S, allowed: tuple[S, ...]) -> S:

@@ -10,6 +10,7 @@ from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.generating import Generating
 from mysticanvas.session.signatures import spelled_out
+from mysticanvas.settings import MAX_SEARCH_CHARS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,11 +126,11 @@ class Canvas(Generating):
         pictures are found at once, and do not shift the pages of a search that has begun.
 
         Args:
-            text: words, of which the more and the rarer count more (BM25). `"red circle"` has to
-                be there as it stands, `-blurry` and `-"red circle"` must not; `cast*` is every
-                word that starts so. `tag:noir`, `-tag:noir`, `preset:…`, `style:…`, `project:…`,
-                `seed:42`, `starred:true` and `rating:4` (or better) are conditions. Without any
-                words, the newest come first.
+            text: at most 4,000 characters. Of words, the more and the rarer count more (BM25).
+                `"red circle"` has to be there as it stands, `-blurry` and `-"red circle"` must not;
+                `cast*` is every word that starts so. `tag:noir`, `-tag:noir`, `preset:…`,
+                `style:…`, `project:…`, `seed:42`, `starred:true` and `rating:4` (or better) are
+                conditions. Without any words, the newest come first.
             limit: pictures on a page, 1 to 1,000.
             cursor: `next_cursor` of the page before, asked for in the same way.
             sort: which come first: those that meet the words best, or the newest or the oldest of
@@ -145,7 +146,7 @@ class Canvas(Generating):
 
         return searching.search(
             self._connection,
-            arguments.text("text", text),
+            arguments.text("text", text, MAX_SEARCH_CHARS),
             choosing.parse(filters, self._project),
             arguments.page_size(limit),
             cursor,
@@ -153,7 +154,7 @@ class Canvas(Generating):
         )
 
     def image(self, id: str) -> Image:
-        """A picture by its id, or by 4 or more characters of its end.
+        """A picture by its id, or by 4 or more characters of its end; of whatever project.
 
         Raises:
             NotFound: there is none, or more than one.
@@ -164,14 +165,17 @@ class Canvas(Generating):
         return Image(self._connection.call(lambda api: api.image(part)), self._connection)
 
     def job(self, id: str) -> Job[Any]:
-        """A job by its id, or by 4 or more characters of its end; also one of another kernel.
+        """A job by its id, or by 4 or more characters of its end; of whatever kernel and project.
 
         Its result is an image if it made one, else a list; a dict if it makes no pictures.
 
         Raises:
             NotFound: there is none, or more than one.
         """
-        return self.jobs[id]
+        from mysticanvas.session import calls
+
+        part = arguments.identifier("job", id)
+        return calls.held(self._connection, self._connection.call(lambda api: api.job(part)))
 
     @property
     def jobs(self) -> Jobs:

@@ -106,7 +106,7 @@ def parse(given: Mapping[str, Any], project: str | None) -> ImageFilters:
         return ImageFilters.model_validate(values, strict=True)
     except ValidationError as error:
         name = str(error.errors(include_url=False)[0]["loc"][0])
-        raise refused(name, given.get(name), ALLOWED[name]) from None
+        raise refused(name, values[name], ALLOWED[name]) from None
 
 
 def _plain(name: str, value: Any) -> Any:

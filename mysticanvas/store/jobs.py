@@ -118,8 +118,12 @@ class Jobs:
             raise parts.not_found("job", job_id)
         return job_rows.to_job(found[0], job_pages.made(self._images, found)[0])
 
-    def find(self, part: str) -> StoredJob:
-        """The job with that id, or with that head or tail (4 characters or more) of an id.
+    def find(self, part: str, project: str | None = None) -> StoredJob:
+        """The job with that id, or with that head or tail of an id.
+
+        Args:
+            part: a whole id, or 4 characters or more.
+            project: look among its jobs and the internal ones only, if it is a part.
 
         Raises:
             NotFound: there is none.
@@ -127,7 +131,8 @@ class Jobs:
         """
         if parts.full_id(part):
             return self.get(part)
-        found = self._database.read(_SQL["by_part"], part=parts.searchable("job", part))
+        wanted = parts.searchable("job", part)
+        found = self._database.read(_SQL["by_part"], part=wanted, project=project)
         return self.get(parts.only("job", part, [row["id"] for row in found]))
 
     def page(

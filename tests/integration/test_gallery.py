@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 from mysticanvas import Canvas, Image, Images, InvalidRequest, NotFound
 from mysticanvas.client.api import Api
-from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.ids import new_id, short
 
 QUICK: dict[str, Any] = {"num_inference_steps": 1}
 
@@ -51,7 +51,8 @@ def test_projects_do_not_see_one_another(canvas: Canvas, other: Canvas, made: Im
     assert list(other.images) == []
     assert other.images._repr_png_() is None
     assert made[0] in canvas.images
-    assert made[0].id not in other.images
+    assert made[0] in other.images
+    assert short(made[0].id) not in other.images
     with pytest.raises(NotFound):
         other.images[made[0].id[-8:]]
     assert list(other.images(project=canvas.project)) == list(canvas.images)

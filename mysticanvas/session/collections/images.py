@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Unpack, get_args
 
 from mysticanvas.contracts.filters import Sort
-from mysticanvas.errors import InvalidRequest
+from mysticanvas.errors import InvalidRequest, NotFound
 from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.details import Details
 from mysticanvas.session.image import Image
@@ -16,7 +16,7 @@ from mysticanvas.session.signatures import spelled_out
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.filters import ImageFilters
-    from mysticanvas.contracts.images import ImageCard
+    from mysticanvas.contracts.images import ImageCard, ImageRecord
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.filters import Filters
 
@@ -31,7 +31,8 @@ class ImageCollection:
         canvas.images["1f0a9c2e"]
         for image in canvas.images: ...
 
-    A notebook shows the newest page.
+    A whole id finds its picture in whatever project, and what is found is in the collection. A
+    notebook shows the newest page.
 
     Args:
         project: only pictures of this project; None for all.
@@ -118,24 +119,24 @@ class ImageCollection:
         return self._count(choosing.parse({}, self._project))
 
     def __getitem__(self, id: str) -> Image:
-        """A picture by its id, or by 4 or more characters of its end.
+        """A picture by its whole id, or by 4 or more characters of its end within the project.
 
         Raises:
             NotFound: there is none.
             InvalidRequest: there are several.
         """
-        part = arguments.identifier("image", id)
-        record = self._connection.call(lambda api: api.image(part, self._project))
-        return Image(record, self._connection)
+        return Image(self._find(id), self._connection)
 
     def __contains__(self, image: object) -> bool:
-        if not isinstance(image, Image | str):
-            return False
+        """Whether a picture, or the one of an id, would be found."""
         try:
-            chosen = choosing.parse({"ids": image}, self._project)
-        except InvalidRequest:
+            return bool(self._find(image.id if isinstance(image, Image) else image))
+        except (NotFound, InvalidRequest):
             return False
-        return self._count(chosen) > 0
+
+    def _find(self, id: object) -> ImageRecord:
+        part = arguments.identifier("image", id)
+        return self._connection.call(lambda api: api.image(part, self._project))
 
     def _page(self, chosen: ImageFilters, sort: Sort, limit: int, cursor: str | None) -> Page:
         page = self._connection.call(lambda api: api.images(chosen, limit, cursor, sort))

@@ -6,7 +6,8 @@ SELECT id::VARCHAR AS id FROM jobs WHERE idempotency_key = $key
 
 -- name: by_part
 SELECT id::VARCHAR AS id FROM jobs
-WHERE starts_with(id::VARCHAR, $part) OR ends_with(id::VARCHAR, $part)
+WHERE (starts_with(id::VARCHAR, $part) OR ends_with(id::VARCHAR, $part))
+  AND ($project::VARCHAR IS NULL OR project = $project OR internal)
 LIMIT 2
 
 -- name: page

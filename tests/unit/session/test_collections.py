@@ -11,7 +11,7 @@ from makers import Maker
 from routes import TOKEN, Routes
 
 from mysticanvas import Canvas, InvalidRequest, NotFound
-from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.ids import new_id, short
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
@@ -175,3 +175,79 @@ def test_a_search_is_sorted_by_time_if_asked(canvas: Canvas, add_images: AddImag
     with pytest.raises(InvalidRequest, match="'best', 'newest', 'oldest'") as refused:
         canvas.search("circle", sort="random")  # type: ignore[arg-type]
     assert refused.value.parameter == "sort"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "ask"),
+    [
+        ("text", lambda canvas: canvas.search("\ud800")),
+        ("cursor", lambda canvas: canvas.images(cursor="\ud800")),
+        ("cursor", lambda canvas: canvas.search("", cursor="\ud800")),
+        ("prefix", lambda canvas: canvas.tags.list("\ud800")),
+        ("prefix", lambda canvas: canvas.tags.list(prefix=3)),
+        ("kind", lambda canvas: canvas.jobs.list(kind="\ud800")),
+        ("project", lambda canvas: canvas.images(project="\ud800")),
+        ("project", lambda canvas: Canvas(home=canvas.home, project="\ud800")),
+        ("query", lambda canvas: canvas.sql("\ud800")),
+        ("name", lambda canvas: canvas.presets.image["\ud800"]),
+    ],
+)
+def test_text_that_cannot_be_sent_is_refused_by_its_name(
+    canvas: Canvas, parameter: str, ask: Callable[[Canvas], Any]
+) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{parameter}=.*is not allowed") as refused:
+        ask(canvas)
+    assert refused.value.parameter == parameter
+    assert refused.value.value != "None"
+
+
+def test_a_kind_of_job_that_there_is_not_is_refused_with_all_there_are(canvas: Canvas) -> None:
+    with pytest.raises(InvalidRequest, match="'reproduce'.*'pull'") as refused:
+        canvas.jobs.list(kind="foo")  # type: ignore[arg-type]
+    assert refused.value.parameter == "kind"
+    with pytest.raises(InvalidRequest, match="^kind: .*'reproduce'.*'pull'") as refused:
+        canvas._connection.call(lambda api: api.jobs(1, kind="foo"))
+    assert refused.value.parameter == "kind"
+    assert "'pull'" in refused.value.allowed
+
+
+@pytest.mark.parametrize("text", [None, 3, "x" * 4001])
+def test_what_is_no_text_of_a_search_is_refused_with_its_limit(canvas: Canvas, text: Any) -> None:
+    with pytest.raises(InvalidRequest, match="4,000 characters"):
+        canvas.search(text)
+
+
+def test_a_whole_id_is_found_from_every_project_and_a_part_within_one(
+    open_canvas: OpenCanvas, add_images: AddImages, add_jobs: AddJobs
+) -> None:
+    [image], [job] = add_images(1), add_jobs(1)
+    mine, other, everything = open_canvas(), open_canvas("other"), open_canvas(None)
+    for collection, id in ((mine.images, image), (mine.jobs, job), (everything.jobs, job)):
+        assert collection[id] == collection[short(id)]
+        assert {collection[id]} == {collection[id.upper()]}
+        assert all(each in collection for each in (id, short(id), collection[id]))
+    for collection, id in ((other.images, image), (other.jobs, job)):
+        assert collection[id].id == id
+        assert id in collection
+        assert collection[id] in collection
+        assert short(id) not in collection
+        with pytest.raises(NotFound):
+            collection[short(id)]
+        assert list(collection) == []
+    assert other.image(short(image)) == mine.images[image]
+    assert other.job(short(job)) == mine.jobs[job]
+    assert mine.jobs[job] != mine.images[image]
+    for nothing in (new_id(), "", "x", None, 3, "\ud800"):
+        assert nothing not in mine.images
+        assert nothing not in mine.jobs
+        assert nothing not in mine.tags
+
+
+def test_a_tag_is_found_by_its_name_from_every_project(
+    open_canvas: OpenCanvas, add_images: AddImages
+) -> None:
+    open_canvas().tags.add(add_images(1), "noir")
+    tags = open_canvas("other").tags
+    assert "Noir" in tags
+    assert (tags["noir"].count, len(tags), list(tags)) == (0, 0, [])
+    assert [tag.name for tag in tags.list(unused=True)] == ["noir"]
