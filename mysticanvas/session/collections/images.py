@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, get_args
 
 from mysticanvas.contracts.filters import Sort
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.session import arguments, filters as choosing
+from mysticanvas.session import arguments, filters as choosing, sheet
 from mysticanvas.session.details import Details
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _STEP = 200
 """Pictures a request, where all are gone through."""
+_SHOWN = 12
 
 
 class ImageCollection:
@@ -32,7 +33,7 @@ class ImageCollection:
         for image in canvas.images: ...
 
     A whole id finds its picture in whatever project, and what is found is in the collection. A
-    notebook shows the newest page.
+    notebook shows thumbnails of the newest.
 
     Args:
         project: only pictures of this project; None for all.
@@ -162,8 +163,9 @@ class ImageCollection:
     def _count(self, chosen: ImageFilters) -> int:
         return self._connection.call(lambda api: api.image_count(chosen))
 
-    def _repr_png_(self) -> bytes | None:
-        return self()._repr_png_()
+    def _repr_html_(self) -> str:
+        page = self(_SHOWN)
+        return sheet.of(page.items, page.total)
 
     def __repr__(self) -> str:
         within = f" project={self._project!r}" if self._project is not None else ""

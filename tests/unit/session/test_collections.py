@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import PIL.Image
 import pytest
 from makers import Maker
 from routes import TOKEN, Routes
 
 from mysticanvas import Canvas, InvalidRequest, NotFound
+from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.ids import new_id, short
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
@@ -251,3 +254,57 @@ def test_a_tag_is_found_by_its_name_from_every_project(
     assert "Noir" in tags
     assert (tags["noir"].count, len(tags), list(tags)) == (0, 0, [])
     assert [tag.name for tag in tags.list(unused=True)] == ["noir"]
+
+
+def test_every_page_is_walked_through(
+    canvas: Canvas, add_images: AddImages, add_jobs: AddJobs
+) -> None:
+    """One more than a page of each, and pages that end where a project's pictures do."""
+    images, jobs = add_images(401), add_jobs(101)
+    add_images(3, "other")
+    add_jobs(2, "other")
+    assert ids_of(canvas.images) == images[::-1]
+    assert ids_of(canvas.images.list(sort="oldest", limit=400)) == images[:400]
+    assert ids_of(canvas.jobs) == ids_of(canvas.jobs.list(status="queued")) == jobs[::-1]
+    assert (len(canvas.images), len(canvas.jobs)) == (401, 101)
+    assert canvas.jobs._repr_html_().endswith("<p>and 81 older</p>")
+    assert canvas.jobs._repr_html_().count("<td>queued</td>") == 20
+
+
+def test_pages_that_are_just_full_are_walked_through(
+    canvas: Canvas, add_images: AddImages, add_jobs: AddJobs
+) -> None:
+    images, jobs = add_images(200), add_jobs(20)
+    assert ids_of(canvas.images) == images[::-1]
+    assert ids_of(canvas.jobs) == jobs[::-1]
+    assert "older" not in canvas.jobs._repr_html_()
+
+
+def test_a_notebook_shows_thumbnails_of_the_newest_pictures(
+    canvas: Canvas, home: Path, store: Store, maker: Maker, add_images: AddImages
+) -> None:
+    assert canvas.images._repr_html_() == "<p>no pictures yet</p>"
+    add_images(3)
+    recipe = maker.recipe(prompt='"><script>')
+    large = maker.recipe(prompt="large", width=2048, height=1024)
+    paths = HomePaths.of(home)
+    made = [
+        maker.png(paths, maker.image(new_id(), each, project="castle"))
+        for each in (recipe, large, recipe)
+    ]
+    store.images.add(made)
+    add_images(9)
+    small = home / thumbnails.path(made[2].id, 256)
+    small.parent.mkdir(parents=True)
+    PIL.Image.new("RGB", (16, 8)).save(small)
+
+    shown = canvas.images._repr_html_()
+
+    assert shown.count("<figure") == 12
+    assert shown.count("the file is gone") == 9
+    assert base64.b64encode(small.read_bytes()).decode() in shown
+    assert shown.count('src="data:image/png;base64,') == 2
+    assert shown.endswith("<p>and 3 older</p>")
+    assert "<script>" not in shown
+    assert all(short(image.id) in shown for image in made)
+    assert len(shown) < 20_000
