@@ -83,7 +83,7 @@ class Jobs:
             The job, and whether it is new.
         """
         if runner is not None:
-            record = _begun(record, times.now())
+            record = job_rows.begun(record, times.now())
         try:
             with self._database.write() as transaction:
                 # Alone here, since there is one writer. A transaction that fails leaves a gap.
@@ -378,7 +378,7 @@ class Jobs:
         if job is None:
             job = self.get(job_id)
         else:
-            job = dataclasses.replace(job, record=_begun(job.record, now), runner=runner)
+            job = dataclasses.replace(job, record=job_rows.begun(job.record, now), runner=runner)
         with self._lock:
             self._known[job_id] = job
         return job
@@ -392,13 +392,3 @@ class Jobs:
         with self._lock:
             job = self._known.pop(job_id, None)
         return job or self.get(job_id)
-
-
-def _begun(record: JobRecord, now: datetime) -> JobRecord:
-    """The record of a job whose next attempt begins."""
-    started = {
-        "status": JobStatus.RUNNING,
-        "attempts": record.attempts + 1,
-        "started_at": times.from_db(now),
-    }
-    return record.model_copy(update=started)
