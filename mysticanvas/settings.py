@@ -24,6 +24,7 @@ MAX_IMAGES_PER_JOB = 64
 MAX_BODY_BYTES = 1 << 20
 MAX_SEED = 2**63 - 1
 MAX_SQL_CHARS = 20_000
+MAX_SEARCH_CHARS = 4_000
 _LAST_WORK_S = 15.0
 """Limits of a request. They are refused in the kernel and again in the orchestrator."""
 

@@ -27,7 +27,8 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Preset
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
-from mysticanvas.contracts.search import SearchPage
+from mysticanvas.contracts.refusal import unicode_text
+from mysticanvas.contracts.search import SearchPage, SearchSort
 from mysticanvas.contracts.sql import SqlRequest
 from mysticanvas.contracts.tags import (
     AliasRequest,
@@ -94,8 +95,9 @@ class Api:
         )
         return JobRecord.model_validate_json(answer)
 
-    def job(self, job_id: str) -> JobRecord:
-        return JobRecord.model_validate_json(self._http.request("GET", f"/v1/jobs/{job_id}"))
+    def job(self, job_id: str, project: str | None = None) -> JobRecord:
+        answer = self._http.request("GET", f"/v1/jobs/{job_id}", query={"project": project})
+        return JobRecord.model_validate_json(answer)
 
     def jobs(
         self,
@@ -147,9 +149,14 @@ class Api:
         return ImageRecord.model_validate_json(answer)
 
     def search(
-        self, text: str, filters: ImageFilters, limit: int, cursor: str | None = None
+        self,
+        text: str,
+        filters: ImageFilters,
+        limit: int,
+        cursor: str | None = None,
+        sort: SearchSort = "best",
     ) -> SearchPage:
-        query = {**_query(filters), "text": text, "limit": limit, "cursor": cursor}
+        query = {**_query(filters), "text": text, "limit": limit, "cursor": cursor, "sort": sort}
         return SearchPage.model_validate_json(self._http.request("GET", "/v1/search", query=query))
 
     def image(self, image_id: str, project: str | None = None) -> ImageRecord:
@@ -312,7 +319,7 @@ class Api:
 
 
 def _preset(kind: type[Preset], name: str) -> str:
-    return f"/v1/presets/{kind.KIND}/{name}"
+    return f"/v1/presets/{kind.KIND}/{unicode_text('name', name)}"
 
 
 def _query(filters: ImageFilters) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from mysticanvas import transport
 from mysticanvas.client.pool import Pool
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.problem import MEDIA_TYPE, REQUEST_ID_HEADER, Problem
-from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable
+from mysticanvas.contracts.refusal import refused
+from mysticanvas.errors import InvalidRequest, MystiCanvasError, OrchestratorUnavailable
 
 ANSWER_S = 30.0
 """Seconds within which the orchestrator answers what it has in memory or in its store."""
@@ -66,6 +67,7 @@ class HttpClient:
 
         Raises:
             ConnectionLost, AnswerTimeout: no answer.
+            InvalidRequest: text in `query` or `body` is no Unicode; names the member.
             MystiCanvasError: the problem that was answered, as the class its code names.
         """
         request_id = new_id()
@@ -106,17 +108,39 @@ def _encoded(body: BaseModel | dict[str, Any] | None) -> bytes | None:
         body = body.model_dump(mode="json", exclude_none=True)
     if body is None:
         return None
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise _no_text(body) from None
 
 
 def _query(members: Mapping[str, Any]) -> str:
-    """The query with its question mark; a list gives its name several times."""
+    """The query with its question mark; a list gives its name several times, and an empty one
+    once, with nothing behind it."""
     given = {
-        name: json.dumps(value) if isinstance(value, bool) else value
+        name: json.dumps(value) if isinstance(value, bool) else "" if value == [] else value
         for name, value in members.items()
         if value is not None
     }
-    return f"?{urllib.parse.urlencode(given, doseq=True)}" if given else ""
+    try:
+        return f"?{urllib.parse.urlencode(given, doseq=True)}" if given else ""
+    except UnicodeEncodeError:
+        raise _no_text(given) from None
+
+
+def _no_text(members: Mapping[str, Any]) -> InvalidRequest:
+    """The error for members one of which has half a surrogate pair, which cannot be sent."""
+    name = next(name for name, value in members.items() if not _is_unicode([name, value]))
+    return refused(name, members[name], "Unicode text")
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _error_of(response: HTTPResponse, answer: bytes, request_id: str) -> MystiCanvasError:

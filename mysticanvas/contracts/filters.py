@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.images import Source
@@ -26,6 +26,11 @@ def _utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("in UTC, it is not between the years 1 and 9999") from None
+
+
+def _listed(ids: Any) -> Any:
+    """The ids; `?ids=` is how a query says that there are none."""
+    return [] if ids == [""] else ids
 
 
 _Text = Annotated[str, Field(max_length=4096)]
@@ -56,8 +61,8 @@ class ImageFilters(Contract):
     width: _Side | None = None
     height: _Side | None = None
     project: _Text | None = None
-    ids: Annotated[list[_Text], Field(max_length=MAX_IDS)] | None = None
-    """Whole ids."""
+    ids: Annotated[list[_Text], Field(max_length=MAX_IDS), BeforeValidator(_listed)] | None = None
+    """Whole ids; an empty list is met by no picture."""
     job: _Text | None = None
     """The whole id of the job that made it."""
     parent: _Text | None = None

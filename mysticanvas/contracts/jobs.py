@@ -19,7 +19,7 @@ WorkerKind = Literal["generate", "reproduce"]
 """What a worker carries out."""
 HostKind = Literal["thumbnails", "autotag", "index", "import", "export", "backup", "weigh", "pull"]
 """What the orchestrator's own process carries out."""
-JobKind = WorkerKind | HostKind
+JobKind = Literal[WorkerKind, HostKind]
 
 WORKER_KINDS: frozenset[str] = frozenset({"generate", "reproduce"})
 

@@ -18,3 +18,16 @@ def refused(parameter: str, value: Any, allowed: str, hint: str = "") -> Invalid
         value=shown,
         allowed=allowed,
     )
+
+
+def unicode_text(parameter: str, value: str) -> str:
+    """Text that can be sent and stored.
+
+    Raises:
+        InvalidRequest: it has half a surrogate pair, which is no character.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise refused(parameter, value, "Unicode text") from None
+    return value

@@ -20,7 +20,7 @@ from mysticanvas.contact_sheet import Figure, Link
 from mysticanvas.contracts.exports import ExportParams, ExportReport
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.params import refused
-from mysticanvas.errors import StoreFull
+from mysticanvas.errors import NotFound, StoreFull
 from mysticanvas.orchestrator.queue.context import JobContext
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
@@ -50,7 +50,27 @@ All times are UTC.
 """
 
 
-def check(paths: HomePaths, path: Path) -> None:
+def check(store: Store, paths: HomePaths, params: ExportParams) -> None:
+    """Refuse what cannot be exported as it is asked for.
+
+    Raises:
+        InvalidRequest: something is at the path, its folder is not there, or what is given for an
+            id is none.
+        NotFound: a picture is not in the store, or deleted.
+    """
+    _check_place(paths, Path(params.path))
+    missing = store.images.missing("images", params.ids or [])
+    if missing:
+        others = f", nor {len(missing) - 1:,} more of those given" if len(missing) > 1 else ""
+        raise NotFound(
+            f"images: there is no image {missing[0]!r}{others}.",
+            hint="Leave it out; if it was deleted, `image.restore()` may bring it back.",
+            parameter="images",
+            value=missing[0],
+        )
+
+
+def _check_place(paths: HomePaths, path: Path) -> None:
     """Refuse a place where no export can be made.
 
     Raises:
@@ -74,7 +94,7 @@ def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContex
         JobCancelled: the job is to end.
     """
     target = Path(params.path)
-    check(paths, target)
+    _check_place(paths, target)
     partial = target.with_name(f".{target.name}.partial-{short(context.job_id)}")
     staging = paths.backups / f"export-{context.job_id}"
     with _removed(staging), _removed(partial):
@@ -89,7 +109,7 @@ def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContex
             missing = _copy(snapshot, paths.root, export, context)
             for file in sorted(staging.iterdir()):
                 export.add(file.name, file)
-        check(paths, target)
+        _check_place(paths, target)
         partial.rename(target)
     return ExportReport(
         path=str(target),

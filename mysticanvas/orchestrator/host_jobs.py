@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -34,7 +33,7 @@ def table(
                 store, paths, ExportParams.model_validate(context.params), context
             ).model_dump(mode="json"),
             ExportParams,
-            lambda params: export.check(paths, Path(params.path)),
+            lambda params: export.check(store, paths, params),
         ),
         "thumbnails": HostJob(
             lambda context: upkeep.run(store, paths, thumbnails, deleted_grace_days, context)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from mysticanvas import transport
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.settings import MAX_PROMPT_CHARS, Settings
+from mysticanvas.settings import Settings
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
     from mysticanvas.contracts.presets import ImagePreset
+
+S = TypeVar("S", bound=str)
 
 MAX_PROJECT_CHARS = 200
 MAX_PAGE = 1000
@@ -128,24 +130,44 @@ def project(name: object) -> str | None:
     """The name of a project, or None for all of them.
 
     Raises:
-        InvalidRequest: it is not a text of 1 to 200 characters.
+        InvalidRequest: it is not a text of 1 to 200 characters, or no Unicode.
     """
     if name is None:
         return None
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_PROJECT_CHARS:
         allowed = f"text of 1 to {MAX_PROJECT_CHARS} characters, or None for all projects"
         raise refused("project", name, allowed)
-    return name
+    return _sendable("project", name)
 
 
-def text(parameter: str, value: object) -> str:
+def text(parameter: str, value: object, most: int) -> str:
     """A text that can be sent.
 
+    Args:
+        most: how many characters it may have.
+
     Raises:
-        InvalidRequest: it is none, or longer than a prompt may be.
+        InvalidRequest: it is none, longer, or no Unicode.
     """
-    if not isinstance(value, str) or len(value) > MAX_PROMPT_CHARS:
-        raise refused(parameter, value, f"text of at most {MAX_PROMPT_CHARS:,} characters")
+    if not isinstance(value, str) or len(value) > most:
+        raise refused(parameter, value, f"text of at most {most:,} characters")
+    return _sendable(parameter, value)
+
+
+def _sendable(parameter: str, value: str) -> str:
+    from mysticanvas.contracts.refusal import unicode_text
+
+    return unicode_text(parameter, value)
+
+
+def one_of(parameter: str, value: S, allowed: tuple[S, ...]) -> S:
+    """One of some words.
+
+    Raises:
+        InvalidRequest: it is none of them.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise refused(parameter, value, ", ".join(map(repr, allowed)))
     return value
 
 
@@ -226,6 +248,23 @@ def identifier(noun: str, value: object) -> str:
             hint="An id has the digits 0-9 and a-f, and its last 4 to 8 are enough.",
         )
     return value.lower()
+
+
+def whole_id(parameter: str, value: object, allowed: str) -> str:
+    """The id of what is given: of a picture, of a job, or an id itself.
+
+    Args:
+        allowed: what the error says is allowed.
+
+    Raises:
+        InvalidRequest: it is neither, or only a part of an id.
+    """
+    from mysticanvas.contracts.ids import is_part
+
+    text = value if isinstance(value, str) else getattr(value, "id", None)
+    if not isinstance(text, str) or len(text) != 36 or not is_part(text.lower()):
+        raise refused(parameter, value, allowed)
+    return text.lower()
 
 
 def _listed(value: object) -> object:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 
 from mysticanvas.session import arguments, filters as choosing
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.generating import Generating
 from mysticanvas.session.signatures import spelled_out
+from mysticanvas.settings import MAX_SEARCH_CHARS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,13 @@ class Canvas(Generating):
 
     @spelled_out(choosing.Filters)
     def search(
-        self, text: str, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]
+        self,
+        text: str,
+        limit: int = 50,
+        cursor: str | None = None,
+        *,
+        sort: Literal["best", "newest", "oldest"] = "best",
+        **filters: Unpack[Filters],
     ) -> Page:
         """A page of pictures by their words, best first; each has a `.score`.
 
@@ -121,31 +128,35 @@ class Canvas(Generating):
         from before `canvas.tags.rename`, find it as `tag:bw` only.
 
         Args:
-            text: words, of which the more and the rarer count more (BM25). `"red circle"` has to
-                be there as it stands, `-blurry` and `-"red circle"` must not; `cast*` is every
-                word that starts so. `tag:noir`, `-tag:noir`, `preset:…`, `style:…`, `project:…`,
-                `seed:42`, `starred:true` and `rating:4` (or better) are conditions. Without any
-                words, the newest come first.
+            text: at most 4,000 characters. Of words, the more and the rarer count more (BM25).
+                `"red circle"` has to be there as it stands, `-blurry` and `-"red circle"` must not;
+                `cast*` is every word that starts so. `tag:noir`, `-tag:noir`, `preset:…`,
+                `style:…`, `project:…`, `seed:42`, `starred:true` and `rating:4` (or better) are
+                conditions. Without any words, the newest come first.
             limit: pictures on a page, 1 to 1,000.
             cursor: `next_cursor` of the page before, asked for in the same way.
+            sort: which come first: those that meet the words best, or the newest or the oldest of
+                all that have one of them.
             **filters: as for `canvas.images`.
 
         Raises:
             InvalidRequest: an argument is not allowed, or the cursor belongs to another search.
         """
         __tracebackhide__ = True
+        from mysticanvas.contracts.search import SearchSort
         from mysticanvas.session import searching
 
         return searching.search(
             self._connection,
-            arguments.text("text", text),
+            arguments.text("text", text, MAX_SEARCH_CHARS),
             choosing.parse(filters, self._project),
             arguments.page_size(limit),
             cursor,
+            arguments.one_of("sort", sort, get_args(SearchSort)),
         )
 
     def image(self, id: str) -> Image:
-        """A picture by its id, or by 4 or more characters of its end.
+        """A picture by its id, or by 4 or more characters of its end; of whatever project.
 
         Raises:
             NotFound: there is none, or more than one.
@@ -156,14 +167,17 @@ class Canvas(Generating):
         return Image(self._connection.call(lambda api: api.image(part)), self._connection)
 
     def job(self, id: str) -> Job[Any]:
-        """A job by its id, or by 4 or more characters of its end; also one of another kernel.
+        """A job by its id, or by 4 or more characters of its end; of whatever kernel and project.
 
         Its result is an image if it made one, else a list; a dict if it makes no pictures.
 
         Raises:
             NotFound: there is none, or more than one.
         """
-        return self.jobs[id]
+        from mysticanvas.session import calls
+
+        part = arguments.identifier("job", id)
+        return calls.held(self._connection, self._connection.call(lambda api: api.job(part)))
 
     @property
     def jobs(self) -> Jobs:
@@ -216,15 +230,18 @@ class Canvas(Generating):
 
         Args:
             path: a new folder, or a new file that ends in `.zip`; nothing is overwritten.
-            images: pictures or whole ids, such as a page; None for all of the project.
+            images: pictures or whole ids, such as a page, of whatever project; None for all of the
+                canvas's own.
 
         Raises:
             InvalidRequest: an argument is not allowed, or there is something at the path.
+            NotFound: a picture is no longer in the store.
             StoreFull: the disk has too little room; raised by `.result()`.
         """
         from mysticanvas.session import exporting
 
-        return exporting.submit(self._connection, exporting.params(path, images, self._project))
+        asked = exporting.params(path, images, self._project)
+        return exporting.submit(self._connection, asked, self._project)
 
     @property
     def presets(self) -> Presets:

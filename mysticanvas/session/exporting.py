@@ -10,19 +10,25 @@ from mysticanvas.contracts.exports import MAX_IDS, ExportParams, ExportReport
 from mysticanvas.contracts.jobs import HostRequest
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.session import calls
-from mysticanvas.session.arguments import DEFAULT_PROJECT
-from mysticanvas.session.image import Image
+from mysticanvas.session.arguments import DEFAULT_PROJECT, whole_id
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.job import Job
 
 
-def submit(connection: Connection, asked: ExportParams) -> Job[ExportReport]:
-    """Queue the job that writes an export."""
+_IMAGES = f"at most {MAX_IDS:,} pictures or whole ids, such as a page; None for all"
+
+
+def submit(connection: Connection, asked: ExportParams, project: str | None) -> Job[ExportReport]:
+    """Queue the job that writes an export.
+
+    Args:
+        project: the canvas's own, which the job belongs to whatever pictures it is about.
+    """
     request = HostRequest(
         kind="export",
-        project=asked.project or DEFAULT_PROJECT,
+        project=project or DEFAULT_PROJECT,
         params=asked.model_dump(mode="json"),
         # Half an export is nothing, and its place may be taken by then.
         after_crash="cancel",
@@ -49,8 +55,8 @@ def params(path: object, images: object, project: str | None) -> ExportParams:
     if images is None:
         return ExportParams(path=place, project=project)
     if isinstance(images, str) or not isinstance(images, Iterable):
-        raise refused("images", images, "pictures or ids, such as a page")
-    ids = [image.id if isinstance(image, Image) else image for image in images]
-    if len(ids) > MAX_IDS or not all(isinstance(part, str) for part in ids):
-        raise refused("images", images, f"at most {MAX_IDS:,} pictures or ids; None for all")
+        raise refused("images", images, _IMAGES)
+    ids = [whole_id("images", image, _IMAGES) for image in images]
+    if len(ids) > MAX_IDS:
+        raise refused("images", f"{len(ids):,} pictures", _IMAGES)
     return ExportParams(path=place, ids=ids)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from mysticanvas.errors import InvalidRequest
+from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.filters import ImageFilters
@@ -105,7 +106,7 @@ def parse(given: Mapping[str, Any], project: str | None) -> ImageFilters:
         return ImageFilters.model_validate(values, strict=True)
     except ValidationError as error:
         name = str(error.errors(include_url=False)[0]["loc"][0])
-        raise refused(name, given.get(name), ALLOWED[name]) from None
+        raise refused(name, values[name], ALLOWED[name]) from None
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -116,9 +117,12 @@ def _plain(name: str, value: Any) -> Any:
         return [value] if isinstance(value, str) else _list(value)
     if name == "ids":
         several = isinstance(value, Iterable) and not isinstance(value, str)
-        return [_id(name, each) for each in (_list(value) if several else [value])]
+        return [
+            arguments.whole_id(name, each, ALLOWED[name])
+            for each in (_list(value) if several else [value])
+        ]
     if name in ("job", "parent"):
-        return _id(name, value)
+        return arguments.whole_id(name, value, ALLOWED[name])
     if name in ("since", "until"):
         return _moment(name, value)
     return plain(value)
@@ -126,16 +130,6 @@ def _plain(name: str, value: Any) -> Any:
 
 def _list(value: Any) -> Any:
     return list(value) if isinstance(value, Iterable) and not isinstance(value, Mapping) else value
-
-
-def _id(name: str, value: Any) -> str:
-    from mysticanvas.contracts.ids import is_part
-    from mysticanvas.contracts.params import refused
-
-    text = value if isinstance(value, str) else getattr(value, "id", None)
-    if not isinstance(text, str) or len(text) != 36 or not is_part(text.lower()):
-        raise refused(name, value, ALLOWED[name])
-    return text.lower()
 
 
 def _moment(name: str, value: Any) -> datetime:

@@ -25,7 +25,7 @@ def compose(pictures: Sequence[Pillow.Image]) -> Pillow.Image:
     """The pictures in rows on a transparent ground, each at most `CELL_PX` wide and high."""
     from PIL import Image
 
-    cells = [_scaled(picture) for picture in pictures]
+    cells = [scaled(picture) for picture in pictures]
     wide = max((cell.width for cell in cells), default=1)
     high = max((cell.height for cell in cells), default=1)
     across = max(1, columns(len(cells)))
@@ -45,7 +45,8 @@ def png(picture: Pillow.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _scaled(picture: Pillow.Image) -> Pillow.Image:
+def scaled(picture: Pillow.Image) -> Pillow.Image:
+    """A copy that is at most `CELL_PX` wide and high."""
     copy = picture.convert("RGBA")
     copy.thumbnail((CELL_PX, CELL_PX))
     return copy

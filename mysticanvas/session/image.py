@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from datetime import datetime
 from pathlib import Path
@@ -317,13 +318,30 @@ class Image:
         small = self._thumbnail_file(grid.CELL_PX) if max(self.size) > grid.CELL_PX else None
         return self.pil() if small is None else small
 
-    def _thumbnail_file(self, size: int) -> Pillow.Image | None:
-        """The thumbnail that is there; None if there is none, or none that can be read."""
+    def _address(self) -> str:
+        """A `data:` address of it, scaled down to `grid.CELL_PX`: its thumbnail, if there is one.
+
+        Raises:
+            NotFound: there is none, and the file is gone.
+        """
+        kind, content = "webp", self._thumbnail_content(grid.CELL_PX)
+        if content is None:
+            kind, content = "png", grid.png(grid.scaled(self.pil()))
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+    def _thumbnail_content(self, size: int) -> bytes | None:
+        """The file of the thumbnail; None if there is none, or none that can be read."""
         try:
-            path = self._connection.paths.root / thumbnails.path(self.id, size)
-            return _decoded(path.read_bytes())
+            content = (self._connection.paths.root / thumbnails.path(self.id, size)).read_bytes()
+            _decoded(content)
         except OSError:
             return None
+        return content
+
+    def _thumbnail_file(self, size: int) -> Pillow.Image | None:
+        """The thumbnail that is there; None as above."""
+        content = self._thumbnail_content(size)
+        return None if content is None else _decoded(content)
 
     def _existing(self) -> Path:
         path = self.path

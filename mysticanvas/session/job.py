@@ -27,7 +27,8 @@ PAUSED = "The queue is paused: canvas.jobs.resume() has it go on."
 class Job(Generic[T_co]):
     """Work that was asked for; its attributes are always up to date.
 
-    `await job` gives the result, too. Jobs outlive the kernel: `canvas.job(id)` finds one again.
+    `await job` gives the result, too. Jobs outlive the kernel: `canvas.job(id)` finds one again,
+    and handles of one job are equal.
     """
 
     def __init__(
@@ -208,6 +209,12 @@ class Job(Generic[T_co]):
     def __repr__(self) -> str:
         record = self._tracker.record
         return f"<Job {short(record.id)} {record.kind} {record.status}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 class JobEvents:

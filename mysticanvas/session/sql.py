@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mysticanvas.contracts.params import refused
+from mysticanvas.contracts.refusal import refused, unicode_text
 from mysticanvas.contracts.sql import Parameter, Scalar, SqlRequest
 from mysticanvas.session.image import Image
 
@@ -33,7 +33,7 @@ def request(query: object, params: object) -> SqlRequest:
     if query is not None:
         if not isinstance(query, str):
             raise refused("query", query, "text")
-        query = _text("query", query)
+        query = unicode_text("query", query)
     if params is None:
         return SqlRequest(query=query)
     if isinstance(params, Mapping):
@@ -104,7 +104,7 @@ def _scalar(value: object) -> Scalar:
         case None | bool():
             return value
         case str():
-            return _text("params", value)
+            return unicode_text("params", value)
         case numbers.Integral():
             return int(value)
         case numbers.Real() if float(value) - float(value) == 0:  # neither NaN nor infinite
@@ -118,11 +118,3 @@ def _scalar(value: object) -> Scalar:
         case Image():
             return value.id
     raise refused("params", value, _ALLOWED)
-
-
-def _text(parameter: str, value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise refused(parameter, value, "Unicode text") from None
-    return value

@@ -209,6 +209,19 @@ class Images:
         batch = self._records(_newest_complete(rows))
         return sorted(batch, key=lambda image: image.batch_index)
 
+    def missing(self, parameter: str, image_ids: Sequence[str]) -> list[str]:
+        """Which of these ids no picture has, in the given order; those of deleted ones too.
+
+        Args:
+            parameter: whose value they are, for the error.
+
+        Raises:
+            InvalidRequest: one of them is not a whole id.
+        """
+        whole = [parts.whole_id(parameter, image_id) for image_id in image_ids]
+        there = {row["id"] for row in self._database.read(_SQL["there"], ids=whole)}
+        return [image_id for image_id in whole if image_id not in there]
+
     def known(self, image_ids: Sequence[str]) -> set[str]:
         """Which of these ids are taken, by deleted pictures too."""
         found = self._database.read(_SQL["known"], ids=list(image_ids))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from pydantic import JsonValue
 
 from mysticanvas.contracts.base import canonical_json
 from mysticanvas.contracts.images import ImageRecord
-from mysticanvas.contracts.jobs import WORKER_KINDS, JobRecord
+from mysticanvas.contracts.jobs import WORKER_KINDS, JobRecord, JobStatus
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.store import times
@@ -110,3 +111,13 @@ def _task_json(job: StoredJob) -> str | None:
 
 def problem_json(problem: Problem | None) -> str | None:
     return None if problem is None else problem.model_dump_json()
+
+
+def begun(record: JobRecord, now: datetime) -> JobRecord:
+    """The record of a job whose next attempt begins."""
+    started = {
+        "status": JobStatus.RUNNING,
+        "attempts": record.attempts + 1,
+        "started_at": times.from_db(now),
+    }
+    return record.model_copy(update=started)

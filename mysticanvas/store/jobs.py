@@ -83,7 +83,7 @@ class Jobs:
             The job, and whether it is new.
         """
         if runner is not None:
-            record = _begun(record, times.now())
+            record = job_rows.begun(record, times.now())
         try:
             with self._database.write() as transaction:
                 # Alone here, since there is one writer. A transaction that fails leaves a gap.
@@ -118,8 +118,12 @@ class Jobs:
             raise parts.not_found("job", job_id)
         return job_rows.to_job(found[0], job_pages.made(self._images, found)[0])
 
-    def find(self, part: str) -> StoredJob:
-        """The job with that id, or with that head or tail (4 characters or more) of an id.
+    def find(self, part: str, project: str | None = None) -> StoredJob:
+        """The job with that id, or with that head or tail of an id.
+
+        Args:
+            part: a whole id, or 4 characters or more.
+            project: look among its jobs and the internal ones only, if it is a part.
 
         Raises:
             NotFound: there is none.
@@ -127,7 +131,8 @@ class Jobs:
         """
         if parts.full_id(part):
             return self.get(part)
-        found = self._database.read(_SQL["by_part"], part=parts.searchable("job", part))
+        wanted = parts.searchable("job", part)
+        found = self._database.read(_SQL["by_part"], part=wanted, project=project)
         return self.get(parts.only("job", part, [row["id"] for row in found]))
 
     def page(
@@ -145,7 +150,8 @@ class Jobs:
             limit: 1 to 1000 jobs.
             cursor: `next_cursor` of the page before, of the same filters.
             status, kind, project: only jobs that have it.
-            internal: whether those that the orchestrator gave itself are there too.
+            internal: whether those that the orchestrator gave itself are there too, which belong
+                to no project.
 
         Raises:
             InvalidRequest: an argument is not allowed.
@@ -372,7 +378,7 @@ class Jobs:
         if job is None:
             job = self.get(job_id)
         else:
-            job = dataclasses.replace(job, record=_begun(job.record, now), runner=runner)
+            job = dataclasses.replace(job, record=job_rows.begun(job.record, now), runner=runner)
         with self._lock:
             self._known[job_id] = job
         return job
@@ -386,13 +392,3 @@ class Jobs:
         with self._lock:
             job = self._known.pop(job_id, None)
         return job or self.get(job_id)
-
-
-def _begun(record: JobRecord, now: datetime) -> JobRecord:
-    """The record of a job whose next attempt begins."""
-    started = {
-        "status": JobStatus.RUNNING,
-        "attempts": record.attempts + 1,
-        "started_at": times.from_db(now),
-    }
-    return record.model_copy(update=started)

@@ -14,6 +14,8 @@ from mysticanvas import errors, logs
 from mysticanvas.contracts.problem import MEDIA_TYPE, Problem
 
 _log = logs.get(__name__)
+_PLACES = ("body", "query")
+"""Where in a request a parameter is, which is no part of its name."""
 
 
 def response(error: BaseException, request_id: str, status: int | None = None) -> Response:
@@ -47,7 +49,7 @@ async def _ours(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first: dict[str, Any] = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+    where = ".".join(str(part) for part in first["loc"] if part not in _PLACES) or "body"
     refusal = errors.InvalidRequest(
         f"{where}: {first['msg']}.",
         parameter=where,

@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 from mysticanvas import Canvas, Image, Images, InvalidRequest, NotFound
 from mysticanvas.client.api import Api
-from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.ids import new_id, short
 
 QUICK: dict[str, Any] = {"num_inference_steps": 1}
 
@@ -38,7 +38,7 @@ def test_the_collection_is_called_counted_walked_and_looked_up(
     assert canvas.images.list(sort="oldest") == made
     assert canvas.images[made[1].id[-8:]] == made[1]
     assert repr(canvas.images) == f"<ImageCollection 3 project={canvas.project!r}>"
-    assert canvas.images._repr_png_() == canvas.images()._repr_png_() is not None
+    assert canvas.images._repr_html_().count("<img ") == 3
     page = canvas.images(limit=2, sort="oldest")
     assert [*page, *page.next()] == list(made)
     assert page.next().next_cursor is None
@@ -49,9 +49,10 @@ def test_the_collection_is_called_counted_walked_and_looked_up(
 def test_projects_do_not_see_one_another(canvas: Canvas, other: Canvas, made: Images) -> None:
     assert len(other.images) == 0
     assert list(other.images) == []
-    assert other.images._repr_png_() is None
+    assert other.images._repr_html_() == "<p>no pictures yet</p>"
     assert made[0] in canvas.images
-    assert made[0].id not in other.images
+    assert made[0] in other.images
+    assert short(made[0].id) not in other.images
     with pytest.raises(NotFound):
         other.images[made[0].id[-8:]]
     assert list(other.images(project=canvas.project)) == list(canvas.images)

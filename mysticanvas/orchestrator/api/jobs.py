@@ -55,15 +55,16 @@ def routes(store: Store, intake: Intake, transitions: Transitions) -> APIRouter:
         project: str | None = None,
         internal: bool = False,
     ) -> JobPage:
-        """A page of jobs, newest first; with `internal`, those of the orchestrator too."""
+        """A page of jobs, newest first; with `internal`, those of the orchestrator too, which
+        belong to no project."""
         found = store.jobs.page(limit, cursor, status, kind, project, internal)
         items = [transitions.shown(record) for record in found.items]
         return found.model_copy(update={"items": items})
 
     @router.get("/{job_id}")
-    def get_job(job_id: str) -> JobRecord:
-        """A job by its id, or by an unambiguous head or tail of it."""
-        return transitions.shown(store.jobs.find(job_id).record)
+    def get_job(job_id: str, project: str | None = None) -> JobRecord:
+        """A job by its id, or by an unambiguous head or tail of it within a project."""
+        return transitions.shown(store.jobs.find(job_id, project).record)
 
     @router.post("/{job_id}/cancel")
     def cancel(job_id: str) -> JobRecord:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from mysticanvas.contracts.search import SearchPage
+from mysticanvas.contracts.search import SearchPage, SearchSort
 from mysticanvas.orchestrator.api.filters import Filters
 from mysticanvas.store import Store
 
@@ -20,9 +20,10 @@ def routes(store: Store) -> APIRouter:
         text: str = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         cursor: str | None = None,
+        sort: SearchSort = "best",
     ) -> Response:
-        """A page of pictures by their words, best first."""
-        found = store.search.search(text, limit, cursor, filters)
+        """A page of pictures by their words; without any to rank by, the best are the newest."""
+        found = store.search.search(text, limit, cursor, filters, sort)
         scores = dict(zip(found.seqs, found.scores, strict=True))
         # One that was deleted since it was found is left out, with its score.
         cards = store.images.cards(found.seqs)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack, get_args
 
-from mysticanvas.errors import InvalidRequest
-from mysticanvas.session import arguments, filters as choosing
+from mysticanvas.contracts.filters import Sort
+from mysticanvas.errors import InvalidRequest, NotFound
+from mysticanvas.session import arguments, filters as choosing, sheet
 from mysticanvas.session.details import Details
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
@@ -14,13 +15,14 @@ from mysticanvas.session.page import Page
 from mysticanvas.session.signatures import spelled_out
 
 if TYPE_CHECKING:
-    from mysticanvas.contracts.filters import ImageFilters, Sort
-    from mysticanvas.contracts.images import ImageCard
+    from mysticanvas.contracts.filters import ImageFilters
+    from mysticanvas.contracts.images import ImageCard, ImageRecord
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.filters import Filters
 
 _STEP = 200
 """Pictures a request, where all are gone through."""
+_SHOWN = 12
 
 
 class ImageCollection:
@@ -30,7 +32,8 @@ class ImageCollection:
         canvas.images["1f0a9c2e"]
         for image in canvas.images: ...
 
-    A notebook shows the newest page.
+    A whole id finds its picture in whatever project, and what is found is in the collection. A
+    notebook shows thumbnails of the newest.
 
     Args:
         project: only pictures of this project; None for all.
@@ -56,9 +59,10 @@ class ImageCollection:
             cursor: `next_cursor` of the page before, asked for in the same way. A timedelta is
                 another moment in every call; `page.next()` keeps to the first.
             sort: which come first.
-            tags: only those that have all these tags; a text is one tag.
-            any_tags: only those that have at least one of these tags.
-            not_tags: only those that have none of these tags.
+            tags: only those that have all these tags; a text is one tag, an empty list no
+                condition.
+            any_tags: only those that have at least one of these tags; as above.
+            not_tags: only those that have none of these tags; as above.
             preset, style: only those made with the preset or style of this name.
             starred: only those that are starred, or that are not.
             min_rating: only those rated so, 0 to 5, or better.
@@ -68,7 +72,7 @@ class ImageCollection:
                 that long ago.
             width, height: only those of this many pixels across or down.
             project: only those of this project; by default the canvas's own.
-            ids: only these, as pictures or whole ids, at most 500.
+            ids: only these, as pictures or whole ids, at most 500; an empty list is no picture.
             job: only those that this job made: a job or its whole id.
             source: `generate` or `reproduce`: only those that such a call made.
             parent: only those made from this picture, or from the one of this whole id.
@@ -78,7 +82,12 @@ class ImageCollection:
         """
         __tracebackhide__ = True
         size = arguments.page_size(limit)
-        return self._page(choosing.parse(filters, self._project), _sort(sort), size, cursor)
+        return self._page(
+            choosing.parse(filters, self._project),
+            arguments.one_of("sort", sort, get_args(Sort)),
+            size,
+            cursor,
+        )
 
     @spelled_out(choosing.Filters)
     def list(
@@ -101,7 +110,7 @@ class ImageCollection:
         if limit is not None:
             limit = arguments.count("limit", limit)
         chosen = choosing.parse(filters, self._project)
-        return Images(self._walk(chosen, _sort(sort), limit))
+        return Images(self._walk(chosen, arguments.one_of("sort", sort, get_args(Sort)), limit))
 
     def __iter__(self) -> Iterator[Image]:
         """Every picture, newest first; pages are asked for as they are reached."""
@@ -111,24 +120,24 @@ class ImageCollection:
         return self._count(choosing.parse({}, self._project))
 
     def __getitem__(self, id: str) -> Image:
-        """A picture by its id, or by 4 or more characters of its end.
+        """A picture by its whole id, or by 4 or more characters of its end within the project.
 
         Raises:
             NotFound: there is none.
             InvalidRequest: there are several.
         """
-        part = arguments.identifier("image", id)
-        record = self._connection.call(lambda api: api.image(part, self._project))
-        return Image(record, self._connection)
+        return Image(self._find(id), self._connection)
 
     def __contains__(self, image: object) -> bool:
-        if not isinstance(image, Image | str):
-            return False
+        """Whether a picture, or the one of an id, would be found."""
         try:
-            chosen = choosing.parse({"ids": image}, self._project)
-        except InvalidRequest:
+            return bool(self._find(image.id if isinstance(image, Image) else image))
+        except (NotFound, InvalidRequest):
             return False
-        return self._count(chosen) > 0
+
+    def _find(self, id: object) -> ImageRecord:
+        part = arguments.identifier("image", id)
+        return self._connection.call(lambda api: api.image(part, self._project))
 
     def _page(self, chosen: ImageFilters, sort: Sort, limit: int, cursor: str | None) -> Page:
         page = self._connection.call(lambda api: api.images(chosen, limit, cursor, sort))
@@ -154,8 +163,9 @@ class ImageCollection:
     def _count(self, chosen: ImageFilters) -> int:
         return self._connection.call(lambda api: api.image_count(chosen))
 
-    def _repr_png_(self) -> bytes | None:
-        return self()._repr_png_()
+    def _repr_html_(self) -> str:
+        page = self(_SHOWN)
+        return sheet.of(page.items, page.total)
 
     def __repr__(self) -> str:
         within = f" project={self._project!r}" if self._project is not None else ""
@@ -177,10 +187,3 @@ def from_cards(
         Image(card, connection, details=details, score=score)
         for card, score in zip(cards, scores or [None] * len(cards), strict=True)
     )
-
-
-def _sort(sort: Any) -> Sort:
-    if sort not in ("newest", "oldest"):
-        raise arguments.refused("sort", sort, "'newest' or 'oldest'")
-    chosen: Sort = sort
-    return chosen

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobKind, JobPage, JobStatus
 from mysticanvas.contracts.refusal import refused
+from mysticanvas.errors import InvalidRequest, NotFound
 from mysticanvas.session import arguments, calls
+from mysticanvas.session.job import Job
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.health import QueueStatus
     from mysticanvas.contracts.jobs import JobRecord
     from mysticanvas.session.connection import Connection
-    from mysticanvas.session.job import Job
 
 _PAGE = 100
 _SHOWN = 20
@@ -24,6 +25,8 @@ _COLUMNS = ("job", "kind", "status", "priority", "attempts")
 
 class Jobs:
     """The jobs of a project, newest first; those that the orchestrator gave itself are left out.
+
+    A whole id finds its job in whatever project, and what is found is in the collection.
 
     Args:
         connection: where they are asked for.
@@ -45,11 +48,14 @@ class Jobs:
         Args:
             status: only `queued`, `running`, `succeeded`, `failed` or `cancelled` ones.
             kind: only those of this kind, such as `generate`.
-            internal: whether those that the orchestrator gave itself are there too.
+            internal: whether those that the orchestrator gave itself are there too. They belong to
+                no project.
 
         Raises:
             InvalidRequest: there is no such status or kind.
         """
+        if kind is not None:
+            kind = arguments.one_of("kind", kind, get_args(JobKind))
         return [
             calls.held(self._connection, record)
             for page in self._pages(_status(status), kind, arguments.flag("internal", internal))
@@ -72,8 +78,20 @@ class Jobs:
         return queue is not None and queue.paused
 
     def __getitem__(self, id: str) -> Job[Any]:
-        part = arguments.identifier("job", id)
-        return calls.held(self._connection, self._connection.call(lambda api: api.job(part)))
+        """A job by its whole id, or by 4 or more characters of its end within the project.
+
+        Raises:
+            NotFound: there is none.
+            InvalidRequest: there are several.
+        """
+        return calls.held(self._connection, self._find(id))
+
+    def __contains__(self, job: object) -> bool:
+        """Whether a job, or the one of an id, would be found."""
+        try:
+            return bool(self._find(job.id if isinstance(job, Job) else job))
+        except (NotFound, InvalidRequest):
+            return False
 
     def __iter__(self) -> Iterator[Job[Any]]:
         for page in self._pages():
@@ -93,6 +111,10 @@ class Jobs:
         more = page.total - len(page.items)
         tail = f"<p>and {more} older</p>" if more else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{tail}"
+
+    def _find(self, id: object) -> JobRecord:
+        part = arguments.identifier("job", id)
+        return self._connection.call(lambda api: api.job(part, self._project))
 
     def _pages(
         self,

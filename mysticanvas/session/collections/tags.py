@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.tags import (
+    MAX_NAME_CHARS,
     AliasRequest,
     MergeRequest,
     RenameRequest,
@@ -16,7 +17,7 @@ from mysticanvas.contracts.tags import (
     TagRecord,
     spelled,
 )
-from mysticanvas.errors import NotFound
+from mysticanvas.errors import InvalidRequest, NotFound
 from mysticanvas.session import arguments, tagging
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Tags:
     Two spellings that differ in case, width, or in spaces and underscores are one tag, and so are a
     tag and its aliases. Each has `.name`, `.count` (pictures, deleted ones left out) and
     `.sources`, the same by who says so: `user`, `assistant`, `vision` or `import`.
+
+    A name finds its tag though no picture of the project has it, and what is found is in the
+    collection; `list(unused=True)` has such tags.
 
     Args:
         connection: where requests go.
@@ -59,9 +63,10 @@ class Tags:
         return page.items[0]
 
     def __contains__(self, name: object) -> bool:
+        """Whether a name would be found."""
         try:
             return isinstance(name, str) and bool(self[name])
-        except NotFound:
+        except (NotFound, InvalidRequest):
             return False
 
     def list(
@@ -83,6 +88,7 @@ class Tags:
         Raises:
             InvalidRequest: an argument is not allowed.
         """
+        prefix = arguments.text("prefix", prefix, MAX_NAME_CHARS)
         if limit is not None:
             arguments.page_size(limit)
         if limit is None and not most_used:

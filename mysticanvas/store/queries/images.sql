@@ -59,6 +59,11 @@ LIMIT 2
 UPDATE images SET starred = coalesce($starred, starred), rating = coalesce($rating, rating)
 WHERE id = $id::UUID AND deleted_at IS NULL
 
+-- name: there
+-- A join, since a list of thousands would be gone through for every row.
+SELECT id::VARCHAR AS id FROM images
+WHERE id IN (SELECT unnest($ids::VARCHAR[])::UUID) AND deleted_at IS NULL
+
 -- name: known
 SELECT id::VARCHAR AS id FROM images WHERE id = ANY($ids::UUID[])
 

@@ -6,15 +6,17 @@ SELECT id::VARCHAR AS id FROM jobs WHERE idempotency_key = $key
 
 -- name: by_part
 SELECT id::VARCHAR AS id FROM jobs
-WHERE starts_with(id::VARCHAR, $part) OR ends_with(id::VARCHAR, $part)
+WHERE (starts_with(id::VARCHAR, $part) OR ends_with(id::VARCHAR, $part))
+  AND ($project::VARCHAR IS NULL OR project = $project OR internal)
 LIMIT 2
 
 -- name: page
+-- Internal jobs belong to no project.
 SELECT * EXCLUDE (request, task) FROM jobs
 WHERE seq < $before
   AND ($status::VARCHAR IS NULL OR status = $status)
   AND ($kind::VARCHAR IS NULL OR kind = $kind)
-  AND ($project::VARCHAR IS NULL OR project = $project)
+  AND ($project::VARCHAR IS NULL OR project = $project OR internal)
   AND ($internal OR internal IS NOT TRUE)
 ORDER BY seq DESC
 LIMIT $limit
@@ -23,7 +25,7 @@ LIMIT $limit
 SELECT count(*) AS total FROM jobs
 WHERE ($status::VARCHAR IS NULL OR status = $status)
   AND ($kind::VARCHAR IS NULL OR kind = $kind)
-  AND ($project::VARCHAR IS NULL OR project = $project)
+  AND ($project::VARCHAR IS NULL OR project = $project OR internal)
   AND ($internal OR internal IS NOT TRUE)
 
 -- name: running

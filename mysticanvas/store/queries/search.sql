@@ -95,11 +95,10 @@ SELECT
 FROM search_state AS state
 LEFT JOIN (
     SELECT seq, score FROM met
-    WHERE score < $score OR (score = $score AND seq < $before)
-    ORDER BY score DESC, seq DESC
+    WHERE {behind}
+    ORDER BY {order}
     LIMIT $limit
 ) AS top ON true
-ORDER BY top.score DESC, top.seq DESC
 
 -- name: weighed_one
 -- Most searches are for one term, and what several need takes most of the time of these.
@@ -159,7 +158,7 @@ AND seq NOT IN (SELECT unnest($out::BIGINT[]))
 AND seq IN (SELECT image.seq FROM images AS image WHERE {clause})
 
 -- name: listed
--- The newest pictures, where there is nothing to rank by.
+-- Pictures by their place, where there is nothing to rank by.
 WITH met AS MATERIALIZED (
     SELECT image.seq FROM images AS image
     WHERE image.seq <= $horizon AND {clause} {conditions}
@@ -170,9 +169,26 @@ SELECT
     top.seq
 FROM search_state AS state
 LEFT JOIN (
-    SELECT seq FROM met WHERE seq < $before ORDER BY seq DESC LIMIT $limit
+    SELECT seq FROM met WHERE {behind} ORDER BY {order} LIMIT $limit
 ) AS top ON true
-ORDER BY top.seq DESC
+
+-- name: behind_best
+score < $score OR (score = $score AND seq < $before)
+
+-- name: order_best
+score DESC, seq DESC
+
+-- name: behind_newest
+seq < $before
+
+-- name: order_newest
+seq DESC
+
+-- name: behind_oldest
+seq > $before
+
+-- name: order_oldest
+seq
 
 -- name: met
 SELECT image.seq FROM images AS image

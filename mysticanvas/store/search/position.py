@@ -16,7 +16,7 @@ from mysticanvas.contracts.params import refused
 from mysticanvas.store import cursors
 
 _KIND = "search"
-_TOP = 2**62
+TOP = 2**62
 _HEAD = struct.Struct(">QQQQd")
 
 
@@ -25,8 +25,8 @@ class Position(NamedTuple):
 
     horizon: int
     """Pictures after it are not on any page of this search."""
-    score: int = _TOP
-    seq: int = _TOP
+    score: int = TOP
+    seq: int = TOP
     """The last picture of the page before."""
     total: int = 0
     average: float = 1.0

@@ -23,11 +23,11 @@ from pydantic import ValidationError
 
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.params import refused
+from mysticanvas.settings import MAX_SEARCH_CHARS
 from mysticanvas.store.search.text import fold
 
-MAX_CHARS = 4_000
 MAX_WORDS = 256
-"""Limits of a query: what is ranked has to fit in the cursor of the next page."""
+"""Limit of a query: what is ranked has to fit in the cursor of the next page."""
 
 _FIELDS = ("tag", "preset", "style", "project", "seed", "starred", "rating")
 _PIECE = re.compile(
@@ -72,8 +72,8 @@ def parse(text: str, filters: ImageFilters) -> Query:
     Raises:
         InvalidRequest: it is too long, a value is not allowed, or two conditions contradict.
     """
-    if len(text) > MAX_CHARS:
-        raise refused("text", text, f"at most {MAX_CHARS:,} characters")
+    if len(text) > MAX_SEARCH_CHARS:
+        raise refused("text", text, f"at most {MAX_SEARCH_CHARS:,} characters")
     wanted, unwanted = _Collected(), _Collected()
     # A lone surrogate is no text, and the database would say so.
     text = text.encode("utf-8", "replace").decode()

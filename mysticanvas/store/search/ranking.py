@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from mysticanvas.contracts.filters import Sort
+from mysticanvas.contracts.search import SearchSort
 from mysticanvas.store import queries
 from mysticanvas.store.connection import Row
 from mysticanvas.store.filters import Clause
 from mysticanvas.store.search import bm25
 from mysticanvas.store.search.documents import Read
-from mysticanvas.store.search.position import Position
+from mysticanvas.store.search.position import TOP, Position
 from mysticanvas.store.search.query import Query, Terms
 from mysticanvas.store.search.stems import number
 from mysticanvas.store.search.tail import Entry, Tail
@@ -25,6 +27,19 @@ _SUMMAND = _SQL["summand"].format(k1=f"{bm25.K1}::DOUBLE", b=f"{bm25.B}::DOUBLE"
 _MAX_BITS = 62
 FEW = 300
 """Postings that are ranked here at most; with many more, DuckDB is quicker in spite of planning."""
+
+
+Hit = tuple[int, int]
+"""Score and seq of a picture; a score of 0 where nothing is ranked."""
+
+_KEYS: Mapping[SearchSort, Callable[[Hit], Hit]] = {
+    "best": lambda hit: (-hit[0], -hit[1]),
+    "newest": lambda hit: (-hit[1], 0),
+    "oldest": lambda hit: (hit[1], 0),
+}
+"""What is smaller comes first; the blocks `order_…` and `behind_…` say the same in SQL."""
+_BEFORE_ALL: Mapping[SearchSort, int] = {"best": TOP, "newest": TOP, "oldest": 0}
+"""The seq that a first page comes behind."""
 
 
 class Plan(NamedTuple):
@@ -42,10 +57,9 @@ class Plan(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The pictures of a page and one more if there are any, best first; and what to go on with."""
+    """The pictures of a page and one more if there are any, in order; and what to go on with."""
 
-    hits: list[tuple[int, int]]
-    """Score and seq; a score of 0 where nothing is ranked."""
+    hits: list[Hit]
     position: Position
 
 
@@ -83,8 +97,9 @@ def ranked(
     start: Position | None,
     limit: int,
     frequent: set[int],
+    sort: SearchSort,
 ) -> Found | None:
-    """A page, best first.
+    """A page of pictures with their scores.
 
     Args:
         read: runs a query.
@@ -93,26 +108,28 @@ def ranked(
         limit: pictures, at most.
         frequent: terms that were found to be in many pictures, so as not to look again; others
             are added.
+        sort: which come first.
 
     Returns:
         The page; None if the index has changed since the tail was read.
     """
-    at = start or Position(tail.newest, average=tail.average)
+    at = start or Position(tail.newest, seq=_BEFORE_ALL[sort], average=tail.average)
+    key = _KEYS[sort]
     asked = _asked(plan, tail, at)
     if not any(term.wanted for term in asked):
         return Found([], at)
     best = _few(read, asked, tail, plan, frequent)
-    best = best or _many(read, asked, tail, plan, at, clause, limit)
+    best = best or _many(read, asked, tail, plan, at, clause, limit, sort)
     if best.generation != tail.generation:
         return None
     idfs = {term.term: idf for term, idf in zip(asked, best.idfs, strict=True) if term.wanted}
     others = [*best.entries, *tail.entries.values()]
     met = _meeting(read, others, clause, lambda entry: _wanted(entry, plan, at.horizon))
     found = [(_score(entry, idfs, at.average), entry.seq) for entry in met]
-    hits = best.hits + [place for place in found if place < (at.score, at.seq)]
+    hits = best.hits + [hit for hit in found if key(hit) > key((at.score, at.seq))]
     total = at.total if start else best.total + len(found)
     kept = tuple(idfs[word] for word in plan.words)
-    return Found(sorted(hits, reverse=True)[:limit], at._replace(total=total, idfs=kept))
+    return Found(sorted(hits, key=key)[:limit], at._replace(total=total, idfs=kept))
 
 
 class _Best(NamedTuple):
@@ -121,8 +138,8 @@ class _Best(NamedTuple):
     generation: int
     idfs: Sequence[float]
     """Of the terms that were asked for."""
-    hits: list[tuple[int, int]]
-    """The best, by score and seq."""
+    hits: list[Hit]
+    """The first, by score and seq."""
     total: int
     """Pictures that were ranked, those of other pages included."""
     entries: Sequence[Entry]
@@ -158,9 +175,10 @@ def _many(
     at: Position,
     clause: Clause | None,
     limit: int,
+    sort: SearchSort,
 ) -> _Best:
-    """The best of all pictures of the index; the arguments are those of `ranked`."""
-    statement = _ranked(plan, asked, tail, clause)
+    """The first of all pictures of the index; the arguments are those of `ranked`."""
+    statement = _ranked(plan, asked, tail, clause, at, sort)
     rows = read(
         statement.sql,
         **statement.parameters,
@@ -168,8 +186,6 @@ def _many(
         images=tail.images,
         average=at.average,
         horizon=at.horizon,
-        score=at.score,
-        before=at.seq,
         limit=limit,
     )
     hits = [(row["score"], row["seq"]) for row in rows if row["seq"] is not None]
@@ -204,19 +220,23 @@ def _entries(postings: Iterable[Row], asked: Sequence[_Asked]) -> list[Entry]:
 
 
 def listed(
-    read: Read, plan: Plan, tail: Tail, clause: Clause, start: Position | None, limit: int
+    read: Read,
+    plan: Plan,
+    tail: Tail,
+    clause: Clause,
+    start: Position | None,
+    limit: int,
+    sort: Sort,
 ) -> Found | None:
-    """A page, newest first, for a query without anything to rank by; otherwise as `ranked`."""
-    at = start or Position(tail.newest)
+    """A page for a query without anything to rank by; otherwise as `ranked`."""
+    at = start or Position(tail.newest, seq=_BEFORE_ALL[sort])
     out = [entry.seq for entry in tail.entries.values() if _excluded(entry, plan)]
     met = [*_conditions(plan, tail), Clause(_SQL["without"], {"out": out})]
-    statement = _statement("listed", met, clause=clause)
-    rows = read(
-        statement.sql, **statement.parameters, horizon=at.horizon, before=at.seq, limit=limit
-    )
+    statement = _statement("listed", met, clause=clause, **_following(at, sort))
+    rows = read(statement.sql, **statement.parameters, horizon=at.horizon, limit=limit)
     if rows[0]["generation"] != tail.generation:
         return None
-    hits = [(0, row["seq"]) for row in rows if row["seq"] is not None]
+    hits = sorted(((0, row["seq"]) for row in rows if row["seq"] is not None), key=_KEYS[sort])
     return Found(hits, at._replace(total=at.total if start else rows[0]["total"]))
 
 
@@ -264,7 +284,14 @@ def _columns(asked: Sequence[_Asked]) -> dict[str, object]:
     }
 
 
-def _ranked(plan: Plan, asked: Sequence[_Asked], tail: Tail, clause: Clause | None) -> Clause:
+def _ranked(
+    plan: Plan,
+    asked: Sequence[_Asked],
+    tail: Tail,
+    clause: Clause | None,
+    at: Position,
+    sort: SearchSort,
+) -> Clause:
     """The statement of a ranked page, and the parameters of what is put together here."""
     conditions = _conditions(plan._replace(unwanted=frozenset()), tail)
     if clause is not None:
@@ -279,7 +306,17 @@ def _ranked(plan: Plan, asked: Sequence[_Asked], tail: Tail, clause: Clause | No
         hits=_hits([term.number for term in asked], tail),
         weighed=Clause(weighed, {}),
         scored=Clause(scored, {}),
+        **_following(at, sort),
     )
+
+
+def _following(at: Position, sort: SearchSort) -> dict[str, Clause]:
+    """What comes behind a position, and in which order."""
+    score = {"score": at.score} if sort == "best" else {}
+    return {
+        "behind": Clause(_SQL[f"behind_{sort}"], {"before": at.seq, **score}),
+        "order": Clause(_SQL[f"order_{sort}"], {}),
+    }
 
 
 def _conditions(plan: Plan, tail: Tail) -> list[Clause]:

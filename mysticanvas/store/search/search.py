@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.params import refused
+from mysticanvas.contracts.search import SearchSort
 from mysticanvas.errors import StoreError
 from mysticanvas.store import filters as conditions, queries
 from mysticanvas.store.connection import Database
@@ -34,7 +35,7 @@ class RankedPage(NamedTuple):
 
     seqs: list[int]
     scores: list[float | None]
-    """Of each of them; None where nothing was ranked, and the newest come first."""
+    """Of each of them; None where nothing was ranked."""
     next_cursor: str | None
     total: int
 
@@ -63,8 +64,9 @@ class Search:
         limit: int = 50,
         cursor: str | None = None,
         filters: ImageFilters | None = None,
+        sort: SearchSort = "best",
     ) -> RankedPage:
-        """A page of what a query finds, best first; newest first where it has nothing to rank by.
+        """A page of what a query finds.
 
         The pages of a search stay what they were on page one while pictures come and the index is
         maintained; pictures that came meanwhile are on none.
@@ -72,8 +74,9 @@ class Search:
         Args:
             text: see `mysticanvas.store.search.query` for what it may hold.
             limit: 1 to 1000 pictures.
-            cursor: `next_cursor` of the page before, of the same text and filters.
+            cursor: `next_cursor` of the page before, of the same text, filters and order.
             filters: conditions that all pictures meet.
+            sort: which come first; the best are the newest where there is nothing to rank by.
 
         Raises:
             InvalidRequest: an argument is not allowed.
@@ -82,9 +85,9 @@ class Search:
         if not 1 <= limit <= MAX_PAGE:
             raise refused("limit", limit, f"1 to {MAX_PAGE}")
         query = queried.parse(text, filters or ImageFilters())
-        bound = self._bound(query)
+        bound = self._bound(query, sort)
         start = None if cursor is None else Position.decode(cursor, bound)
-        found = self._found(query, start, limit + 1)
+        found = self._found(query, start, limit + 1, sort)
         hits = found.hits[:limit]
         following = None
         if len(found.hits) > limit:
@@ -122,7 +125,7 @@ class Search:
         """
         return self._maintenance.run(budget_s)
 
-    def _found(self, query: Query, start: Position | None, limit: int) -> Found:
+    def _found(self, query: Query, start: Position | None, limit: int, sort: SearchSort) -> Found:
         empty = query.filters == ImageFilters()
         clause = conditions.where(query.filters, self._tag_ids)
         for _ in range(_TRIES):
@@ -132,10 +135,13 @@ class Search:
             if query.ranked:
                 restriction = None if empty else clause
                 found = ranking.ranked(
-                    self._database.read, plan, tail, restriction, start, limit, self._frequent
+                    self._database.read, plan, tail, restriction, start, limit, self._frequent, sort
                 )
             else:
-                found = ranking.listed(self._database.read, plan, tail, clause, start, limit)
+                by_time = "newest" if sort == "best" else sort
+                found = ranking.listed(
+                    self._database.read, plan, tail, clause, start, limit, by_time
+                )
             if found is not None:
                 return found
             self._tail = None
@@ -176,12 +182,13 @@ class Search:
             raise refused("text", f"{prefix}*", allowed, "Give more of its letters.")
         return sorted(found)
 
-    def _bound(self, query: Query) -> dict[str, Any]:
+    def _bound(self, query: Query, sort: SearchSort) -> dict[str, Any]:
         """What a cursor is bound to: the query as it was read, and how words are indexed."""
         return {
             "wanted": query.wanted._asdict(),
             "unwanted": query.unwanted._asdict(),
             "filters": query.filters.model_dump(mode="json", exclude_defaults=True),
+            "sort": sort,
             "stemmer": self._stems.stemmer,
             "format": FORMAT,
         }

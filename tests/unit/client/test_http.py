@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -28,14 +29,16 @@ def test_a_call_carries_token_request_id_query_and_body(app: FastAPI, serve: Ser
         }
 
     client = HttpClient(serve(app), TOKEN)
-    query = {"a": "ä &=?", "none": None, "yes": True, "several": ["x", "y"]}
+    query = {"a": "ä &=?", "none": None, "yes": True, "several": ["x", "y"], "no": []}
     ask = {"query": query, "headers": {"Extra": "1"}}
     bodies = Event(epoch="e", type="hello"), {"plain": True}
     first, second = (
         json.loads(client.request("POST", "/echo", body=body, **ask)) for body in bodies
     )
     client.close()
-    assert first["query"] == [["a", "ä &=?"], ["yes", "true"], ["several", "x"], ["several", "y"]]
+    assert first["query"] == [
+        ["a", "ä &=?"], ["yes", "true"], ["several", "x"], ["several", "y"], ["no", ""],
+    ]  # fmt: skip
     assert first["body"] == {"epoch": "e", "type": "hello", "data": {}}
     assert second["body"] == {"plain": True}
     assert first["extra"] == "1"
@@ -248,6 +251,16 @@ def test_a_number_that_json_does_not_have_is_not_sent_as_another(value: float) -
     client = HttpClient("http://127.0.0.1:9", TOKEN)
     with pytest.raises(ValueError, match="JSON"):
         client.request("POST", "/x", body={"value": value})
+
+
+@pytest.mark.parametrize("sent", ["query", "body"])
+def test_text_that_is_no_unicode_is_refused_by_the_name_of_its_member(sent: str) -> None:
+    client = HttpClient("http://127.0.0.1:9", TOKEN)
+    wrong = {"query": "\ud800", "body": ["c", {"d": "\ud800"}]}[sent]
+    given: dict[str, Any] = {sent: {"a": "ä", "b": wrong}}
+    with pytest.raises(errors.InvalidRequest, match="Unicode") as refused:
+        client.request("POST", "/x", **given)
+    assert refused.value.parameter == "b"
 
 
 def test_an_address_may_have_a_path(app: FastAPI, serve: Serve) -> None:

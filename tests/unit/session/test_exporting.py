@@ -9,6 +9,7 @@ import pytest
 
 from mysticanvas import InvalidRequest
 from mysticanvas.contracts import exports
+from mysticanvas.contracts.ids import new_id
 from mysticanvas.session import exporting
 
 
@@ -20,8 +21,8 @@ def test_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_pictures_go_by_their_ids_and_none_means_the_project(make_image: Any) -> None:
-    image = make_image()
-    assert exporting.params("x", [image, "an id"], "castle").ids == [image.id, "an id"]
+    image, other = make_image(), new_id()
+    assert exporting.params("x", [image, other.upper()], "castle").ids == [image.id, other]
     assert exporting.params("x", None, "castle").project == "castle"
     assert exporting.params("x", None, "castle").ids is None
     assert exporting.params("x", [], None).ids == []
@@ -30,7 +31,8 @@ def test_pictures_go_by_their_ids_and_none_means_the_project(make_image: Any) ->
 @pytest.mark.parametrize(
     ("path", "images", "parameter"),
     [("", None, "path"), (1, None, "path"), ("x", "text", "images"), ("x", [1], "images"),
-     ("x", 1, "images"), ("x", ["id"] * (exports.MAX_IDS + 1), "images")],
+     ("x", 1, "images"), ("x", ["1f0a9c2e"], "images"),
+     ("x", [new_id()] * (exports.MAX_IDS + 1), "images")],
 )  # fmt: skip
 def test_what_is_not_allowed_is_refused(path: Any, images: Any, parameter: str) -> None:
     with pytest.raises(InvalidRequest) as refused:

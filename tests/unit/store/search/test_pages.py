@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mysticanvas.contracts.search import SearchSort
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.store.search.position import Position
 
@@ -15,19 +16,28 @@ PROMPTS = [f"red castle number{k % 3}" + " blue" * (k % 4) for k in range(30)]
 
 
 @pytest.mark.usefixtures("ranker")
-@pytest.mark.parametrize("text", ["red", "blue number1", "number*", "castle -number2", "", "-blue"])
+@pytest.mark.parametrize(
+    ("text", "sort"),
+    [
+        *((text, "best") for text in ("red", "blue number1", "number*", "castle -number2", "")),
+        ("-blue", "best"),
+        ("red", "newest"),
+        ("castle -number2", "oldest"),
+        ("-blue", "oldest"),
+    ],
+)
 def test_new_pictures_and_maintenance_leave_the_pages_as_they_are(
-    shelf: Any, eager: Callable[..., None], text: str
+    shelf: Any, eager: Callable[..., None], text: str, sort: SearchSort
 ) -> None:
     eager()
     shelf.add(*PROMPTS)
     shelf.index()
     shelf.add(*PROMPTS[:9])
     search = shelf.store.search.search
-    whole = search(text, 1000)
+    whole = search(text, 1000, sort=sort)
     seqs, scores, cursor = [], [], None
     while True:
-        page = search(text, 4, cursor)
+        page = search(text, 4, cursor, sort=sort)
         assert page.total == whole.total
         seqs += page.seqs
         scores += page.scores
@@ -38,6 +48,31 @@ def test_new_pictures_and_maintenance_leave_the_pages_as_they_are(
         shelf.add("red red blue castle number1", "green")
         shelf.index()
     assert (seqs, scores) == (whole.seqs, whole.scores)
+
+
+@pytest.mark.usefixtures("ranker")
+@pytest.mark.parametrize("text", ["red", '"red castle" blue', "-blue"])
+def test_what_is_found_may_come_in_the_order_of_recording(
+    shelf: Any, eager: Callable[..., None], text: str
+) -> None:
+    """Partly out of the index and partly out of the tail, with the scores of the ranked page."""
+    eager()
+    shelf.add(*PROMPTS)
+    shelf.index()
+    shelf.add(*PROMPTS[:9])
+    best, newest, oldest = (
+        shelf.store.search.search(text, 1000, sort=sort) for sort in ("best", "newest", "oldest")
+    )
+    assert oldest.seqs == sorted(best.seqs)
+    assert newest.seqs == oldest.seqs[::-1]
+    scores = dict(zip(best.seqs, best.scores, strict=True))
+    assert newest.scores == [scores[seq] for seq in newest.seqs]
+    assert best.total == newest.total == oldest.total == len(best.seqs)
+    for sort, whole in (("newest", newest), ("oldest", oldest)):
+        first = shelf.store.search.search(text, 3, sort=sort)
+        assert first.seqs == whole.seqs[:3]
+        with pytest.raises(InvalidRequest):
+            shelf.store.search.search(text, 3, first.next_cursor)
 
 
 def test_pages_are_whole_beside_threads_that_add_and_maintain(

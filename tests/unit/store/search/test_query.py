@@ -5,7 +5,8 @@ from hypothesis import given, strategies as st
 
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.errors import InvalidRequest
-from mysticanvas.store.search.query import MAX_CHARS, Terms, parse
+from mysticanvas.settings import MAX_SEARCH_CHARS
+from mysticanvas.store.search.query import Terms, parse
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_fields_and_other_filters_all_hold() -> None:
         "seed:1 seed:2",
         "project:other",
         "-seed:4",
-        "x" * (MAX_CHARS + 1),
+        "x" * (MAX_SEARCH_CHARS + 1),
         "tag:" + "x" * 300,
         " ".join(f"w{k}" for k in range(300)),
     ],

@@ -1,0 +1,38 @@
+"""The first of many pictures as HTML, for display: thumbnails, so that it stays small."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mysticanvas.contracts.ids import short
+from mysticanvas.errors import NotFound
+
+if TYPE_CHECKING:
+    from mysticanvas.session.image import Image
+
+
+def of(images: Sequence[Image], total: int) -> str:
+    """The pictures with their short ids, and how many others there are.
+
+    Args:
+        images: the newest, newest first.
+        total: how many there are in all.
+    """
+    if not total:
+        return "<p>no pictures yet</p>"
+    figures = "".join(map(_figure, images))
+    more = total - len(images)
+    tail = f"<p>and {more:,} older</p>" if more > 0 else ""
+    return f'<div style="display:flex;flex-wrap:wrap;gap:4px">{figures}</div>{tail}'
+
+
+def _figure(image: Image) -> str:
+    prompt = html.escape(image.prompt)
+    try:
+        shown = f'<img src="{image._address()}" alt="{prompt}" title="{prompt}">'
+    except NotFound:
+        shown = "the file is gone: "
+    caption = f"<figcaption>{short(image.id)}</figcaption>"
+    return f'<figure style="margin:0">{shown}{caption}</figure>'
