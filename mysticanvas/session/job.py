@@ -126,7 +126,8 @@ class Job(Generic[T_co]):
         Raises:
             TimeoutError: it has not ended in time; it goes on.
             Stopped: the stop button; only the waiting ends, the job goes on.
-            OrchestratorUnavailable: the orchestrator is lost and cannot be started again.
+            OrchestratorUnavailable: the orchestrator is lost and cannot be started again, or the
+                canvas was closed before it was known how the job ends.
         """
         future = self._tracker.future()
         try:
