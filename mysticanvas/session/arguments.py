@@ -196,7 +196,9 @@ def seconds(parameter: str, value: object) -> float | None:
     if not real or (isinstance(number, float) and math.isnan(number)):
         allowed = "a number of seconds, or None to wait for as long as it takes"
         raise refused(parameter, value, allowed)
-    return min(number, threading.TIMEOUT_MAX)  # a wait of more is an OverflowError
+    # A wait of more is an OverflowError.
+    limit: float = min(number, threading.TIMEOUT_MAX)
+    return limit
 
 
 def path(parameter: str, value: object, allowed: str) -> Path:
