@@ -53,6 +53,9 @@ def main() -> int:
         *pip,
         "--constraint",
         str(ROOT / "constraints.txt"),
+        # What builds the packages below comes into environments of its own.
+        "--build-constraint",
+        str(ROOT / "constraints.txt"),
         "--editable",
         f"{ROOT}[lab]",
         # The tests' extension, found by its entry point as a user's would be.

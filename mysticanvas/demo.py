@@ -16,10 +16,12 @@ PROMPTS = (
     "a blue star, striped, on a yellow background",
     "a white circle on a black background, noir",
 )
+WORDS = "star -striped"
+LARGE_PX = 1024
 
 
 def run(home: Path | None, output: Path) -> Path:
-    """Make pictures, find them again, make one of them once more.
+    """Make pictures, find them again, make one of them once more, plan a large one.
 
     Args:
         home: home directory; None for the user's own.
@@ -34,8 +36,12 @@ def run(home: Path | None, output: Path) -> Path:
         made = [_make(canvas, number, prompt) for number, prompt in enumerate(PROMPTS)]
         newest = canvas.images(limit=len(PROMPTS))
         print(f"The store has {newest.total} pictures of this project.")
+        found = canvas.search(WORDS)
+        print(f"A search for {WORDS!r} finds {found.total} of them, the best: {found[0].prompt!r}.")
         again = canvas.reproduce(made[0])
         print(f"The first one made again: {'the same pixels' if again.matches else 'different'}.")
+        needed, *_ = canvas.plan(PROMPTS[0], width=LARGE_PX, height=LARGE_PX).explain().splitlines()
+        print(f"The plan for {LARGE_PX}×{LARGE_PX} px: {needed}.")
         sheet = contact_sheet.write(output.absolute() / "index.html", "MystiCanvas demo", made)
         Images(made).pil().save(sheet.with_name("pictures.png"))
         with contextlib.suppress(Conflict):

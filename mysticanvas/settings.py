@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 PREFIX = "MYSTICANVAS_"
 
@@ -58,14 +58,26 @@ def data_folder() -> Path:
     return packaged if packaged.is_dir() else package.parent / "data"
 
 
+def _absolute(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("A path has no NUL.")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"The home of {path.parts[0]} is not known.") from None
+
+
+_Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
 class Settings(BaseModel):
     """One frozen set of settings; `Settings.load()` is how to get it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    home: Path = Field(default_factory=default_home)
+    home: _Folder = Field(default_factory=default_home, validate_default=True)
     """Where database, images, logs and the runtime file are."""
-    state: Path | None = None
+    state: _Folder | None = None
     """Where database, backups and `run/` are instead, of this home alone: a folder on a local disk,
     for a home on a file system whose locks do not hold."""
     keep_alive_s: float = Field(default=900, gt=0)
@@ -141,11 +153,17 @@ class Settings(BaseModel):
             if environ.get(PREFIX + name.upper())
         }
         values |= {name: value for name, value in given.items() if value is not None}
-        settings = cls(**values)
-        absolute = {"home": _absolute(settings.home)}
-        if settings.state is not None:
-            absolute["state"] = _absolute(settings.state)
-        return settings.model_copy(update=absolute)
+        return cls(**values)
+
+    @classmethod
+    def allowed(cls, name: str) -> str:
+        """What the setting of that name takes, in words."""
+        field = cls.model_fields[name]
+        kind = _kind(field.annotation)
+        if typing.get_origin(kind) is Literal:
+            *others, last = (repr(word) for word in typing.get_args(kind))
+            return f"{', '.join(others)} or {last}"
+        return " ".join([_KINDS[kind], *filter(None, map(_limit, field.metadata))])
 
     @property
     def end_timeout_s(self) -> float:
@@ -166,8 +184,27 @@ class Settings(BaseModel):
         }
 
 
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+_KINDS: dict[Any, str] = {
+    bool: "True or False",
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+    Path: "the path of a folder",
+}
+
+
+def _kind(annotation: Any) -> Any:
+    """The type that an annotation names, without None and what only validates."""
+    while typing.get_origin(annotation) not in (None, Literal):
+        annotation = typing.get_args(annotation)[0]
+    return annotation
+
+
+def _limit(constraint: Any) -> str:
+    if (above := getattr(constraint, "gt", None)) is not None:
+        return f"above {above:g}"
+    least = getattr(constraint, "ge", None)
+    return "" if least is None else f"from {least:g}"
 
 
 def _resolved(path: Path) -> Path:

@@ -130,7 +130,20 @@ def _listen_at(path: Path) -> Listener:
 
 def is_address(url: str) -> bool:
     """Whether it is an address of a kind that we know."""
-    return url.startswith(("http://", "https://")) or socket_path(url) is not None
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        return False
+    if (path := socket_path(url)) is not None:
+        return path.is_absolute() and "\0" not in str(path)
+    try:
+        address = urllib.parse.urlsplit(url)
+        return address.scheme in ("http", "https") and bool(address.hostname) and _possible(address)
+    except ValueError:  # such as brackets that are not closed
+        return False
+
+
+def _possible(address: urllib.parse.SplitResult) -> bool:
+    """Whether there are ports like that; the library raises ValueError beyond the largest."""
+    return address.port is None or address.port > 0
 
 
 def is_loopback(url: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,8 +18,8 @@ from pydantic import (
     JsonValue,
     Strict,
     ValidationError,
-    ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from mysticanvas import settings
@@ -40,9 +40,11 @@ ALLOWED = {
     "height": f"a multiple of 8 from 8 to {settings.MAX_SIDE_PX:,} (pixels)",
     "num_inference_steps": f"a whole number from 1 to {settings.MAX_STEPS:,}",
     "guidance_scale": "a number from 0 to 100",
-    "seed": "a whole number from 0 to 2**63 - 1, or -1 to have one drawn",
+    "seed": "a whole number from 0 to 2**63 - 1 (with num_images, to 2**63 - num_images), "
+    "or -1 to have one drawn",
     "scheduler": "a name from `canvas.schedulers`: a diffusers class or a usual alias",
-    "scheduler_config": "a dict of the scheduler's own configuration names",
+    "scheduler_config": "a dict of the scheduler's own configuration names, whose numbers are "
+    "finite",
     "num_images": f"a whole number from 1 to {settings.MAX_IMAGES_PER_JOB}",
     "preset": "a preset or its name, the path of a diffusers folder or a .safetensors file, "
     'or a hub id such as "owner/name"',
@@ -53,6 +55,9 @@ ALLOWED = {
     "reuse": "True or False",
 }
 """Parameter -> what is allowed, in the words of the error."""
+
+KEYWORDS = (*ALLOWED, "after_crash")
+"""All that `generate` takes by name; the last is about the job, and no parameter of a picture."""
 
 SYNONYMS = {
     "batch_size": "num_images",
@@ -72,10 +77,21 @@ SYNONYMS = {
 }
 """Names from other tools -> ours."""
 
+_WITHOUT_LIKE = {"control_image", "image", "init_image", "mask_image"}
+"""Names from diffusers that look like one of ours, and mean something else."""
+
 
 def _several(value: Any) -> Any:
     """A text stands for the list of it."""
     return [value] if isinstance(value, str) else value
+
+
+def _finite(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        canonical_json(config)
+    except ValueError:
+        raise ValueError("NaN and infinity have no place in JSON.") from None
+    return config
 
 
 # Strict, so that True is not 1 and "7" is not 7.
@@ -105,7 +121,7 @@ class GenerateParams(Contract):
     guidance_scale: Annotated[_Float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     seed: Annotated[_Int, Field(ge=-1, le=settings.MAX_SEED)] | None = None
     scheduler: _Text | None = None
-    scheduler_config: dict[str, JsonValue] | None = None
+    scheduler_config: Annotated[dict[str, JsonValue], AfterValidator(_finite)] | None = None
     num_images: Annotated[_Int, Field(ge=1, le=settings.MAX_IMAGES_PER_JOB)] = 1
     preset: Annotated[_Text, Field(min_length=1, max_length=4096)] | None = None
     loras: Loras = {}
@@ -122,22 +138,14 @@ class GenerateParams(Contract):
     def _minus_one_is_not_given(cls, seed: int | None) -> int | None:
         return None if seed == -1 else seed
 
-    @field_validator("num_images")
-    @classmethod
-    def _every_picture_has_a_seed(cls, count: int, given: ValidationInfo) -> int:
-        if (given.data.get("seed") or 0) + count - 1 > settings.MAX_SEED:
-            raise ValueError("Picture k has seed + k, which is 2**63 - 1 at most.")
-        return count
-
-    @field_validator("scheduler_config")
-    @classmethod
-    def _finite(cls, config: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
-        # Else it has no hash.
-        try:
-            canonical_json(config)
-        except ValueError:
-            raise ValueError("Its numbers must be finite.") from None
-        return config
+    @model_validator(mode="after")
+    def _every_seed_can_be_asked_for(self) -> Self:
+        if self.seed is not None and self.seed + self.num_images - 1 > settings.MAX_SEED:
+            raise ValueError(
+                f"Picture k has seed + k, so {self.num_images} pictures need a seed of at most "
+                f"2**63 - {self.num_images}."
+            )
+        return self
 
     @field_validator("scheduler")
     @classmethod
@@ -173,7 +181,8 @@ def checked(given: Mapping[str, Any], where: str = "") -> GenerateParams:
         return GenerateParams(**given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0])
+        # What is wrong with the whole is about the seed.
+        name = str(first["loc"][0]) if first["loc"] else "seed"
         hint = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
         raise refused(f"{where}{name}", given.get(name), ALLOWED[name], hint) from None
 
@@ -212,12 +221,13 @@ def check_recipe(recipe: Recipe) -> None:
 
 def unknown_parameter(name: str) -> InvalidRequest:
     """The error for a keyword that does not exist."""
-    nearest = SYNONYMS.get(name) or next(iter(difflib.get_close_matches(name, ALLOWED, 1)), "")
+    alike = [] if name in _WITHOUT_LIKE else difflib.get_close_matches(name, KEYWORDS, 1)
+    nearest = SYNONYMS.get(name) or next(iter(alike), "")
     return InvalidRequest(
         f"There is no parameter {name!r}.",
-        hint=f"Did you mean {nearest!r}?" if nearest else f"There are: {', '.join(ALLOWED)}.",
+        hint=f"Did you mean {nearest!r}?" if nearest else f"There are: {', '.join(KEYWORDS)}.",
         parameter=name,
-        allowed=nearest or ", ".join(ALLOWED),
+        allowed=nearest or ", ".join(KEYWORDS),
     )
 
 

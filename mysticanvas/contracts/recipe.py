@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.base import Contract, sha256_of
 from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px, without_offload
+from mysticanvas.contracts.refusal import refused
 
 _TRANSFORMERS = {
     "FluxPipeline": "FluxTransformer2DModel",
@@ -106,7 +107,12 @@ class Recipe(Contract):
         Args:
             target: `mysticanvas` for a call of `Canvas.generate`, `diffusers` for a script
                 that needs nothing of ours; there, put the model's folder in place of `MODEL`.
+
+        Raises:
+            InvalidRequest: it is neither of the two.
         """
+        if not isinstance(target, str) or target not in _CODE:
+            raise refused("target", target, " or ".join(map(repr, _CODE)))
         return _CODE[target](self)
 
 

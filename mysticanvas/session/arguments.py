@@ -6,13 +6,16 @@ where it is used.
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from mysticanvas import transport
 from mysticanvas.client.endpoint import Endpoint
+from mysticanvas.contracts.loras import plain
 from mysticanvas.errors import InvalidRequest, NotFound
 from mysticanvas.settings import Settings
 
@@ -50,11 +53,11 @@ class Keywords(TypedDict, total=False):
     after_crash: Literal["requeue", "cancel"] | None
 
 
-def refused(parameter: str, value: object, allowed: str) -> InvalidRequest:
+def refused(parameter: str, value: object, allowed: str, hint: str = "") -> InvalidRequest:
     """The error for a value that is not allowed."""
     from mysticanvas.contracts import params
 
-    return params.refused(parameter, value, allowed)
+    return params.refused(parameter, value, allowed, hint)
 
 
 def request(
@@ -98,15 +101,22 @@ def settings(**given: Any) -> Settings:
     """
     from pydantic import ValidationError
 
-    if given.get("home") == "":
-        raise refused("home", "", "the path of a folder")
+    chosen = {name: plain(value) for name, value in given.items() if value is not None}
+    if chosen.get("home") == "":
+        raise refused("home", "", Settings.allowed("home"))
+    if isinstance(chosen.get("home"), str):
+        chosen["home"] = Path(chosen["home"])
     try:
-        settings = Settings.load(**given)
+        # Text stands for a number in a variable alone, which has nothing else.
+        Settings.model_validate(chosen, strict=True)
+        settings = Settings.load(**chosen)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
-        where = name if given.get(name) is not None else f"MYSTICANVAS_{name.upper()}"
-        raise refused(where, first["input"], f"what the setting takes ({first['msg']})") from None
+        where = name if name in chosen else f"MYSTICANVAS_{name.upper()}"
+        value = given[name] if name in chosen else first["input"]
+        hint = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
+        raise refused(where, value, Settings.allowed(name), hint) from None
     transport.check(settings.ipc)
     return settings
 
@@ -121,8 +131,8 @@ def remote(url: object, token: object) -> Endpoint | None:
         return None
     if not isinstance(url, str) or not transport.is_address(url):
         raise refused("url", url, "an address such as 'http://127.0.0.1:40123', with its token")
-    if not isinstance(token, str) or not token:
-        raise refused("token", token, "the token that belongs to the url")
+    if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()):
+        raise refused("token", token, "the token that belongs to the url, which is plain ASCII")
     return Endpoint(url.rstrip("/"), token)
 
 
@@ -194,6 +204,43 @@ def flag(parameter: str, value: object) -> bool:
     return value
 
 
+def seconds(parameter: str, value: object) -> float | None:
+    """How long to wait; None is for as long as it takes, and so is more than the system can.
+
+    Raises:
+        InvalidRequest: it is no number.
+    """
+    if value is None:
+        return None
+    number = plain(value)
+    real = isinstance(number, int | float) and not isinstance(number, bool)
+    # An int may be too large for a float, which `isnan` would make of it.
+    if not real or (isinstance(number, float) and math.isnan(number)):
+        allowed = "a number of seconds, or None to wait for as long as it takes"
+        raise refused(parameter, value, allowed)
+    # A wait of more is an OverflowError.
+    limit: float = min(number, threading.TIMEOUT_MAX)
+    return limit
+
+
+def path(parameter: str, value: object, allowed: str) -> Path:
+    """A path whose `~` is expanded.
+
+    Args:
+        allowed: what the parameter takes, in the words of the error.
+
+    Raises:
+        InvalidRequest: it is no path, holds a NUL, or begins with the `~name` of nobody.
+    """
+    if not isinstance(value, str | Path) or "\0" in str(value):
+        raise refused(parameter, value, allowed)
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        hint = f"The home of {Path(value).parts[0]} is not known."
+    raise refused(parameter, str(value), allowed, hint)
+
+
 def page_size(limit: object) -> int:
     """The number of pictures on a page.
 
@@ -241,7 +288,9 @@ def identifier(noun: str, value: object) -> str:
     from mysticanvas.contracts.ids import is_part
 
     if not isinstance(value, str):
-        raise refused("id", value, f"the id of {noun}, or 4 and more characters of its end")
+        article = "an" if noun[0] in "aeiou" else "a"
+        allowed = f"the id of {article} {noun}, or 4 and more characters of its end"
+        raise refused("id", value, allowed)
     if not is_part(value.lower()):
         raise NotFound(
             f"There is no {noun} {value[:80]!r}.",
@@ -279,7 +328,7 @@ def _loras(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     return {
-        str(Path(name).expanduser().absolute())
+        str(path("loras", name, loras.ALLOWED).absolute())
         if isinstance(name, Path) or (isinstance(name, str) and loras.is_path(name))
         else name: weight
         for name, weight in value.items()
@@ -288,10 +337,19 @@ def _loras(value: object) -> object:
 
 def _preset(preset: object) -> object:
     """A path is made absolute here: the orchestrator has another working directory."""
+    from mysticanvas.contracts.params import ALLOWED
+
     if isinstance(preset, Path):
-        return str(preset.expanduser().absolute())
+        return str(path("preset", preset, ALLOWED["preset"]).absolute())
     if isinstance(preset, str) and (os.sep in preset or preset.startswith("~")):
-        path = Path(preset).expanduser()
-        if path.exists() or preset.startswith(("~", f".{os.sep}", f"..{os.sep}")):
-            return str(path.absolute())
+        file = path("preset", preset, ALLOWED["preset"])
+        if preset.startswith(("~", f".{os.sep}", f"..{os.sep}")) or _exists(file):
+            return str(file.absolute())
     return preset
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # such as a name that is too long for the system
+        return False

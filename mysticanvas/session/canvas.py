@@ -303,14 +303,15 @@ class Canvas(Generating):
             The subscription: `.close()` ends it, and so does the end of a `with` block.
 
         Raises:
-            InvalidRequest: there is no such event.
+            InvalidRequest: there is no such event, or the callback cannot be called.
         """
         from mysticanvas.session import happenings, subscriptions
 
         topic = subscriptions.topic(event)
+        called = subscriptions.callback(callback)
         self._connection.attach()
         make = happenings.maker(self._connection, self._project)
-        return self._connection.subscriptions.add(topic, callback, make)
+        return self._connection.subscriptions.add(topic, called, make)
 
     @property
     def plugins(self) -> Plugins:

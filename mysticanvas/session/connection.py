@@ -155,7 +155,7 @@ class Connection:
     @property
     def listening(self) -> bool:
         """Whether events arrive."""
-        return self._stream is not None and self._stream.connected
+        return not self._closed and self._stream is not None and self._stream.connected
 
     @contextlib.contextmanager
     def previews(self) -> Iterator[None]:
@@ -172,16 +172,25 @@ class Connection:
             self._stream.pause()
 
     def close(self) -> None:
-        """Detach for good; the orchestrator and its jobs go on."""
-        self._closed = True
+        """Detach for good; the orchestrator and its jobs go on. Who waits for one is told so."""
         if os.getpid() != self._pid:
+            self._closed = True
             return
-        if self._stream is not None:
-            self._stream.close()
+        # Before the lock, which is held while an orchestrator is started.
+        self._hang_up()
+        self._closed = True
         with self._lock:
+            # What a thread that attached meanwhile has made.
+            self._hang_up()
             if self._subscriptions is not None:
                 self._subscriptions.close()
             self._forget()
+
+    def _hang_up(self) -> None:
+        if self._following is not None:
+            self._following.close()
+        if self._stream is not None:
+            self._stream.close()
 
     def _open(self) -> tuple[Endpoint, Api]:
         from mysticanvas.client.api import Api

@@ -38,6 +38,7 @@ class Following:
         self._lock = threading.Lock()
         self._trackers: weakref.WeakValueDictionary[str, JobTracker] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, JobRecord] = OrderedDict()
+        self._closed = False
 
     def follow(self, record: JobRecord) -> JobTracker:
         """The tracker of a job, shared by all who hold the job."""
@@ -48,8 +49,18 @@ class Following:
             if tracker is None:
                 tracker = self._trackers[record.id] = JobTracker(record)
             newer = self._recent.pop(record.id, record)
+            closed = self._closed
         tracker.update(newer)
+        if closed:
+            tracker.close()
         return tracker
+
+    def close(self) -> None:
+        """Follow nothing any more: whoever waits for a job, now or later, is told so."""
+        with self._lock:
+            self._closed = True
+        for tracker in self._live():
+            tracker.close()
 
     def take(self, event: Event) -> None:
         """Take in an event; after a gap, fetch again what is followed."""

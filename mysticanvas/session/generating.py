@@ -64,8 +64,8 @@ class Generating:
             num_inference_steps: steps of denoising, 1 to 1,000.
             guidance_scale: how closely to follow the prompt, 0 to 100; 1 and less is without
                 guidance.
-            seed: 0 to 2**63 - 1. Not given, or -1: one is drawn, and recorded. Picture k of a
-                batch has seed + k.
+            seed: 0 to 2**63 - 1, or to 2**63 - num_images for a batch, whose picture k has
+                seed + k. Not given, or -1: one is drawn, and recorded.
             scheduler: a diffusers class name or a usual alias; `canvas.schedulers` lists them.
             scheduler_config: changes to the scheduler's configuration, by its own names.
             num_images: pictures in one batch, 1 to 64.

@@ -256,11 +256,13 @@ class Image:
             The absolute path of the copy.
 
         Raises:
-            InvalidRequest: the suffix or the folder is not usable.
+            InvalidRequest: the suffix or the folder is not usable, or `metadata` is neither True
+                nor False.
             NotFound: the picture's own file is gone.
         """
+        wanted = arguments.flag("metadata", metadata)
         file = saving.target(path, f"{self.id}.png")
-        saving.save(self._existing(), self.recipe, file, metadata)
+        saving.save(self._existing(), self.recipe, file, wanted)
         return file
 
     def show(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
+from mysticanvas.contracts.refusal import refused
 from mysticanvas.session import grid
 from mysticanvas.session.image import Image
 
@@ -12,15 +13,26 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 
+_ALLOWED = "a list of pictures, each an Image"
+
+
 class Images(Sequence[Image]):
     """A list of pictures that cannot be changed; a notebook shows them as a grid.
 
     Args:
         images: the pictures, in order.
+
+    Raises:
+        InvalidRequest: they are no pictures.
     """
 
     def __init__(self, images: Iterable[Image] = ()) -> None:
+        if not isinstance(images, Iterable):
+            raise refused("images", images, _ALLOWED)
         self._images = tuple(images)
+        for image in self._images:
+            if not isinstance(image, Image):
+                raise refused("images", image, _ALLOWED)
 
     @overload
     def __getitem__(self, index: int) -> Image: ...

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.errors import JobCancelled, MystiCanvasError, Stopped
+from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.events import Event
@@ -125,13 +126,16 @@ class Job(Generic[T_co]):
             The job itself.
 
         Raises:
+            InvalidRequest: `timeout` is no number.
             TimeoutError: it has not ended in time; it goes on.
             Stopped: the stop button; only the waiting ends, the job goes on.
-            OrchestratorUnavailable: the orchestrator is lost and cannot be started again.
+            OrchestratorUnavailable: the orchestrator is lost and cannot be started again, or the
+                canvas was closed before it was known how the job ends.
         """
+        limit = arguments.seconds("timeout", timeout)
         future = self._tracker.future()
         try:
-            future.result(timeout)
+            future.result(limit)
         except TimeoutError:
             if not future.done():
                 raise TimeoutError(
@@ -157,7 +161,7 @@ class Job(Generic[T_co]):
         Raises:
             JobCancelled: it was cancelled.
             MystiCanvasError: it failed; this is its error.
-            TimeoutError, Stopped, OrchestratorUnavailable: as for `wait`.
+            InvalidRequest, TimeoutError, Stopped, OrchestratorUnavailable: as for `wait`.
         """
         self.wait(timeout)
         return self._outcome(self._tracker.record)

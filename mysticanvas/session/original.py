@@ -12,6 +12,7 @@ from mysticanvas.contracts.images import FileRecord, ImageRecord
 from mysticanvas.contracts.params import check_recipe, refused
 from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.errors import InvalidRequest, NotFound
+from mysticanvas.session import arguments
 from mysticanvas.session.image import Image
 
 if TYPE_CHECKING:
@@ -48,12 +49,8 @@ def resolve(what: Image | Recipe | Path | str, connection: Connection) -> Origin
         return _of_image(what)
     if isinstance(what, Recipe):
         return _of_recipe(what, connection)
-    if isinstance(what, Path):
-        return _of_file(what.expanduser(), connection)
-    if not isinstance(what, str):
-        raise refused("image", what, _ALLOWED)
-    file = Path(what).expanduser()
-    if file.is_file():
+    file = arguments.path("image", what, _ALLOWED)
+    if isinstance(what, Path) or _is_file(file):
         return _of_file(file, connection)
     if is_part(what):
         return _of_image(Image(connection.call(lambda api: api.image(what)), connection))
@@ -93,7 +90,7 @@ def _of_file(file: Path, connection: Connection) -> Original:
 def _read(file: Path) -> tuple[Pillow.Image, picture.PictureText]:
     from PIL import Image as Pillow
 
-    if not file.is_file():
+    if not _is_file(file):
         raise NotFound(f"There is no file {str(file)!r}.")
     try:
         with Pillow.open(file) as opened:
@@ -105,6 +102,13 @@ def _read(file: Path) -> tuple[Pillow.Image, picture.PictureText]:
     if text is None:
         raise _unreadable(file, "it holds no recipe of MystiCanvas")
     return opened, text
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:  # such as a name that is too long for the system
+        raise refused("image", str(file), _ALLOWED, f"{error.strerror}.") from None
 
 
 def _unreadable(file: Path, why: str) -> InvalidRequest:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mysticanvas.contracts.params import refused
 from mysticanvas.contracts.picture import a1111_parameters
+from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -28,14 +29,20 @@ def target(path: str | Path, name: str) -> Path:
     """The file that `path` means: itself, or `name` in it if it is a folder.
 
     Raises:
-        InvalidRequest: the folder does not exist, or the suffix is of no format that we write.
+        InvalidRequest: it is no path, the folder does not exist, or the suffix is of no format that
+            we write.
     """
-    file = Path(path).expanduser()
-    if file.is_dir():
-        file = file / name
+    allowed = f"a folder, or a file name with {', '.join(FORMATS)}"
+    file = arguments.path("path", path, allowed)
+    try:
+        if file.is_dir():
+            file = file / name
+        there = file.parent.is_dir()
+    except OSError as error:
+        raise refused("path", str(path), allowed, f"{error.strerror}.") from None
     if file.suffix.lower() not in FORMATS:
-        raise refused("path", str(path), f"a folder, or a file name with {', '.join(FORMATS)}")
-    if not file.parent.is_dir():
+        raise refused("path", str(path), allowed)
+    if not there:
         raise refused("path", str(path), f"a path in a folder that exists; {file.parent} does not")
     return file.absolute()
 

@@ -123,6 +123,18 @@ class Subscriptions:
             return None if self._closed else self._waiting.popleft()
 
 
+def callback(given: Any) -> Callable[[Any], object]:
+    """A function to call.
+
+    Raises:
+        InvalidRequest: it cannot be called.
+    """
+    if callable(given):
+        called: Callable[[Any], object] = given
+        return called
+    raise refused("callback", given, "a function that takes what happened")
+
+
 def topic(given: object) -> str:
     """A topic that there is.
 

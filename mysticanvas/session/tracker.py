@@ -11,7 +11,9 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from mysticanvas.contracts.events import Event
+from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobRecord, Progress
+from mysticanvas.errors import OrchestratorUnavailable
 
 Listener = Callable[[Event | None], None]
 """Called with each event of a job; with None when there will be no more."""
@@ -43,6 +45,7 @@ class JobTracker:
         self._alerts: tuple[str, ...] = ()
         self._futures: list[Future[JobRecord]] = []
         self._listeners: list[Listener] = []
+        self._closed = False
         self.heard_at = time.monotonic()
         """When it was last heard of, on the monotonic clock."""
 
@@ -65,10 +68,13 @@ class JobTracker:
         """The final record, once there is one; cancel the future to stop waiting."""
         future: Future[JobRecord] = Future()
         with self._lock:
-            if not self._record.status.final:
+            final, closed = self._record.status.final, self._closed
+            if not final and not closed:
                 self._futures = [f for f in self._futures if not f.cancelled()] + [future]
-                return future
-        future.set_result(self._record)
+        if final:
+            future.set_result(self._record)
+        elif closed:
+            future.set_exception(_closed(self._record.id))
         return future
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -79,7 +85,7 @@ class JobTracker:
         """
         with self._lock:
             listener(Event(epoch="", type="job", data=self._record.model_dump(mode="json")))
-            if self._record.status.final:
+            if self._record.status.final or self._closed:
                 listener(None)
             else:
                 self._listeners.append(listener)
@@ -131,6 +137,13 @@ class JobTracker:
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
 
+    def close(self) -> None:
+        """Have those who wait, now or later, get the error that the canvas is closed, unless it is
+        known how the job ended."""
+        with self._lock:
+            self._closed = True
+        self.fail(_closed(self._record.id))
+
     def _tell(self, event: Event | None) -> None:
         if event is not None:
             for listener in self._listeners:
@@ -145,6 +158,13 @@ class JobTracker:
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
+
+
+def _closed(job_id: str) -> OrchestratorUnavailable:
+    return OrchestratorUnavailable(
+        f"This canvas is closed, so it is not told how job {short(job_id)} ends.",
+        hint=f"The job goes on, and Canvas().job({short(job_id)!r}) finds it again.",
+    )
 
 
 def _decoded(webp: object) -> bytes | None:

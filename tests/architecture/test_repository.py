@@ -48,7 +48,12 @@ def test_architecture_names_every_package_and_only_what_exists() -> None:
 
 def test_everything_that_is_installed_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    echo = tomllib.loads((ROOT / "extensions" / "echo" / "pyproject.toml").read_text())
     wanted = [
+        *project["build-system"]["requires"],
+        *echo["build-system"]["requires"],
+        # What these need, and what editable builds need.
+        *("editables", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers"),
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["lab"],
         *project["dependency-groups"]["dev"],

@@ -2,13 +2,23 @@
 
 import asyncio
 import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mysticanvas import Canvas, Image, Images, Job, JobCancelled, Stopped
+from mysticanvas import (
+    Canvas,
+    Image,
+    Images,
+    Job,
+    JobCancelled,
+    OrchestratorUnavailable,
+    Stopped,
+)
 from mysticanvas.client.api import Api
 from mysticanvas.session import progress
 from mysticanvas.session.tracker import Snapshot
@@ -96,6 +106,38 @@ def test_jobs_are_awaited_together_without_blocking_the_loop(canvas: Canvas, tin
     first, second, kinds = asyncio.run(both())
     assert (first.prompt, len(second)) == ("one", 2)
     assert kinds[0] == kinds[-1] == "job"
+
+
+def test_a_closed_canvas_lets_nobody_wait(
+    canvas: Canvas, tiny_sd: Path, long_job: Job[Image]
+) -> None:
+    started(long_job)
+    errors: list[Exception] = []
+
+    def wait(job: Job[Any]) -> None:
+        try:
+            job.wait()
+        except OrchestratorUnavailable as error:
+            errors.append(error)
+
+    with Canvas(home=canvas.home, project=canvas.project) as other:
+        queued = other.submit("x", preset=tiny_sd, num_inference_steps=2)
+        mine = other.job(long_job.id)
+        waiting = threading.Thread(target=wait, args=(mine,))
+        waiting.start()
+        while not mine._tracker.waited_for:
+            time.sleep(0.01)
+    waiting.join(5)
+    assert len(errors) == 1
+    with pytest.raises(OrchestratorUnavailable, match=r"Canvas\(\)\.job\("):
+        mine.result()
+    with pytest.raises(OrchestratorUnavailable, match="closed"):
+        asyncio.run(asyncio.wait_for(_awaited(queued), 5))
+    assert canvas.job(queued.id).cancel()
+
+
+async def _awaited(job: Job[Any]) -> Any:
+    return await job
 
 
 def test_an_await_that_is_given_up_leaves_the_job_running(long_job: Job[Image]) -> None:

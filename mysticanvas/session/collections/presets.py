@@ -12,6 +12,7 @@ from mysticanvas.contracts import preset_toml
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset, Preset
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import NotFound
+from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
@@ -129,7 +130,7 @@ class PresetsOfKind(Generic[P]):
             InvalidRequest: there is something at the path, or it cannot be written.
         """
         presets = [self[name] for name in names] if names else self.list()
-        target = Path(path).expanduser().absolute()
+        target = arguments.path("path", path, "a new file").absolute()
         try:
             with target.open("x", encoding="utf-8") as file:
                 file.write(preset_toml.write(presets))
@@ -153,7 +154,7 @@ class PresetsOfKind(Generic[P]):
             InvalidRequest: it is no such file; nothing is saved then.
             PresetError, ModelFileError: as for `save`; those before it are saved.
         """
-        source = Path(path).expanduser().absolute()
+        source = arguments.path("path", path, "a TOML file").absolute()
         return [
             self.save(preset)
             for preset in preset_toml.read(_text(source), self._type, source.parent)
@@ -226,7 +227,9 @@ def absolute(preset: P) -> P:
 
 
 def _expanded(path: str) -> str:
-    return str(Path(path).expanduser()) if path.startswith("~") else path
+    if not path.startswith("~"):
+        return path
+    return str(arguments.path("preset", path, "a preset whose paths are there"))
 
 
 def _text(path: Path) -> str:

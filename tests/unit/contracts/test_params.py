@@ -42,7 +42,8 @@ def test_every_parameter_says_what_is_allowed() -> None:
         ("scheduler", 1),
         ("scheduler_config", [1]),
         ("scheduler_config", {"a": object()}),
-        ("scheduler_config", {"a": [float("nan")]}),
+        ("scheduler_config", {"a": float("nan")}),
+        ("scheduler_config", {"a": [1, {"b": float("-inf")}]}),
         ("num_images", 0),
         ("num_images", 65),
         ("preset", ""),
@@ -80,6 +81,28 @@ def test_an_unknown_name_is_refused_with_the_nearest(wrong: str, right: str) -> 
     assert right in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["image", "mask_image", "init_image"])
+def test_a_name_that_only_looks_like_one_of_ours_has_no_nearest(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="There are: prompt,") as refused:
+        params.parse(prompt="p", **{name: 1})
+    assert "Did you mean" not in str(refused.value)
+
+
+def test_what_is_no_parameter_of_a_picture_is_named_too() -> None:
+    with pytest.raises(InvalidRequest, match="Did you mean 'after_crash'"):
+        params.parse(prompt="p", after_crsh="cancel")
+    with pytest.raises(InvalidRequest, match="reuse, after_crash"):
+        params.parse(prompt="p", qqqq=1)
+
+
+def test_every_seed_of_a_batch_can_be_asked_for() -> None:
+    assert params.parse(prompt="p", seed=2**63 - 2, num_images=2).seed == 2**63 - 2
+    with pytest.raises(InvalidRequest, match=r"at most 2\*\*63 - 2") as refused:
+        params.parse(prompt="p", seed=2**63 - 1, num_images=2)
+    assert (refused.value.parameter, refused.value.value) == ("seed", str(2**63 - 1))
+    assert refused.value.allowed == params.ALLOWED["seed"]
+
+
 def test_an_unknown_name_far_from_all_lists_them() -> None:
     with pytest.raises(InvalidRequest, match="num_inference_steps, guidance_scale"):
         params.parse(prompt="p", qqqq=1)
@@ -105,13 +128,6 @@ def test_the_limits_themselves_are_allowed() -> None:
 
 def test_seed_minus_one_means_not_given() -> None:
     assert params.parse(prompt="p", seed=-1).seed is None
-
-
-def test_every_picture_of_a_batch_has_a_seed() -> None:
-    params.parse(prompt="p", seed=2**63 - 2, num_images=2)
-    with pytest.raises(InvalidRequest, match="seed \\+ k") as refused:
-        params.parse(prompt="p", seed=2**63 - 1, num_images=2)
-    assert refused.value.parameter == "num_images"
 
 
 RECIPE = Recipe(

@@ -1,5 +1,8 @@
+from typing import Any
+
 import pytest
 
+from mysticanvas import InvalidRequest
 from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams, request_hash
 
 PARAMS = ResolvedParams(
@@ -92,3 +95,10 @@ def test_the_code_is_python_and_names_what_differs_from_the_default() -> None:
     assert ours.rstrip().endswith("[1]")
     assert "negative_prompt" not in ours
     assert "StableDiffusionPipeline.from_pretrained(MODEL" in theirs
+
+
+@pytest.mark.parametrize("bad", ["foo", None, ["diffusers"]])
+def test_code_for_what_we_do_not_know_is_refused(bad: Any) -> None:
+    with pytest.raises(InvalidRequest, match="'mysticanvas' or 'diffusers'") as refused:
+        RECIPE.to_code(bad)
+    assert refused.value.parameter == "target"

@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,24 @@ def test_a_good_project_stays_as_it_is(good: object) -> None:
 
 @pytest.mark.parametrize(
     ("url", "token"),
-    [("http://localhost:1", None), (None, "t"), ("localhost:1", "t"), (1, "t"), ("http://x", "")],
-)
+    [("http://localhost:1", None), (None, "t"), ("localhost:1", "t"), (1, "t"), ("http://x", ""),
+     ("http://x", "ключ"), ("http://x", "a\nb"), ("http://127.0.0.1:99999", "t"),
+     ("http://[::1", "t"), ("http://", "t"), ("http://x:0", "t"), ("http://x:one", "t"),
+     ("http://ключ", "t"), ("http://x\n", "t"), ("http+unix://", "t"),
+     ("http+unix://%2Fa%00", "t")],
+)  # fmt: skip
 def test_an_address_needs_its_token(url: object, token: object) -> None:
-    with pytest.raises(InvalidRequest, match=r"url|token"):
+    with pytest.raises(InvalidRequest) as refused:
         arguments.remote(url, token)
+    assert refused.value.parameter in ("url", "token")
+    assert refused.value.parameter in str(refused.value)
+
+
+@pytest.mark.parametrize("good", ["http://[::1]:8000", "https://example.org/mine", "http://a:80"])
+def test_every_usual_address_is_one(good: str) -> None:
+    endpoint = arguments.remote(good, "t")
+    assert endpoint is not None
+    assert endpoint.url == good
 
 
 def test_an_address_that_was_given_is_always_worth_a_try() -> None:
@@ -114,11 +128,75 @@ def test_a_bad_page_size_is_refused(bad: object) -> None:
 
 def test_an_id_is_text_of_hexadecimal_digits() -> None:
     assert arguments.identifier("image", "1F0A9C2E") == "1f0a9c2e"
-    with pytest.raises(InvalidRequest, match="id"):
+    with pytest.raises(InvalidRequest, match="the id of an image,"):
         arguments.identifier("image", 7)
+    with pytest.raises(InvalidRequest, match="the id of a job,"):
+        arguments.identifier("job", 7)
     for strange in ("../../health", "xyz!", "abc", ""):
         with pytest.raises(NotFound):
             arguments.identifier("image", strange)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "allowed"),
+    [
+        ("memory_budget_mib", True, "a whole number from 1"),
+        ("memory_budget_mib", "512", "a whole number from 1"),
+        ("memory_budget_mib", 512.0, "a whole number from 1"),
+        ("keep_alive_s", True, "a number above 0"),
+        ("keep_alive_s", "900", "a number above 0"),
+        ("idle_timeout_s", float("nan"), "a number above 0"),
+        ("ipc", "carrier", "'tcp', 'unix' or 'pipe'"),
+        ("home", 5, "the path of a folder"),
+        ("home", "a\0b", "the path of a folder"),
+        ("home", "~nobody-of-that-name/x", "the path of a folder"),
+    ],
+)
+def test_an_argument_is_what_it_says_and_no_text_for_it(
+    name: str, bad: object, allowed: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        arguments.settings(**{name: bad})
+    assert (refused.value.parameter, refused.value.value) == (name, repr(bad))
+    assert refused.value.allowed == allowed
+
+
+def test_numbers_of_numpy_and_text_of_variables_are_numbers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MYSTICANVAS_KEEP_ALIVE_S", "7.5")
+    settings = arguments.settings(home=str(tmp_path), memory_budget_mib=np.int64(512))
+    assert (settings.home, settings.memory_budget_mib) == (tmp_path, 512)
+    assert settings.keep_alive_s == 7.5
+
+
+@pytest.mark.parametrize("bad", ["a", True, float("nan"), [1]])
+def test_a_time_to_wait_is_a_number(bad: object) -> None:
+    with pytest.raises(InvalidRequest, match="a number of seconds, or None") as refused:
+        arguments.seconds("timeout", bad)
+    assert refused.value.parameter == "timeout"
+
+
+def test_more_time_than_there_is_waits_for_as_long_as_it_takes() -> None:
+    assert arguments.seconds("timeout", None) is None
+    assert arguments.seconds("timeout", np.float32(0.5)) == 0.5
+    for endless in (float("inf"), 10**400):
+        assert arguments.seconds("timeout", endless) == threading.TIMEOUT_MAX
+
+
+@pytest.mark.parametrize("bad", [5, None, b"x", "a\0b", "~nobody-of-that-name/x", Path("a\0b")])
+def test_a_path_that_is_none_is_refused(bad: object) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        arguments.path("path", bad, "a folder")
+    assert (refused.value.parameter, refused.value.allowed) == ("path", "a folder")
+
+
+@pytest.mark.parametrize("bad", ["~nobody-of-that-name/x", Path("~nobody-of-that-name/x")])
+def test_a_model_in_the_home_of_nobody_is_refused(bad: str | Path) -> None:
+    for given in ({"preset": bad}, {"loras": {bad: 1.0}}):
+        with pytest.raises(InvalidRequest, match="~nobody-of-that-name is not known") as refused:
+            ask(**given)
+        assert refused.value.parameter in given
 
 
 def test_a_bad_setting_is_named_as_the_user_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +205,7 @@ def test_a_bad_setting_is_named_as_the_user_gave_it(monkeypatch: pytest.MonkeyPa
     with pytest.raises(InvalidRequest, match="home=''"):
         arguments.settings(home="")
     monkeypatch.setenv("MYSTICANVAS_IDLE_TIMEOUT_S", "soon")
-    with pytest.raises(InvalidRequest, match="MYSTICANVAS_IDLE_TIMEOUT_S='soon'"):
+    with pytest.raises(InvalidRequest, match="MYSTICANVAS_IDLE_TIMEOUT_S='soon'.*above 0"):
         arguments.settings(keep_alive_s=None)
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mysticanvas import NotFound
+from mysticanvas import NotFound, OrchestratorUnavailable
 from mysticanvas.contracts.events import Event
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.session.following import Following
@@ -98,3 +98,16 @@ def test_an_alert_reaches_every_job_that_is_not_over(make_job: MakeJob) -> None:
     following.take(Event(epoch="e", seq=1, type="alert", data={"message": "The worker died."}))
     assert waiting.snapshot.alerts == ("The worker died.",)
     assert over.snapshot.alerts == ()
+
+
+def test_closing_ends_the_waiting_for_jobs_held_and_for_those_that_come(make_job: MakeJob) -> None:
+    following = Following(unexpected)
+    held = following.follow(make_job("running"))
+    waiting = held.future()
+    over = following.follow(make_job("succeeded", id=new_id()))
+    following.close()
+    late = following.follow(make_job("queued", id=new_id()))
+    for future in (waiting, late.future()):
+        with pytest.raises(OrchestratorUnavailable, match="closed"):
+            future.result(0)
+    assert over.future().result(0).status == "succeeded"

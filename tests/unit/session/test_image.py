@@ -1,11 +1,12 @@
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from mysticanvas import Image, Images, NotFound
+from mysticanvas import Image, Images, InvalidRequest, NotFound
 from mysticanvas.session.grid import CELL_PX
 
 MakeImage = Callable[..., Image]
@@ -88,6 +89,13 @@ def test_a_large_picture_is_scaled_down_in_a_grid(make_image: MakeImage) -> None
     image = make_image()
     PIL.Image.new("RGB", (1024, 512)).save(image.path)
     assert Images([image]).pil().size == (CELL_PX, CELL_PX // 2)
+
+
+@pytest.mark.parametrize("bad", [5, [1], "ab", [None]])
+def test_only_pictures_are_images(bad: Any) -> None:
+    with pytest.raises(InvalidRequest, match="a list of pictures, each an Image") as refused:
+        Images(bad)
+    assert refused.value.parameter == "images"
 
 
 def test_no_pictures_have_no_grid() -> None:

@@ -28,6 +28,16 @@ def test_what_is_nothing_of_ours_is_refused(what: object, connection: Connection
         resolve(what, connection)
 
 
+@pytest.mark.parametrize(
+    "what", ["x" * 5000, Path("x" * 5000), "a\0.png", "~nobody-of-that-name/x.png"]
+)
+def test_a_path_that_cannot_be_is_refused(what: str | Path, connection: Connection) -> None:
+    with pytest.raises(InvalidRequest, match="an Image, a Recipe") as refused:
+        resolve(what, connection)
+    assert refused.value.parameter == "image"
+    assert len(str(refused.value)) < 300
+
+
 @pytest.mark.parametrize("what", ["no/such.png", Path("no/such.png"), "a red circle"])
 def test_a_file_that_is_not_there_is_not_found(what: str | Path, connection: Connection) -> None:
     with pytest.raises(NotFound):

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -50,8 +51,24 @@ def test_saving_over_itself_keeps_the_file(make_image: MakeImage) -> None:
     assert image.save(image.path).read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["picture.bmp", "picture", "no/such/folder/picture.png"])
+@pytest.mark.parametrize(
+    "name", ["picture.bmp", "picture", "no/such/folder/picture.png", "a\0.png", "x" * 5000 + ".png"]
+)
 def test_a_path_that_cannot_be_is_refused(make_image: MakeImage, tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         make_image().save(tmp_path / name)
     assert refused.value.parameter == "path"
+
+
+@pytest.mark.parametrize("bad", [5, None, "~nobody-of-that-name/x.png"])
+def test_what_is_no_path_is_refused(make_image: MakeImage, bad: Any) -> None:
+    with pytest.raises(InvalidRequest, match="a folder, or a file name with") as refused:
+        make_image().save(bad)
+    assert refused.value.parameter == "path"
+
+
+def test_metadata_is_wanted_or_not(make_image: MakeImage, tmp_path: Path) -> None:
+    wanted: Any = "yes"
+    with pytest.raises(InvalidRequest, match="metadata='yes'"):
+        make_image().save(tmp_path / "a.png", metadata=wanted)
+    assert not list(tmp_path.glob("*.png"))

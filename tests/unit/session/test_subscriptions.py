@@ -12,7 +12,7 @@ import pytest
 from mysticanvas import errors
 from mysticanvas.contracts.events import Event
 from mysticanvas.session import subscriptions
-from mysticanvas.session.subscriptions import Subscriptions, topic
+from mysticanvas.session.subscriptions import Subscriptions, callback, topic
 
 WAIT_S = 30
 
@@ -142,3 +142,11 @@ def test_an_unknown_event_is_refused_with_those_that_there_are() -> None:
         topic("jobs")
     with pytest.raises(errors.InvalidRequest):
         topic(["job"])
+
+
+@pytest.mark.parametrize("bad", [5, None, "print"])
+def test_what_cannot_be_called_is_refused(bad: object) -> None:
+    assert callback(print) is print
+    with pytest.raises(errors.InvalidRequest, match="callback=") as refused:
+        callback(bad)
+    assert refused.value.allowed == "a function that takes what happened"

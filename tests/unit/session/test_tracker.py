@@ -58,6 +58,26 @@ def test_an_error_goes_to_those_who_wait_now_and_the_job_goes_on(make_job: MakeJ
     assert later.result(0).status == "succeeded"
 
 
+def test_a_closed_canvas_ends_the_waiting_now_and_later(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job("running"))
+    heard: list[Event | None] = []
+    tracker.listen(heard.append)
+    waiting = tracker.future()
+    tracker.close()
+    for future in (waiting, tracker.future()):
+        with pytest.raises(OrchestratorUnavailable, match="closed") as closed:
+            future.result(0)
+        assert f"Canvas().job('{tracker.record.id[-8:]}')" in closed.value.hint
+    tracker.listen(heard.append)
+    assert [event and event.type for event in heard] == ["job", None, "job", None]
+
+
+def test_an_end_that_is_known_is_told_after_the_canvas_is_closed(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job("succeeded"))
+    tracker.close()
+    assert tracker.future().result(0).status == "succeeded"
+
+
 def test_a_listener_hears_the_present_then_everything_then_the_end(make_job: MakeJob) -> None:
     tracker = JobTracker(make_job("running"))
     heard: list[Event | None] = []

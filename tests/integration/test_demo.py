@@ -1,0 +1,36 @@
+"""The tour of the command line, as a newcomer takes it."""
+
+import html
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import PIL.Image
+from support import processes_of
+
+from mysticanvas import demo
+
+
+def test_the_tour_says_what_it_does_and_leaves_a_page_of_pictures(
+    home: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "mysticanvas", "demo", "--home", home, "--output", tmp_path]
+    tour = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert tour.returncode == 0, tour.stderr
+    ready, *made, stored, searched, again, planned, last = tour.stdout.splitlines()
+    assert re.fullmatch(rf"Canvas ready after \d+\.\d s; home: {re.escape(str(home))}", ready)
+    assert [line.split(" s  ")[1] for line in made] == list(demo.PROMPTS)
+    assert stored == f"The store has {len(demo.PROMPTS)} pictures of this project."
+    best = "a big yellow star on a purple background"
+    assert searched == f"A search for 'star -striped' finds 1 of them, the best: {best!r}."
+    assert again == "The first one made again: the same pixels."
+    assert re.fullmatch(r"The plan for 1024×1024 px: [\d,]+ MiB needed.*\.", planned)
+    assert last == f"The pictures: {tmp_path / 'index.html'}"
+
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/png;base64,') == len(demo.PROMPTS)
+    assert all(html.escape(prompt) in page for prompt in demo.PROMPTS)
+    with PIL.Image.open(tmp_path / "pictures.png") as together:
+        assert together.width > 3 * 128
+    assert processes_of(home) == []
