@@ -238,6 +238,14 @@ class Api:
         answer = self._http.request("PUT", path, body=preset, answer_s=LONG_ANSWER_S)
         return type(preset).model_validate_json(answer)
 
+    def save_presets(self, kind: type[P], presets: Sequence[P]) -> list[P]:
+        """All of them, or none."""
+        several = [each.model_dump(mode="json", exclude_defaults=True) for each in presets]
+        answer = self._http.request(
+            "PUT", f"/v1/presets/{kind.KIND}", body={"presets": several}, answer_s=LONG_ANSWER_S
+        )
+        return TypeAdapter(list[kind]).validate_json(answer)  # type: ignore[valid-type]
+
     def delete_preset(self, kind: type[Preset], name: str) -> None:
         self._http.request("DELETE", _preset(kind, name))
 

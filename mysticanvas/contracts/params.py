@@ -25,7 +25,7 @@ from mysticanvas.contracts import loras, schedulers, tags
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.loras import Loras, plain as plain
 from mysticanvas.contracts.mitigations import Allowed
-from mysticanvas.contracts.refusal import refused as refused
+from mysticanvas.contracts.refusal import missing, refused as refused
 from mysticanvas.errors import InvalidRequest
 
 Priority = Literal["interactive", "background"]
@@ -142,6 +142,8 @@ def parse(**given: Any) -> GenerateParams:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         parameter = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise missing(parameter, ALLOWED[parameter]) from None
         hint = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
         raise refused(parameter, given.get(parameter), ALLOWED[parameter], hint) from None
 

@@ -19,7 +19,7 @@ from pydantic import (
 from mysticanvas.contracts import loras, params
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.loras import Loras
-from mysticanvas.contracts.refusal import refused
+from mysticanvas.contracts.refusal import missing, refused
 from mysticanvas.errors import InvalidRequest
 
 STARTER = "starter"
@@ -153,6 +153,8 @@ class Preset(Contract):
             member = str(first["loc"][0])
             hint = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
             allowed = self.WORDS.get(member, "nothing; it is computed")
+            if first["type"] == "missing":
+                raise missing(member, allowed) from None
             raise refused(member, given.get(member), allowed, hint) from None
 
     def replace(self, **changes: Any) -> Self:

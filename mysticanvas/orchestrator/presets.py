@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from mysticanvas import logs
 from mysticanvas.contracts.model_files import ModelFiles
-from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset
-from mysticanvas.errors import InvalidRequest, PresetError
+from mysticanvas.contracts.presets import STARTER, ImagePreset, Preset
+from mysticanvas.errors import InvalidRequest, MystiCanvasError, PresetError
 from mysticanvas.orchestrator import hub, models, parts
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.loras import Finder
@@ -18,6 +19,8 @@ from mysticanvas.store import Store
 
 _DEFAULT = "presets.image.default"
 _log = logs.get(__name__)
+
+P = TypeVar("P", bound=Preset)
 
 
 class _NotRead(Exception):
@@ -49,7 +52,19 @@ class Presets:
             InvalidRequest: a LoRA is not there, or its name means several.
             ModelFileError: a file is damaged, unsafe or of no known kind.
         """
-        if preset.name == STARTER:
+        return self._store.presets.save(*self._checked(preset))
+
+    def save_all(self, presets: Sequence[ImagePreset]) -> list[ImagePreset]:
+        """Check presets as `save` does, and keep them: all of them, or none.
+
+        Raises:
+            InvalidRequest, PresetError, ModelFileError: as `save`, with the preset's name.
+        """
+        return self._store.presets.save_all(checked_each(presets, self._checked))
+
+    def _checked(self, preset: ImagePreset) -> tuple[ImagePreset, str]:
+        """A preset whose revision is pinned, and its architecture."""
+        if preset.name == STARTER and not self._is_as_it_ships(preset):
             raise InvalidRequest(
                 f"The preset {STARTER!r} ships with the package and cannot be changed.",
                 hint='Save it under another name: preset.replace(name="…").',
@@ -66,7 +81,11 @@ class Presets:
             if part is not None:
                 parts.check(name, Path(part))
         self.loras.of(preset, {})
-        return self._store.presets.save(preset, self._pipeline(path))
+        return preset, self._pipeline(path)
+
+    def _is_as_it_ships(self, preset: ImagePreset) -> bool:
+        shipped = self._store.presets.known(preset.name)
+        return shipped is not None and shipped.replace() == preset.replace()
 
     def find(self, wanted: str | None) -> ImagePreset:
         """The preset of a name, or one made for a path or a hub id.
@@ -207,22 +226,6 @@ class Presets:
         if self.default == name:
             self._store.facts.set(_DEFAULT, STARTER)
 
-    def save_llm(self, preset: LLMPreset) -> LLMPreset:
-        """Keep a preset of a language model, whose files are there.
-
-        Raises:
-            PresetError: a file is not there, or is no GGUF file by its name.
-        """
-        for name, given in (("model", preset.model), ("mmproj", preset.mmproj)):
-            if given is None or (name == "model" and hub.is_id(given)):
-                continue
-            if not parts.exists(Path(given)) or not given.endswith(".gguf"):
-                raise PresetError(
-                    f"{name}: there is no .gguf file at {given}.",
-                    hint="Give the path of a .gguf file.",
-                )
-        return self._store.llm_presets.save(preset)
-
     def _pipeline(self, path: Path) -> str:
         folder = path if path.is_dir() else _shipped() / self._architecture(path)
         if not (folder / models.INDEX).is_file():
@@ -261,6 +264,19 @@ class Presets:
             plain, number = plain.replace(name=f"{wanted}-{number}"), number + 1
         self.model(plain)
         return self.save(plain)
+
+
+def checked_each(
+    presets: Sequence[P], check: Callable[[P], tuple[P, str | None]]
+) -> list[tuple[P, str | None]]:
+    """Presets with their architectures, checked one by one. An error says of which it is."""
+    checked = []
+    for preset in presets:
+        try:
+            checked.append(check(preset))
+        except MystiCanvasError as error:
+            raise error.within(f"the preset {preset.name!r}") from error
+    return checked
 
 
 def _path(preset: ImagePreset) -> Path:

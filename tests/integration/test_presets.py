@@ -222,8 +222,49 @@ def test_presets_move_as_toml(canvas: Canvas, folder: Path, tmp_path: Path) -> N
     [near] = canvas.presets.image.load(tmp_path / "near.toml")
     assert near.model == str(folder)
     (tmp_path / "bad.toml").write_text('[[image]]\nname = "x"\nmodel = "/x"\nsteps = 3\n')
-    with pytest.raises(errors.InvalidRequest, match="steps=3"):
+    with pytest.raises(errors.InvalidRequest, match=r"bad\.toml, \[\[image\]\] 1 \('x'\): steps=3"):
         canvas.presets.image.load(tmp_path / "bad.toml")
+    with pytest.raises(errors.InvalidRequest, match=r"none\.toml holds no presets.*No such file"):
+        canvas.presets.image.load(tmp_path / "none.toml")
+
+
+def test_all_that_was_exported_is_loaded_here_and_in_another_home(
+    canvas: Canvas, folder: Path, tmp_path: Path, home: Path
+) -> None:
+    presets = canvas.presets.image
+    own = ImagePreset(name=folder.name, model=str(folder), default_params={"width": 32})
+    revision = presets.save(own).revision
+    file = presets.export(tmp_path / "all.toml")
+    text = file.read_text()
+    assert "starter" not in text
+    [again] = [each for each in presets.load(file) if each.name == own.name]
+    assert (again.replace(), again.revision) == (own, revision)
+    with Canvas(home=home) as other:
+        loaded = {each.name: each.replace() for each in other.presets.image.load(file)}
+        assert loaded[own.name] == own
+        assert {each.name for each in other.presets.image} == {*loaded, "starter"}
+        everything = other.presets.image.export(tmp_path / "more.toml", "starter", own.name)
+        assert [each.name for each in presets.load(everything)] == ["starter", own.name]
+        other.shutdown(force=True)
+    presets.delete(own.name)
+
+
+def test_a_file_of_which_one_preset_cannot_be_used_saves_nothing(
+    canvas: Canvas, folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.toml"
+    for second, error, words in (
+        ('model = "./none"', errors.PresetError, "model: there is nothing at"),
+        (f'model = "./{folder.name}"\nsteps = 3', errors.InvalidRequest, "steps=3"),
+        (f'model = "./{folder.name}"\nloras = {{x = 1}}', errors.InvalidRequest, "no LoRA 'x'"),
+    ):
+        file.write_text(
+            f'[[image]]\nname = "{folder.name}-1"\nmodel = "./{folder.name}"\n'
+            f'[[image]]\nname = "{folder.name}-2"\n{second}\n'
+        )
+        with pytest.raises(error, match=rf"two\.toml.*'{folder.name}-2'.*{words}"):
+            canvas.presets.image.load(file)
+        assert f"{folder.name}-1" not in canvas.presets.image
 
 
 def test_the_default_is_used_where_none_is_named(canvas: Canvas, folder: Path) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Body
+
+from mysticanvas.contracts.preset_toml import MAX_PRESETS
 from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, LLMPreset
 from mysticanvas.errors import InvalidRequest
+from mysticanvas.orchestrator.llm_presets import LLMPresets
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.store import Store
 
+_Several = Body(embed=True, alias="presets", max_length=MAX_PRESETS)
 
-def routes(store: Store, presets: Presets) -> APIRouter:
+
+def routes(store: Store, presets: Presets, llm_presets: LLMPresets) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["presets"])
     _of_images(router, store, presets)
-    _of_language(router, store, presets)
+    _of_language(router, store, llm_presets)
     return router
 
 
@@ -33,6 +39,11 @@ def _of_images(router: APIRouter, store: Store, presets: Presets) -> None:
         """Keep a preset under its name; a new revision, if anything of it is new."""
         _require_same(name, body.name)
         return presets.save(body)
+
+    @router.put("/presets/image")
+    def save_all(several: Annotated[list[ImagePreset], _Several]) -> list[ImagePreset]:
+        """Keep several presets, all or none."""
+        return presets.save_all(several)
 
     @router.delete("/presets/image/{name}")
     def delete(name: str) -> None:
@@ -56,7 +67,7 @@ def _of_images(router: APIRouter, store: Store, presets: Presets) -> None:
         presets.set_default(body.name)
 
 
-def _of_language(router: APIRouter, store: Store, presets: Presets) -> None:
+def _of_language(router: APIRouter, store: Store, presets: LLMPresets) -> None:
     @router.get("/presets/llm")
     def every() -> list[LLMPreset]:
         """The language models' presets by name."""
@@ -71,7 +82,12 @@ def _of_language(router: APIRouter, store: Store, presets: Presets) -> None:
     def save(name: str, body: LLMPreset) -> LLMPreset:
         """Keep a preset under its name; a new revision, if anything of it is new."""
         _require_same(name, body.name)
-        return presets.save_llm(body)
+        return presets.save(body)
+
+    @router.put("/presets/llm")
+    def save_all(several: Annotated[list[LLMPreset], _Several]) -> list[LLMPreset]:
+        """Keep several presets, all or none."""
+        return presets.save_all(several)
 
     @router.delete("/presets/llm/{name}")
     def delete(name: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from mysticanvas.contracts import preset_toml
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset, Preset
 from mysticanvas.contracts.refusal import refused
-from mysticanvas.errors import NotFound
+from mysticanvas.errors import InvalidRequest, ModelFileError, NotFound, PresetError
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
@@ -119,7 +119,7 @@ class PresetsOfKind(Generic[P]):
 
         Args:
             path: the file; nothing is overwritten.
-            names: of the presets; none for all.
+            names: of the presets; none for all but those that ship with the package.
 
         Returns:
             The file's absolute path.
@@ -128,7 +128,7 @@ class PresetsOfKind(Generic[P]):
             NotFound: there is no such preset.
             InvalidRequest: there is something at the path, or it cannot be written.
         """
-        presets = [self[name] for name in names] if names else self.list()
+        presets = [self[name] for name in names] if names else self._own()
         target = Path(path).expanduser().absolute()
         try:
             with target.open("x", encoding="utf-8") as file:
@@ -141,7 +141,9 @@ class PresetsOfKind(Generic[P]):
         return target
 
     def load(self, path: str | Path) -> builtins.list[P]:
-        """Save the presets of a TOML file, as `export` writes it.
+        """Save the presets of a TOML file, as `export` writes it: all of them, or none.
+
+        One that ships with the package changes nothing, as long as it is what ships.
 
         Args:
             path: the file; relative paths in it are taken from its folder.
@@ -150,14 +152,21 @@ class PresetsOfKind(Generic[P]):
             Them, as they were saved.
 
         Raises:
-            InvalidRequest: it is no such file; nothing is saved then.
-            PresetError, ModelFileError: as for `save`; those before it are saved.
+            InvalidRequest: it is no such file, or a preset is not allowed.
+            PresetError, ModelFileError: as for `save`. Errors name the file and the preset, and
+                nothing is saved then.
         """
         source = Path(path).expanduser().absolute()
-        return [
-            self.save(preset)
-            for preset in preset_toml.read(_text(source), self._type, source.parent)
-        ]
+        presets = preset_toml.read(_text(source), self._type, source)
+        whole = [absolute(preset) for preset in presets]
+        try:
+            return self._connection.call(lambda api: api.save_presets(self._type, whole))
+        except (InvalidRequest, PresetError, ModelFileError) as error:
+            raise error.within(str(source)) from None
+
+    def _own(self) -> builtins.list[P]:
+        """Those that do not ship: a package has its own, at a path of its own."""
+        return self.list()
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -178,6 +187,9 @@ class PresetsOfKind(Generic[P]):
 
 class ImagePresets(PresetsOfKind[ImagePreset]):
     """Image presets, one of which is the default."""
+
+    def _own(self) -> builtins.list[ImagePreset]:
+        return [preset for preset in self.list() if preset.name != STARTER]
 
     @property
     def default(self) -> str:
@@ -203,9 +215,7 @@ class ImagePresets(PresetsOfKind[ImagePreset]):
 
 def saved(connection: Connection, preset: ImagePreset) -> str:
     """Save a preset that a picture is asked for with; its name."""
-    if preset.name != STARTER:
-        ImagePresets(connection, ImagePreset).save(preset)
-    return preset.name
+    return ImagePresets(connection, ImagePreset).save(preset).name
 
 
 def absolute(preset: P) -> P:
@@ -232,12 +242,12 @@ def _expanded(path: str) -> str:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > preset_toml.MAX_BYTES:
-            raise refused(
-                "path", str(path), f"a TOML file of at most {preset_toml.MAX_BYTES:,} bytes"
-            )
+            raise preset_toml.unfit(path, f"it is larger than {preset_toml.MAX_BYTES:,} bytes")
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise refused("path", str(path), "a TOML file", f"{error}.") from None
+    except OSError as error:
+        raise preset_toml.unfit(path, error.strerror or str(error)) from None
+    except UnicodeDecodeError as error:
+        raise preset_toml.unfit(path, f"it is no UTF-8 ({error.reason})") from None
 
 
 def _cells(preset: Preset) -> tuple[str, ...]:
