@@ -41,7 +41,7 @@ ALLOWED = {
     "scheduler": "a name from `canvas.schedulers`: a diffusers class or a usual alias",
     "scheduler_config": "a dict of the scheduler's own configuration names",
     "num_images": f"a whole number from 1 to {settings.MAX_IMAGES_PER_JOB}",
-    "preset": "a preset or its name, the path of a diffusers folder or a .safetensors file, "
+    "preset": "an image preset or its name, the path of a diffusers folder or a .safetensors file, "
     'or a hub id such as "owner/name"',
     "loras": loras.ALLOWED,
     "tags": f"a name, or a list of at most {tags.MAX_NAMES}, each {tags.ALLOWED}",

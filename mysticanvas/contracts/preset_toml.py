@@ -102,10 +102,12 @@ def within(preset: P, folder: Path) -> P:
 
 
 def _below(path: str, folder: Path, member: str) -> str:
-    """`owner/name` is a hub id; a path of two parts begins with `./`."""
+    """`owner/name` is a hub id, also with `:` and a file's name; a path of two parts begins with
+    `./`."""
     if path.startswith(("/", "~")):
         return path
-    is_id = path.count("/") == 1 and not path.startswith(".") and not path.endswith(_FILES)
+    hub_id = path.partition(":")[0]
+    is_id = hub_id.count("/") == 1 and not hub_id.startswith(".") and not hub_id.endswith(_FILES)
     if member == "model" and is_id:
         return path
     # Not resolved: what is linked may lie elsewhere.

@@ -68,7 +68,8 @@ ALLOWED = {
 """Member of an image preset -> what is allowed, in the words of the error."""
 _LLM_ALLOWED = {
     "name": ALLOWED["name"],
-    "model": "the path of a .gguf file, or a hub id",
+    "model": 'the path of a .gguf file, or a hub id such as "owner/name", '
+    '"owner/name@revision" or "owner/name@revision:file.gguf"',
     "mmproj": "the path of a .gguf file that sees for the model, or None",
     "n_ctx": "a whole number from 32 to 16,777,216 (tokens)",
     "n_gpu_layers": "a whole number from -1 (all of them) to 1,000",
@@ -204,7 +205,8 @@ class LLMPreset(Preset):
 
     Args:
         name: 1 to 200 characters, without slashes.
-        model: path of a `.gguf` file, or a hub id.
+        model: path of a `.gguf` file, or the hub id of a repository in the local cache; with
+            `:file.gguf` behind it where there are several files.
         mmproj: path of the `.gguf` file with which the model sees; None if it does not.
         n_ctx: tokens of context, 32 to 16,777,216.
         n_gpu_layers: layers on the GPU; -1 for all.
@@ -233,9 +235,9 @@ AnyPreset = ImagePreset | LLMPreset
 
 
 class DefaultPreset(Contract):
-    """Which preset is used where none is named."""
+    """Which preset is used where none is named; None for none."""
 
-    name: _Name
+    name: _Name | None = None
 
 
 def _did_you_mean(name: str, known: Any, synonyms: dict[str, str] | None = None) -> str:

@@ -114,7 +114,7 @@ class Orchestrator:
         self.kinds = self._kinds()
         inspector = Inspector()
         self.presets = Presets(self.store, inspector, self.plugins, settings.engine)
-        self.llm_presets = LLMPresets(self.store)
+        self.llm_presets = LLMPresets(self.store, inspector)
         self.pins = Pins()
         self.arbiter = Arbiter(self.workers, self.memory, self.pins)
         self.planner = Planner(

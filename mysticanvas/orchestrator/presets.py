@@ -9,6 +9,7 @@ from typing import TypeVar
 from mysticanvas import logs
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.presets import STARTER, ImagePreset, Preset
+from mysticanvas.contracts.refusal import missing
 from mysticanvas.errors import InvalidRequest, MystiCanvasError, PresetError
 from mysticanvas.orchestrator import hub, models, parts
 from mysticanvas.orchestrator.inspection import Inspector
@@ -76,7 +77,7 @@ class Presets:
             preset = preset.replace(model=hub.locate(preset.model).pinned)
         path = _path(preset)
         parts.check("model", path)
-        parts.require_all(preset, path)
+        self._require_image_model(preset, path)
         for name, part in (("unet", preset.unet), ("vae", preset.vae), *_clips(preset)):
             if part is not None:
                 parts.check(name, Path(part))
@@ -107,6 +108,11 @@ class Presets:
         if hub.is_id(name):
             short = name.partition("@")[0].partition("/")[2]
             return self._made(short, hub.locate(name).pinned)
+        if self._store.llm_presets.known(name) is not None:
+            raise PresetError(
+                f"The preset {name!r} is that of a language model, which draws nothing.",
+                hint="`canvas.presets.image` lists those of image models.",
+            )
         names = ", ".join(repr(preset.name) for preset in self._store.presets.list())
         raise PresetError(
             f"There is no preset {name!r}, and no folder or file of that path.",
@@ -164,7 +170,7 @@ class Presets:
     def _described(self, preset: ImagePreset, sha256: Callable[[Path], str]) -> models.Model:
         path = _path(preset)
         parts.check("model", path)
-        parts.require_all(preset, path)
+        self._require_image_model(preset, path)
         if path.is_dir():
             model = models.describe(path, sha256, parts.replaces(preset))
         else:
@@ -200,12 +206,15 @@ class Presets:
         name = self._store.facts.get(_DEFAULT)
         return name if isinstance(name, str) else STARTER
 
-    def set_default(self, name: str) -> None:
+    def set_default(self, name: str | None) -> None:
         """Use a preset where none is named.
 
         Raises:
             NotFound: there is none of that name.
+            InvalidRequest: no name is given.
         """
+        if name is None:
+            raise missing("name", "the name of an image preset")
         self._store.facts.set(_DEFAULT, self._store.presets.get(name).name)
 
     def delete(self, name: str) -> None:
@@ -233,6 +242,18 @@ class Presets:
         name = models.pipeline(folder)
         self._require_engine(path, name)
         return name
+
+    def _require_image_model(self, preset: ImagePreset, path: Path) -> None:
+        if path.suffix == parts.GGUF:
+            language = self._inspector.inspect(path).language
+            if language is not None:
+                raise PresetError(
+                    f"{path} is a language model ({language.architecture}), and pictures need an "
+                    "image model.",
+                    hint="Give an image model. A language model is kept with "
+                    'canvas.presets.llm.save(LLMPreset(name="…", model="…")).',
+                )
+        parts.require_all(preset, path)
 
     def _architecture(self, path: Path) -> str:
         architecture = self._inspector.inspect(path).architecture

@@ -281,17 +281,34 @@ def test_the_default_is_used_where_none_is_named(canvas: Canvas, folder: Path) -
         presets.default = "no-such"
 
 
-def test_presets_of_language_models_are_kept(canvas: Canvas, tmp_path: Path) -> None:
-    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
-    preset = LLMPreset(name="tiny", model=str(tmp_path / "tiny.gguf"), n_ctx=512, type_v="q8_0")
+def test_presets_of_language_models_are_kept(
+    canvas: Canvas, tiny_llm: Path, tmp_path: Path
+) -> None:
+    presets = canvas.presets.llm
+    preset = LLMPreset(name="tiny", model=str(tiny_llm), n_ctx=512)
+    assert presets.default is None
     try:
-        assert canvas.presets.llm.save(preset).replace() == preset
-        assert [each.name for each in canvas.presets.llm] == ["tiny"]
+        assert presets.save(preset).replace() == preset
+        assert [each.name for each in presets] == ["tiny"]
+        presets.save(preset.replace(n_ctx=1024))
+        assert [each.n_ctx for each in presets.revisions("tiny")] == [512, 1024]
+        presets.default = preset
+        assert presets.default == "tiny"
+        presets.default = None
+        assert presets.default is None
+        [again] = presets.load(presets.export(tmp_path / "llm.toml"))
+        assert again.n_ctx == 1024
+        with pytest.raises(errors.PresetError, match=r"is a language model \(llama\)"):
+            canvas.generate("a", preset=tiny_llm)
+        with pytest.raises(errors.InvalidRequest, match="allowed is an image preset or its name"):
+            canvas.generate("a", preset=preset)  # type: ignore[arg-type]
     finally:
-        canvas.presets.llm.delete("tiny")
-    assert len(canvas.presets.llm) == 0
-    with pytest.raises(errors.PresetError, match="model: there is no"):
-        canvas.presets.llm.save(preset.replace(model=str(tmp_path / "none.gguf")))
+        presets.delete("tiny")
+    assert len(presets) == 0
+    with pytest.raises(errors.InvalidRequest, match="type_v='q8_0'.*A head has 16 elements"):
+        presets.save(preset.replace(type_v="q8_0"))
+    with pytest.raises(errors.NotFound):
+        presets.default = "no-such"
 
 
 def test_what_cannot_be_used_is_refused_before_a_job_is_made(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Body
 
 from mysticanvas.contracts.preset_toml import MAX_PRESETS
-from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, LLMPreset
+from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Kind, LLMPreset
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.orchestrator.llm_presets import LLMPresets
 from mysticanvas.orchestrator.presets import Presets
@@ -20,6 +21,7 @@ def routes(store: Store, presets: Presets, llm_presets: LLMPresets) -> APIRouter
     router = APIRouter(prefix="/v1", tags=["presets"])
     _of_images(router, store, presets)
     _of_language(router, store, llm_presets)
+    _defaults(router, {"image": presets, "llm": llm_presets})
     return router
 
 
@@ -56,16 +58,6 @@ def _of_images(router: APIRouter, store: Store, presets: Presets) -> None:
         # Of a name that never was one, the look-up tells.
         return list(store.presets.revisions(name)) or [store.presets.get(name)]
 
-    @router.get("/presets/default")
-    def default() -> DefaultPreset:
-        """The preset that is used where none is named."""
-        return DefaultPreset(name=presets.default)
-
-    @router.put("/presets/default")
-    def set_default(body: DefaultPreset) -> None:
-        """Use a preset where none is named."""
-        presets.set_default(body.name)
-
 
 def _of_language(router: APIRouter, store: Store, presets: LLMPresets) -> None:
     @router.get("/presets/llm")
@@ -92,7 +84,24 @@ def _of_language(router: APIRouter, store: Store, presets: LLMPresets) -> None:
     @router.delete("/presets/llm/{name}")
     def delete(name: str) -> None:
         """Forget a preset."""
-        store.llm_presets.delete(name)
+        presets.delete(name)
+
+    @router.get("/presets/llm/{name}/revisions")
+    def revisions(name: str) -> list[LLMPreset]:
+        """Everything that a preset has been, oldest first; also of one that was deleted."""
+        return list(store.llm_presets.revisions(name)) or [store.llm_presets.get(name)]
+
+
+def _defaults(router: APIRouter, presets: Mapping[Kind, Presets | LLMPresets]) -> None:
+    @router.get("/presets/default")
+    def default(kind: Kind = "image") -> DefaultPreset:
+        """The preset of a kind that is used where none is named."""
+        return DefaultPreset(name=presets[kind].default)
+
+    @router.put("/presets/default")
+    def set_default(body: DefaultPreset, kind: Kind = "image") -> None:
+        """Use a preset of a kind where none is named; of a language model, also none."""
+        presets[kind].set_default(body.name)
 
 
 def _require_same(path: str, body: str) -> None:

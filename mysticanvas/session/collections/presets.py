@@ -35,9 +35,9 @@ class Presets:
         return ImagePresets(self._connection, ImagePreset)
 
     @property
-    def llm(self) -> PresetsOfKind[LLMPreset]:
+    def llm(self) -> LLMPresets:
         """Language models."""
-        return PresetsOfKind(self._connection, LLMPreset)
+        return LLMPresets(self._connection, LLMPreset)
 
     def __repr__(self) -> str:
         return f"<Presets image={len(self.image)} llm={len(self.llm)}>"
@@ -59,6 +59,11 @@ class PresetsOfKind(Generic[P]):
     def __init__(self, connection: Connection, kind: type[P]) -> None:
         self._connection = connection
         self._type = kind
+
+    @property
+    def _one(self) -> str:
+        """One of them, in words."""
+        return "an ImagePreset" if self._type is ImagePreset else "an LLMPreset"
 
     def __iter__(self) -> Iterator[P]:
         return iter(self.list())
@@ -96,12 +101,13 @@ class PresetsOfKind(Generic[P]):
             background: after a minute or two, `canvas.presets.image[name]` has it.
 
         Raises:
-            InvalidRequest: it is no such preset, or its name is that of one that ships.
+            InvalidRequest: it is no such preset, its name is that of one that ships, or a language
+                model cannot have its cache in that number format.
             PresetError: its model or a part is not there, or needs another engine.
             ModelFileError: a file is a pickle, damaged or of no known kind.
         """
         if not isinstance(preset, self._type):
-            raise refused("preset", preset, f"an {self._type.__name__}")
+            raise refused("preset", preset, self._one)
         whole = absolute(preset)
         return self._connection.call(lambda api: api.save_preset(whole))
 
@@ -113,6 +119,14 @@ class PresetsOfKind(Generic[P]):
             InvalidRequest: it ships with the package.
         """
         self._connection.call(lambda api: api.delete_preset(self._type, name))
+
+    def revisions(self, name: str) -> builtins.list[P]:
+        """Everything that a preset has been, oldest first; also of one that was deleted.
+
+        Raises:
+            NotFound: there never was one.
+        """
+        return self._connection.call(lambda api: api.preset_revisions(self._type, name))
 
     def export(self, path: str | Path, *names: str) -> Path:
         """Write presets to a new TOML file.
@@ -168,6 +182,12 @@ class PresetsOfKind(Generic[P]):
         """Those that do not ship: a package has its own, at a path of its own."""
         return self.list()
 
+    def _set_default(self, preset: str | P) -> None:
+        name = preset.name if isinstance(preset, self._type) else preset
+        if not isinstance(name, str):
+            raise refused("default", preset, f"{self._one}, or its name")
+        self._connection.call(lambda api: api.set_default_preset(self._type, name))
+
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(preset))}</tr>"
@@ -199,18 +219,32 @@ class ImagePresets(PresetsOfKind[ImagePreset]):
         Raises:
             NotFound: when it is set: there is no such preset.
         """
-        return self._connection.call(lambda api: api.default_preset())
+        return self._connection.call(lambda api: api.default_preset(self._type)) or STARTER
 
     @default.setter
     def default(self, preset: str | ImagePreset) -> None:
-        name = preset.name if isinstance(preset, ImagePreset) else preset
-        if not isinstance(name, str):
-            raise refused("default", preset, "a preset, or the name of one")
-        self._connection.call(lambda api: api.set_default_preset(name))
+        self._set_default(preset)
 
-    def revisions(self, name: str) -> builtins.list[ImagePreset]:
-        """Everything that a preset has been, oldest first; also of one that was deleted."""
-        return self._connection.call(lambda api: api.preset_revisions(name))
+
+class LLMPresets(PresetsOfKind[LLMPreset]):
+    """Presets of language models, one of which may be the default."""
+
+    @property
+    def default(self) -> str | None:
+        """The name of the preset that is used where none is named, None if none is; can be set to a
+        name, a preset or None.
+
+        Raises:
+            NotFound: when it is set: there is no such preset.
+        """
+        return self._connection.call(lambda api: api.default_preset(self._type))
+
+    @default.setter
+    def default(self, preset: str | LLMPreset | None) -> None:
+        if preset is None:
+            self._connection.call(lambda api: api.set_default_preset(self._type, None))
+        else:
+            self._set_default(preset)
 
 
 def saved(connection: Connection, preset: ImagePreset) -> str:
