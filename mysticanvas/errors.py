@@ -27,7 +27,7 @@ turns back into the class. Codes are stable; a message is not.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class MystiCanvasError(Exception):
@@ -60,6 +60,12 @@ class MystiCanvasError(Exception):
 
     def __str__(self) -> str:
         return f"{self.detail} {self.hint}".strip()
+
+    def within(self, whole: str) -> Self:
+        """The same error, whose text begins with what it is of, such as the name of a file."""
+        return type(self)(
+            f"{whole}: {self.detail}", hint=self.hint, request_id=self.request_id, **self.extra
+        )
 
 
 class InvalidRequest(MystiCanvasError, ValueError):

@@ -169,6 +169,17 @@ def _of_layer(shape: Shape, layer: int) -> Iterator[tuple[str, tuple[int, ...]]]
     yield "ffn_down.weight", (width, inner)
 
 
+def make_projector(path: Path, numbers: int = 1024) -> Path:
+    """Write a file that says that a language model sees with it; nothing could."""
+    writer = GGUFWriter(path, "clip")
+    writer.add_tensor("mm.0.weight", np.zeros((numbers // 32, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Any], weights: str) -> Path:
     """A file of nothing but tensors, as those of image models are.
 

@@ -47,7 +47,6 @@ P = TypeVar("P", bound=Preset)
 _MEASUREMENTS = TypeAdapter(list[Measurement])
 _ACCURACY = TypeAdapter(list[Accuracy])
 _WORKERS = TypeAdapter(list[WorkerStatus])
-_PRESETS = TypeAdapter(list[ImagePreset])
 _MODELS = TypeAdapter(list[FoundModel])
 _PLUGINS = TypeAdapter(list[PluginRecord])
 _TAGS = TypeAdapter(list[TagOnImage])
@@ -245,19 +244,29 @@ class Api:
         answer = self._http.request("PUT", path, body=preset, answer_s=LONG_ANSWER_S)
         return type(preset).model_validate_json(answer)
 
+    def save_presets(self, kind: type[P], presets: Sequence[P]) -> list[P]:
+        """All of them, or none."""
+        several = [each.model_dump(mode="json", exclude_defaults=True) for each in presets]
+        answer = self._http.request(
+            "PUT", f"/v1/presets/{kind.KIND}", body={"presets": several}, answer_s=LONG_ANSWER_S
+        )
+        return TypeAdapter(list[kind]).validate_json(answer)  # type: ignore[valid-type]
+
     def delete_preset(self, kind: type[Preset], name: str) -> None:
         self._http.request("DELETE", _preset(kind, name))
 
-    def preset_revisions(self, name: str) -> list[ImagePreset]:
-        answer = self._http.request("GET", f"{_preset(ImagePreset, name)}/revisions")
-        return _PRESETS.validate_json(answer)
+    def preset_revisions(self, kind: type[P], name: str) -> list[P]:
+        answer = self._http.request("GET", f"{_preset(kind, name)}/revisions")
+        return TypeAdapter(list[kind]).validate_json(answer)  # type: ignore[valid-type]
 
-    def default_preset(self) -> str:
-        answer = self._http.request("GET", "/v1/presets/default")
+    def default_preset(self, kind: type[Preset]) -> str | None:
+        query = {"kind": kind.KIND}
+        answer = self._http.request("GET", "/v1/presets/default", query=query)
         return DefaultPreset.model_validate_json(answer).name
 
-    def set_default_preset(self, name: str) -> None:
-        self._http.request("PUT", "/v1/presets/default", body=DefaultPreset(name=name))
+    def set_default_preset(self, kind: type[Preset], name: str | None) -> None:
+        query, body = {"kind": kind.KIND}, DefaultPreset(name=name)
+        self._http.request("PUT", "/v1/presets/default", query=query, body=body)
 
     def models(self, kind: str | None) -> list[FoundModel]:
         answer = self._http.request(

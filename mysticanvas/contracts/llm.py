@@ -16,6 +16,8 @@ MAX_LAYERS = 512
 """Of llama.cpp, which ends the process over more."""
 MAX_CONTEXT = 1 << 24
 MAX_BATCH = 1 << 16
+PROJECTOR = "clip"
+"""What a GGUF file that sees for a model names as its architecture."""
 UNQUANTISED = ("f32", "f16", "bf16")
 
 
@@ -91,6 +93,8 @@ class InspectionOrder(Contract):
     """What is asked of `python -m mysticanvas.workers.llm.inspector`, as a line of JSON."""
 
     path: str
+    mmproj: str | None = None
+    """The file with which the model sees."""
     n_gpu_layers: int = -1
     contexts: list[ContextParams] = Field(default=[], max_length=64)
     """Those for which the buffers are to be told."""
@@ -100,6 +104,8 @@ class Inspection(Contract):
     """What a file would take, without a weight of it loaded."""
 
     model: LanguageModel
+    mmproj_bytes: int = 0
+    """Of the tensors of the file with which the model sees."""
     buffers: list[list[MemoryPart]] = []
     """What llama.cpp would set aside for the cache, for computing and for the output, a list for
     each context of the order. It tells sizes to a hundredth of a MiB."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.llm import LanguageModel
 from mysticanvas.contracts.problem import Problem
 
 
@@ -32,4 +33,10 @@ class Inspection(Contract):
     """Bytes of its tensors as they are loaded; None if that depends on who loads them."""
     is_lora: bool = False
     """Whether it changes a model, and is none itself."""
+    gguf_architecture: str | None = None
+    """What a GGUF file says that it is of, such as `llama`, `flux` or `clip`."""
+    language: LanguageModel | None = None
+    """The language model that a GGUF file holds."""
+    not_language: Problem | None = None
+    """Why a GGUF file holds none."""
     problem: Problem | None = None

@@ -28,7 +28,7 @@ from mysticanvas.contracts.base import Contract, canonical_json
 from mysticanvas.contracts.loras import Loras, plain as plain
 from mysticanvas.contracts.mitigations import MITIGATIONS, Allowed
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
-from mysticanvas.contracts.refusal import refused as refused
+from mysticanvas.contracts.refusal import missing, refused as refused
 from mysticanvas.errors import InvalidRequest
 
 Priority = Literal["interactive", "background"]
@@ -46,7 +46,7 @@ ALLOWED = {
     "scheduler_config": "a dict of the scheduler's own configuration names, whose numbers are "
     "finite",
     "num_images": f"a whole number from 1 to {settings.MAX_IMAGES_PER_JOB}",
-    "preset": "a preset or its name, the path of a diffusers folder or a .safetensors file, "
+    "preset": "an image preset or its name, the path of a diffusers folder or a .safetensors file, "
     'or a hub id such as "owner/name"',
     "loras": loras.ALLOWED,
     "tags": f"a name, or a list of at most {tags.MAX_NAMES}, each {tags.ALLOWED}",
@@ -183,6 +183,8 @@ def checked(given: Mapping[str, Any], where: str = "") -> GenerateParams:
         first = error.errors(include_url=False)[0]
         # What is wrong with the whole is about the seed.
         name = str(first["loc"][0]) if first["loc"] else "seed"
+        if first["type"] == "missing":
+            raise missing(f"{where}{name}", ALLOWED[name]) from None
         hint = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
         raise refused(f"{where}{name}", given.get(name), ALLOWED[name], hint) from None
 

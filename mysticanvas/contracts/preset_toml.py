@@ -14,7 +14,7 @@ import tomli_w
 
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.presets import COMPUTED, ImagePreset, Preset
-from mysticanvas.contracts.refusal import refused
+from mysticanvas.errors import InvalidRequest
 
 MAX_BYTES = 1 << 20
 MAX_PRESETS = 1000
@@ -35,32 +35,52 @@ def write(presets: Iterable[Preset]) -> str:
     return tomli_w.dumps(tables)
 
 
-def read(text: str, kind: type[P], folder: Path) -> list[P]:
+def read(text: str, kind: type[P], file: Path) -> list[P]:
     """The presets of one kind in the text of a file.
 
     Args:
-        folder: what relative paths are relative to; it is not looked at.
+        file: names it in errors, and relative paths are relative to its folder; it is not looked
+            at.
 
     Raises:
-        InvalidRequest: it is no TOML, holds something else, or a preset that is not allowed.
+        InvalidRequest: it is no TOML, holds something else, or a preset that is not allowed; says
+            which.
     """
     try:
         value = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise refused("path", str(folder), "a TOML file", f"{str(error)[:200]}.") from None
+        raise unfit(file, f"it is no TOML ({str(error)[:200]})") from None
     for name in value:
         if name not in _KINDS:
-            raise refused("path", name, "tables named [[image]] and [[llm]]")
+            raise unfit(file, f"it has {name[:80]!r}")
     tables = value.get(kind.KIND, [])
-    if not isinstance(tables, list) or len(tables) > MAX_PRESETS:
-        raise refused("path", kind.KIND, f"at most {MAX_PRESETS:,} tables [[{kind.KIND}]]")
-    return [_preset(table, kind, folder) for table in tables]
+    if isinstance(tables, dict):
+        raise unfit(file, f"[{kind.KIND}] is written with one bracket on each side, not with two")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise unfit(file, f"{kind.KIND!r} is something else than tables")
+    if len(tables) > MAX_PRESETS:
+        raise unfit(file, f"it has {len(tables):,} tables [[{kind.KIND}]]")
+    return [_preset(table, kind, file, number) for number, table in enumerate(tables, 1)]
 
 
-def _preset(table: Any, kind: type[P], folder: Path) -> P:
-    if not isinstance(table, dict):
-        raise refused("path", table, f"a table [[{kind.KIND}]]")
-    return within(kind(**table), folder)
+def unfit(file: Path, why: str) -> InvalidRequest:
+    """The error for a file from which no presets can be read."""
+    allowed = f"a TOML file with at most {MAX_PRESETS:,} tables [[image]] and [[llm]] each"
+    return InvalidRequest(
+        f"{file} holds no presets that can be read: {why}. Allowed is {allowed}.",
+        hint="`canvas.presets.image.export(path)` writes one.",
+        parameter="path",
+        value=str(file),
+        allowed=allowed,
+    )
+
+
+def _preset(table: dict[str, Any], kind: type[P], file: Path, number: int) -> P:
+    try:
+        return within(kind(**table), file.parent)
+    except InvalidRequest as error:
+        named = f" ({table['name']!r:.80})" if isinstance(table.get("name"), str) else ""
+        raise error.within(f"{file}, [[{kind.KIND}]] {number}{named}") from None
 
 
 def within(preset: P, folder: Path) -> P:
@@ -82,10 +102,12 @@ def within(preset: P, folder: Path) -> P:
 
 
 def _below(path: str, folder: Path, member: str) -> str:
-    """`owner/name` is a hub id; a path of two parts begins with `./`."""
+    """`owner/name` is a hub id, also with `:` and a file's name; a path of two parts begins with
+    `./`."""
     if path.startswith(("/", "~")):
         return path
-    is_id = path.count("/") == 1 and not path.startswith(".") and not path.endswith(_FILES)
+    hub_id = path.partition(":")[0]
+    is_id = hub_id.count("/") == 1 and not hub_id.startswith(".") and not hub_id.endswith(_FILES)
     if member == "model" and is_id:
         return path
     # Not resolved: what is linked may lie elsewhere.

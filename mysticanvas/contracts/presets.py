@@ -19,7 +19,7 @@ from pydantic import (
 from mysticanvas.contracts import loras, params
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.loras import Loras
-from mysticanvas.contracts.refusal import refused
+from mysticanvas.contracts.refusal import missing, refused
 from mysticanvas.errors import InvalidRequest
 
 STARTER = "starter"
@@ -68,7 +68,8 @@ ALLOWED = {
 """Member of an image preset -> what is allowed, in the words of the error."""
 _LLM_ALLOWED = {
     "name": ALLOWED["name"],
-    "model": "the path of a .gguf file, or a hub id",
+    "model": 'the path of a .gguf file, or a hub id such as "owner/name", '
+    '"owner/name@revision" or "owner/name@revision:file.gguf"',
     "mmproj": "the path of a .gguf file that sees for the model, or None",
     "n_ctx": "a whole number from 32 to 16,777,216 (tokens)",
     "n_gpu_layers": "a whole number from -1 (all of them) to 1,000",
@@ -153,6 +154,8 @@ class Preset(Contract):
             member = str(first["loc"][0])
             hint = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
             allowed = self.WORDS.get(member, "nothing; it is computed")
+            if first["type"] == "missing":
+                raise missing(member, allowed) from None
             raise refused(member, given.get(member), allowed, hint) from None
 
     def replace(self, **changes: Any) -> Self:
@@ -202,7 +205,8 @@ class LLMPreset(Preset):
 
     Args:
         name: 1 to 200 characters, without slashes.
-        model: path of a `.gguf` file, or a hub id.
+        model: path of a `.gguf` file, or the hub id of a repository in the local cache; with
+            `:file.gguf` behind it where there are several files.
         mmproj: path of the `.gguf` file with which the model sees; None if it does not.
         n_ctx: tokens of context, 32 to 16,777,216.
         n_gpu_layers: layers on the GPU; -1 for all.
@@ -231,9 +235,9 @@ AnyPreset = ImagePreset | LLMPreset
 
 
 class DefaultPreset(Contract):
-    """Which preset is used where none is named."""
+    """Which preset is used where none is named; None for none."""
 
-    name: _Name
+    name: _Name | None = None
 
 
 def _did_you_mean(name: str, known: Any, synonyms: dict[str, str] | None = None) -> str:

@@ -7,6 +7,13 @@ from typing import Any
 from mysticanvas.errors import InvalidRequest
 
 
+def missing(parameter: str, needed: str) -> InvalidRequest:
+    """The error for an argument that has to be given."""
+    return InvalidRequest(
+        f"{parameter} is missing; needed is {needed}.", parameter=parameter, allowed=needed
+    )
+
+
 def refused(parameter: str, value: Any, allowed: str, hint: str = "") -> InvalidRequest:
     """The error for a value that is not allowed."""
     shown = repr(value)

@@ -38,6 +38,9 @@ class LLMRef(Contract):
     kind: Literal["llm"] = "llm"
     path: str
     digest: str
+    """SHA-256 of the file; with `mmproj`, one of both files."""
+    mmproj: str | None = None
+    """The GGUF file with which the model sees."""
     n_gpu_layers: int = Field(default=-1, ge=-1, le=9999)
     """Layers that go to the GPU, from the last one on; -1 for all."""
     context: ContextParams = ContextParams()

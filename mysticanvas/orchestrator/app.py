@@ -58,6 +58,7 @@ from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.housekeeping import Housekeeping
 from mysticanvas.orchestrator.inspection import Inspector
+from mysticanvas.orchestrator.llm_presets import LLMPresets
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
@@ -114,6 +115,7 @@ class Orchestrator:
         self.kinds = self._kinds()
         inspector = Inspector()
         self.presets = Presets(self.store, inspector, self.plugins, settings.engine)
+        self.llm_presets = LLMPresets(self.store, inspector)
         self.pins = Pins()
         self.arbiter = Arbiter(self.workers, self.memory, self.pins)
         self.planner = Planner(
@@ -273,7 +275,7 @@ class Orchestrator:
         )
         app.include_router(jobs.routes(self.store, self.intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
-        app.include_router(presets.routes(self.store, self.presets))
+        app.include_router(presets.routes(self.store, self.presets, self.llm_presets))
         app.include_router(models.routes(self.store))
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))

@@ -11,6 +11,8 @@ from mysticanvas.errors import PresetError
 
 _ID = re.compile(r"(?P<owner>[\w.-]{1,96})/(?P<name>[\w.-]{1,96})(@(?P<revision>[\w./-]{1,96}))?")
 
+_MAX_NAMED = 12
+
 
 class Snapshot(NamedTuple):
     """A revision of a repository, in the cache."""
@@ -25,9 +27,66 @@ class Snapshot(NamedTuple):
         return f"{self.repo_id}@{self.commit}"
 
 
+class HubFile(NamedTuple):
+    """A GGUF file of a repository, in the cache."""
+
+    pinned: str
+    """The id that means this very file."""
+    path: Path
+
+
 def is_id(text: str) -> bool:
     """Whether a text may be a hub id: `owner/name`, or `owner/name@revision`."""
     return _ID.fullmatch(text) is not None and ".." not in text
+
+
+def is_gguf_id(text: str) -> bool:
+    """Whether a text may be the hub id of a GGUF file: as `is_id`, with `:` and the file's name in
+    the repository where there are several."""
+    return is_id(text.partition(":")[0])
+
+
+def gguf(model: str) -> Path:
+    """The file of a language model that is given as a path or a hub id.
+
+    Raises:
+        PresetError: a hub id is not in the cache, or means several files.
+    """
+    return locate_gguf(model).path if is_gguf_id(model) else Path(model)
+
+
+def locate_gguf(gguf_id: str, folder: Path | None = None) -> HubFile:
+    """The GGUF file of a hub id in the cache. Those that see for a model do not count.
+
+    Args:
+        folder: the cache; None for the usual one.
+
+    Raises:
+        PresetError: it is not there, or several are; says which, and how to name one.
+    """
+    hub_id, _, name = gguf_id.partition(":")
+    snapshot = locate(hub_id, folder)
+    every = (path for path in snapshot.folder.rglob("*.gguf") if path.is_file())
+    there = sorted(
+        path.relative_to(snapshot.folder).as_posix()
+        for path in every
+        if "mmproj" not in path.name.lower()
+    )
+    chosen = [each for each in there if name in ("", each)]
+    if len(chosen) == 1:
+        return HubFile(f"{snapshot.pinned}:{chosen[0]}", snapshot.folder / chosen[0])
+    if not there:
+        raise PresetError(
+            f"{hub_id!r} has no .gguf file of a language model in the local cache.",
+            hint=f'Get one with: canvas.models.pull({hub_id!r}, files="*Q4_K_M.gguf").result(), '
+            "say.",
+        )
+    named = ", ".join(there[:_MAX_NAMED]) + (", …" if len(there) > _MAX_NAMED else "")
+    what = f"no file {name!r}" if name else f"{len(there)} .gguf files"
+    raise PresetError(
+        f"{hub_id!r} has {what} in the local cache; there are: {named}.",
+        hint=f"Name one: model={f'{hub_id}:{there[0]}'!r}.",
+    )
 
 
 def cache() -> Path:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from mysticanvas import logs
 from mysticanvas.contracts import params
 from mysticanvas.contracts.model_files import ModelFiles
-from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset
-from mysticanvas.errors import InvalidRequest, PresetError
+from mysticanvas.contracts.presets import STARTER, ImagePreset, Preset
+from mysticanvas.contracts.refusal import missing
+from mysticanvas.errors import InvalidRequest, MystiCanvasError, PresetError
 from mysticanvas.orchestrator import hub, models, parts
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.loras import Finder
@@ -20,6 +22,8 @@ from mysticanvas.store import Store
 
 _DEFAULT = "presets.image.default"
 _log = logs.get(__name__)
+
+P = TypeVar("P", bound=Preset)
 
 
 class _NotRead(Exception):
@@ -51,7 +55,19 @@ class Presets:
             InvalidRequest: a LoRA is not there, or its name means several.
             ModelFileError: a file is damaged, unsafe or of no known kind.
         """
-        if preset.name == STARTER:
+        return self._store.presets.save(*self._checked(preset))
+
+    def save_all(self, presets: Sequence[ImagePreset]) -> list[ImagePreset]:
+        """Check presets as `save` does, and keep them: all of them, or none.
+
+        Raises:
+            InvalidRequest, PresetError, ModelFileError: as `save`, with the preset's name.
+        """
+        return self._store.presets.save_all(checked_each(presets, self._checked))
+
+    def _checked(self, preset: ImagePreset) -> tuple[ImagePreset, str]:
+        """A preset whose revision is pinned, and its architecture."""
+        if preset.name == STARTER and not self._is_as_it_ships(preset):
             raise InvalidRequest(
                 f"The preset {STARTER!r} ships with the package and cannot be changed.",
                 hint='Save it under another name: preset.replace(name="…").',
@@ -63,12 +79,16 @@ class Presets:
             preset = preset.replace(model=hub.locate(preset.model).pinned)
         path = _path(preset)
         parts.check("model", path)
-        parts.require_all(preset, path)
+        self._require_image_model(preset, path)
         for name, part in (("unet", preset.unet), ("vae", preset.vae), *_clips(preset)):
             if part is not None:
                 parts.check(name, Path(part))
         self.loras.of(preset, {})
-        return self._store.presets.save(preset, self._pipeline(path))
+        return preset, self._pipeline(path)
+
+    def _is_as_it_ships(self, preset: ImagePreset) -> bool:
+        shipped = self._store.presets.known(preset.name)
+        return shipped is not None and shipped.replace() == preset.replace()
 
     def find(self, wanted: str | None) -> ImagePreset:
         """The preset of a name, or one made for a path or a hub id.
@@ -91,6 +111,11 @@ class Presets:
         if hub.is_id(name):
             short = name.partition("@")[0].partition("/")[2]
             return self._made(short, hub.locate(name).pinned)
+        if self._store.llm_presets.known(name) is not None:
+            raise PresetError(
+                f"The preset {name!r} is that of a language model, which draws nothing.",
+                hint="`canvas.presets.image` lists those of image models.",
+            )
         raise _unknown(name, [preset.name for preset in self._store.presets.list()])
 
     def of_recipe(self, name: str, files: dict[str, str]) -> ImagePreset:
@@ -148,7 +173,7 @@ class Presets:
     def _described(self, preset: ImagePreset, sha256: Callable[[Path], str]) -> models.Model:
         path = _path(preset)
         parts.check("model", path)
-        parts.require_all(preset, path)
+        self._require_image_model(preset, path)
         if path.is_dir():
             model = models.describe(path, sha256, parts.replaces(preset))
         else:
@@ -184,12 +209,15 @@ class Presets:
         name = self._store.facts.get(_DEFAULT)
         return name if isinstance(name, str) else STARTER
 
-    def set_default(self, name: str) -> None:
+    def set_default(self, name: str | None) -> None:
         """Use a preset where none is named.
 
         Raises:
             NotFound: there is none of that name.
+            InvalidRequest: no name is given.
         """
+        if name is None:
+            raise missing("name", "the name of an image preset")
         self._store.facts.set(_DEFAULT, self._store.presets.get(name).name)
 
     def delete(self, name: str) -> None:
@@ -210,22 +238,6 @@ class Presets:
         if self.default == name:
             self._store.facts.set(_DEFAULT, STARTER)
 
-    def save_llm(self, preset: LLMPreset) -> LLMPreset:
-        """Keep a preset of a language model, whose files are there.
-
-        Raises:
-            PresetError: a file is not there, or is no GGUF file by its name.
-        """
-        for name, given in (("model", preset.model), ("mmproj", preset.mmproj)):
-            if given is None or (name == "model" and hub.is_id(given)):
-                continue
-            if not parts.exists(Path(given)) or not given.endswith(".gguf"):
-                raise PresetError(
-                    f"{name}: there is no .gguf file at {given}.",
-                    hint="Give the path of a .gguf file.",
-                )
-        return self._store.llm_presets.save(preset)
-
     def _pipeline(self, path: Path) -> str:
         folder = path if path.is_dir() else _shipped() / self._architecture(path)
         if not (folder / models.INDEX).is_file():
@@ -233,6 +245,18 @@ class Presets:
         name = models.pipeline(folder)
         self._require_engine(path, name)
         return name
+
+    def _require_image_model(self, preset: ImagePreset, path: Path) -> None:
+        if path.suffix == parts.GGUF:
+            language = self._inspector.inspect(path).language
+            if language is not None:
+                raise PresetError(
+                    f"{path} is a language model ({language.architecture}), and pictures need an "
+                    "image model.",
+                    hint="Give an image model. A language model is kept with "
+                    'canvas.presets.llm.save(LLMPreset(name="…", model="…")).',
+                )
+        parts.require_all(preset, path)
 
     def _architecture(self, path: Path) -> str:
         architecture = self._inspector.inspect(path).architecture
@@ -280,6 +304,19 @@ def _unknown(name: str, known: list[str]) -> InvalidRequest:
         value=name[:80],
         allowed=params.ALLOWED["preset"],
     )
+
+
+def checked_each(
+    presets: Sequence[P], check: Callable[[P], tuple[P, str | None]]
+) -> list[tuple[P, str | None]]:
+    """Presets with their architectures, checked one by one. An error says of which it is."""
+    checked = []
+    for preset in presets:
+        try:
+            checked.append(check(preset))
+        except MystiCanvasError as error:
+            raise error.within(f"the preset {preset.name!r}") from error
+    return checked
 
 
 def _path(preset: ImagePreset) -> Path:

@@ -19,6 +19,6 @@ def keep(store: Store, data: Path) -> None:
     """
     for file in sorted((data / "presets").glob("*.toml")):
         text = file.read_text(encoding="utf-8")
-        for preset in preset_toml.read(text, ImagePreset, file.parent):
+        for preset in preset_toml.read(text, ImagePreset, file):
             model = Path(os.path.normpath(preset.model))
             store.presets.save(preset.replace(model=str(model)), models.pipeline(model))

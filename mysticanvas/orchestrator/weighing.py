@@ -86,7 +86,7 @@ class Weighing:
         before, count = self._store.llm_presets.weighed(), 0
         for preset in self._store.llm_presets.list():
             pace.check()
-            key = sha256_of(list(_looks(Path(preset.model))))
+            key = sha256_of([each for path in _language_files(preset) for each in _looks(path)])
             if before.get(preset.name) != key:
                 mib = _told(preset, functools.partial(self._language_bytes, preset))
                 self._store.llm_presets.weigh(preset, mib, key)
@@ -106,11 +106,9 @@ class Weighing:
         )
         return sum(self._profiles.weights(subject, pace.check).values())
 
-    def _language_bytes(self, preset: LLMPreset) -> int | None:
-        """None of a hub id, which is no file."""
-        if hub.is_id(preset.model):
-            return None
-        return self._inspector.inspect(Path(preset.model)).weights_bytes
+    def _language_bytes(self, preset: LLMPreset) -> int:
+        files = _language_files(preset) or [hub.gguf(preset.model)]
+        return sum(self._inspector.inspect(path).weights_bytes or 0 for path in files)
 
     def _files(self, preset: ImagePreset) -> Iterator[list[JsonValue]]:
         try:
@@ -120,6 +118,15 @@ class Weighing:
         for path in (files.path, files.unet, files.vae, *files.clip):
             if path is not None:
                 yield from _looks(Path(path))
+
+
+def _language_files(preset: LLMPreset) -> list[Path]:
+    """That of the model and that with which it sees; none where a hub id is not in the cache."""
+    try:
+        model = hub.gguf(preset.model)
+    except MystiCanvasError:
+        return []
+    return [model, *([] if preset.mmproj is None else [Path(preset.mmproj)])]
 
 
 def _told(preset: Preset, count: Callable[[], int | None]) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import json
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from mysticanvas.contracts.base import canonical_json, sha256_of
@@ -42,16 +44,25 @@ class Presets(Generic[P]):
         Returns:
             It, with its revision.
         """
-        key = {"kind": self._kind, "name": preset.name}
+        return self.save_all([(preset, architecture)])[0]
+
+    def save_all(self, presets: Sequence[tuple[P, str | None]]) -> builtins.list[P]:
+        """Keep presets as `save` does, each with its architecture: all of them, or none."""
         with self._database.write() as transaction:
-            transaction.run(
-                _SQL["save"], **key, model=preset.model, settings=_settings(preset), now=times.now()
-            )
-            transaction.run(_SQL["keep_revision"], **key)
-            if architecture is not None:
-                transaction.run(_SQL["describe"], **key, architecture=architecture)
+            for preset, architecture in presets:
+                key = {"kind": self._kind, "name": preset.name}
+                transaction.run(
+                    _SQL["save"],
+                    **key,
+                    model=preset.model,
+                    settings=_settings(preset),
+                    now=times.now(),
+                )
+                transaction.run(_SQL["keep_revision"], **key)
+                if architecture is not None:
+                    transaction.run(_SQL["describe"], **key, architecture=architecture)
         self._by_name.forget()
-        return self.get(preset.name)
+        return [self.get(preset.name) for preset, _ in presets]
 
     def get(self, name: str) -> P:
         """The preset of that name.

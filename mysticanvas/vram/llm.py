@@ -12,10 +12,13 @@ from collections.abc import Iterable
 
 from mysticanvas.contracts.llm import AttentionLayer, CacheType, ContextParams, LanguageModel
 from mysticanvas.contracts.memory import Known, Term
+from mysticanvas.contracts.refusal import refused
 
 MIB = 2**20
 WEIGHTS, CACHE, COMPUTE, OUTPUT = "weights", "kv cache", "compute", "output"
 """Names of the terms."""
+PROJECTOR = "weights.mmproj"
+"""Name of the term for what a model sees with."""
 _PAD = 256
 _LOGIT_BYTES = 4
 _BLOCKS: dict[CacheType, tuple[int, int]] = {
@@ -33,7 +36,11 @@ _BLOCKS: dict[CacheType, tuple[int, int]] = {
 
 
 def terms(
-    model: LanguageModel, params: ContextParams, compute_bytes: int, cache_bytes: int | None = None
+    model: LanguageModel,
+    params: ContextParams,
+    compute_bytes: int,
+    cache_bytes: int | None = None,
+    mmproj_bytes: int = 0,
 ) -> list[Term]:
     """What a model will take with a context, wherever its parts lie.
 
@@ -43,6 +50,7 @@ def terms(
         compute_bytes: of the compute buffers, as llama.cpp reports them for these parameters.
         cache_bytes: of the cache, as llama.cpp reports it; counts where the model's cache is not
             plain.
+        mmproj_bytes: of the weights that it sees with; 0 if it does not.
 
     Raises:
         ValueError: the cache is not plain, and what it takes was not given.
@@ -52,8 +60,10 @@ def terms(
         cache_bytes = kv_bytes(model, params)
     if cache_bytes is None:
         raise ValueError(f"no formula is known for the cache of {model.architecture!r}")
+    sight = [_term(PROJECTOR, mmproj_bytes, "exact")] if mmproj_bytes else []
     return [
         _term(WEIGHTS, model.weights_bytes, "exact"),
+        *sight,
         _term(CACHE, cache_bytes, "exact" if plain else "probed"),
         _term(COMPUTE, compute_bytes, "probed"),
         _term(OUTPUT, output_bytes(model), "exact"),
@@ -86,6 +96,34 @@ def kv_bytes(model: LanguageModel, params: ContextParams) -> int:
         * (_row_bytes(layer.kv_heads * layer.key_length, params.type_k) + value_row)
         for layer, value_row in zip(model.layers, value_rows, strict=True)
     )
+
+
+def check_cache(model: LanguageModel, params: ContextParams) -> None:
+    """Refuse a number format of the cache in which the model's heads are no whole blocks. llama.cpp
+    does so when it makes the context. Of a cache that is not plain, it alone knows the heads.
+
+    Raises:
+        InvalidRequest: names `type_k` or `type_v`, and the formats that the model can have.
+    """
+    if not model.plain_cache:
+        return
+    for member, kind, lengths in (
+        ("type_k", params.type_k, {layer.key_length for layer in model.layers}),
+        ("type_v", params.type_v, {layer.value_length for layer in model.layers}),
+    ):
+        block = _BLOCKS[kind][0]
+        if odd := [length for length in sorted(lengths) if length % block]:
+            fit = [
+                name
+                for name, (each, _) in _BLOCKS.items()
+                if not any(length % each for length in lengths)
+            ]
+            raise refused(
+                member,
+                kind,
+                f"{', '.join(fit)} for this model",
+                f"A head has {odd[0]} elements, which are no whole blocks of {kind} ({block}).",
+            )
 
 
 def output_bytes(model: LanguageModel) -> int:

@@ -222,8 +222,49 @@ def test_presets_move_as_toml(canvas: Canvas, folder: Path, tmp_path: Path) -> N
     [near] = canvas.presets.image.load(tmp_path / "near.toml")
     assert near.model == str(folder)
     (tmp_path / "bad.toml").write_text('[[image]]\nname = "x"\nmodel = "/x"\nsteps = 3\n')
-    with pytest.raises(errors.InvalidRequest, match="steps=3"):
+    with pytest.raises(errors.InvalidRequest, match=r"bad\.toml, \[\[image\]\] 1 \('x'\): steps=3"):
         canvas.presets.image.load(tmp_path / "bad.toml")
+    with pytest.raises(errors.InvalidRequest, match=r"none\.toml holds no presets.*No such file"):
+        canvas.presets.image.load(tmp_path / "none.toml")
+
+
+def test_all_that_was_exported_is_loaded_here_and_in_another_home(
+    canvas: Canvas, folder: Path, tmp_path: Path, home: Path
+) -> None:
+    presets = canvas.presets.image
+    own = ImagePreset(name=folder.name, model=str(folder), default_params={"width": 32})
+    revision = presets.save(own).revision
+    file = presets.export(tmp_path / "all.toml")
+    text = file.read_text()
+    assert "starter" not in text
+    [again] = [each for each in presets.load(file) if each.name == own.name]
+    assert (again.replace(), again.revision) == (own, revision)
+    with Canvas(home=home) as other:
+        loaded = {each.name: each.replace() for each in other.presets.image.load(file)}
+        assert loaded[own.name] == own
+        assert {each.name for each in other.presets.image} == {*loaded, "starter"}
+        everything = other.presets.image.export(tmp_path / "more.toml", "starter", own.name)
+        assert [each.name for each in presets.load(everything)] == ["starter", own.name]
+        other.shutdown(force=True)
+    presets.delete(own.name)
+
+
+def test_a_file_of_which_one_preset_cannot_be_used_saves_nothing(
+    canvas: Canvas, folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.toml"
+    for second, error, words in (
+        ('model = "./none"', errors.PresetError, "model: there is nothing at"),
+        (f'model = "./{folder.name}"\nsteps = 3', errors.InvalidRequest, "steps=3"),
+        (f'model = "./{folder.name}"\nloras = {{x = 1}}', errors.InvalidRequest, "no LoRA 'x'"),
+    ):
+        file.write_text(
+            f'[[image]]\nname = "{folder.name}-1"\nmodel = "./{folder.name}"\n'
+            f'[[image]]\nname = "{folder.name}-2"\n{second}\n'
+        )
+        with pytest.raises(error, match=rf"two\.toml.*'{folder.name}-2'.*{words}"):
+            canvas.presets.image.load(file)
+        assert f"{folder.name}-1" not in canvas.presets.image
 
 
 def test_the_default_is_used_where_none_is_named(canvas: Canvas, folder: Path) -> None:
@@ -240,17 +281,34 @@ def test_the_default_is_used_where_none_is_named(canvas: Canvas, folder: Path) -
         presets.default = "no-such"
 
 
-def test_presets_of_language_models_are_kept(canvas: Canvas, tmp_path: Path) -> None:
-    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
-    preset = LLMPreset(name="tiny", model=str(tmp_path / "tiny.gguf"), n_ctx=512, type_v="q8_0")
+def test_presets_of_language_models_are_kept(
+    canvas: Canvas, tiny_llm: Path, tmp_path: Path
+) -> None:
+    presets = canvas.presets.llm
+    preset = LLMPreset(name="tiny", model=str(tiny_llm), n_ctx=512)
+    assert presets.default is None
     try:
-        assert canvas.presets.llm.save(preset).replace() == preset
-        assert [each.name for each in canvas.presets.llm] == ["tiny"]
+        assert presets.save(preset).replace() == preset
+        assert [each.name for each in presets] == ["tiny"]
+        presets.save(preset.replace(n_ctx=1024))
+        assert [each.n_ctx for each in presets.revisions("tiny")] == [512, 1024]
+        presets.default = preset
+        assert presets.default == "tiny"
+        presets.default = None
+        assert presets.default is None
+        [again] = presets.load(presets.export(tmp_path / "llm.toml"))
+        assert again.n_ctx == 1024
+        with pytest.raises(errors.PresetError, match=r"is a language model \(llama\)"):
+            canvas.generate("a", preset=tiny_llm)
+        with pytest.raises(errors.InvalidRequest, match="allowed is an image preset or its name"):
+            canvas.generate("a", preset=preset)  # type: ignore[arg-type]
     finally:
-        canvas.presets.llm.delete("tiny")
-    assert len(canvas.presets.llm) == 0
-    with pytest.raises(errors.PresetError, match="model: there is no"):
-        canvas.presets.llm.save(preset.replace(model=str(tmp_path / "none.gguf")))
+        presets.delete("tiny")
+    assert len(presets) == 0
+    with pytest.raises(errors.InvalidRequest, match="type_v='q8_0'.*A head has 16 elements"):
+        presets.save(preset.replace(type_v="q8_0"))
+    with pytest.raises(errors.NotFound):
+        presets.default = "no-such"
 
 
 def test_what_cannot_be_used_is_refused_before_a_job_is_made(

@@ -9,11 +9,12 @@ from pathlib import Path
 import hub as hubs
 import psutil
 import pytest
+from ggufs import make_projector
 from hub import COMMIT, Hub
 from models import make_sd
 from support import kill
 
-from mysticanvas import Canvas, errors
+from mysticanvas import Canvas, LLMPreset, errors
 
 
 @pytest.fixture
@@ -27,11 +28,16 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     }
     with hubs.serving(files) as hub:
         hub.stalls_after = 3 << 20
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE"):
-            monkeypatch.delenv(name, raising=False)
+        use(hub, tmp_path / "hf", monkeypatch)
         yield hub
+
+
+def use(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process and those that it starts fetch from a hub, into a cache of their own."""
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_HOME", str(home))
+    for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.fault(
@@ -91,3 +97,23 @@ def test_what_is_fetched_can_be_cancelled(home: Path, hub: Hub) -> None:
             cancelled.result(60)
         assert time.monotonic() - asked < 1.0
         canvas.shutdown()
+
+
+def test_a_language_model_of_the_hub_is_loaded_from_the_cache(
+    home: Path, tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sight = make_projector(tmp_path / "mmproj.gguf")
+    files = {"tiny.gguf": tiny_llm.read_bytes(), "mmproj.gguf": sight.read_bytes()}
+    with hubs.serving(files) as hub:
+        use(hub, tmp_path / "hf", monkeypatch)
+        with Canvas(home=home) as canvas:
+            preset = LLMPreset(name="words", model="owner/name", n_ctx=256)
+            with pytest.raises(errors.PresetError, match=r"models\.pull\('owner/name'\)"):
+                canvas.presets.llm.save(preset)
+            folder = Path(canvas.models.pull("owner/name").result(60).path)
+            seeing = preset.replace(mmproj=str(folder / "mmproj.gguf"))
+            saved = canvas.presets.llm.save(seeing)
+            assert saved.model == f"owner/name@{COMMIT}:tiny.gguf"
+            canvas.workers.start("llm", "words")
+            assert canvas.workers["llm"].preset == "words"
+            canvas.shutdown(force=True)

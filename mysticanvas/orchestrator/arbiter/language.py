@@ -7,12 +7,13 @@ import threading
 from pathlib import Path
 
 from mysticanvas import logs
+from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.llm import ContextParams, Inspection, InspectionOrder
 from mysticanvas.contracts.memory import Term
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.worker import LLMRef
-from mysticanvas.errors import MystiCanvasError, PresetError, WorkerCrashed
+from mysticanvas.errors import MystiCanvasError, WorkerCrashed
 from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.arbiter import planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
@@ -96,7 +97,10 @@ class LanguageModels:
         """What it takes: of its file, and of a load that allocates nothing."""
         if ref not in self._inspected:
             order = InspectionOrder(
-                path=ref.path, n_gpu_layers=ref.n_gpu_layers, contexts=[ref.context]
+                path=ref.path,
+                mmproj=ref.mmproj,
+                n_gpu_layers=ref.n_gpu_layers,
+                contexts=[ref.context],
             )
             self._inspected[ref] = client.inspect(order)
         found = self._inspected[ref]
@@ -106,6 +110,7 @@ class LanguageModels:
             ref.context,
             round(probed.get(llm.COMPUTE, 0.0) * llm.MIB),
             round(probed.get(llm.CACHE, 0.0) * llm.MIB),
+            found.mmproj_bytes,
         )
 
 
@@ -123,17 +128,21 @@ def _have_loaded(lease: Lease, ref: LLMRef, held: Held) -> float:
 
 def _reference(preset: LLMPreset, store: Store) -> LLMRef:
     """How the worker is told of a preset's model."""
-    if hub.is_id(preset.model):
-        raise PresetError(
-            f"The model of {preset.name!r} is a hub id; a language model is loaded from a file.",
-            hint="Give the path of a .gguf file.",
-        )
-    path = Path(preset.model)
-    with contextlib.suppress(OSError):
-        path = path.resolve(strict=True)
+    files = {"model": _resolved(hub.gguf(preset.model))}
+    if preset.mmproj is not None:
+        files["mmproj"] = _resolved(Path(preset.mmproj))
+    digests = {role: store.model_files.sha256(path) for role, path in files.items()}
     return LLMRef(
-        path=str(path),
-        digest=store.model_files.sha256(path),
+        path=str(files["model"]),
+        digest=digests["model"] if len(digests) == 1 else sha256_of(digests),
+        mmproj=str(files["mmproj"]) if "mmproj" in files else None,
         n_gpu_layers=preset.n_gpu_layers,
         context=ContextParams(n_ctx=preset.n_ctx, type_k=preset.type_k, type_v=preset.type_v),
     )
+
+
+def _resolved(path: Path) -> Path:
+    """The file itself, where it is there."""
+    with contextlib.suppress(OSError):
+        return path.resolve(strict=True)
+    return path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from mysticanvas.contracts import preset_toml
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset, Preset
 from mysticanvas.contracts.refusal import refused
-from mysticanvas.errors import NotFound
+from mysticanvas.errors import InvalidRequest, ModelFileError, NotFound, PresetError
 from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class Presets:
         return ImagePresets(self._connection, ImagePreset)
 
     @property
-    def llm(self) -> PresetsOfKind[LLMPreset]:
+    def llm(self) -> LLMPresets:
         """Language models."""
-        return PresetsOfKind(self._connection, LLMPreset)
+        return LLMPresets(self._connection, LLMPreset)
 
     def __repr__(self) -> str:
         return f"<Presets image={len(self.image)} llm={len(self.llm)}>"
@@ -60,6 +60,11 @@ class PresetsOfKind(Generic[P]):
     def __init__(self, connection: Connection, kind: type[P]) -> None:
         self._connection = connection
         self._type = kind
+
+    @property
+    def _one(self) -> str:
+        """One of them, in words."""
+        return "an ImagePreset" if self._type is ImagePreset else "an LLMPreset"
 
     def __iter__(self) -> Iterator[P]:
         return iter(self.list())
@@ -97,12 +102,13 @@ class PresetsOfKind(Generic[P]):
             background: after a minute or two, `canvas.presets.image[name]` has it.
 
         Raises:
-            InvalidRequest: it is no such preset, or its name is that of one that ships.
+            InvalidRequest: it is no such preset, its name is that of one that ships, or a language
+                model cannot have its cache in that number format.
             PresetError: its model or a part is not there, or needs another engine.
             ModelFileError: a file is a pickle, damaged or of no known kind.
         """
         if not isinstance(preset, self._type):
-            raise refused("preset", preset, f"an {self._type.__name__}")
+            raise refused("preset", preset, self._one)
         whole = absolute(preset)
         return self._connection.call(lambda api: api.save_preset(whole))
 
@@ -115,12 +121,20 @@ class PresetsOfKind(Generic[P]):
         """
         self._connection.call(lambda api: api.delete_preset(self._type, name))
 
+    def revisions(self, name: str) -> builtins.list[P]:
+        """Everything that a preset has been, oldest first; also of one that was deleted.
+
+        Raises:
+            NotFound: there never was one.
+        """
+        return self._connection.call(lambda api: api.preset_revisions(self._type, name))
+
     def export(self, path: str | Path, *names: str) -> Path:
         """Write presets to a new TOML file.
 
         Args:
             path: the file; nothing is overwritten.
-            names: of the presets; none for all.
+            names: of the presets; none for all but those that ship with the package.
 
         Returns:
             The file's absolute path.
@@ -129,7 +143,7 @@ class PresetsOfKind(Generic[P]):
             NotFound: there is no such preset.
             InvalidRequest: there is something at the path, or it cannot be written.
         """
-        presets = [self[name] for name in names] if names else self.list()
+        presets = [self[name] for name in names] if names else self._own()
         target = arguments.path("path", path, "a new file").absolute()
         try:
             with target.open("x", encoding="utf-8") as file:
@@ -142,7 +156,9 @@ class PresetsOfKind(Generic[P]):
         return target
 
     def load(self, path: str | Path) -> builtins.list[P]:
-        """Save the presets of a TOML file, as `export` writes it.
+        """Save the presets of a TOML file, as `export` writes it: all of them, or none.
+
+        One that ships with the package changes nothing, as long as it is what ships.
 
         Args:
             path: the file; relative paths in it are taken from its folder.
@@ -151,14 +167,27 @@ class PresetsOfKind(Generic[P]):
             Them, as they were saved.
 
         Raises:
-            InvalidRequest: it is no such file; nothing is saved then.
-            PresetError, ModelFileError: as for `save`; those before it are saved.
+            InvalidRequest: it is no such file, or a preset is not allowed.
+            PresetError, ModelFileError: as for `save`. Errors name the file and the preset, and
+                nothing is saved then.
         """
         source = arguments.path("path", path, "a TOML file").absolute()
-        return [
-            self.save(preset)
-            for preset in preset_toml.read(_text(source), self._type, source.parent)
-        ]
+        presets = preset_toml.read(_text(source), self._type, source)
+        whole = [absolute(preset) for preset in presets]
+        try:
+            return self._connection.call(lambda api: api.save_presets(self._type, whole))
+        except (InvalidRequest, PresetError, ModelFileError) as error:
+            raise error.within(str(source)) from None
+
+    def _own(self) -> builtins.list[P]:
+        """Those that do not ship: a package has its own, at a path of its own."""
+        return self.list()
+
+    def _set_default(self, preset: str | P) -> None:
+        name = preset.name if isinstance(preset, self._type) else preset
+        if not isinstance(name, str):
+            raise refused("default", preset, f"{self._one}, or its name")
+        self._connection.call(lambda api: api.set_default_preset(self._type, name))
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -180,6 +209,9 @@ class PresetsOfKind(Generic[P]):
 class ImagePresets(PresetsOfKind[ImagePreset]):
     """Image presets, one of which is the default."""
 
+    def _own(self) -> builtins.list[ImagePreset]:
+        return [preset for preset in self.list() if preset.name != STARTER]
+
     @property
     def default(self) -> str:
         """The name of the preset that `generate` uses if it is given none; can be set to a name or
@@ -188,25 +220,37 @@ class ImagePresets(PresetsOfKind[ImagePreset]):
         Raises:
             NotFound: when it is set: there is no such preset.
         """
-        return self._connection.call(lambda api: api.default_preset())
+        return self._connection.call(lambda api: api.default_preset(self._type)) or STARTER
 
     @default.setter
     def default(self, preset: str | ImagePreset) -> None:
-        name = preset.name if isinstance(preset, ImagePreset) else preset
-        if not isinstance(name, str):
-            raise refused("default", preset, "a preset, or the name of one")
-        self._connection.call(lambda api: api.set_default_preset(name))
+        self._set_default(preset)
 
-    def revisions(self, name: str) -> builtins.list[ImagePreset]:
-        """Everything that a preset has been, oldest first; also of one that was deleted."""
-        return self._connection.call(lambda api: api.preset_revisions(name))
+
+class LLMPresets(PresetsOfKind[LLMPreset]):
+    """Presets of language models, one of which may be the default."""
+
+    @property
+    def default(self) -> str | None:
+        """The name of the preset that is used where none is named, None if none is; can be set to a
+        name, a preset or None.
+
+        Raises:
+            NotFound: when it is set: there is no such preset.
+        """
+        return self._connection.call(lambda api: api.default_preset(self._type))
+
+    @default.setter
+    def default(self, preset: str | LLMPreset | None) -> None:
+        if preset is None:
+            self._connection.call(lambda api: api.set_default_preset(self._type, None))
+        else:
+            self._set_default(preset)
 
 
 def saved(connection: Connection, preset: ImagePreset) -> str:
     """Save a preset that a picture is asked for with; its name."""
-    if preset.name != STARTER:
-        ImagePresets(connection, ImagePreset).save(preset)
-    return preset.name
+    return ImagePresets(connection, ImagePreset).save(preset).name
 
 
 def absolute(preset: P) -> P:
@@ -235,12 +279,12 @@ def _expanded(path: str) -> str:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > preset_toml.MAX_BYTES:
-            raise refused(
-                "path", str(path), f"a TOML file of at most {preset_toml.MAX_BYTES:,} bytes"
-            )
+            raise preset_toml.unfit(path, f"it is larger than {preset_toml.MAX_BYTES:,} bytes")
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise refused("path", str(path), "a TOML file", f"{error}.") from None
+    except OSError as error:
+        raise preset_toml.unfit(path, error.strerror or str(error)) from None
+    except UnicodeDecodeError as error:
+        raise preset_toml.unfit(path, f"it is no UTF-8 ({error.reason})") from None
 
 
 def _cells(preset: Preset) -> tuple[str, ...]:

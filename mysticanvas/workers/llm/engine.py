@@ -50,7 +50,7 @@ class LLMEngine:
 
     def inspect(self, order: InspectionOrder) -> Inspection:
         layers = 0 if self._cpu_only else order.n_gpu_layers
-        return vetting.vet(Path(order.path), order.contexts, layers)
+        return vetting.vet(Path(order.path), order.contexts, layers, mmproj=order.mmproj)
 
     def unload(self) -> None:
         if self._model is not None:
@@ -80,7 +80,7 @@ class LLMEngine:
         self.unload()
         path = Path(ref.path)
         described = metadata.describe(gguf.read(path), path)
-        vetting.vet(path, [ref.context], ref.n_gpu_layers)
+        vetting.vet(path, [ref.context], ref.n_gpu_layers, mmproj=ref.mmproj)
         self._model = Model(ref, described.dtype, self._threads)
         _log.info("model_loaded", digest=ref.digest, architecture=described.architecture)
         return self._model

@@ -16,6 +16,7 @@ from mysticanvas import processes
 from mysticanvas.contracts.llm import Inspection, InspectionAnswer, InspectionOrder
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import InvalidRequest, MystiCanvasError
+from mysticanvas.vram import llm
 from mysticanvas.workers.llm import metadata
 from mysticanvas.workers.model_files import gguf
 
@@ -44,16 +45,23 @@ def inspect(order: InspectionOrder) -> Inspection:
     """Look into a file.
 
     Raises:
-        ModelFileError: it is damaged, no language model, or one that llama.cpp refuses.
-        InvalidRequest: llama.cpp makes no such context for it.
+        ModelFileError: it is damaged, no language model, or one that llama.cpp refuses; or what it
+            is to see with is damaged or something else.
+        InvalidRequest: the model cannot have such a context.
     """
     path = Path(order.path)
     model = metadata.describe(gguf.read(path), path)
+    for params in order.contexts:
+        llm.check_cache(model, params)
+    mmproj_bytes = 0
+    if order.mmproj is not None:
+        sight = Path(order.mmproj)
+        mmproj_bytes = metadata.projector_bytes(gguf.read(sight), sight)
     # Late: a file that is not sound is refused without it.
     from mysticanvas.workers.llm import probing
 
     buffers = probing.probe(path, order.contexts, order.n_gpu_layers)
-    return Inspection(model=model, buffers=buffers)
+    return Inspection(model=model, mmproj_bytes=mmproj_bytes, buffers=buffers)
 
 
 def _order(line: bytes) -> InspectionOrder:

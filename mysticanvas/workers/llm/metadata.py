@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from mysticanvas.contracts.llm import MAX_LAYERS, AttentionLayer, LanguageModel
+from mysticanvas.contracts.llm import MAX_LAYERS, PROJECTOR, AttentionLayer, LanguageModel
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.llm import sliding
 from mysticanvas.workers.model_files.gguf import Header, Scalar
@@ -29,6 +29,26 @@ def describe(header: Header, path: Path) -> LanguageModel:
         ModelFileError: it is no language model, or lacks what one must say of itself.
     """
     return _Reader(header, path).model()
+
+
+def projector_bytes(header: Header, path: Path) -> int:
+    """Bytes of the tensors of a file with which a language model sees.
+
+    Args:
+        header: of the file, checked.
+        path: for messages.
+
+    Raises:
+        ModelFileError: it is something else.
+    """
+    named = header.values.get("general.architecture")
+    if named != PROJECTOR or not header.tensors:
+        raise ModelFileError(
+            f"{path} holds nothing that a language model sees with: its architecture is {named!r}, "
+            f"and {PROJECTOR!r} is needed.",
+            hint="Give the file named mmproj that belongs to the model.",
+        )
+    return sum(tensor.bytes for tensor in header.tensors)
 
 
 class _Reader:
@@ -62,7 +82,7 @@ class _Reader:
         named = self._header.values.get("general.architecture")
         if not isinstance(named, str) or not named:
             raise self._bad("names no architecture")
-        if named == "clip" or "tokenizer.ggml.tokens" not in self._header.lengths:
+        if named == PROJECTOR or "tokenizer.ggml.tokens" not in self._header.lengths:
             raise self._bad(f"holds no language model, but {named!r} without a vocabulary")
         if self._header.values.get("split.count", 1) != 1:
             raise ModelFileError(

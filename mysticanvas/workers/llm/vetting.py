@@ -25,6 +25,7 @@ def vet(
     contexts: list[ContextParams],
     n_gpu_layers: int = -1,
     timeout_s: float = TIMEOUT_S,
+    mmproj: str | None = None,
 ) -> Inspection:
     """Have a file inspected.
 
@@ -33,12 +34,15 @@ def vet(
         contexts: those that it is to be loaded with.
         n_gpu_layers: layers that go to the GPU; -1 for all.
         timeout_s: seconds that it may take.
+        mmproj: path of the file with which the model sees.
 
     Raises:
         ModelFileError: it is damaged or refused, or the process crashed or hung over it.
-        InvalidRequest: llama.cpp makes no such context for it.
+        InvalidRequest: the model cannot have such a context.
     """
-    order = InspectionOrder(path=str(path), n_gpu_layers=n_gpu_layers, contexts=contexts)
+    order = InspectionOrder(
+        path=str(path), mmproj=mmproj, n_gpu_layers=n_gpu_layers, contexts=contexts
+    )
     told, ending = _ask(order, timeout_s)
     if told is None:
         raise ModelFileError(

@@ -11,10 +11,13 @@ import resource
 import sys
 from pathlib import Path
 
+from mysticanvas.contracts.llm import LanguageModel
 from mysticanvas.contracts.model_files import Inspection
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import ModelFileError
+from mysticanvas.workers.llm import metadata
 from mysticanvas.workers.model_files import architectures, headers
+from mysticanvas.workers.model_files.gguf import Header
 
 MEMORY_BYTES = 4 << 30
 """Of address space, several times what the largest header takes."""
@@ -26,12 +29,31 @@ def inspect(path: Path) -> Inspection:
         contents = headers.read(path)
     except ModelFileError as error:
         return Inspection(problem=Problem.of(error))
+    language, not_language = _language(contents.header, path)
     return Inspection(
+        gguf_architecture=_named(contents.header),
+        language=language,
+        not_language=not_language,
         architecture=architectures.identify(contents.shapes),
         numbers=contents.numbers,
         weights_bytes=contents.gguf_bytes,
         is_lora=architectures.is_lora(contents.shapes),
     )
+
+
+def _named(header: Header | None) -> str | None:
+    named = None if header is None else header.values.get("general.architecture")
+    return named if isinstance(named, str) else None
+
+
+def _language(header: Header | None, path: Path) -> tuple[LanguageModel | None, Problem | None]:
+    """The language model of a GGUF file, or why it is none."""
+    if header is None:
+        return None, None
+    try:
+        return metadata.describe(header, path), None
+    except ModelFileError as error:
+        return None, Problem.of(error)
 
 
 def main() -> None:

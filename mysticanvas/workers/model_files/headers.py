@@ -21,8 +21,13 @@ class Contents(NamedTuple):
     quantised: dict[str, str]
     """Name -> type as ggml calls it, such as `q4_K`, of those that stay as they are in the file."""
 
-    gguf_bytes: int | None = None
-    """Of all tensors as they are in a GGUF file."""
+    header: gguf.Header | None = None
+    """Of a GGUF file."""
+
+    @property
+    def gguf_bytes(self) -> int | None:
+        """Of all tensors as they are in a GGUF file."""
+        return None if self.header is None else sum(each.bytes for each in self.header.tensors)
 
     @property
     def numbers(self) -> int:
@@ -38,10 +43,10 @@ def read(path: Path) -> Contents:
     """
     if path.suffix != GGUF:
         return Contents(safetensors.validate(path).shapes, {})
-    tensors = gguf.read(path).tensors
+    header = gguf.read(path)
     return Contents(
         # ggml counts from the row outwards.
-        {each.name: each.shape[::-1] for each in tensors},
-        {each.name: each.type for each in tensors if each.type not in PLAIN},
-        sum(each.bytes for each in tensors),
+        {each.name: each.shape[::-1] for each in header.tensors},
+        {each.name: each.type for each in header.tensors if each.type not in PLAIN},
+        header,
     )

@@ -12,7 +12,7 @@ from mysticanvas.contracts import preset_toml
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import data_folder
 
-FOLDER = Path("/somewhere")
+FILE = Path("/somewhere/presets.toml")
 INK = ImagePreset(
     name='ink "ü"',
     model="/models/ink",
@@ -28,8 +28,8 @@ TINY = LLMPreset(name="tiny", model="/tiny.gguf", mmproj="/see.gguf", n_ctx=512,
 
 def test_what_is_written_is_read_again() -> None:
     text = preset_toml.write([INK, TINY, HUB])
-    assert preset_toml.read(text, ImagePreset, FOLDER) == [INK, HUB]
-    assert preset_toml.read(text, LLMPreset, FOLDER) == [TINY]
+    assert preset_toml.read(text, ImagePreset, FILE) == [INK, HUB]
+    assert preset_toml.read(text, LLMPreset, FILE) == [TINY]
 
 
 def test_names_of_loras_stay_and_their_paths_are_below_the_files_folder() -> None:
@@ -37,7 +37,7 @@ def test_names_of_loras_stay_and_their_paths_are_below_the_files_folder() -> Non
         '[[image]]\nname = "a"\nmodel = "/m"\n[image.loras]\n'
         'ink = 1\n"./b" = 0.5\n"c/d.safetensors" = 0.25\n"~/e" = 2.0\n'
     )
-    [preset] = preset_toml.read(text, ImagePreset, FOLDER)
+    [preset] = preset_toml.read(text, ImagePreset, FILE)
     assert preset.loras == {
         "ink": 1.0,
         "/somewhere/b": 0.5,
@@ -70,31 +70,48 @@ def test_only_what_differs_is_written_and_nothing_computed() -> None:
 )
 def test_a_relative_path_is_below_the_files_folder(given: str, meant: str) -> None:
     text = f'[[image]]\nname = "a"\nmodel = "{given}"\nvae = "x/y"\n'
-    [preset] = preset_toml.read(text, ImagePreset, FOLDER)
+    [preset] = preset_toml.read(text, ImagePreset, FILE)
     assert (preset.model, preset.vae) == (meant, "/somewhere/x/y")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[[image", "a TOML file"),
-        ("a = " + "[" * 5000, "a TOML file"),
-        ('[[images]]\nname = "a"', r"\[\[image\]\]"),
-        ('image = "a"', r"tables \[\[image\]\]"),
-        ("image = [1]", r"a table \[\[image\]\]"),
-        ('[[image]]\nname = "a"', "model=None"),
-        ('[[image]]\nname = "a"\nmodel = "/a"\ndtype = "half"', "dtype='half'"),
-        ('[[image]]\nname = "a"\nmodel = "/a"\nstyle = 3', "There is no 'style'"),
+        ("[[image", "it is no TOML"),
+        ("a = " + "[" * 5000, "it is no TOML"),
+        ('[[images]]\nname = "a"', "it has 'images'"),
+        ('image = "a"', "'image' is something else than tables"),
+        ("image = [1]", "'image' is something else than tables"),
+        ('[image]\nname = "a"', r"\[image\] is written with one bracket"),
+        ("[[image]]\n" * 1001, r"1,001 tables \[\[image\]\]"),
     ],
 )
-def test_what_is_no_preset_is_refused(text: str, words: str) -> None:
-    with pytest.raises(InvalidRequest, match=words):
-        preset_toml.read(text, ImagePreset, FOLDER)
+def test_a_file_that_holds_something_else_is_named(text: str, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words) as caught:
+        preset_toml.read(text, ImagePreset, FILE)
+    assert str(caught.value).startswith("/somewhere/presets.toml holds no presets")
+    assert "at most 1,000 tables [[image]] and [[llm]]" in caught.value.allowed
+    assert (caught.value.parameter, caught.value.value) == ("path", str(FILE))
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ('name = "a"', r" \('a'\): model is missing; needed is the path of"),
+        ('model = "/a"', ": name is missing; needed is text of 1 to 200"),
+        ('name = "a"\nmodel = "/a"\ndtype = "half"', r" \('a'\): dtype='half' is not allowed"),
+        ('name = "a"\nmodel = "/a"\nstyle = 3', r" \('a'\): style=3 .* There is no 'style'"),
+    ],
+)
+def test_a_preset_that_is_not_allowed_is_named(second: str, words: str) -> None:
+    text = f'[[image]]\nname = "z"\nmodel = "/z"\n[[image]]\n{second}\n'
+    with pytest.raises(InvalidRequest, match=rf"^/somewhere/presets\.toml, \[\[image\]\] 2{words}"):
+        preset_toml.read(text, ImagePreset, FILE)
 
 
 def test_the_presets_that_ship_have_models_that_ship() -> None:
     files = list((data_folder() / "presets").glob("*.toml"))
     assert files
     for file in files:
-        for preset in preset_toml.read(file.read_text(), ImagePreset, file.parent):
+        for preset in preset_toml.read(file.read_text(), ImagePreset, file):
             assert (Path(preset.model) / "model_index.json").is_file()

@@ -64,8 +64,11 @@ def test_what_is_not_allowed_is_named(member: str, value: Any, words: str) -> No
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(InvalidRequest, match="model=None is not allowed"):
+    with pytest.raises(InvalidRequest, match="^model is missing; needed is the path of") as caught:
         ImagePreset(name="ink")
+    assert (caught.value.parameter, caught.value.value) == ("model", "")
+    with pytest.raises(InvalidRequest, match="^name is missing"):
+        LLMPreset(model="/tiny.gguf")
 
 
 @pytest.mark.parametrize(

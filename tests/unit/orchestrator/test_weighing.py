@@ -19,6 +19,7 @@ from mysticanvas.orchestrator import asking, weighing
 from mysticanvas.orchestrator.arbiter import profiles
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject
 from mysticanvas.orchestrator.inspection import Inspector
+from mysticanvas.orchestrator.llm_presets import LLMPresets
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading as plugins
@@ -50,6 +51,11 @@ def presets(store: Store) -> Presets:
 
 
 @pytest.fixture
+def llm_presets(store: Store) -> LLMPresets:
+    return LLMPresets(store, Inspector())
+
+
+@pytest.fixture
 def make(store: Store, presets: Presets) -> Make:
     def make(device: Any = "cpu") -> Weighing:
         known = Profiles(store.profiles)
@@ -65,7 +71,12 @@ def loaded_mib(path: Path, vae: Path | None = None, dtype: Any = torch.float32) 
 
 
 def test_presets_weigh_what_loading_them_takes(
-    store: Store, presets: Presets, make: Make, tiny_sd: Path, tmp_path: Path
+    store: Store,
+    presets: Presets,
+    llm_presets: LLMPresets,
+    make: Make,
+    tiny_sd: Path,
+    tmp_path: Path,
 ) -> None:
     made = checkpoints.make_sd()
     file = checkpoints.write_sd(made, tmp_path / "small.safetensors")
@@ -74,7 +85,7 @@ def test_presets_weigh_what_loading_them_takes(
     mixed = ImagePreset(name="mixed", model=str(tiny_sd), vae=str(vae), dtype="bfloat16")
     assert presets.save(mixed).vram_weights_mib is None
     presets.save(ImagePreset(name="single", model=str(file)))
-    presets.save_llm(LLMPreset(name="words", model=str(model)))
+    llm_presets.save(LLMPreset(name="words", model=str(model)))
     assert make().run(Pace()) == {"weighed": 3}
     weights = {each.name: each.vram_weights_mib for each in store.presets.list()}
     assert weights["mixed"] == pytest.approx(loaded_mib(tiny_sd, vae, torch.bfloat16))
@@ -99,11 +110,27 @@ def test_auto_is_what_suits_the_device(
     assert on_gpu == pytest.approx(loaded_mib(tiny_sd, dtype=torch.float16))
 
 
+def test_what_a_language_model_sees_with_counts(
+    store: Store, llm_presets: LLMPresets, make: Make, tiny_llm: Path, tmp_path: Path
+) -> None:
+    sight = ggufs.make_projector(tmp_path / "mmproj.gguf", numbers=1 << 18)
+    plain = LLMPreset(name="plain", model=str(tiny_llm))
+    llm_presets.save(plain)
+    llm_presets.save(plain.replace(name="seeing", mmproj=str(sight)))
+    make().run(Pace())
+    weights = {each.name: each.vram_weights_mib for each in store.llm_presets.list()}
+    assert weights["plain"] is not None
+    assert weights["seeing"] == weights["plain"] + 1
+    ggufs.make_projector(sight, numbers=1 << 19)
+    assert make().run(Pace()) == {"weighed": 1}
+    assert store.llm_presets.get("seeing").vram_weights_mib == weights["plain"] + 2
+
+
 def test_files_that_change_are_weighed_again(
-    store: Store, presets: Presets, make: Make, tmp_path: Path
+    store: Store, llm_presets: LLMPresets, make: Make, tmp_path: Path
 ) -> None:
     path = ggufs.make_llm(tmp_path / "words.gguf")
-    presets.save_llm(LLMPreset(name="words", model=str(path)))
+    llm_presets.save(LLMPreset(name="words", model=str(path)))
     make().run(Pace())
     before = store.llm_presets.get("words").vram_weights_mib
     ggufs.make_llm(path, ggufs.Shape(layers=3))

@@ -54,6 +54,20 @@ def test_saving_the_same_makes_no_revision(store: Store) -> None:
     assert revision(store) == 1
 
 
+def test_several_are_kept_all_or_none(store: Store) -> None:
+    chalk = INK.replace(name="chalk")
+    saved = store.presets.save_all([(INK, "A"), (chalk, None)])
+    assert [(each.name, each.revision, each.architecture) for each in saved] == [
+        ("ink", 1, "A"),
+        ("chalk", 1, None),
+    ]
+    moved = INK.replace(model="/elsewhere")
+    with pytest.raises(AttributeError):
+        store.presets.save_all([(moved, None), (None, None)])  # type: ignore[list-item]
+    assert store.presets.get("ink").replace() == INK
+    assert [each.revision for each in store.presets.revisions("ink")] == [1]
+
+
 def test_an_unknown_preset_is_not_found(store: Store) -> None:
     with pytest.raises(NotFound, match="'nope'"):
         store.presets.get("nope")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mysticanvas.contracts.llm import AttentionLayer, ContextParams, LanguageModel
+from mysticanvas.errors import InvalidRequest
 from mysticanvas.vram import llm
 
 
@@ -69,6 +70,38 @@ def test_a_row_that_is_no_whole_block_is_refused() -> None:
     odd = model(AttentionLayer(kv_heads=1, key_length=20, value_length=20))
     with pytest.raises(ValueError, match="20 elements is no whole number of blocks of q8_0"):
         llm.kv_bytes(odd, ContextParams(type_k="q8_0"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "types", "refused"),
+    [
+        (16, 16, {"type_k": "q8_0"}, "type_k"),
+        (32, 16, {"type_v": "q4_0"}, "type_v"),
+        (32, 16, {"type_k": "q4_0"}, None),
+        (64, 64, {"type_k": "q8_0", "type_v": "q5_1"}, None),
+        (20, 20, {"type_k": "f16", "type_v": "bf16"}, None),
+    ],
+)
+def test_heads_are_whole_blocks_of_the_cache(
+    key: int, value: int, types: dict[str, Any], refused: str | None
+) -> None:
+    """Heads, and not the rows of all of them, of which there are four."""
+    layer = AttentionLayer(kv_heads=4, key_length=key, value_length=value)
+    params = ContextParams(**types)
+    llm.check_cache(model(layer, plain_cache=False), params)
+    if refused is None:
+        llm.check_cache(model(layer), params)
+        return
+    with pytest.raises(InvalidRequest, match="no whole blocks of") as caught:
+        llm.check_cache(model(layer), params)
+    assert caught.value.parameter == refused
+    assert caught.value.allowed == "f32, f16, bf16 for this model"
+
+
+def test_what_a_model_sees_with_counts_as_weights() -> None:
+    terms = llm.terms(LLAMA_8B, ContextParams(), compute_bytes=0, mmproj_bytes=3 << 20)
+    [sight] = [term for term in terms if term.name == "weights.mmproj"]
+    assert (sight.mib, sight.known) == (3.0, "exact")
 
 
 def test_the_terms_and_how_each_is_known() -> None:

@@ -46,9 +46,19 @@ def test_what_llama_cpp_refuses_is_told_in_its_words(tmp_path: Path) -> None:
 
 def test_a_context_that_cannot_be_is_not_the_files_fault(tmp_path: Path) -> None:
     path = made(tmp_path, embedding=40, heads=2, kv_heads=1)
-    with pytest.raises(InvalidRequest, match="K cache type q4_0") as caught:
+    with pytest.raises(InvalidRequest, match="20 elements, which are no whole blocks") as caught:
         vetting.vet(path, [ContextParams(type_k="q4_0")])
-    assert caught.value.parameter == "context"
+    assert caught.value.parameter == "type_k"
+
+
+def test_what_it_sees_with_is_looked_into(tiny_llm: Path, tmp_path: Path) -> None:
+    sight = ggufs.make_projector(tmp_path / "mmproj.gguf")
+    assert vetting.vet(tiny_llm, [], mmproj=str(sight)).mmproj_bytes == 4096
+    with pytest.raises(ModelFileError, match="its architecture is 'llama'"):
+        vetting.vet(tiny_llm, [], mmproj=str(tiny_llm))
+    sight.write_bytes(bytes(1 << 20))
+    with pytest.raises(ModelFileError, match=r"mmproj\.gguf is not a sound GGUF file"):
+        vetting.vet(tiny_llm, [], mmproj=str(sight))
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
