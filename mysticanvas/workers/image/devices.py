@@ -16,6 +16,7 @@ from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.errors import InvalidRequest
+from mysticanvas.workers.image import attention
 
 _MIB = 1 << 20
 _DISTRIBUTIONS = (
@@ -98,6 +99,7 @@ def environment(device: torch.device, dtype: torch.dtype) -> Environment:
         dtype=name_of(dtype),
         threads=torch.get_num_threads(),
         versions=_versions(),
+        attention=attention.taken(device, dtype),
     )
 
 

@@ -23,6 +23,7 @@ from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
 from mysticanvas.workers.image import (
     adapters,
+    attention,
     devices,
     job,
     latents,
@@ -112,6 +113,7 @@ class ImageEngine:
                 **order.model_dump(exclude={"works"}),
                 "dtype": devices.name_of(dtype),
                 "device": self.device_kind,
+                "attention": attention.traced_as(attention.taken(self._device, dtype)),
                 "copies_input": devices.copies_input(self._device),
             }
         )
