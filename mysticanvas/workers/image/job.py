@@ -106,8 +106,14 @@ def _images(
     # Where one call does it all, it counts as denoising.
     around = NoMeter() if model.stages.whole else meter
     moved = offload.named(planned)
-    with report.stage("encode"), around.phase("text_encode", (), moved):
-        encoded = model.stages.encode(params)
+
+    def encode() -> dict[str, Any]:
+        with around.phase("text_encode", (), moved):
+            return model.stages.encode(params)
+
+    with report.stage("encode"):
+        tries = [encode] if task.allowed == "none" else [encode, encode]
+        _, encoded = recovery.first_that_fits("encode", model.device, tries)
     with report.stage("denoise"), schedulers.applied(model.pipeline, params):
         on_step = _on_step(model, report, task, meter)
         used, sampled = _sample(model, encoded, task, on_step, meter, placed)
