@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from mysticanvas import (
     __version__,
     logs,
+    nvidia,
     processes,
     settings as settings_module,
     transport,
@@ -45,7 +46,7 @@ from mysticanvas.orchestrator.api import (
     vram,
     workers,
 )
-from mysticanvas.orchestrator.arbiter import gpu, registry
+from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
@@ -226,7 +227,7 @@ class Orchestrator:
         """Who has the memory of the device."""
         statuses = [worker.status for worker in self.workers]
         on_gpu = any(status.device_kind == "cuda" for status in statuses)
-        driver = gpu.memory() if on_gpu else None
+        driver = nvidia.memory() if on_gpu else None
         return registry.status(
             statuses, memory.system(), self.settings.memory_budget_mib, driver, self.pins
         )

@@ -126,6 +126,12 @@ def release_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def empty_cache(device: torch.device) -> None:
+    """Give back what CUDA's allocator keeps and nobody uses; nothing on other devices."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def has_context(device: torch.device) -> bool:
     """Whether this process uses a GPU already."""
     return device.type == "cuda" and bool(
