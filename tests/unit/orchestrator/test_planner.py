@@ -59,6 +59,7 @@ class Leased(NamedTuple):
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     engine = ImageEngine(Options(images=tmp_path, device="cpu", threads=1))
     monkeypatch.setattr(engine, "_device", torch.device("cuda"))
+    monkeypatch.setattr(devices, "has_context", lambda _: True)
     monkeypatch.setattr(devices, "copies_input", lambda _: True)
     monkeypatch.setattr(attention, "taken", lambda *_: "flash")
     monkeypatch.setattr(devices, "workspace", lambda _: devices._workspace_of(9))

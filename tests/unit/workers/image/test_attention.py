@@ -108,6 +108,7 @@ def test_a_worker_traces_the_kernel_of_its_device(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(engine, "_device", CUDA)
+    monkeypatch.setattr(devices, "has_context", lambda _: True)
     monkeypatch.setattr(devices, "copies_input", lambda _: True)
     monkeypatch.setattr(attention, "taken", lambda *_: taken)
     profiled = profiling.profile
