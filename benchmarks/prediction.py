@@ -1,7 +1,7 @@
 """How near predictions of memory come: to runs on this machine, to fresh traces, and to peaks that
 others published; and what the formulas of other programs give for the latter.
 
-The shapes that are compared are none of those that were fitted.
+Neither the sizes nor the batches of several that are compared are those that were fitted.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ _DATA = Path(__file__).parents[1] / "tests" / "data"
 _SD, _SDXL = _DATA / "architectures" / "sd15", _DATA / "architectures" / "sdxl"
 _HELD_OUT = ((32, 32), (48, 48), (64, 40), (64, 64), (96, 32))
 """Sides of the latents: 256 to 768 pixels."""
+_MORE = (2, 2, 2, 5, 5)
+"""Items for each of these sizes where there are several."""
+_PROMPTS = (20, 40, 60)
+"""Tokens of held-out prompts."""
 
 
 def measure() -> list[Finding]:
@@ -62,7 +66,7 @@ class _Run(NamedTuple):
 
 
 def _runs() -> Iterator[_Run]:
-    """Small models with random weights, in batches of one and two."""
+    """Small models with random weights, with one item, and with two and five."""
     # Late: only these figures need a model library here.
     import torch
 
@@ -70,20 +74,18 @@ def _runs() -> Iterator[_Run]:
 
     order = TraceOrder(path="", dtype="float32")
     for name, config, batch in _models():
-        tracee = architectures.build("diffusers", name, config, torch.float32)
+        library = "transformers" if name == "CLIPTextModel" else "diffusers"
+        tracee = architectures.build(library, name, config, torch.float32)
         kind = type(tracee.model)
-        model = kind.from_config(config).eval().requires_grad_(False)
-        for call, tokens in _calls(name, architectures):
-            fit = profiling._denoise_run(profiling.Part("unet", "", name, config), batch).shapes
-            if not tokens:
-                phase: Any = "vae_encode" if "encode" in call.__name__ else "vae_decode"
-                part = profiling.Part("vae", "", name, config)
-                fit = profiling._latent_shapes(part, phase, batch)
+        if library == "transformers":
+            model = kind(kind.config_class(**config))
+        else:
+            model = kind.from_config(config)
+        model.eval().requires_grad_(False)
+        for call, fit, held_out in _calls(name, config, batch):
             traces = [(s, profiling.trace(order, tracee, s, call).operations) for s in fit]
             found = envelope.fit(traces)
-            for height, width in _HELD_OUT:
-                least = 1 if batch == "one" else 2
-                shape = Shape(batch=least, height=height, width=width, tokens=tokens)
+            for shape in held_out:
                 made = profiling.trace(order, tracee, shape, call).operations
                 fresh = max(each.live + each.workspace for each in made)
                 guess = envelope.peak(found, shape, torch.get_num_threads()).total
@@ -95,6 +97,9 @@ def _models() -> Iterator[tuple[str, dict[str, Any], Any]]:
     unet = {"layers_per_block": 1, "cross_attention_dim": 64}
     vae = {"layers_per_block": 1, "down_block_types": ["DownEncoderBlock2D"] * 4,
            "up_block_types": ["UpDecoderBlock2D"] * 4}  # fmt: skip
+    text = {"num_hidden_layers": 3, "num_attention_heads": 4}
+    for width in (192, 256):
+        yield "CLIPTextModel", text | {"hidden_size": width, "intermediate_size": 4 * width}, "one"
     for batch in ("one", "more"):
         for widths in ([32, 64, 128, 128], [64, 64, 128, 192]):
             yield "UNet2DConditionModel", unet | {"block_out_channels": widths}, batch
@@ -102,10 +107,33 @@ def _models() -> Iterator[tuple[str, dict[str, Any], Any]]:
             yield "AutoencoderKL", vae | {"block_out_channels": widths}, batch
 
 
-def _calls(name: str, architectures: Any) -> list[tuple[Callable[..., Any], int]]:
+def _calls(
+    name: str, config: dict[str, Any], batch: Any
+) -> Iterator[tuple[Callable[..., Any], list[Shape], list[Shape]]]:
+    """How a model is called, the shapes that are fitted, and those that are held out."""
+    from mysticanvas.workers.image import architectures, profiling
+
+    part = profiling.Part("", "", name, config)
+    if name == "CLIPTextModel":
+        run = profiling._text_run(part, hidden_states=False)
+        yield run.call, run.shapes, [Shape(width=each) for each in _PROMPTS]
+        return
+    items = [1] * len(_HELD_OUT) if batch == "one" else _MORE
+    held_out = [
+        Shape(batch=count, height=height, width=width)
+        for count, (height, width) in zip(items, _HELD_OUT, strict=True)
+    ]
     if name == "AutoencoderKL":
-        return [(architectures.encode_picture, 0), (architectures.decode_picture, 0)]
-    return [(architectures.denoise, 77)]
+        calls: dict[Any, Callable[..., Any]] = {
+            "vae_encode": architectures.encode_picture,
+            "vae_decode": architectures.decode_picture,
+        }
+        for phase, call in calls.items():
+            yield call, profiling._latent_shapes(part, phase, batch), held_out
+    else:
+        run = profiling._denoise_run(part, batch)
+        tokens = {"tokens": profiling.TOKENS}
+        yield run.call, run.shapes, [each.model_copy(update=tokens) for each in held_out]
 
 
 def _profiled(call: Callable[..., Any], model: Any, shape: Shape) -> int:

@@ -15,7 +15,7 @@ from benchmarks.gpu.points import STEPS, Point
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.workers.image import devices, job, stages
+from mysticanvas.workers.image import attention, devices, job, stages
 from mysticanvas.workers.image.measuring import NoMeter
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.image.stages import WholePipeline
@@ -44,6 +44,7 @@ def load(name: str, device: torch.device, tiny: bool) -> job.Model:
             dtype=devices.name_of(dtype),
             threads=torch.get_num_threads(),
             versions={},
+            attention=attention.taken(device, dtype),
         ),
     )
 

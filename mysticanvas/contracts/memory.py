@@ -23,6 +23,11 @@ class Term(Contract):
     known: Known
 
 
+CONTEXT = "context"
+"""Name of the part that a process takes of a GPU outside of its allocator, as it was when it was
+made."""
+
+
 class MemoryPart(Term):
     """A part of what a process holds."""
 

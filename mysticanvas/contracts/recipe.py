@@ -27,6 +27,10 @@ _TRANSFORMERS = {
 """Pipeline -> what denoises in it, for those that are loaded from GGUF."""
 
 
+AttentionKernel = Literal["cudnn", "flash", "efficient", "math"]
+"""A kernel that PyTorch computes attention with, by its name there."""
+
+
 class ResolvedParams(Contract):
     """The parameters of a job with nothing left open, by their diffusers names.
 
@@ -59,6 +63,8 @@ class Environment(Contract):
     """CPU threads; they change pixels by one or two levels."""
     versions: dict[str, str]
     """Distribution name -> version."""
+    attention: AttentionKernel | None = None
+    """The kernel that computes attention wherever it can; None where it is not known."""
 
 
 class Recipe(Contract):

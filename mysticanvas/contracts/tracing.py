@@ -136,6 +136,7 @@ class TraceOrder(ModelFiles):
     dtype: Dtype
     device: DeviceKind = "cpu"
     attention: Attention = "flash"
+    """That the device takes first; calls that it does not suit are known by their tensors."""
     copies_input: bool = True
     """Whether convolutions of CUDA in float32 copy their input as well; devices differ."""
     phases: tuple[Phase, ...] = ("text_encode", "denoise", "vae_decode")

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from mysticanvas import (
     __version__,
     logs,
+    nvidia,
     processes,
     settings as settings_module,
     transport,
@@ -45,7 +46,7 @@ from mysticanvas.orchestrator.api import (
     vram,
     workers,
 )
-from mysticanvas.orchestrator.arbiter import gpu, registry
+from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
@@ -98,7 +99,7 @@ class Orchestrator:
         self.plugins = loading.load(settings.plugins)
         # Before the store is opened: there may be no such engine.
         self.workers = staff.make(
-            settings, self.plugins, Listener(self._worker_changed, self._alert), gpu.free_mib
+            settings, self.plugins, Listener(self._worker_changed, self._alert)
         )
         self.worker, *on_demand = self.workers
         self.store = _open_store(self.paths, settings.search_stemmer)
@@ -232,7 +233,7 @@ class Orchestrator:
         """Who has the memory of the device."""
         statuses = [worker.status for worker in self.workers]
         on_gpu = any(status.device_kind == "cuda" for status in statuses)
-        driver = gpu.memory() if on_gpu else None
+        driver = nvidia.memory() if on_gpu else None
         return registry.status(
             statuses, memory.system(), self.settings.memory_budget_mib, driver, self.pins
         )

@@ -92,7 +92,11 @@ def compare(original: Recipe, now: Recipe) -> list[Difference]:
     changes = [*_changes(original.model_files, now.model_files)]
     # A recipe written by hand says nothing of where it ran.
     if original.environment is not None:
-        changes += _changes(_run(original), _run(now))
+        before, after = _run(original), _run(now)
+        if "attention" not in before:
+            # Nor does one of a version that did not record it say how that was computed.
+            after.pop("attention", None)
+        changes += _changes(before, after)
     return changes
 
 
@@ -107,6 +111,8 @@ def _run(recipe: Recipe) -> dict[str, str]:
             "threads": str(environment.threads),
             **environment.versions,
         }
+        if environment.attention is not None:
+            run["attention"] = environment.attention
     return run
 
 

@@ -96,24 +96,26 @@ def fit(traces: Sequence[tuple[Shape, Sequence[Operation]]]) -> Envelope:
     solve = _Solver([shape for shape, _ in traces])
     if len({len(operations) for _, operations in traces}) != 1:
         raise ValueError("The model does different things for different shapes.")
-    rows = {_row(each, solve): None for each in zip(*(made for _, made in traces), strict=True)}
+    solve_single = _SingleSolver([shape for shape, _ in traces])
+    operations = zip(*(made for _, made in traces), strict=True)
+    rows = {_row(each, solve, solve_single): None for each in operations}
     return Envelope(rows=_undominated(list(rows)))
 
 
-def _row(samples: Sequence[Operation], solve: _Solver) -> Row:
+def _row(samples: Sequence[Operation], solve: _Solver, solve_single: _SingleSolver) -> Row:
     attending = [each.attending for each in samples if each.attending is not None]
     unfolded = [each.unfolded for each in samples if each.unfolded is not None]
     scratch = unfolding = None
     if len(attending) == len(samples):
         scratch = Scratch(
-            queries=solve([each.queries for each in attending]),
-            keys=solve([each.keys for each in attending]),
+            queries=solve_single([each.queries for each in attending]),
+            keys=solve_single([each.keys for each in attending]),
             width=attending[0].width,
         )
     if len(unfolded) == len(samples):
         unfolding = Unfolding(
-            numbers=solve([each.numbers for each in unfolded]),
-            columns=solve([each.columns for each in unfolded]),
+            numbers=solve_single([each.numbers for each in unfolded]),
+            columns=solve_single([each.columns for each in unfolded]),
         )
     return Row(
         live=solve([each.live for each in samples]),
@@ -173,6 +175,24 @@ class _Solver:
             found[index] = 0.0 if abs(value) <= largest * _HAIR else float(f"{value:.12g}")
         a, b, c, d, e, f = found
         return a, b, c, d, e, f
+
+
+class _SingleSolver:
+    """The same for what is that of a single item, however many the samples had.
+
+    Raises:
+        ValueError: as a `_Solver`.
+    """
+
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        singles = {
+            shape.model_copy(update={"batch": 1}): place for place, shape in enumerate(shapes)
+        }
+        self._solve = _Solver(list(singles))
+        self._places = list(singles.values())
+
+    def __call__(self, samples: Sequence[int]) -> Coefficients:
+        return self._solve([samples[place] for place in self._places])
 
 
 def _independent(columns: Sequence[Sequence[Fraction]], order: Sequence[int]) -> list[int]:

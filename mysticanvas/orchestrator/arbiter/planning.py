@@ -12,7 +12,7 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.vram import Holding, VramStatus
-from mysticanvas.orchestrator.arbiter import ways
+from mysticanvas.orchestrator.arbiter import registry, ways
 from mysticanvas.orchestrator.arbiter.policy import (
     Device,
     Request,
@@ -22,7 +22,6 @@ from mysticanvas.orchestrator.arbiter.policy import (
     is_allowed,
     most_mib,
 )
-from mysticanvas.orchestrator.arbiter.registry import CONTEXT_GPU_MIB
 from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
 from mysticanvas.orchestrator.arbiter.ways import Asked, Way
 from mysticanvas.vram import image, llm, reserve
@@ -267,7 +266,7 @@ def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> 
     on_cpu = profile.device == "cpu"
     workspace = CUBLAS_BYTES if profile.device == "cuda" else 0
     if not on_cpu:
-        context, known = CONTEXT_GPU_MIB, "assumed"
+        context, known = registry.context(() if own is None else own.parts)
     elif own is None:
         context, known = CONTEXT_MIB, "assumed"
     else:

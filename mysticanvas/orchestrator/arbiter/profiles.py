@@ -32,7 +32,7 @@ TIME_LIMIT_S = 120.0
 _MODULE = "mysticanvas.workers.image.predictor"
 _LIBRARIES = ("diffusers", "mysticanvas", "torch", "transformers")
 """Distributions that decide what a trace finds; ours has the rules."""
-_RULES = 4
+_RULES = 5
 """To be raised with each change of what a trace finds."""
 _REMEMBERED = 4096
 """Works whose reserve is known at most, the newest ones."""
@@ -135,9 +135,11 @@ class Profiles:
         if ask is not None:
             return _together([self._answer(subject, each, ask) for each in wanted])
         ask = functools.partial(self._ask_process, subject)
+        # A process without a context assumes what a worker asks of its device.
+        probed = subject.device in (None, "cpu")
         # One at a time: each takes a processor and 400 MB for seconds.
         with self._asking:
-            return _together([self._answer(subject, each, ask) for each in wanted])
+            return _together([self._answer(subject, each, ask, probed) for each in wanted])
 
     def known(self, subject: Subject, batches: Iterable[Batches]) -> ImageProfile | None:
         """The same, if nothing has to be traced for it; None otherwise. Where its files lie
@@ -190,13 +192,21 @@ class Profiles:
         found = {each: self._reserved.get((by_contents, each)) for each in works}
         return {each: size for each, size in found.items() if size is not None}
 
-    def _answer(self, subject: Subject, batches: Batches, ask: Ask) -> TraceAnswer:
-        known = None if subject.device is None else self._known(key_of(subject, batches))
-        if known is not None:
-            return known
+    def _answer(
+        self, subject: Subject, batches: Batches, ask: Ask, probed: bool = True
+    ) -> TraceAnswer:
+        """What is known, best of all by a device that was asked; else what `ask` finds out.
+
+        Args:
+            probed: whether that asks the device.
+        """
+        for by_device in dict.fromkeys((True, probed)) if subject.device is not None else ():
+            if (known := self._known(key_of(subject, batches, by_device))) is not None:
+                return known
         answer = ask(batches)
         profile = answer.profile
-        key = key_of(subject._replace(dtype=profile.dtype, device=profile.device), batches)
+        subject = subject._replace(dtype=profile.dtype, device=profile.device)
+        key = key_of(subject, batches, probed)
         self._answers[key] = answer
         self._keep(key, subject, answer)
         return answer
@@ -267,11 +277,15 @@ def _order(subject: Subject) -> TraceOrder:
     )
 
 
-def key_of(subject: Subject, batches: Batches) -> str:
+def key_of(subject: Subject, batches: Batches, probed: bool = True) -> str:
     """64 hexadecimal digits, equal for what gives equal answers: where the files lie does not
-    matter."""
+    matter.
+
+    Args:
+        probed: whether the device was asked what it does, rather than that being assumed.
+    """
     of_model = *subject.contents, subject.dtype, subject.device
-    return sha256_of([*of_model, *batches, _RULES, _versions()])
+    return sha256_of([*of_model, *batches, _RULES, _versions(), *([] if probed else ["assumed"])])
 
 
 @functools.cache

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from mysticanvas.contracts.health import WorkerStatus
+from mysticanvas.contracts.memory import CONTEXT, Known, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 
 CONTEXT_GPU_MIB = 700.0
 """Of a process on a GPU outside of its allocator: a context of 618 and 76 of kernels that have run,
-on CUDA and an H200 (benchmarks/results/gpu-nvidia-h200.json); others are taken to need as much."""
+on CUDA and an H200 (benchmarks/results/gpu-nvidia-h200.json); others are taken to need as much
+until they are measured."""
+KERNELS_GPU_MIB = 80.0
+"""Of that, what is not there yet when a context is made and measured."""
 
 
 def status(
@@ -52,6 +56,19 @@ def status(
     )
 
 
+def context(parts: Sequence[MemoryPart]) -> tuple[float, Known]:
+    """What a process takes of a GPU outside of its allocator, once it is at work, in MiB; and how
+    that is known.
+
+    Args:
+        parts: what it reports.
+    """
+    made = next((part for part in parts if part.name == CONTEXT), None)
+    if made is None:
+        return CONTEXT_GPU_MIB, "assumed"
+    return made.mib + KERNELS_GPU_MIB, made.known
+
+
 def _now(seen: DeviceMemory | None, gpu: DeviceMemory | None) -> DeviceMemory | None:
     """A GPU as a worker saw it some time ago, with what is free of it now."""
     if seen is None or gpu is None or gpu.name != seen.name:
@@ -62,7 +79,7 @@ def _now(seen: DeviceMemory | None, gpu: DeviceMemory | None) -> DeviceMemory | 
 def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
     assert worker.pid is not None
     parts = [part for part in worker.memory_parts if _is_on_cpu(part.device) != on_gpu]
-    known = sum(part.mib for part in parts)
+    known = sum(part.mib for part in parts if part.name != CONTEXT)
     has_context = worker.device is not None or bool(parts)
     return Holding(
         worker=worker.kind,
@@ -71,7 +88,7 @@ def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
         pinned=pinned,
         # The system gives memory when it is first written to, which may be long after it was
         # taken.
-        mib=known + CONTEXT_GPU_MIB * has_context
+        mib=known + context(parts)[0] * has_context
         if on_gpu
         else max(worker.memory, (worker.base or 0.0) + known),
         parts=parts,

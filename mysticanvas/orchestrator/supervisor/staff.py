@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from mysticanvas import processes
 from mysticanvas.contracts.plugins import LLM_ENGINE
@@ -19,12 +18,7 @@ from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import Settings
 
 
-def make(
-    settings: Settings,
-    registry: Registry,
-    listener: Listener,
-    gpu_free_mib: Callable[[], float | None],
-) -> list[Worker]:
+def make(settings: Settings, registry: Registry, listener: Listener) -> list[Worker]:
     """All workers, none of them started yet. The first is that of the engine that is set; those
     after it cost nothing until somebody needs them.
 
@@ -32,14 +26,12 @@ def make(
         settings: of the orchestrator.
         registry: the engines that there are.
         listener: is told what becomes of each worker.
-        gpu_free_mib: what the GPU has left in MiB; None where no driver says so.
     """
-    seams = REAL._replace(gpu_free_mib=gpu_free_mib)
-    first = seams._replace(spare=Spare() if _may_have_spare(settings) else None)
+    spare = Spare() if _may_have_spare(settings) else None
     beside = [] if settings.engine == LLM_ENGINE else [LLM_ENGINE]
     return [
-        _worker(settings, registry, settings.engine, listener, first),
-        *(_worker(settings, registry, engine, listener, seams) for engine in beside),
+        _worker(settings, registry, settings.engine, listener, Seams(spare=spare)),
+        *(_worker(settings, registry, engine, listener, REAL) for engine in beside),
     ]
 
 

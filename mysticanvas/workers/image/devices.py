@@ -16,6 +16,7 @@ from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.errors import InvalidRequest
+from mysticanvas.workers.image import attention
 
 _MIB = 1 << 20
 _DISTRIBUTIONS = (
@@ -98,6 +99,7 @@ def environment(device: torch.device, dtype: torch.dtype) -> Environment:
         dtype=name_of(dtype),
         threads=torch.get_num_threads(),
         versions=_versions(),
+        attention=attention.taken(device, dtype),
     )
 
 
@@ -122,6 +124,12 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give back what CUDA's allocator keeps and nobody uses; nothing on other devices."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def has_context(device: torch.device) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -23,6 +24,8 @@ from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.engine import Control, Emit, Options
 from mysticanvas.workers.image import (
     adapters,
+    attention,
+    contexts,
     devices,
     job,
     latents,
@@ -70,6 +73,8 @@ class ImageEngine:
         self._loaded: _Loaded | None = None
         self._measured = Known()
         self._meter: Meter = NoMeter()
+        self._context: list[MemoryPart] = []
+        """What that takes of a GPU, where it could be measured."""
         # Not its name: to ask for that takes a GPU's memory, which a process in reserve must not.
         _log.info("engine_ready", device=self._device.type, threads=options.threads)
 
@@ -81,7 +86,9 @@ class ImageEngine:
     @property
     def memory(self) -> list[MemoryPart]:
         loaded = self._loaded
-        return [] if loaded is None else loaded.parts + devices.allocator_parts(self._device)
+        if loaded is None:
+            return self._context
+        return loaded.parts + devices.allocator_parts(self._device) + self._context
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -105,6 +112,7 @@ class ImageEngine:
         )
 
     def profile(self, order: ProfileOrder) -> TraceAnswer:
+        self._make_context()
         transformer = loading.uses_transformer(loading.base(Path(order.path)).index)
         dtype = devices.dtype_for(self._device, order.dtype, transformer)
         asked = TraceOrder.model_validate(
@@ -112,6 +120,7 @@ class ImageEngine:
                 **order.model_dump(exclude={"works"}),
                 "dtype": devices.name_of(dtype),
                 "device": self.device_kind,
+                "attention": attention.traced_as(attention.taken(self._device, dtype)),
                 "copies_input": devices.copies_input(self._device),
             }
         )
@@ -137,12 +146,16 @@ class ImageEngine:
             if undecoded is not None:
                 return self._keep(task, undecoded, report)
             uses = self._meter.uses()
-        except OutOfMemory as error:
-            self._say_where(error)
+        except Exception as error:
+            if isinstance(error, OutOfMemory):
+                self._say_where(error)
+            # Tensors that its frames hold would be in use still.
+            traceback.clear_frames(error.__traceback__)
             raise
         finally:
             # It holds the pipeline, which has to be free to go.
             self._meter = NoMeter()
+            devices.empty_cache(self._device)
         return Finished(seconds=report.seconds, memory_parts=self.memory, phases=uses)
 
     def _keep(self, task: GenerateTask, undecoded: job.Undecoded, report: Report) -> Kept:
@@ -248,6 +261,7 @@ class ImageEngine:
         """The model; if it has to be loaded, to where it lies between two jobs of that kind."""
         if self._loaded is not None and self._has(ref):
             return self._loaded.model
+        self._make_context()
         # First out, then in: two models at once may not fit.
         self.unload()
         model = self._load(ref, self._device if offloaded is None else offload.CPU)
@@ -256,6 +270,11 @@ class ImageEngine:
         self._loaded = _Loaded(ref, model, on, devices.weights(model.pipeline))
         _log.info("model_loaded", digest=ref.digest, pipeline=type(model.pipeline).__name__)
         return model
+
+    def _make_context(self) -> None:
+        """Have a context on a GPU, and see what it takes, which can be seen once."""
+        if self._device.type == "cuda" and not devices.has_context(self._device):
+            self._context = contexts.made(self._device)
 
     def _load(self, ref: ModelRef, place: torch.device) -> job.Model:
         path = Path(ref.path)

@@ -16,7 +16,14 @@ from mysticanvas.contracts.mitigations import offload_of, without_offload
 from mysticanvas.contracts.recipe import Environment, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, Previewed
 from mysticanvas.workers import pictures
-from mysticanvas.workers.image import devices, mitigations, offload, recovery, schedulers
+from mysticanvas.workers.image import (
+    attention,
+    devices,
+    mitigations,
+    offload,
+    recovery,
+    schedulers,
+)
 from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.previews import Previewer
 from mysticanvas.workers.image.stages import OnStep, Sampled, Stages
@@ -74,6 +81,7 @@ def run(
     with contextlib.ExitStack() as placed:
         placed.enter_context(offload.applied(model.pipeline, offloaded, model.device))
         placed.enter_context(torch.inference_mode())
+        placed.enter_context(attention.fixed(model.environment.attention))
         if latents is None:
             used, images = _images(task, model, report, meter, placed)
         else:
@@ -98,8 +106,14 @@ def _images(
     # Where one call does it all, it counts as denoising.
     around = NoMeter() if model.stages.whole else meter
     moved = offload.named(planned)
-    with report.stage("encode"), around.phase("text_encode", (), moved):
-        encoded = model.stages.encode(params)
+
+    def encode() -> dict[str, Any]:
+        with around.phase("text_encode", (), moved):
+            return model.stages.encode(params)
+
+    with report.stage("encode"):
+        tries = [encode] if task.allowed == "none" else [encode, encode]
+        _, encoded = recovery.first_that_fits("encode", model.device, tries)
     with report.stage("denoise"), schedulers.applied(model.pipeline, params):
         on_step = _on_step(model, report, task, meter)
         used, sampled = _sample(model, encoded, task, on_step, meter, placed)

@@ -51,6 +51,9 @@ _SIDES = (2, 5, 11)
 """Of the latents, in multiples of what a denoiser can halve them to."""
 _LATENTS = (8, 20, 44)
 """Sides of the latents that an autoencoder is traced with."""
+_BATCHES = (3, 4)
+"""Items in the calls of several. What they take grows by the item, so that two, which most jobs
+have, follow as all others do."""
 _LIBRARIES = ("diffusers", "torch", "transformers")
 Call = Callable[[Tracee, Shape], Any]
 
@@ -194,10 +197,10 @@ def _latent_shapes(part: Part, phase: Phase, batch: BatchClass) -> list[Shape]:
 
 
 def _squares(sides: Any, batch: BatchClass, tokens: int = 0) -> list[Shape]:
-    least = 1 if batch == "one" else 2
+    least, more = _BATCHES if batch == "more" else (1, None)
     shapes = [Shape(batch=least, width=each, height=each, tokens=tokens) for each in sides]
-    if batch == "more":
-        shapes.append(shapes[0].model_copy(update={"batch": 3}))
+    if more is not None:
+        shapes.append(shapes[0].model_copy(update={"batch": more}))
     return shapes
 
 

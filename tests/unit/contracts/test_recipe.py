@@ -56,6 +56,16 @@ def test_the_run_changes_the_hash_but_not_the_request_hash(change: dict[str, obj
     assert ran.hash != RECIPE.hash
 
 
+def test_a_recipe_of_before_attention_was_recorded_has_the_hash_that_it_had() -> None:
+    stored = {**RECIPE.model_dump(mode="json"), "environment": ENVIRONMENT.model_dump(mode="json")}
+    del stored["environment"]["attention"]
+    before = Recipe.model_validate(stored)
+    assert before.environment == ENVIRONMENT
+    assert before.hash.startswith("641984a757dc78b8")
+    stored["environment"]["attention"] = "cudnn"
+    assert Recipe.model_validate(stored).hash != before.hash
+
+
 def test_each_picture_of_a_batch_has_its_own_seed() -> None:
     assert Recipe.model_validate({**RECIPE.model_dump(), "batch_index": 1}).seed == 8
 

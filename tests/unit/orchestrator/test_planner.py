@@ -25,7 +25,7 @@ from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 from mysticanvas.workers.engine import Control, Options
-from mysticanvas.workers.image import devices
+from mysticanvas.workers.image import attention, devices
 from mysticanvas.workers.image.engine import ImageEngine
 
 Planned = Callable[[GenerateTask], Plan]
@@ -59,7 +59,9 @@ class Leased(NamedTuple):
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     engine = ImageEngine(Options(images=tmp_path, device="cpu", threads=1))
     monkeypatch.setattr(engine, "_device", torch.device("cuda"))
+    monkeypatch.setattr(devices, "has_context", lambda _: True)
     monkeypatch.setattr(devices, "copies_input", lambda _: True)
+    monkeypatch.setattr(attention, "taken", lambda *_: "flash")
     monkeypatch.setattr(devices, "workspace", lambda _: devices._workspace_of(9))
     return Client(engine)
 

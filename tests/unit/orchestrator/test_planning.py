@@ -200,6 +200,21 @@ def test_on_cuda_a_process_counts_with_its_context_before_and_after_it_has_a_mod
     assert plan(rest - 1, loaded, profile=ON_GPU).decision != "proceed"
 
 
+def test_a_context_that_the_worker_measured_is_in_its_plans() -> None:
+    parts = [
+        MemoryPart(name="weights.unet", mib=500, known="exact", device="cuda:0"),
+        MemoryPart(name="context", mib=410, known="measured", device="cuda:0"),
+    ]
+    mib = 500 + 410 + registry.KERNELS_GPU_MIB
+    loaded = Holding(worker="image", pid=1, preset="sd", mib=mib, parts=parts)
+    found = plan(8_000, loaded, profile=ON_GPU)
+    assert terms(found)["context"] == (410 + registry.KERNELS_GPU_MIB, "measured")
+    rest = found.total_mib - mib
+    assert plan(rest + 1, loaded, profile=ON_GPU).decision == "proceed"
+    assert plan(rest - 1, loaded, profile=ON_GPU).decision != "proceed"
+    assert terms(plan(8_000, profile=ON_GPU))["context"] == (registry.CONTEXT_GPU_MIB, "assumed")
+
+
 def on_gpu(**changes: Any) -> ImageProfile:
     """A model of 7,000 MiB whose decoder takes little, on a device with a CPU beside it."""
     parts = {"text_encode": "text_encoder", "denoise": "unet", "vae_decode": "vae"}

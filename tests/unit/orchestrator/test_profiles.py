@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mysticanvas.contracts.image_work import ImageWork
+from mysticanvas.contracts.tracing import TraceAnswer
 from mysticanvas.errors import ModelFileError, StoreFull
 from mysticanvas.orchestrator.arbiter import profiles
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject, key_of
@@ -61,6 +62,27 @@ def test_another_version_of_a_library_is_another_key(
     assert before != key_of(subject._replace(dtype="float16"), ONE)
     monkeypatch.setattr(profiles, "_versions", lambda: {"torch": "0"})
     assert before != key_of(subject, ONE)
+
+
+def test_what_a_device_was_asked_goes_before_what_is_assumed_of_it(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assumed = Profiles().of(subject, [ONE])
+    of_gpu = subject._replace(device="cuda")
+    efficient = assumed.model_copy(update={"device": "cuda", "tokens": 78})
+
+    def ask(_: Batches) -> TraceAnswer:
+        return TraceAnswer(profile=efficient, keys=(), seconds=0.1, peak_rss=1)
+
+    known = Profiles()
+    guess = known.of(of_gpu, [ONE])
+    assert guess.device == "cuda"
+    assert known.known(of_gpu, [ONE]) is None
+    forbid_tracing(monkeypatch)
+    assert known.of(of_gpu, [ONE]) == guess
+    # Not what the process assumed: the worker is asked all the same.
+    assert known.of(of_gpu, [ONE], ask) == efficient
+    assert known.of(of_gpu, [ONE]) == known.known(of_gpu, [ONE]) == efficient
 
 
 def test_a_store_that_is_full_costs_nothing_but_another_trace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import CONTEXT, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.arbiter import registry
 
@@ -73,6 +73,18 @@ def test_a_gpu_is_what_a_worker_sees_and_memory_of_the_host_does_not_count() -> 
     before = registry.status([worker("image", 2_000, device=GPU)], SYSTEM, 2_500)
     assert [holding.mib for holding in before.holdings] == [registry.CONTEXT_GPU_MIB]
     assert before.foreign_mib == 9_000 - registry.CONTEXT_GPU_MIB
+
+
+def test_a_context_counts_as_it_was_measured_and_is_assumed_until_then() -> None:
+    given: dict[str, Any] = {"name": CONTEXT, "mib": 410.0, "known": "measured", "device": "cuda"}
+    part = MemoryPart(**given)
+    assert registry.context([]) == (registry.CONTEXT_GPU_MIB, "assumed")
+    assert registry.context([part]) == (410.0 + registry.KERNELS_GPU_MIB, "measured")
+    image = worker("image", 2_000, ("cuda:0", 5_000), device=GPU)
+    measured = image.model_copy(update={"memory_parts": [*image.memory_parts, part]})
+    [holding] = registry.status([measured], SYSTEM, None).holdings
+    assert holding.mib == 5_000 + 410 + registry.KERNELS_GPU_MIB
+    assert part in holding.parts
 
 
 def test_before_a_worker_sees_the_gpu_its_driver_is_believed() -> None:

@@ -27,6 +27,12 @@ def test_what_differs_is_named_with_both_values(recipe: Recipe) -> None:
     ]
 
 
+def test_attention_is_compared_where_both_recorded_it(recipe: Recipe) -> None:
+    cudnn, flash = changed(recipe, attention="cudnn"), changed(recipe, attention="flash")
+    assert [str(each) for each in compare(cudnn, flash)] == ["attention: cudnn -> flash"]
+    assert compare(recipe, flash) == []
+
+
 def test_changed_added_and_missing_model_files_come_first(recipe: Recipe) -> None:
     files = {"unet/weights.safetensors": "d" * 64, "new.json": "e" * 64}
     now = changed(recipe.model_copy(update={"model_files": files}), device="cuda:A")

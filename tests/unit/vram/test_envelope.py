@@ -66,6 +66,23 @@ def test_flash_attention_takes_buffers_by_thread_and_by_steps_of_its_length() ->
     assert large.workspace == 3 * 4 * 256 * (512 + 2 + 8)
 
 
+@pytest.mark.parametrize("batches", [(2, 3), (3, 4)])
+def test_the_lengths_of_attention_are_those_of_one_item_whatever_batches_were_fitted(
+    batches: tuple[int, int],
+) -> None:
+    def attention(shape: Shape) -> Operation:
+        size = shape.width * shape.height
+        return Operation(shape.batch * size, attending=Attending(size, size, 8))
+
+    least, more = batches
+    shapes = [each.model_copy(update={"batch": least}) for each in SQUARES]
+    shapes.append(shapes[0].model_copy(update={"batch": more}))
+    found = fitted(attention, shapes=shapes)
+    for batch in (2, 5):
+        found_at = envelope.peak(found, Shape(batch=batch, width=20, height=20), threads=3)
+        assert found_at == (batch * 400, 3 * 4 * 64 * (400 + 2 + 8))
+
+
 def test_a_small_convolution_unfolds_its_input_instead() -> None:
     def convolution(shape: Shape) -> Operation:
         size = shape.width * shape.height

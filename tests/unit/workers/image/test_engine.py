@@ -3,14 +3,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from tasks import make_task
 
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.tracing import ProfileOrder, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, ModelRef
-from mysticanvas.errors import InvalidRequest, ModelFileError, OutOfMemory
+from mysticanvas.errors import InvalidRequest, JobCancelled, ModelFileError, OutOfMemory
 from mysticanvas.workers.engine import Control, Options
-from mysticanvas.workers.image import job
+from mysticanvas.workers.image import devices, job
 from mysticanvas.workers.image.engine import ImageEngine
 
 
@@ -86,8 +87,6 @@ def test_running_out_of_memory_is_our_error_and_the_engine_goes_on(
     engine: ImageEngine, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_much(*_: object) -> None:
-        import torch
-
         torch.empty(1 << 50, dtype=torch.uint8)
 
     task = make_task(tiny_sd)
@@ -100,9 +99,36 @@ def test_running_out_of_memory_is_our_error_and_the_engine_goes_on(
     engine.generate(task, lambda _: None, Control())
 
 
-def test_a_device_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
-    import torch
+@pytest.mark.parametrize("ends", ["well", "cancelled", "badly"])
+def test_what_a_job_leaves_in_the_cache_of_cuda_is_given_back_after_it(
+    engine: ImageEngine, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    given_back: list[bool] = []
+    tensors: list[weakref.ref[torch.Tensor]] = []
+    cuda = torch.device("cuda")
 
+    def generate(*_: object) -> None:
+        tensor = torch.ones(8)
+        tensors.append(weakref.ref(tensor))
+        if ends != "well":
+            raise JobCancelled("Stop.") if ends == "cancelled" else ValueError(tensor.shape)
+
+    task = make_task(tiny_sd)
+    engine.unload()
+    monkeypatch.setattr(engine, "_generate", generate)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(tensors[0]() is None))
+    monkeypatch.setattr(devices, "synchronize", lambda _: None)
+    for device, emptied in ((torch.device("cpu"), []), (cuda, [True])):
+        monkeypatch.setattr(engine, "_device", device)
+        try:
+            engine.generate(task, lambda _: None, Control())
+        except (JobCancelled, ValueError):
+            assert ends != "well"
+        assert given_back == emptied
+        tensors.clear()
+
+
+def test_a_device_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
     if torch.backends.mps.is_available():
         pytest.skip("this machine has MPS")
     with pytest.raises(InvalidRequest, match="no device 'mps'"):

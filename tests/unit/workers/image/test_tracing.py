@@ -1,26 +1,30 @@
 """Traces against the allocator of real runs, and envelopes against fresh traces.
 
-The shapes that are compared are none of those that were fitted.
+Neither the sizes nor the batches of several that are compared are those that were fitted.
 """
 
 import pytest
 import torch
-from architectures import fitted, operations, profiled_peak, real, traced
+from architectures import SMALL, fitted, operations, profiled_peak, real, traced
 
-from mysticanvas.contracts.tracing import Shape
+from mysticanvas.contracts.tracing import BatchClass, Phase, Shape
 from mysticanvas.vram import envelope
-from mysticanvas.workers.image import architectures
+from mysticanvas.workers.image import architectures, profiling
+from mysticanvas.workers.image.components import Part
 
 TOKENS = 77
 
 
-def shapes(sides, batch: int, tokens: int = 0) -> list[Shape]:
-    made = [Shape(batch=batch, width=side, height=side, tokens=tokens) for side in sides]
-    if batch > 1:
-        made.append(made[0].model_copy(update={"batch": 3}))
-    if tokens:
-        made.append(made[0].model_copy(update={"tokens": 2 * tokens}))
-    return made
+def part(name: str) -> Part:
+    library, kind, config = SMALL[name]
+    return Part(name.split()[-1], library, kind, config)
+
+
+def batches(of: BatchClass) -> tuple[int, ...]:
+    """None of those that several items are fitted from."""
+    found = (1,) if of == "one" else (2, 5)
+    assert not set(found) & set(profiling._BATCHES)
+    return found
 
 
 def compare(name: str, call, fit: list[Shape], held_out: list[Shape]) -> None:
@@ -35,28 +39,31 @@ def compare(name: str, call, fit: list[Shape], held_out: list[Shape]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "multiple", "batch"), [("unet", 8, 1), ("wide unet", 4, 1), ("wide unet", 4, 2)]
+    ("name", "of"), [("unet", "one"), ("wide unet", "one"), ("wide unet", "more")]
 )
-def test_a_unet_takes_what_was_predicted(name: str, multiple: int, batch: int) -> None:
-    fit = shapes([2 * multiple, 5 * multiple, 11 * multiple], batch, TOKENS)
+def test_a_unet_takes_what_was_predicted(name: str, of: BatchClass) -> None:
+    fit = profiling._denoise_run(part(name), of).shapes
     held_out = [
-        Shape(batch=batch, width=32, height=32, tokens=TOKENS),
-        Shape(batch=batch, width=40, height=48, tokens=50),
+        Shape(batch=batch, width=width, height=height, tokens=tokens)
+        for batch in batches(of)
+        for width, height, tokens in ((32, 32, TOKENS), (40, 48, 50))
     ]
     compare(name, architectures.denoise, fit, held_out)
 
 
-@pytest.mark.parametrize("batch", [1, 2])
-def test_a_decoder_takes_what_was_predicted(batch: int) -> None:
-    held_out = [Shape(batch=batch, width=32, height=32), Shape(batch=batch, width=40, height=24)]
-    compare("vae", architectures.decode_picture, shapes((8, 20, 44), batch), held_out)
-
-
-@pytest.mark.parametrize("batch", [1, 2])
-def test_an_encoder_takes_what_was_predicted(batch: int) -> None:
-    fit = [*shapes((8, 20, 44), batch), Shape(batch=batch, width=8, height=20)]
-    held_out = [Shape(batch=batch, width=32, height=32), Shape(batch=batch, width=40, height=24)]
-    compare("vae", architectures.encode_picture, fit, held_out)
+@pytest.mark.parametrize("of", ["one", "more"])
+@pytest.mark.parametrize("phase", ["vae_encode", "vae_decode"])
+def test_an_autoencoder_takes_what_was_predicted(phase: Phase, of: BatchClass) -> None:
+    call = {
+        "vae_encode": architectures.encode_picture,
+        "vae_decode": architectures.decode_picture,
+    }[phase]
+    held_out = [
+        Shape(batch=batch, width=width, height=height)
+        for batch in batches(of)
+        for width, height in ((32, 32), (40, 24))
+    ]
+    compare("vae", call, profiling._latent_shapes(part("vae"), phase, of), held_out)
 
 
 @pytest.mark.parametrize("hidden_states", [True, False])

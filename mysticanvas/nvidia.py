@@ -14,7 +14,8 @@ _log = logs.get(__name__)
 
 
 def memory() -> DeviceMemory | None:
-    """The memory of the GPU that workers have; None if there is no driver, or it does not say."""
+    """The memory of the first GPU that this process is shown; None if there is no driver, or it
+    does not say."""
     found = _device()
     if found is None:
         return None
@@ -32,6 +33,23 @@ def free_mib() -> float | None:
     """What that GPU has left, in MiB; None where the driver does not say."""
     seen = memory()
     return None if seen is None else seen.free_mib
+
+
+def own_mib(pid: int) -> float | None:
+    """What the driver counts to a process; None where it does not say. In containers it often knows
+    processes by other numbers, or tells nothing of them."""
+    found = _device()
+    if found is None:
+        return None
+    library, handle = found
+    try:
+        running = library.nvmlDeviceGetComputeRunningProcesses(handle)
+    except library.NVMLError as error:
+        _log.info("gpu_not_told", error=str(error))
+        return None
+    # None of one that is there, too.
+    taken = next((each.usedGpuMemory for each in running if each.pid == pid), None)
+    return None if taken is None else taken / _MIB
 
 
 @functools.cache
