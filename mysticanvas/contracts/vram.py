@@ -37,6 +37,8 @@ class VramStatus(Contract):
     device: DeviceMemory
     is_budget: bool = False
     """Whether the total is what `memory_budget_mib` allows, rather than all there is."""
+    is_gpu: bool = False
+    """Whether it is a GPU, where what lies in system memory does not count."""
     holdings: list[Holding] = []
     foreign_mib: float = 0.0
     """What neither is free nor belongs to a worker: other programs, and orchestrators of other

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from mysticanvas.contracts.image_work import ImageWork
-from mysticanvas.contracts.memory import Known, Term
+from mysticanvas.contracts.memory import Known, MemoryPart, Term
 from mysticanvas.contracts.mitigations import Allowed, without_offload
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.vram import Holding, VramStatus
-from mysticanvas.orchestrator.arbiter import ways
+from mysticanvas.orchestrator.arbiter import registry, ways
 from mysticanvas.orchestrator.arbiter.policy import (
     Device,
     Request,
@@ -23,7 +23,7 @@ from mysticanvas.orchestrator.arbiter.policy import (
     most_mib,
 )
 from mysticanvas.orchestrator.arbiter.registry import CONTEXT_GPU_MIB
-from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
+from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest, suggest_context
 from mysticanvas.orchestrator.arbiter.ways import Asked, Way
 from mysticanvas.vram import image, llm, reserve
 from mysticanvas.vram.image import Surroundings
@@ -45,6 +45,10 @@ Factors = Callable[[Sequence[str]], Mapping[Phase, float]]
 
 Seconds = Callable[[tuple[str, ...]], float | None]
 """Gives for mitigations how long such jobs took with them; None before the first."""
+
+
+Needs = Callable[[int], Sequence[MemoryPart]]
+"""Gives for the tokens of a context what a language model takes with it, and where."""
 
 
 class Experience(NamedTuple):
@@ -192,21 +196,55 @@ def works(params: ResolvedParams, profile: ImageProfile) -> list[ImageWork]:
     return [way.work for way in found if way.offload is None]
 
 
-def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
-    """What a language model with a context would take, and what would be done for it.
+def plan_language_model(needs: Needs, n_ctx: int, situation: Situation) -> Plan:
+    """What a language model with a context would take of the device, and what would be done for it.
 
     Args:
-        terms: weights, cache, and buffers.
+        needs: for contexts of at most so many tokens.
+        n_ctx: tokens that are asked for.
     """
-    own = situation.own
-    parts = 0.0 if own is None else sum(part.mib for part in own.parts)
-    context = CONTEXT_LLM_MIB if own is None else max(0.0, own.mib - parts)
-    known: Known = "assumed" if own is None else "measured"
-    needed = (Term(name="context", mib=context, known=known), *terms)
-    request = Request(
-        variants=[Variant(needed)], held_mib=situation.held_mib, displaces=situation.displaces
+
+    def variant(tokens: int) -> Variant:
+        return Variant(_language_terms(needs(tokens), situation))
+
+    residents, device = situation.residents, situation.device
+    request = Request([variant(n_ctx)], held_mib=situation.held_mib, displaces=situation.displaces)
+    made = decide(request, residents, device)
+    if made.fits or request.displaces is not None:
+        return made
+    fitting = suggest_context(
+        n_ctx,
+        lambda tokens: variant(tokens).total_mib,
+        most_mib(residents, device, request.held_mib),
     )
-    return decide(request, situation.residents, situation.device)
+    return made.model_copy(update={"suggestion": fitting})
+
+
+def _language_terms(parts: Sequence[MemoryPart], situation: Situation) -> tuple[Term, ...]:
+    """Those of the device; none if nothing of the model lies there."""
+    there = registry.counting(parts, situation.status.is_gpu)
+    if not there:
+        return ()
+    sizes: dict[str, float] = {}
+    for part in there:
+        sizes[part.name] = sizes.get(part.name, 0.0) + part.mib
+    known = {part.name: part.known for part in there}
+    activations = sum(sizes.get(name, 0.0) for name in (llm.COMPUTE, llm.OUTPUT))
+    return (
+        _language_context(situation),
+        *(Term(name=name, mib=mib, known=known[name]) for name, mib in sizes.items()),
+        Term(name="safety", mib=image.safety(round(activations * MIB)) / MIB, known="assumed"),
+    )
+
+
+def _language_context(situation: Situation) -> Term:
+    own = situation.own
+    if situation.status.is_gpu:
+        return Term(name="context", mib=CONTEXT_GPU_MIB, known="assumed")
+    if own is None:
+        return Term(name="context", mib=CONTEXT_LLM_MIB, known="assumed")
+    has = own.mib - sum(part.mib for part in own.parts)
+    return Term(name="context", mib=max(0.0, has), known="measured")
 
 
 def _variants(
