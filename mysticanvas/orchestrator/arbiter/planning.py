@@ -98,6 +98,8 @@ class Situation(NamedTuple):
     system_mib: float | None = None
     """What the worker may have of the system's memory, with what its model has already; None if
     that is not known."""
+    wanted: str | None = None
+    """The preset of the model that the request needs."""
 
     @property
     def own(self) -> Holding | None:
@@ -154,6 +156,7 @@ def plan(
         [_variant(profile, plainly, around, known)],
         situation.held_mib,
         displaces=situation.displaces,
+        wanted=situation.wanted,
     )
     if not needed and (made := decide(request, residents, device)).decision == "proceed":
         # Nothing is milder; and nearly all jobs fit, each of which would pay for the other ways.
@@ -165,6 +168,7 @@ def plan(
         seconds=known.seconds(()) or 0.0,
         allowed=allowed,
         displaces=situation.displaces,
+        wanted=situation.wanted,
     )
     made = decide(request, residents, device)
     if made.fits or request.displaces is not None:
@@ -208,7 +212,12 @@ def plan_language_model(needs: Needs, n_ctx: int, situation: Situation) -> Plan:
         return Variant(_language_terms(needs(tokens), situation))
 
     residents, device = situation.residents, situation.device
-    request = Request([variant(n_ctx)], held_mib=situation.held_mib, displaces=situation.displaces)
+    request = Request(
+        [variant(n_ctx)],
+        held_mib=situation.held_mib,
+        displaces=situation.displaces,
+        wanted=situation.wanted,
+    )
     made = decide(request, residents, device)
     if made.fits or request.displaces is not None:
         return made
