@@ -231,7 +231,9 @@ def plan_language_model(needs: Needs, n_ctx: int, situation: Situation) -> Plan:
 
 def _language_terms(parts: Sequence[MemoryPart], situation: Situation) -> tuple[Term, ...]:
     """Those of the device; none if nothing of the model lies there."""
-    there = registry.counting(parts, situation.status.is_gpu)
+    # Where the device is the system's memory, others share it, or nobody has seen them yet.
+    is_gpu = situation.status.is_gpu
+    there = registry.counting(parts, on_gpu=True) if is_gpu else parts
     if not there:
         return ()
     sizes: dict[str, float] = {}

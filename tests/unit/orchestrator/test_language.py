@@ -103,6 +103,8 @@ def test_without_a_gpu_all_of_it_counts() -> None:
     assert cpu["output"] == (0.5, "exact")
     assert cpu["context"] == (planning.CONTEXT_LLM_MIB, "assumed")
     weights = MemoryPart(name=llm.WEIGHTS, mib=3_500, known="measured", device="CPU")
+    shared = terms(plan(9_000, devices=ALL, is_gpu=False))
+    assert (shared["weights"][0], shared["compute"][0]) == (3_500, 580)
     own = Holding(worker="llm", pid=2, preset="chat", mib=3_590, parts=[weights])
     assert terms(plan(9_000, own, devices=NONE, is_gpu=False))["context"] == (90, "measured")
 
