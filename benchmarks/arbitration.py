@@ -19,7 +19,7 @@ import structlog
 
 from benchmarks import needless, optimum
 from benchmarks.tenants import Machine, Tenant
-from mysticanvas.contracts.memory import Term
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile
@@ -182,11 +182,11 @@ def deciding(request: Request, known: dict[str, ImageProfile]) -> Callable[[Situ
     """How the product decides about a request."""
     preset = request.preset
     if isinstance(preset, Chat):
-        terms = [
-            Term(name=llm.WEIGHTS, mib=preset.weights, known="exact"),
-            Term(name=llm.CACHE, mib=preset.context, known="exact"),
+        parts = [
+            MemoryPart(name=llm.WEIGHTS, mib=preset.weights, known="exact", device=llm.SYSTEM),
+            MemoryPart(name=llm.CACHE, mib=preset.context, known="exact", device=llm.SYSTEM),
         ]
-        return lambda situation: planning.plan_language_model(terms, situation)
+        return lambda situation: planning.plan_language_model(lambda _: parts, 0, situation)
     params = ResolvedParams(
         prompt="x", width=request.side_px, height=request.side_px, num_inference_steps=20,
         guidance_scale=7.5, seed=0, num_images=request.num_images, scheduler="DDIMScheduler",

@@ -60,7 +60,7 @@ def measure() -> Sequence[Figure]:
 def _compare(path: Path, params: ContextParams) -> Compared:
     described = metadata.describe(gguf.read(path), path)
     began = time.perf_counter()
-    planned = probing.probe(path, [params])[0]
+    planned = probing.probe(path, [params]).buffers[0]
     probe_s = time.perf_counter() - began
     compute = sum(part.mib for part in planned if part.name == llm.COMPUTE)
     terms = llm.terms(described, params, round(compute * llm.MIB))

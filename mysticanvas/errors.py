@@ -138,8 +138,8 @@ class DoesNotFit(MystiCanvasError):
 
     @property
     def suggestion(self) -> dict[str, Any]:
-        """Arguments that would fit: `canvas.generate(prompt, **error.suggestion)`; empty if none
-        do."""
+        """Arguments that would fit: `canvas.generate(prompt, **error.suggestion)`, or of a language
+        model `preset.replace(**error.suggestion)`; empty if none do."""
         given = self.extra.get("suggestion")
         return dict(given) if isinstance(given, dict) else {}
 

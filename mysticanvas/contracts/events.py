@@ -20,8 +20,9 @@ EventType = Literal[
 
 class Event(Contract):
     """`data` is a `JobRecord` (job), an `ImageRecord` (image), a `WorkerStatus` (worker),
-    a `QueueStatus` (queue, when it is paused or resumed), an `Alert` (alert), a `MadeRoom` or a
-    `JobMemory` (vram, before a job that room is made for, and when one was measured), or
+    a `QueueStatus` (queue, when it is paused or resumed), an `Alert` (alert), an `Unloaded`, a
+    `MadeRoom` or a `JobMemory` (vram, when a model or a context has left the device, before a job
+    that room is made for, and when one was measured), or
     `{"job_id", …}` with the members of `Progress` or of a preview (`step`, `webp`)."""
 
     epoch: str

@@ -79,14 +79,17 @@ class LanguageModel(Contract):
     """Whether keys and values of every layer are all that is kept of a conversation. Recurrent
     layers, latent attention and caches that layers share are not."""
     input_bytes: int
-    layer_bytes: int
+    layer_bytes: tuple[int, ...]
     output_bytes: int
-    """Of the tensors before, in and behind the layers."""
+    """Of the tensors before, in each of and behind the layers."""
+    tied_bytes: int = 0
+    """Of those before the layers that stand behind them too, where the file has none of its own
+    there; they are held twice if the two lie on different devices."""
 
     @property
     def weights_bytes(self) -> int:
         """Of all tensors."""
-        return self.input_bytes + self.layer_bytes + self.output_bytes
+        return self.input_bytes + sum(self.layer_bytes) + self.output_bytes
 
 
 class InspectionOrder(Contract):
@@ -106,6 +109,9 @@ class Inspection(Contract):
     model: LanguageModel
     mmproj_bytes: int = 0
     """Of the tensors of the file with which the model sees."""
+    devices: list[str] = []
+    """Where llama.cpp puts the layers, one by one, and at last what stands behind them; empty if it
+    was not asked. What stands before them lies in system memory."""
     buffers: list[list[MemoryPart]] = []
     """What llama.cpp would set aside for the cache, for computing and for the output, a list for
     each context of the order. It tells sizes to a hundredth of a MiB."""

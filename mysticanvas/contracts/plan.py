@@ -29,6 +29,12 @@ class Action(Contract):
     """What it gives back, or saves."""
     why: str
 
+    def notice(self) -> str:
+        """A sentence for whoever waits for the request."""
+        if self.worker:
+            return f"{self.why[0].upper()}{self.why[1:]}."
+        return f"To make room: {self.why}."
+
 
 class Way(Contract):
     """One way to run the request, of those that were looked at."""
@@ -104,7 +110,7 @@ class Plan(Contract):
 
     def notices(self) -> list[str]:
         """What whoever waits for the request should know, a sentence each."""
-        told = [f"To make room: {action.why}." for action in self.actions]
+        told = [action.notice() for action in self.actions]
         if self.slowdown >= SLOW:
             is_measured = self.slowdown_known == "measured"
             takes = "Such a job took" if is_measured else "This is assumed to take"

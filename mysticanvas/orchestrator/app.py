@@ -25,7 +25,7 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.contracts.vram import VramStatus
+from mysticanvas.contracts.vram import Unloaded, VramStatus
 from mysticanvas.orchestrator import host_jobs, latents, starter_presets
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.api import (
@@ -118,7 +118,7 @@ class Orchestrator:
         self.presets = Presets(self.store, inspector, self.plugins, settings.engine)
         self.llm_presets = LLMPresets(self.store, inspector)
         self.pins = Pins()
-        self.arbiter = Arbiter(self.workers, self.memory, self.pins)
+        self.arbiter = Arbiter(self.workers, self.memory, self.pins, told=self._unloaded)
         self.planner = Planner(
             self.presets, self.profiles, self.feedback, self.arbiter, self.worker, settings
         )
@@ -260,6 +260,7 @@ class Orchestrator:
             lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
             self.pins,
             self.paths.run,
+            self._unloaded,
         )
 
     def _runners(self) -> tuple[Runner, Runner]:
@@ -314,6 +315,9 @@ class Orchestrator:
 
     def _alert(self, alert: Alert) -> None:
         self.bus.publish("alert", alert.model_dump(mode="json"))
+
+    def _unloaded(self, unloaded: Unloaded) -> None:
+        self.bus.publish("vram", unloaded.model_dump(mode="json"))
 
     def _working(self) -> bool:
         queue = self.transitions.status

@@ -294,9 +294,11 @@ class Canvas(Generating):
         Args:
             event: `job` (a `Job` that changed its state), `image` (a new or changed `Image`),
                 `worker` (a `WorkerStatus`), `alert` (an `Alert`: what you should know, such as a
-                worker that crashed; `str(alert)` is one line) or `vram` (what a job took of the
-                memory, beside what was predicted). Jobs and images are those
-                of the canvas's project.
+                worker that crashed; `str(alert)` is one line) or `vram` (an
+                `Unloaded`: a model, or a language model's context, that left the device, with the
+                reason and what it gives back; a `MadeRoom`: what is done so that a job fits; a
+                `JobMemory`: what a job took of the memory, beside what was predicted). Jobs and
+                images are those of the canvas's project.
             callback: called with that.
 
         Returns:

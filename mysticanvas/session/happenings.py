@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def maker(connection: Connection, project: str | None) -> Make:
-    """Turns events into a `Job`, an `Image`, a `WorkerStatus`, an `Alert`, a `JobMemory` or
-    a `MadeRoom`.
+    """Turns events into a `Job`, an `Image`, a `WorkerStatus`, an `Alert`, a `JobMemory`,
+    a `MadeRoom` or an `Unloaded`.
 
     Args:
         project: whose jobs and images count; None for all.
@@ -46,6 +46,10 @@ def _happening(event: Event, connection: Connection, project: str | None) -> Any
         from mysticanvas.contracts.plan import MadeRoom
 
         return MadeRoom.model_validate(event.data)
+    if event.type == "vram" and "unloaded" in event.data:
+        from mysticanvas.contracts.vram import Unloaded
+
+        return Unloaded.model_validate(event.data)
     if event.type == "vram":
         return JobMemory.model_validate(event.data)
     if event.type in ("job", "image") and project not in (None, event.data.get("project")):

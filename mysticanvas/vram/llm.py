@@ -8,10 +8,11 @@ that allocates nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from mysticanvas.contracts.llm import AttentionLayer, CacheType, ContextParams, LanguageModel
-from mysticanvas.contracts.memory import Known, Term
+from mysticanvas.contracts.memory import Known, MemoryPart, Term
 from mysticanvas.contracts.refusal import refused
 
 MIB = 2**20
@@ -19,7 +20,10 @@ WEIGHTS, CACHE, COMPUTE, OUTPUT = "weights", "kv cache", "compute", "output"
 """Names of the terms."""
 PROJECTOR = "weights.mmproj"
 """Name of the term for what a model sees with."""
-_PAD = 256
+STEP = 256
+"""Tokens that llama.cpp rounds a context up to whole numbers of."""
+SYSTEM = "CPU"
+"""Where lies what is on no other device, as llama.cpp calls it."""
 _LOGIT_BYTES = 4
 _BLOCKS: dict[CacheType, tuple[int, int]] = {
     "f32": (1, 4),
@@ -70,6 +74,63 @@ def terms(
     ]
 
 
+def parts(
+    model: LanguageModel,
+    params: ContextParams,
+    planned: Sequence[MemoryPart],
+    devices: Sequence[str],
+    mmproj_bytes: int = 0,
+) -> list[MemoryPart]:
+    """What a model will take with a context, and where: one part for each name and device.
+
+    Args:
+        model: what its file says.
+        params: of the context.
+        planned: buffers of the context, as llama.cpp reports them.
+        devices: of the layers, and at last of what stands behind them, as llama.cpp names them. For
+            those that it does not name, it is the one that computes most.
+        mmproj_bytes: as of `terms`; they lie where what stands behind the layers does.
+    """
+    probed = round(sum(part.mib for part in planned if part.name == CACHE) * MIB)
+    whole = {term.name: term for term in terms(model, params, 0, probed, mmproj_bytes)}
+    places = _places(model, planned, devices)
+    output = next((part.device for part in planned if part.name == OUTPUT), SYSTEM)
+    return [
+        *_shared(whole[WEIGHTS], _weights_by_device(model, places)),
+        *(_shared(whole[PROJECTOR], {places[-1]: mmproj_bytes}) if mmproj_bytes else []),
+        *_shared(whole[CACHE], _cache_by_device(model, params, places, probed)),
+        *(part for part in planned if part.name == COMPUTE),
+        *_shared(whole[OUTPUT], {output: output_bytes(model)}),
+    ]
+
+
+def rungs(n_ctx: int) -> list[int]:
+    """Tokens of contexts, up to one, whose buffers tell those of all between: see `between`."""
+    powers = (STEP << k for k in range(n_ctx.bit_length()))
+    return [*(tokens for tokens in powers if tokens < n_ctx), n_ctx]
+
+
+def between(planned: Mapping[int, Sequence[MemoryPart]], tokens: int) -> Sequence[MemoryPart]:
+    """The buffers of a context, by those of a shorter and a longer one. They grow evenly with the
+    tokens or ever faster, so this is not too little.
+
+    Args:
+        planned: tokens of a context -> its buffers.
+        tokens: from the least to the most of these.
+    """
+    if tokens in planned:
+        return planned[tokens]
+    shorter = max(each for each in planned if each < tokens)
+    longer = min(each for each in planned if each > tokens)
+    share = (tokens - shorter) / (longer - shorter)
+    least = {(part.name, part.device): part.mib for part in planned[shorter]}
+    return [
+        part.model_copy(update={"mib": share * part.mib + (1 - share) * mib})
+        for part in planned[longer]
+        for mib in (least.get((part.name, part.device), 0.0),)
+    ]
+
+
 def cells(model: LanguageModel, params: ContextParams) -> tuple[int, int]:
     """Tokens for which there is room: in a layer that sees all, and in one with a window."""
     full = _padded(params.n_ctx or model.context_length)
@@ -87,15 +148,7 @@ def kv_bytes(model: LanguageModel, params: ContextParams) -> int:
     Raises:
         ValueError: a row is no whole number of blocks, which llama.cpp refuses.
     """
-    full, sliding = cells(model, params)
-    value_rows = [
-        _row_bytes(elements, params.type_v) for elements in _value_elements(model, params)
-    ]
-    return sum(
-        (sliding if layer.sliding else full)
-        * (_row_bytes(layer.kv_heads * layer.key_length, params.type_k) + value_row)
-        for layer, value_row in zip(model.layers, value_rows, strict=True)
-    )
+    return sum(_kv_bytes(model, params))
 
 
 def check_cache(model: LanguageModel, params: ContextParams) -> None:
@@ -136,6 +189,58 @@ def total_mib(terms: Iterable[Term]) -> float:
     return sum(term.mib for term in terms)
 
 
+def _kv_bytes(model: LanguageModel, params: ContextParams) -> list[int]:
+    """Of each layer."""
+    full, sliding = cells(model, params)
+    value_rows = [
+        _row_bytes(elements, params.type_v) for elements in _value_elements(model, params)
+    ]
+    return [
+        (sliding if layer.sliding else full)
+        * (_row_bytes(layer.kv_heads * layer.key_length, params.type_k) + value_row)
+        for layer, value_row in zip(model.layers, value_rows, strict=True)
+    ]
+
+
+def _places(
+    model: LanguageModel, planned: Sequence[MemoryPart], devices: Sequence[str]
+) -> list[str]:
+    """The device of each layer, and of what stands behind them."""
+    computing = [part for part in planned if part.name == COMPUTE]
+    usual = max(computing, key=lambda part: part.mib).device if computing else SYSTEM
+    count = len(model.layers) + 1
+    return [*devices[:count], *[usual] * (count - len(devices))]
+
+
+def _weights_by_device(model: LanguageModel, places: Sequence[str]) -> Mapping[str, int]:
+    sizes = defaultdict(int, {SYSTEM: model.input_bytes})
+    behind = model.output_bytes + (model.tied_bytes if places[-1] != SYSTEM else 0)
+    for place, size in zip(places, (*model.layer_bytes, behind), strict=True):
+        sizes[place] += size
+    return sizes
+
+
+def _cache_by_device(
+    model: LanguageModel, params: ContextParams, places: Sequence[str], probed: int
+) -> Mapping[str, int]:
+    count = len(model.layers)
+    # Of a cache without a rule only the whole is known.
+    each = _kv_bytes(model, params) if model.plain_cache else [-(-probed // count)] * count
+    sizes: defaultdict[str, int] = defaultdict(int)
+    for place, size in zip(places, each, strict=False):
+        sizes[place] += size
+    return sizes
+
+
+def _shared(whole: Term, sizes: Mapping[str, int]) -> list[MemoryPart]:
+    """A term, as its bytes are shared among devices."""
+    return [
+        MemoryPart(name=whole.name, mib=size / MIB, known=whole.known, device=device)
+        for device, size in sizes.items()
+        if size
+    ]
+
+
 def _value_elements(model: LanguageModel, params: ContextParams) -> list[int]:
     """Elements of the values of a token, a layer. Without flash attention they are kept transposed,
     each layer with the room of the widest."""
@@ -157,7 +262,7 @@ def _row_bytes(elements: int, kind: CacheType) -> int:
 
 
 def _padded(tokens: int) -> int:
-    return -(-tokens // _PAD) * _PAD
+    return -(-tokens // STEP) * STEP
 
 
 def _term(name: str, size: int, known: Known) -> Term:

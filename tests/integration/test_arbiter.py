@@ -80,15 +80,19 @@ def test_a_context_is_dropped_for_pictures_and_said(
         assert canvas._connection._stream.wait_connected(WAIT_S)
         job = canvas.submit("x", num_images=PICTURES, **usual)
         images = job.result()
+        unloaded = told.get(timeout=WAIT_S)
         event = told.get(timeout=WAIT_S)
         memory = told.get(timeout=WAIT_S)
     assert parts_of(canvas) == ["weights"]
     assert images[0].recipe.mitigations == ()
     assert (event.job_id, event.plan.decision) == (job.id, "soft_unload")
-    assert "drop the context of chat" in str(event)
+    preset = images[0].recipe.preset
+    assert (unloaded.unloaded, unloaded.preset, unloaded.wanted_by) == ("context", "chat", preset)
+    assert unloaded.frees_mib > 0
+    assert f"Drop the context of chat to make room for {preset}" in str(event)
     assert memory.job_id == job.id
     [notice] = canvas.job(job.id).notices
-    assert "drop the context of chat, which gives" in notice
+    assert f"Drop the context of chat to make room for {preset}, which gives" in notice
     canvas.workers.start("llm", preset=chat.name)
     assert "kv cache" in parts_of(canvas)
 
@@ -157,18 +161,28 @@ def test_a_language_model_gets_the_memory_of_the_image_worker(
     canvas.generate("x", **usual)
     before = canvas.workers["image"].pid
     canvas.presets.llm.save(chat)
-    canvas.workers.start("llm", preset=chat.name)
-    assert canvas.workers["llm"].preset == chat.name
-    assert canvas.workers["image"].pid is None
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with canvas.on("vram", told.put):
+        assert canvas._connection._stream.wait_connected(WAIT_S)
+        canvas.workers.start("llm", preset=chat.name)
+        assert canvas.workers["llm"].preset == chat.name
+        assert canvas.workers["image"].pid is None
+        ended = told.get(timeout=WAIT_S)
+        assert (ended.unloaded, ended.worker, ended.wanted_by) == ("model", "image", chat.name)
+        assert "to make room for chat" in str(ended)
 
-    canvas.unload(chat.name)
+        canvas.unload(chat.name)
+        asked = told.get(timeout=WAIT_S)
+        assert (asked.preset, asked.wanted_by) == (chat.name, None)
+        assert "was asked" in asked.reason
     assert canvas.workers["llm"].pid is None
     canvas.generate("x", **usual)
     assert canvas.workers["image"].pid not in (None, before)
 
     canvas.presets.llm.save(chat.replace(name="too-long", n_ctx=1 << 24))
-    with pytest.raises(DoesNotFit, match="does not make enough room"):
+    with pytest.raises(DoesNotFit, match="does not make enough room") as refused:
         canvas.workers.start("llm", preset="too-long")
+    assert TOKENS <= refused.value.suggestion["n_ctx"] < 1 << 24
     with pytest.raises(InvalidRequest, match="with the jobs"):
         canvas.workers.start("image", preset=chat.name)
 

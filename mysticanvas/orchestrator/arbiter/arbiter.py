@@ -12,14 +12,15 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mysticanvas import logs
 from mysticanvas.contracts.health import WorkerStatus
+from mysticanvas.contracts.memory import CONTEXT
 from mysticanvas.contracts.plan import Action, Decision, Plan
-from mysticanvas.contracts.vram import VramStatus
+from mysticanvas.contracts.vram import Unloaded, VramStatus
 from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError
-from mysticanvas.orchestrator.arbiter import grounds
+from mysticanvas.orchestrator.arbiter import grounds, registry
 from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER
@@ -66,6 +67,17 @@ class Tenant(Protocol):
         """End, to be started again when it is wanted; whether there is no process now."""
 
 
+class _Asked(NamedTuple):
+    """Who asks for room."""
+
+    worker: str
+    """Kind of the one that runs the request."""
+    displaces: str | None
+    """The pinned model that would have to leave it."""
+    preset: str | None
+    """Whose model is needed."""
+
+
 class Arbiter:
     """The one owner of the device's memory.
 
@@ -74,6 +86,7 @@ class Arbiter:
         memory: who has what of it now.
         pins: which models stay.
         free_mib: what is free of the system's memory.
+        told: hears of each model and context that left the device by what is done here.
     """
 
     def __init__(
@@ -82,7 +95,9 @@ class Arbiter:
         memory: Callable[[], VramStatus],
         pins: Pins | None = None,
         free_mib: Probe = system_free_mib,
+        told: Callable[[Unloaded], None] = lambda _: None,
     ) -> None:
+        self._told = told
         self._pins = pins or Pins()
         self._free_mib = free_mib
         self._workers = {worker.kind: worker for worker in workers}
@@ -123,13 +138,17 @@ class Arbiter:
         with self._turn(stopped):
             # Before it is got ready, which tells of the new model as if it were there.
             displaces = self._displaces(worker, wanted)
+            replaced = self._replaced(worker, wanted)
             decide = prepare()
             if decide is not None:
-                plan = self._make_room(worker, decide, stopped, displaces)
+                asked = _Asked(worker, displaces, None if wanted is None else wanted.preset)
+                plan = self._make_room(asked, decide, stopped)
             elif displaces is not None:
                 raise refusal(_in_the_way_of_an_unknown(displaces))
             else:
                 plan = None
+            if replaced is not None:
+                self._told(replaced)
             promised = 0.0 if plan is None else plan.total_mib
             self._note(worker, busy=True, promised_mib=promised)
         try:
@@ -147,7 +166,12 @@ class Arbiter:
         """
         uses = {kind: self._use(kind) for kind in self._workers}
         return Situation(
-            self._memory(), worker, uses, self._displaces(worker, wanted), self._system_mib(worker)
+            self._memory(),
+            worker,
+            uses,
+            self._displaces(worker, wanted),
+            self._system_mib(worker),
+            None if wanted is None else wanted.preset,
         )
 
     def loaded(self, worker: str, seconds: float) -> None:
@@ -167,10 +191,14 @@ class Arbiter:
         return found
 
     def retire(self, kind: str, why: str) -> None:
-        """End a worker for its memory, unless a job runs on it."""
+        """End a worker for its memory, unless a job runs on it.
+
+        Args:
+            why: to stand behind `the image worker`.
+        """
         with self._turn(lambda: False):
             if not self._use(kind).busy:
-                self._workers[kind].retire(why, _ENDING_S)
+                self._end(kind, why, f"because it {why}")
 
     @contextlib.contextmanager
     def _turn(self, stopped: Callable[[], bool]) -> Iterator[None]:
@@ -222,12 +250,29 @@ class Arbiter:
         stays = status.model == wanted.digest or status.preset == wanted.preset
         return None if stays else status.preset
 
-    def _make_room(
-        self, worker: str, decide: Decide, stopped: Callable[[], bool], displaces: str | None
-    ) -> Plan:
+    def _replaced(self, worker: str, wanted: Held | None) -> Unloaded | None:
+        """The model that a worker gives up for that of another preset."""
+        status = self._workers[worker].status
+        if wanted is None or status.preset in (None, wanted.preset):
+            return None
+        if status.model == wanted.digest:
+            return None
+        parts = registry.counting(status.memory_parts, status.device is not None)
+        return Unloaded(
+            unloaded="model",
+            preset=status.preset,
+            worker=worker,
+            frees_mib=sum(part.mib for part in parts if part.name != CONTEXT),
+            reason=f"to make room for {wanted.preset}",
+            wanted_by=wanted.preset,
+        )
+
+    def _make_room(self, asked: _Asked, decide: Decide, stopped: Callable[[], bool]) -> Plan:
         done: list[Action] = []
         while len(done) < _MOST_UNLOADS:
-            situation = self.situation(worker)._replace(displaces=displaces)
+            situation = self.situation(asked.worker)._replace(
+                displaces=asked.displaces, wanted=asked.preset
+            )
             plan = decide(situation)
             if not plan.fits:
                 raise refusal(plan)
@@ -243,19 +288,53 @@ class Arbiter:
             _log.info("room_decided", **grounds.of(situation, plan))
             for action in unloads:
                 _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
-                self._give_back(action, again=_is_among(action, done))
+                self._give_back(action, asked.preset, again=_is_among(action, done))
             self._wait_until_back(situation, unloads)
             done += unloads
         raise refusal(plan)
 
-    def _give_back(self, action: Action, again: bool) -> None:
+    def _give_back(self, action: Action, wanted: str | None, again: bool) -> None:
         worker = self._workers[action.worker]
+        reason = f"to make room for {wanted or 'another model'}"
         if action.kind == "soft_unload" and not again:
             # If it cannot be asked, or will not, its end is the sure way.
             with contextlib.suppress(WorkerLost, MystiCanvasError):
+                preset = worker.status.preset
                 worker.drop_context()
+                self._told(
+                    Unloaded(
+                        unloaded="context",
+                        preset=preset,
+                        worker=action.worker,
+                        frees_mib=action.frees_mib,
+                        reason=reason,
+                        wanted_by=wanted,
+                    )
+                )
                 return
-        worker.retire("was ended to make room for another model", _ENDING_S)
+        self._end(action.worker, f"was ended {reason}", reason, wanted)
+
+    def _end(self, kind: str, why: str, reason: str, wanted: str | None = None) -> None:
+        """End a worker, and say so.
+
+        Args:
+            why: to stand behind `the image worker`.
+            reason: to stand behind `the model was unloaded`.
+            wanted: the preset for which that is done.
+        """
+        preset = self._workers[kind].status.preset
+        has = next((each.mib for each in self._memory().holdings if each.worker == kind), None)
+        if self._workers[kind].retire(why, _ENDING_S) and has is not None:
+            self._told(
+                Unloaded(
+                    unloaded="model",
+                    preset=preset,
+                    worker=kind,
+                    frees_mib=has,
+                    reason=reason,
+                    wanted_by=wanted,
+                )
+            )
 
     def _wait_until_back(self, before: Situation, unloads: Sequence[Action]) -> None:
         """Wait until the device has the memory again, as far as it ever will."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from pathlib import Path
 
 from mysticanvas import logs
 from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.llm import ContextParams, Inspection, InspectionOrder
-from mysticanvas.contracts.memory import Term
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.worker import LLMRef
@@ -17,6 +18,7 @@ from mysticanvas.errors import MystiCanvasError, WorkerCrashed
 from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.arbiter import planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
+from mysticanvas.orchestrator.arbiter.planning import Needs
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
@@ -82,8 +84,8 @@ class LanguageModels:
 
         def prepare() -> Decide:
             leases.append(self._worker.lease(_WORKER_START_S))
-            terms = self._terms(ref, leases[0].client)
-            return lambda situation: planning.plan_language_model(terms, situation)
+            needs = needing(ref.context, self._inspect(ref, leases[0].client))
+            return functools.partial(planning.plan_language_model, needs, ref.context.n_ctx)
 
         wanted = Held(ref.digest, preset)
         with self._arbiter.admitted(self._worker.kind, prepare, wanted=wanted) as plan:
@@ -93,25 +95,40 @@ class LanguageModels:
         _log.info("language_model_ready", preset=preset, decision=plan.decision)
         return plan
 
-    def _terms(self, ref: LLMRef, client: WorkerClient) -> list[Term]:
-        """What it takes: of its file, and of a load that allocates nothing."""
+    def _inspect(self, ref: LLMRef, client: WorkerClient) -> Inspection:
+        """What its file says, and a load that allocates nothing, with contexts up to its own."""
         if ref not in self._inspected:
+            contexts = [_of(ref.context, tokens) for tokens in llm.rungs(ref.context.n_ctx)]
             order = InspectionOrder(
                 path=ref.path,
                 mmproj=ref.mmproj,
                 n_gpu_layers=ref.n_gpu_layers,
-                contexts=[ref.context],
+                contexts=contexts,
             )
             self._inspected[ref] = client.inspect(order)
-        found = self._inspected[ref]
-        probed = {part.name: part.mib for part in found.buffers[0]}
-        return llm.terms(
-            found.model,
-            ref.context,
-            round(probed.get(llm.COMPUTE, 0.0) * llm.MIB),
-            round(probed.get(llm.CACHE, 0.0) * llm.MIB),
-            found.mmproj_bytes,
+        return self._inspected[ref]
+
+
+def needing(context: ContextParams, found: Inspection) -> Needs:
+    """What a model takes with contexts of at most as many tokens.
+
+    Args:
+        context: the longest.
+        found: of the model, with the buffers of contexts of `llm.rungs`.
+    """
+    planned = dict(zip(llm.rungs(context.n_ctx), found.buffers, strict=True))
+
+    def needs(tokens: int) -> list[MemoryPart]:
+        buffers = llm.between(planned, tokens)
+        return llm.parts(
+            found.model, _of(context, tokens), buffers, found.devices, found.mmproj_bytes
         )
+
+    return needs
+
+
+def _of(context: ContextParams, tokens: int) -> ContextParams:
+    return context.model_copy(update={"n_ctx": tokens})
 
 
 def _have_loaded(lease: Lease, ref: LLMRef, held: Held) -> float:

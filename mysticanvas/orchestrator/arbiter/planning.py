@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from mysticanvas.contracts.image_work import ImageWork
-from mysticanvas.contracts.memory import Known, Term
+from mysticanvas.contracts.memory import Known, MemoryPart, Term
 from mysticanvas.contracts.mitigations import Allowed, without_offload
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
@@ -22,7 +22,7 @@ from mysticanvas.orchestrator.arbiter.policy import (
     is_allowed,
     most_mib,
 )
-from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
+from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest, suggest_context
 from mysticanvas.orchestrator.arbiter.ways import Asked, Way
 from mysticanvas.vram import image, llm, reserve
 from mysticanvas.vram.image import Surroundings
@@ -44,6 +44,10 @@ Factors = Callable[[Sequence[str]], Mapping[Phase, float]]
 
 Seconds = Callable[[tuple[str, ...]], float | None]
 """Gives for mitigations how long such jobs took with them; None before the first."""
+
+
+Needs = Callable[[int], Sequence[MemoryPart]]
+"""Gives for the tokens of a context what a language model takes with it, and where."""
 
 
 class Experience(NamedTuple):
@@ -93,6 +97,8 @@ class Situation(NamedTuple):
     system_mib: float | None = None
     """What the worker may have of the system's memory, with what its model has already; None if
     that is not known."""
+    wanted: str | None = None
+    """The preset of the model that the request needs."""
 
     @property
     def own(self) -> Holding | None:
@@ -149,6 +155,7 @@ def plan(
         [_variant(profile, plainly, around, known)],
         situation.held_mib,
         displaces=situation.displaces,
+        wanted=situation.wanted,
     )
     if not needed and (made := decide(request, residents, device)).decision == "proceed":
         # Nothing is milder; and nearly all jobs fit, each of which would pay for the other ways.
@@ -160,6 +167,7 @@ def plan(
         seconds=known.seconds(()) or 0.0,
         allowed=allowed,
         displaces=situation.displaces,
+        wanted=situation.wanted,
     )
     made = decide(request, residents, device)
     if made.fits or request.displaces is not None:
@@ -191,21 +199,63 @@ def works(params: ResolvedParams, profile: ImageProfile) -> list[ImageWork]:
     return [way.work for way in found if way.offload is None]
 
 
-def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
-    """What a language model with a context would take, and what would be done for it.
+def plan_language_model(needs: Needs, n_ctx: int, situation: Situation) -> Plan:
+    """What a language model with a context would take of the device, and what would be done for it.
 
     Args:
-        terms: weights, cache, and buffers.
+        needs: for contexts of at most so many tokens.
+        n_ctx: tokens that are asked for.
     """
-    own = situation.own
-    parts = 0.0 if own is None else sum(part.mib for part in own.parts)
-    context = CONTEXT_LLM_MIB if own is None else max(0.0, own.mib - parts)
-    known: Known = "assumed" if own is None else "measured"
-    needed = (Term(name="context", mib=context, known=known), *terms)
+
+    def variant(tokens: int) -> Variant:
+        return Variant(_language_terms(needs(tokens), situation))
+
+    residents, device = situation.residents, situation.device
     request = Request(
-        variants=[Variant(needed)], held_mib=situation.held_mib, displaces=situation.displaces
+        [variant(n_ctx)],
+        held_mib=situation.held_mib,
+        displaces=situation.displaces,
+        wanted=situation.wanted,
     )
-    return decide(request, situation.residents, situation.device)
+    made = decide(request, residents, device)
+    if made.fits or request.displaces is not None:
+        return made
+    fitting = suggest_context(
+        n_ctx,
+        lambda tokens: variant(tokens).total_mib,
+        most_mib(residents, device, request.held_mib),
+    )
+    return made.model_copy(update={"suggestion": fitting})
+
+
+def _language_terms(parts: Sequence[MemoryPart], situation: Situation) -> tuple[Term, ...]:
+    """Those of the device; none if nothing of the model lies there."""
+    # Where the device is the system's memory, others share it, or nobody has seen them yet.
+    is_gpu = situation.status.is_gpu
+    there = registry.counting(parts, on_gpu=True) if is_gpu else parts
+    if not there:
+        return ()
+    sizes: dict[str, float] = {}
+    for part in there:
+        sizes[part.name] = sizes.get(part.name, 0.0) + part.mib
+    known = {part.name: part.known for part in there}
+    activations = sum(sizes.get(name, 0.0) for name in (llm.COMPUTE, llm.OUTPUT))
+    return (
+        _language_context(situation),
+        *(Term(name=name, mib=mib, known=known[name]) for name, mib in sizes.items()),
+        Term(name="safety", mib=image.safety(round(activations * MIB)) / MIB, known="assumed"),
+    )
+
+
+def _language_context(situation: Situation) -> Term:
+    own = situation.own
+    if situation.status.is_gpu:
+        mib, known = registry.context(() if own is None else own.parts)
+        return Term(name="context", mib=mib, known=known)
+    if own is None:
+        return Term(name="context", mib=CONTEXT_LLM_MIB, known="assumed")
+    has = own.mib - sum(part.mib for part in own.parts)
+    return Term(name="context", mib=max(0.0, has), known="measured")
 
 
 def _variants(

@@ -82,6 +82,8 @@ class Request(NamedTuple):
     allowed: Allowed = "auto"
     displaces: str | None = None
     """A model that is pinned, and would have to leave the request's own process for it."""
+    wanted: str | None = None
+    """The preset of its model, for which room is made."""
 
 
 class Device(NamedTuple):
@@ -230,7 +232,7 @@ def _plan(way: _Way, request: Request, device: Device, allowed: Sequence[Variant
     variant = way.variant
     return Plan(
         decision=way.decision,
-        actions=[*_unloads(way), *_mitigations(request, variant)],
+        actions=[*_unloads(way, request.wanted), *_mitigations(request, variant)],
         terms=list(variant.terms),
         total_mib=variant.total_mib,
         free_mib=device.available_mib,
@@ -244,14 +246,15 @@ def _plan(way: _Way, request: Request, device: Device, allowed: Sequence[Variant
     )
 
 
-def _unloads(way: _Way) -> Iterator[Action]:
+def _unloads(way: _Way, wanted: str | None) -> Iterator[Action]:
+    room = "to make room" if wanted is None else f"to make room for {wanted}"
     for each in way.dropped:
         yield Action(
             kind="soft_unload",
             target=each.called,
             worker=each.name,
             frees_mib=each.context_mib,
-            why=f"drop the context of {each.called}, {_told(each.context_mib, each)}",
+            why=f"drop the context of {each.called} {room}, {_told(each.context_mib, each)}",
         )
     for each in way.ended:
         yield Action(
@@ -259,7 +262,7 @@ def _unloads(way: _Way) -> Iterator[Action]:
             target=each.called,
             worker=each.name,
             frees_mib=each.model_mib,
-            why=f"unload {each.called} to make room, {_told(each.model_mib, each)}",
+            why=f"unload {each.called} {room}, {_told(each.model_mib, each)}",
         )
 
 

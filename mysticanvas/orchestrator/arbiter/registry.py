@@ -51,6 +51,7 @@ def status(
     device = seen or system
     return VramStatus(
         device=device,
+        is_gpu=on_gpu,
         holdings=holdings,
         foreign_mib=max(0.0, device.total_mib - device.free_mib - held),
     )
@@ -78,7 +79,7 @@ def _now(seen: DeviceMemory | None, gpu: DeviceMemory | None) -> DeviceMemory | 
 
 def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
     assert worker.pid is not None
-    parts = [part for part in worker.memory_parts if _is_on_cpu(part.device) != on_gpu]
+    parts = counting(worker.memory_parts, on_gpu)
     known = sum(part.mib for part in parts if part.name != CONTEXT)
     has_context = worker.device is not None or bool(parts)
     return Holding(
@@ -93,6 +94,11 @@ def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
         else max(worker.memory, (worker.base or 0.0) + known),
         parts=parts,
     )
+
+
+def counting(parts: Sequence[MemoryPart], on_gpu: bool) -> list[MemoryPart]:
+    """Those parts that are on the device."""
+    return [part for part in parts if _is_on_cpu(part.device) != on_gpu]
 
 
 def _is_on_cpu(device: str) -> bool:

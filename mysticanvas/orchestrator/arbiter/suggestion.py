@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from mysticanvas.vram import llm
+
 STEP_PX = 64
 """Sides are suggested in multiples of this, which every architecture takes."""
 
@@ -45,6 +47,22 @@ def suggest(
     smaller = _scaled(asked, longest)
     wanted: dict[str, JsonValue] = {"width": smaller.width, "height": smaller.height}
     return wanted if asked.num_images == 1 else wanted | {"num_images": 1}
+
+
+def suggest_context(
+    asked: int, needs_mib: Callable[[int], float], capacity_mib: float
+) -> dict[str, JsonValue]:
+    """The longest context that fits in place of one that does not, as an argument of a preset;
+    empty if none does.
+
+    Args:
+        asked: tokens.
+        needs_mib: what a model takes with a context of so many tokens; more for more.
+        capacity_mib: what it could have at most.
+    """
+    shorter = (asked - 1) // llm.STEP
+    steps = _most(shorter, lambda k: needs_mib(k * llm.STEP) <= capacity_mib)
+    return {"n_ctx": steps * llm.STEP} if steps else {}
 
 
 def _scaled(asked: Size, steps: int) -> Size:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mysticanvas import logs
+from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
+from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.contracts.worker import Kept
 from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator import latents
+from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.admission import Admit
@@ -38,6 +41,7 @@ _log = logs.get(__name__)
 _WORKER_START_S = 60.0
 _ENDING_S = 1.0
 _RETIRING_S = 15.0
+_NO_MEMORY = "had no memory left to decode"
 _DECODED_ANEW = (
     "Memory ran out while the pictures were decoded; a new process does it, without sampling again."
 )
@@ -72,6 +76,7 @@ class Dispatcher(Lane[Generation]):
         loaded: hears of how many seconds loading a model took.
         pins: presets whose models stay however long nobody uses them.
         folder: of what lasts as long as the orchestrator; None if workers keep nothing there.
+        unloaded: hears of each model that left the device by what is done here.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class Dispatcher(Lane[Generation]):
         loaded: Callable[[float], None] = lambda _: None,
         pins: Container[str] = (),
         folder: Path | None = None,
+        unloaded: Callable[[Unloaded], None] = lambda _: None,
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
         self._store = store
@@ -99,6 +105,7 @@ class Dispatcher(Lane[Generation]):
         self._loaded = loaded
         self._pins = pins
         self._folder = folder
+        self._unloaded = unloaded
         self._unload_asked: list[_Unload] = []
         self._holding: _Holding | None = None
         self._last_used = time.monotonic()
@@ -191,8 +198,10 @@ class Dispatcher(Lane[Generation]):
         fragments the memory of this one; in the room that was made for both."""
         _log.warning("decoding_anew", latents=kept.latents)
         self._transitions.notice(run, [_DECODED_ANEW])
+        status = self._worker.status
         self._holding = None
-        self._worker.retire("had no memory left to decode", _RETIRING_S)
+        self._worker.retire(_NO_MEMORY, _RETIRING_S)
+        self._tell(status, run.model, f"it {_NO_MEMORY}")
         run.to_be_decoded(kept)
         self._ready(run)
         self._follow(run)
@@ -307,7 +316,7 @@ class Dispatcher(Lane[Generation]):
         return max(0.0, self._last_used + self._keep_alive_s - time.monotonic())
 
     def _give_back(self, reason: str) -> None:
-        held = self._held
+        held, status = self._held, self._worker.status
         with contextlib.suppress(WorkerLost):
             lease = self._worker.lease(_WORKER_START_S)
             try:
@@ -320,6 +329,25 @@ class Dispatcher(Lane[Generation]):
                 lease.released()
         _log.info("model_unloaded", preset=held and held.preset, reason=reason)
         self._holding = None
+        if held is not None:
+            self._tell(status, held, reason)
+
+    def _tell(self, status: WorkerStatus, held: Held, reason: str) -> None:
+        """Let it be known that a model has left.
+
+        Args:
+            status: of the worker, before.
+        """
+        parts = registry.counting(status.memory_parts, status.device is not None)
+        self._unloaded(
+            Unloaded(
+                unloaded="model",
+                preset=held.preset,
+                worker=status.kind,
+                frees_mib=sum(part.mib for part in parts),
+                reason=f"because {reason}",
+            )
+        )
 
 
 def _failure(lost: WorkerLost) -> Failure:

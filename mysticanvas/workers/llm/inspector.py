@@ -60,8 +60,10 @@ def inspect(order: InspectionOrder) -> Inspection:
     # Late: a file that is not sound is refused without it.
     from mysticanvas.workers.llm import probing
 
-    buffers = probing.probe(path, order.contexts, order.n_gpu_layers)
-    return Inspection(model=model, mmproj_bytes=mmproj_bytes, buffers=buffers)
+    probed = probing.probe(path, order.contexts, order.n_gpu_layers)
+    return Inspection(
+        model=model, mmproj_bytes=mmproj_bytes, devices=probed.devices, buffers=probed.buffers
+    )
 
 
 def _order(line: bytes) -> InspectionOrder:

@@ -27,6 +27,7 @@ _NAMES = {
 }
 _BUFFER = re.compile(r"(\S+) +(model|KV|RS|compute|output) buffer size = +([\d.]+) MiB")
 _CACHE = re.compile(r": size = +([\d.]+) MiB \( *\d+ cells")
+_PLACED = re.compile(r"layer +(\d+) assigned to device ([^\s,]+)")
 _NO_MEMORY = re.compile(r"(failed|unable) to allocate|out of memory|bad_alloc", re.IGNORECASE)
 _log = logs.get(__name__)
 
@@ -99,6 +100,12 @@ def buffers(lines: Iterable[str], known: Known = "measured") -> list[MemoryPart]
         MemoryPart(name=name, device=device, mib=mib, known=known)
         for (name, device), mib in sizes.items()
     ]
+
+
+def devices(lines: Iterable[str]) -> list[str]:
+    """The device of each layer in the lines of a load, and at last of what stands behind them."""
+    found = [match.groups() for line in lines if (match := _PLACED.search(line)) is not None]
+    return [device for _, device in sorted(found, key=lambda each: int(each[0]))]
 
 
 def cache_mib(lines: Iterable[str]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from mysticanvas.workers.llm import sliding
 from mysticanvas.workers.model_files.gguf import Header, Scalar
 
 _MAX_LENGTH = 1 << 24
+_LAYER = re.compile(r"blk\.(\d{1,4})\.")
+_INPUT = ("token_", "position_embd.", "per_layer_token_embd.")
+"""How names of tensors before the layers begin."""
+_EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
 _OTHER_CACHES = (
     "attention.indexer.", "attention.kv_lora_rank", "attention.shared_kv_layers", "kda.",
     "shortconv.", "ssm.", "token_shift_count", "wkv.",
@@ -63,7 +68,7 @@ class _Reader:
         layers = self._number("block_count", 1, MAX_LAYERS)
         slides = sliding.find(self._header, self._architecture, layers)
         window, sliding_layers = slides or (0, (False,) * layers)
-        head, body, tail = self._bytes_by_part()
+        head, body, tail = self._bytes_by_part(layers)
         return LanguageModel(
             architecture=self._architecture,
             layers=self._layers(sliding_layers),
@@ -76,6 +81,7 @@ class _Reader:
             input_bytes=head,
             layer_bytes=body,
             output_bytes=tail,
+            tied_bytes=self._tied_bytes(),
         )
 
     def _known_architecture(self) -> str:
@@ -134,13 +140,22 @@ class _Reader:
             key.startswith(heads) for key in (*self._header.values, *self._header.lengths)
         )
 
-    def _bytes_by_part(self) -> tuple[int, int, int]:
-        """Bytes of the tensors before, in and behind the layers."""
-        sizes = [0, 0, 0]
+    def _bytes_by_part(self, layers: int) -> tuple[int, tuple[int, ...], int]:
+        """Bytes of the tensors before, in each of and behind the layers."""
+        head, each, tail = 0, [0] * layers, 0
         for tensor in self._header.tensors:
-            part = 1 if tensor.name.startswith("blk.") else 2
-            sizes[0 if tensor.name.startswith("token_") else part] += tensor.bytes
-        return sizes[0], sizes[1], sizes[2]
+            found = _LAYER.match(tensor.name)
+            if found is not None and int(found[1]) < layers:
+                each[int(found[1])] += tensor.bytes
+            elif tensor.name.startswith(_INPUT):
+                head += tensor.bytes
+            else:
+                tail += tensor.bytes
+        return head, tuple(each), tail
+
+    def _tied_bytes(self) -> int:
+        sizes = {tensor.name: tensor.bytes for tensor in self._header.tensors}
+        return 0 if _OUTPUT in sizes else sizes.get(_EMBEDDING, 0)
 
     def _dtype(self) -> str:
         sizes: Counter[str] = Counter()

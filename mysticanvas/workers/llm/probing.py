@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llama_cpp
 
@@ -17,16 +17,23 @@ from mysticanvas.contracts.llm import ContextParams
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.errors import InvalidRequest, ModelFileError
 from mysticanvas.vram import llm
-from mysticanvas.workers.llm.listening import Said, buffers, cache_mib, listening
+from mysticanvas.workers.llm.listening import Said, buffers, cache_mib, devices, listening
 from mysticanvas.workers.model_files import ggml
 
 _TYPES = {kind.name: number for number, kind in ggml.TYPES.items()}
 
 
-def probe(
-    path: Path, contexts: list[ContextParams], n_gpu_layers: int = -1
-) -> list[list[MemoryPart]]:
-    """The buffers of a model's contexts: cache, compute and output.
+class Probed(NamedTuple):
+    """What llama.cpp would do."""
+
+    devices: list[str]
+    """Of the layers, and at last of what stands behind them."""
+    buffers: list[list[MemoryPart]]
+    """Of each context: cache, compute and output."""
+
+
+def probe(path: Path, contexts: list[ContextParams], n_gpu_layers: int = -1) -> Probed:
+    """Where a model's layers would lie, and the buffers of its contexts.
 
     Args:
         path: of a GGUF file whose header is sound.
@@ -37,8 +44,8 @@ def probe(
         ModelFileError: llama.cpp refuses the model.
         InvalidRequest: it refuses a context.
     """
-    with _planned_model(path, n_gpu_layers) as model:
-        return [_planned_context(model, params, path) for params in contexts]
+    with _planned_model(path, n_gpu_layers) as (model, places):
+        return Probed(places, [_planned_context(model, params, path) for params in contexts])
 
 
 def cache_type(name: str) -> int:
@@ -58,7 +65,7 @@ def context_refused(path: Path, params: ContextParams, said: Said) -> InvalidReq
 
 
 @contextmanager
-def _planned_model(path: Path, n_gpu_layers: int) -> Iterator[Any]:
+def _planned_model(path: Path, n_gpu_layers: int) -> Iterator[tuple[Any, list[str]]]:
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = n_gpu_layers
     params.no_alloc = True
@@ -69,7 +76,7 @@ def _planned_model(path: Path, n_gpu_layers: int) -> Iterator[Any]:
     if model is None:
         raise ModelFileError(f"llama.cpp refuses {path}: {said.reason}.")
     try:
-        yield model
+        yield model, devices(said.lines)
     finally:
         llama_cpp.llama_model_free(model)
 

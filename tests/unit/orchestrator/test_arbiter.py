@@ -13,6 +13,7 @@ from benchmarks import needless
 from benchmarks.tenants import Machine, Tenant
 from mysticanvas.contracts.memory import Term
 from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.errors import DoesNotFit, JobCancelled
 from mysticanvas.orchestrator.arbiter import arbiter as arbiters, policy
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
@@ -44,7 +45,12 @@ def needing(*mib: float) -> Callable[[Situation], Plan]:
     ]
 
     def decide(situation: Situation) -> Plan:
-        request = Request(variants, held_mib=situation.held_mib, displaces=situation.displaces)
+        request = Request(
+            variants,
+            held_mib=situation.held_mib,
+            displaces=situation.displaces,
+            wanted=situation.wanted,
+        )
         return policy.decide(request, situation.residents, situation.device)
 
     return decide
@@ -247,6 +253,48 @@ def test_what_was_not_used_for_a_while_is_named() -> None:
     assert chat.preset == "chat"
     arbiter.retire("llm", "test")
     assert chat.preset is None
+
+
+def test_whatever_leaves_is_told_with_the_reason_and_what_it_gives_back() -> None:
+    told: list[Unloaded] = []
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000, 1_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory, told=told.append)
+
+    def heard() -> list[tuple[str, str | None, float, str, str | None]]:
+        found = [(t.unloaded, t.preset, t.frees_mib, t.reason, t.wanted_by) for t in told]
+        told.clear()
+        return found
+
+    sd = Held("sd", "sd")
+    room = "to make room for sd"
+    plan = carried_out(arbiter, "image", 5_000, wanted=sd)
+    assert "drop the context of chat to make room for sd" in plan.explain()
+    assert str(told[0]) == (
+        "The context of chat was dropped to make room for sd, which gives 1,000 MiB back."
+    )
+    assert heard() == [("context", "chat", 1_000, room, "sd")]
+    carried_out(arbiter, "image", 6_000, wanted=sd)
+    assert heard() == [("model", "chat", 3_000, room, "sd")]
+    image.take("sd", 4_000)
+    carried_out(arbiter, "image", 4_000, wanted=sd)
+    assert heard() == []
+    carried_out(arbiter, "image", 3_000, wanted=OTHER)
+    assert heard() == [("model", "sd", 4_000, "to make room for other", "other")]
+    arbiter.retire("image", "was not used for 5 s")
+    assert heard() == [("model", "sd", 4_000, "because it was not used for 5 s", None)]
+    arbiter.retire("image", "was not used for 5 s")
+    assert heard() == []
+
+
+def test_a_process_that_is_ended_for_its_context_is_told_as_such() -> None:
+    told: list[Unloaded] = []
+    image, chat = Tenant("image"), Tenant("llm", deaf=True)
+    chat.take("chat", 3_000, 1_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory, told=told.append)
+    carried_out(arbiter, "image", 5_000)
+    assert [(each.unloaded, each.frees_mib) for each in told] == [("model", 4_000)]
+    assert told[0].reason == "to make room for another model"
 
 
 def test_a_pinned_model_stays_until_it_is_let_go() -> None:

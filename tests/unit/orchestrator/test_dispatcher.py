@@ -18,6 +18,7 @@ from tasks import as_it_comes, make_task
 from mysticanvas import processes
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import DoesNotFit
 from mysticanvas.logs.file import LogFile
@@ -70,8 +71,19 @@ def loads() -> list[float]:
 
 
 @pytest.fixture
+def unloads() -> list[Unloaded]:
+    """What is heard to have left the device."""
+    return []
+
+
+@pytest.fixture
 def dispatcher(
-    transitions: Transitions, store: Store, bus: Any, worker: Worker, loads: list[float]
+    transitions: Transitions,
+    store: Store,
+    bus: Any,
+    worker: Worker,
+    loads: list[float],
+    unloads: list[Unloaded],
 ) -> Iterator[Dispatcher]:
     dispatcher = Dispatcher(
         transitions,
@@ -83,6 +95,7 @@ def dispatcher(
         keep_alive_s=900,
         settle_s=10,
         loaded=loads.append,
+        unloaded=unloads.append,
     )
     yield dispatcher
     dispatcher.stop()
@@ -254,6 +267,23 @@ def test_a_job_that_fails_before_it_is_sent_leaves_the_worker_to_the_next(
     record = reached(failing, "failed")
     assert record.error == Problem.of(error)
     assert reached(behind, "succeeded").failures == []
+
+
+def test_a_model_that_is_given_back_is_told_once_with_the_reason(
+    dispatcher: Dispatcher, unloads: list[Unloaded], submit: Submit, reached: Any
+) -> None:
+    dispatcher.start()
+    reached(submit("a castle"), "succeeded")
+    dispatcher.unload("another")
+    for _ in range(2):
+        dispatcher.unload()
+    [told] = unloads
+    assert (told.unloaded, told.preset, told.worker) == ("model", "tiny", "mortal")
+    assert str(told).startswith("The model of tiny was unloaded because it was asked for, which")
+    dispatcher._keep_alive_s = 0.0
+    reached(submit("a tower"), "succeeded")
+    dispatcher.unload("another")
+    assert [each.reason for each in unloads[1:]] == ["because it was not used for 0 s"]
 
 
 def test_a_job_that_somebody_waits_for_makes_way_for_none(

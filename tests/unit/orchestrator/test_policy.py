@@ -107,7 +107,8 @@ def test_a_pinned_model_is_not_replaced_in_its_own_process() -> None:
 def test_a_plan_says_what_is_done_why_and_what_it_costs() -> None:
     said = decide(Request(ALL), [LLM, OTHER], Device(3_000)).explain()
     assert "4,000 MiB needed, 3,000 MiB free" in said
-    assert "drop the context of chat, which gives 1,000 MiB back (last used 60 s ago)" in said
+    gives = "which gives 1,000 MiB back (last used 60 s ago)"
+    assert f"drop the context of chat to make room, {gives}" in said
     assert "vae_tiling, which saves 2,000 MiB (changes pixels)" in said
     held = decide(Request(ALL, held_mib=500), [LLM, OTHER], Device(3_000)).explain()
     assert "4,000 MiB needed (500 MiB held already), 3,000 MiB free" in held
@@ -115,6 +116,16 @@ def test_a_plan_says_what_is_done_why_and_what_it_costs() -> None:
     assert "1,000 MiB back (not used yet)" in never
     assert "about 4 times as long" in decide(Request(ALL), [], Device(1_500)).explain()
     assert "does not fit" in decide(Request(ALL), [], Device(0)).explain()
+
+
+def test_a_plan_says_for_whom_room_is_made() -> None:
+    dropped = decide(Request([PLAIN], wanted="sd"), [LLM], Device(5_000))
+    assert "drop the context of chat to make room for sd, which" in dropped.explain()
+    assert dropped.notices()[0].startswith("Drop the context of chat to make room for sd, which")
+    ended = decide(Request([PLAIN], wanted="sd"), [LLM], Device(3_000))
+    assert "unload chat to make room for sd, which" in ended.explain()
+    tiled = decide(Request(ALL, wanted="sd"), [], Device(4_000)).notices()
+    assert tiled[0].startswith("To make room: vae_tiling, which saves")
 
 
 @st.composite

@@ -13,6 +13,7 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.events import Event
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.measurements import JobMemory
+from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.session import happenings
 from mysticanvas.session.connection import Connection
 
@@ -33,6 +34,16 @@ def test_workers_alerts_and_measurements_are_those_of_the_contract(connection: C
     assert str(make(event("alert", alert))) == "It died."
     measured = JobMemory.of([measurement()])
     assert make(event("vram", measured)) == measured
+    unloaded = Unloaded(
+        unloaded="model", preset="sd", worker="image", frees_mib=1_234.5,
+        reason="to make room for chat", wanted_by="chat",
+    )  # fmt: skip
+    assert make(event("vram", unloaded)) == unloaded
+    assert str(unloaded) == (
+        "The model of sd was unloaded to make room for chat, which gives 1,234 MiB back."
+    )
+    alone = unloaded.model_copy(update={"preset": None})
+    assert str(alone).startswith("The image worker was ended to make room for chat")
     assert make(Event(epoch="e", type="queue", data={"paused": True})) == {"paused": True}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mysticanvas.contracts.llm import AttentionLayer, ContextParams, LanguageModel
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.vram import llm
 
@@ -15,7 +16,7 @@ def model(*layers: AttentionLayer, **more: Any) -> LanguageModel:
     members: dict[str, Any] = {
         "architecture": "llama", "layers": layers, "embedding": 4096, "context_length": 8192,
         "vocabulary": 128256, "dtype": "q4_K",
-        "input_bytes": 1, "layer_bytes": 2, "output_bytes": 4,
+        "input_bytes": 1, "layer_bytes": [2, *[0] * (len(layers) - 1)], "output_bytes": 4,
     }  # fmt: skip
     return LanguageModel(**{**members, **more})
 
@@ -119,3 +120,55 @@ def test_a_cache_without_a_rule_has_to_be_told() -> None:
         llm.terms(other, ContextParams(), compute_bytes=0)
     told = llm.terms(other, ContextParams(), compute_bytes=0, cache_bytes=5 << 20)
     assert (told[1].mib, told[1].known) == (5.0, "probed")
+
+
+MIB = 2**20
+WEIGHTS = {"input_bytes": 100 * MIB, "layer_bytes": [10 * MIB] * 4, "output_bytes": 5 * MIB}
+FOUR = model(*[LAYER] * 4, **WEIGHTS)
+"""With 16 MiB of cache a layer at 4096 tokens."""
+
+
+def planned(**mib: tuple[str, float]) -> list[MemoryPart]:
+    return [
+        MemoryPart(name=name.rstrip("_").replace("_", " "), mib=size, known="probed", device=device)
+        for name, (device, size) in mib.items()
+    ]
+
+
+ON_CUDA = planned(
+    kv_cache=("CUDA0", 64), output=("CUDA_Host", 0.49), compute=("CUDA0", 560),
+    compute_=("CUDA_Host", 16.01),
+)  # fmt: skip
+
+
+def places(
+    model: LanguageModel, devices: list[str], found: list[MemoryPart] = ON_CUDA
+) -> dict[tuple[str, str], float]:
+    parts = llm.parts(model, ContextParams(n_ctx=4096), found, devices)
+    assert len({(part.name, part.device) for part in parts}) == len(parts)
+    return {(part.name, part.device): part.mib for part in parts}
+
+
+def test_buffers_of_the_same_name_count_each_on_its_device() -> None:
+    assert places(FOUR, ["CUDA0"] * 5) == {
+        ("weights", "CPU"): 100, ("weights", "CUDA0"): 45, ("kv cache", "CUDA0"): 64,
+        ("compute", "CUDA0"): 560, ("compute", "CUDA_Host"): 16.01,
+        ("output", "CUDA_Host"): 128256 * 4 / MIB,
+    }  # fmt: skip
+
+
+def test_layers_lie_where_llama_cpp_puts_them() -> None:
+    found = places(FOUR, ["CPU", "CPU", "CPU", "CUDA0", "CUDA0"])
+    assert (found["weights", "CPU"], found["weights", "CUDA0"]) == (130, 15)
+    assert (found["kv cache", "CPU"], found["kv cache", "CUDA0"]) == (48, 16)
+    tied = FOUR.model_copy(update={"tied_bytes": 90 * MIB})
+    assert places(tied, ["CPU"] * 4 + ["CUDA0"])["weights", "CUDA0"] == 95
+    assert places(tied, ["CPU"] * 5)["weights", "CPU"] == 145
+    # What it does not name goes where it computes.
+    assert places(FOUR, [])["weights", "CUDA0"] == 45
+
+
+def test_a_cache_without_a_rule_is_shared_as_the_layers_are() -> None:
+    other = FOUR.model_copy(update={"plain_cache": False})
+    found = places(other, ["CPU", "CUDA0", "CUDA0", "CUDA0", "CUDA0"])
+    assert (found["kv cache", "CPU"], found["kv cache", "CUDA0"]) == (16, 48)

@@ -25,7 +25,7 @@ def test_a_prediction_meets_the_log(name: str, tmp_path: Path) -> None:
     shape, params = SHAPES[name]
     path = ggufs.make_llm(tmp_path / "model.gguf", shape)
     described = metadata.describe(gguf.read(path), path)
-    planned = probing.probe(path, [params])[0]
+    planned = probing.probe(path, [params]).buffers[0]
     compute = sum(part.mib for part in planned if part.name == llm.COMPUTE)
     terms = llm.terms(described, params, round(compute * llm.MIB))
 
@@ -52,8 +52,9 @@ def test_the_cache_that_is_planned_is_that_of_the_rule(name: str, tmp_path: Path
     shape, params = SHAPES[name]
     path = ggufs.make_llm(tmp_path / "model.gguf", shape)
     described = metadata.describe(gguf.read(path), path)
-    cache = probing.probe(path, [params])[0][0]
+    cache = probing.probe(path, [params]).buffers[0][0]
     assert (cache.name, cache.known) == (llm.CACHE, "probed")
+    assert probing.probe(path, []).devices == ["CPU"] * (len(described.layers) + 1)
     caches = 2 if described.window else 1
     assert cache.mib == pytest.approx(
         llm.kv_bytes(described, params) / llm.MIB, abs=caches * TOLD_MIB

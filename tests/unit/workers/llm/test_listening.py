@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mysticanvas.workers.llm.listening import Said, buffers, cache_mib
+from mysticanvas.workers.llm.listening import Said, buffers, cache_mib, devices
 
 LOADED = [
     "load_tensors:          CPU model buffer size =    70.31 MiB",
@@ -29,6 +29,15 @@ def test_buffers_by_name_and_device() -> None:
         ("compute", "CUDA0"): 258.5,
         ("compute", "CUDA_Host"): 16.01,
     }
+
+
+def test_layers_by_device() -> None:
+    lines = [
+        "load_tensors: layer  10 assigned to device CUDA0, is_swa = 0",
+        *(f"load_tensors: layer  {k: 2d} assigned to device CPU, is_swa = 1" for k in range(10)),
+    ]
+    assert devices(lines) == ["CPU"] * 10 + ["CUDA0"]
+    assert devices(LOADED) == []
 
 
 def test_caches_are_told_where_nothing_is_allocated() -> None:

@@ -55,6 +55,10 @@ def test_a_model(tmp_path: Path) -> None:
     assert found.plain_cache
     matrix = 512 * 64 // 32 * 34
     assert (found.input_bytes, found.output_bytes) == (matrix, matrix + 64 * 4)
+    assert len(set(found.layer_bytes)) == 1
+    assert (len(found.layer_bytes), found.tied_bytes) == (3, 0)
+    tied = described(tmp_path, tied=True, weights="Q8_0")
+    assert (tied.tied_bytes, tied.output_bytes) == (matrix, 64 * 4)
 
 
 @pytest.mark.parametrize(

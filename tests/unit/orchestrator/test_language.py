@@ -1,0 +1,153 @@
+"""What a language model takes of the device, and what is done for it there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from mysticanvas.contracts.llm import AttentionLayer, ContextParams, Inspection, LanguageModel
+from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
+from mysticanvas.orchestrator.arbiter import arbiter, planning, registry
+from mysticanvas.orchestrator.arbiter.language import needing
+from mysticanvas.orchestrator.arbiter.planning import Situation
+from mysticanvas.vram import llm
+
+MIB = 1 << 20
+LAYER = AttentionLayer(kv_heads=8, key_length=128, value_length=128)
+MODEL = LanguageModel(
+    architecture="llama",
+    layers=(LAYER,) * 8,
+    embedding=4096,
+    context_length=32_768,
+    dtype="q4_K",
+    vocabulary=128 * 1024,
+    input_bytes=100 * MIB,
+    layer_bytes=(400 * MIB,) * 8,
+    output_bytes=200 * MIB,
+)
+CONTEXT = ContextParams(n_ctx=8192)
+"""With 32 MiB of cache a layer."""
+ALL, NONE = ["CUDA0"] * 9, ["CPU"] * 9
+HALF = ["CPU"] * 4 + ["CUDA0"] * 5
+PART = MemoryPart(name="weights.unet", mib=5_000, known="exact", device="cuda:0")
+IMAGE = Holding(worker="image", pid=1, preset="sd", mib=5_700, parts=[PART])
+
+
+def part(name: str, mib: float, device: str) -> MemoryPart:
+    return MemoryPart(name=name, mib=mib, known="probed", device=device)
+
+
+def found(devices: Sequence[str], context: ContextParams = CONTEXT) -> Inspection:
+    """As llama.cpp tells it, with 500 MiB to compute and 1 MiB more for 128 tokens."""
+    on_gpu = "CUDA0" in devices
+    buffers = [
+        [
+            part(llm.OUTPUT, 0.5, "CUDA_Host" if on_gpu else "CPU"),
+            part(llm.COMPUTE, 500 + tokens / 128, "CUDA0" if on_gpu else "CPU"),
+            *([part(llm.COMPUTE, 16, "CUDA_Host")] if on_gpu else []),
+        ]
+        for tokens in llm.rungs(context.n_ctx)
+    ]
+    return Inspection(model=MODEL, devices=list(devices), buffers=buffers)
+
+
+def plan(
+    free: float,
+    *holdings: Holding,
+    devices: Sequence[str] = ALL,
+    is_gpu: bool = True,
+    context: ContextParams = CONTEXT,
+    **more: Any,
+) -> Plan:
+    device = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=free)
+    status = VramStatus(device=device, is_gpu=is_gpu, holdings=list(holdings))
+    needs = needing(context, found(devices, context))
+    return planning.plan_language_model(needs, context.n_ctx, Situation(status, "llm", **more))
+
+
+def terms(made: Plan) -> dict[str, tuple[float, str]]:
+    return {term.name: (round(term.mib, 3), term.known) for term in made.terms}
+
+
+def test_on_a_gpu_a_plan_has_the_context_and_safety_and_what_lies_there() -> None:
+    assert terms(plan(9_000)) == {
+        "context": (registry.CONTEXT_GPU_MIB, "assumed"),
+        "weights": (3_400, "exact"),
+        "kv cache": (256, "exact"),
+        "compute": (564, "probed"),
+        "safety": (round(564 * 0.03, 3), "assumed"),
+    }
+    started = Holding(worker="llm", pid=2, preset=None, mib=0)
+    assert terms(plan(9_000, started)) == terms(plan(9_000))
+
+
+def test_layers_in_system_memory_do_not_count() -> None:
+    half = terms(plan(9_000, devices=HALF))
+    assert (half["weights"][0], half["kv cache"][0]) == (1_800, 128)
+
+
+def test_a_model_in_system_memory_evicts_nothing_from_a_gpu() -> None:
+    made = plan(100, IMAGE, devices=NONE)
+    assert (made.decision, made.actions, made.total_mib) == ("proceed", [], 0)
+    # Where it does lie there, it needs the room.
+    assert plan(100, IMAGE).decision == "hard_unload"
+
+
+def test_without_a_gpu_all_of_it_counts() -> None:
+    cpu = terms(plan(9_000, devices=NONE, is_gpu=False))
+    assert cpu["weights"] == (3_500, "exact")
+    assert cpu["output"] == (0.5, "exact")
+    assert cpu["context"] == (planning.CONTEXT_LLM_MIB, "assumed")
+    weights = MemoryPart(name=llm.WEIGHTS, mib=3_500, known="measured", device="CPU")
+    shared = terms(plan(9_000, devices=ALL, is_gpu=False))
+    assert (shared["weights"][0], shared["compute"][0]) == (3_500, 580)
+    own = Holding(worker="llm", pid=2, preset="chat", mib=3_590, parts=[weights])
+    assert terms(plan(9_000, own, devices=NONE, is_gpu=False))["context"] == (90, "measured")
+
+
+def test_a_loaded_model_needs_what_it_has_and_the_safety() -> None:
+    total = plan(9_000).total_mib
+    parts = [part("weights", 3_400, "CUDA0"), part("kv cache", 256, "CUDA0")]
+    own = Holding(
+        worker="llm", pid=2, preset="chat", mib=3_656 + registry.CONTEXT_GPU_MIB, parts=parts
+    )
+    assert plan(total - own.mib + 1, own).decision == "proceed"
+    assert not plan(total - own.mib - 1, own).fits
+
+
+@pytest.mark.parametrize("free", [4_700.0, 4_800.0, 4_900.0])
+def test_what_does_not_fit_is_refused_with_the_longest_context_that_would(free: float) -> None:
+    made = plan(free)
+    assert not made.fits
+    fitting = made.suggestion["n_ctx"]
+    assert isinstance(fitting, int)
+    assert 0 < fitting < CONTEXT.n_ctx
+    assert fitting % 256 == 0
+    assert plan(free, context=ContextParams(n_ctx=fitting)).fits
+    assert not plan(free, context=ContextParams(n_ctx=fitting + 256)).fits
+    assert f"this would fit: n_ctx={fitting}" in made.explain()
+    error = arbiter.refusal(made)
+    assert error.suggestion == made.suggestion
+    assert f"n_ctx={fitting}" in str(error.hint)
+
+
+def test_what_fits_with_no_context_has_no_suggestion() -> None:
+    assert plan(4_000).suggestion == {}
+    assert plan(9_000, displaces="another").suggestion == {}
+    pinned = IMAGE.model_copy(update={"pinned": True})
+    assert plan(4_800, pinned, uses={"image": planning.Use(pinned=True)}).suggestion["n_ctx"]
+
+
+def test_buffers_between_two_contexts_are_not_too_small() -> None:
+    rungs = llm.rungs(3000)
+    assert rungs == [256, 512, 1024, 2048, 3000]
+    assert (llm.rungs(32), llm.rungs(256), llm.rungs(257)) == ([32], [256], [256, 257])
+    planned = {tokens: [part("compute", tokens**2 / 1000, "CUDA0")] for tokens in rungs}
+    for tokens in range(256, 3001):
+        [compute] = llm.between(planned, tokens)
+        assert compute.mib >= tokens**2 / 1000 - 1e-6
+    assert llm.between(planned, 3000) == planned[3000]
