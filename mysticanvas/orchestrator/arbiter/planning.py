@@ -9,6 +9,7 @@ from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import Allowed, without_offload
 from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.plugins import LLM_ENGINE
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.vram import Holding, VramStatus
@@ -77,8 +78,18 @@ class Use(NamedTuple):
     """What the job that runs on it may take in all, with what it has already."""
     context_mib: float | None = None
     """The least that its process had beside the parts of a model, after jobs with this model."""
+    ready_mib: float | None = None
+    """What such a process had beside a model on a CPU, after its jobs or else before the first;
+    None before there was one."""
     pinned: bool = False
     """Whether the user wants its model to stay."""
+
+    def ready(self, kind: str) -> tuple[float, Known]:
+        """What a worker of that kind will have on a CPU once its engine is there, in MiB, and how
+        that is known."""
+        if self.ready_mib is not None:
+            return self.ready_mib, "measured"
+        return CONTEXT_LLM_MIB if kind == LLM_ENGINE else CONTEXT_MIB, "assumed"
 
 
 class Situation(NamedTuple):
@@ -106,21 +117,54 @@ class Situation(NamedTuple):
         return 0.0 if self.own is None else self.own.mib
 
     @property
+    def context(self) -> tuple[float, Known]:
+        """What its process has beside a model on a CPU, or will have, in MiB; and how that is
+        known."""
+        own, use = self.own, self._use(self.worker)
+        if own is None or own.importing:
+            return use.ready(self.worker)
+        return max(0.0, own.mib - sum(part.mib for part in own.parts)), "measured"
+
+    @property
+    def least_context(self) -> tuple[float, Known]:
+        """The same without what the job before has left, which can be used again."""
+        has, known = self.context
+        own, least = self.own, self._use(self.worker).context_mib
+        if own is None or own.importing or least is None:
+            return has, known
+        return max(0.0, min(least, has)), known
+
+    @property
     def residents(self) -> list[Resident]:
         """The other workers."""
-        others = [each for each in self.status.holdings if each.worker != self.worker]
-        return [_resident(each, self.uses.get(each.worker, Use())) for each in others]
+        return [
+            _resident(each, self._use(each.worker), self._will_have_mib(each))
+            for each in self._others
+        ]
 
     @property
     def device(self) -> Device:
-        """What it has left, and has promised to the jobs of others."""
-        has = {each.worker: each.mib for each in self.status.holdings}
-        owed = (
-            max(0.0, use.promised_mib - has.get(kind, 0.0))
+        """What it has left, and what others will take of that: their jobs, and what they import."""
+        have = {each.worker for each in self.status.holdings}
+        promised = (
+            use.promised_mib
             for kind, use in self.uses.items()
-            if kind != self.worker
+            if kind != self.worker and kind not in have
         )
-        return Device(self.status.device.free_mib, sum(owed))
+        owed = (self._will_have_mib(each) - each.mib for each in self._others)
+        return Device(self.status.device.free_mib, sum(owed) + sum(promised))
+
+    @property
+    def _others(self) -> list[Holding]:
+        return [each for each in self.status.holdings if each.worker != self.worker]
+
+    def _use(self, kind: str) -> Use:
+        return self.uses.get(kind, Use())
+
+    def _will_have_mib(self, other: Holding) -> float:
+        use = self._use(other.worker)
+        ready = use.ready(other.worker)[0] if other.importing else 0.0
+        return max(other.mib, use.promised_mib, ready)
 
 
 def plan(
@@ -198,10 +242,7 @@ def plan_language_model(terms: Iterable[Term], situation: Situation) -> Plan:
     Args:
         terms: weights, cache, and buffers.
     """
-    own = situation.own
-    parts = 0.0 if own is None else sum(part.mib for part in own.parts)
-    context = CONTEXT_LLM_MIB if own is None else max(0.0, own.mib - parts)
-    known: Known = "assumed" if own is None else "measured"
+    context, known = situation.context
     needed = (Term(name="context", mib=context, known=known), *terms)
     request = Request(
         variants=[Variant(needed)], held_mib=situation.held_mib, displaces=situation.displaces
@@ -263,35 +304,24 @@ def _offload(variant: Variant) -> tuple[str, ...]:
 
 
 def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> Surroundings:
-    own = situation.own
-    on_cpu = profile.device == "cpu"
-    workspace = CUBLAS_BYTES if profile.device == "cuda" else 0
-    if not on_cpu:
-        context, known = CONTEXT_GPU_MIB, "assumed"
-    elif own is None:
-        context, known = CONTEXT_MIB, "assumed"
-    else:
-        # Not what it has now: what the job before has left can be used again.
-        least = situation.uses.get(situation.worker, Use()).context_mib
-        has = own.mib - sum(part.mib for part in own.parts)
-        context, known = has if least is None else min(least, has), "measured"
-    return Surroundings.model_validate(
-        {
-            "context_bytes": round(max(0.0, context) * MIB),
-            "context_known": known,
-            "workspace_bytes": workspace,
-            "threads": threads,
-        }
+    on_gpu: tuple[float, Known] = (CONTEXT_GPU_MIB, "assumed")
+    context, known = situation.least_context if profile.device == "cpu" else on_gpu
+    return Surroundings(
+        context_bytes=round(context * MIB),
+        context_known=known,
+        workspace_bytes=CUBLAS_BYTES if profile.device == "cuda" else 0,
+        threads=threads,
     )
 
 
-def _resident(holding: Holding, use: Use) -> Resident:
+def _resident(holding: Holding, use: Use, will_have_mib: float) -> Resident:
     context = sum(part.mib for part in holding.parts if part.name in _CONTEXT_PARTS)
     return Resident(
         name=holding.worker,
         preset=holding.preset,
-        # Its job is over before it goes, and with it what that was promised.
-        model_mib=max(holding.mib, use.promised_mib),
+        # Its job is over before it goes, and with it what that was promised; what it would import
+        # is not taken either.
+        model_mib=will_have_mib,
         context_mib=context,
         idle_s=use.idle_s,
         # Without a model, it is the start of a process.

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from measurements import traced
 
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import MemoryPart, Term
 from mysticanvas.contracts.mitigations import OFFLOADS
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, LatentSpace, Moved
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 from mysticanvas.orchestrator.arbiter import planning, registry
-from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
+from mysticanvas.orchestrator.arbiter.planning import Experience, Situation, Use
 from mysticanvas.vram import llm
 from mysticanvas.vram.reserve import RESERVE_SHARE
 
@@ -88,6 +88,63 @@ def test_the_worker_that_would_run_it_counts_as_held() -> None:
     # 450 and 500 of weights, 500 to decode, and the safety of it.
     assert found.total_mib == pytest.approx(1_450 + 15, abs=5)
     assert plan(1_470).terms[0].known == "assumed"
+
+
+COLD = Holding(worker="image", pid=1, preset=None, mib=65, importing=True)
+
+
+def seen(free: float, *holdings: Holding, worker: str = "image", **uses: Use) -> Situation:
+    device = DeviceMemory(name="memory budget", total_mib=8_000, free_mib=free)
+    status = VramStatus(device=device, is_budget=True, holdings=list(holdings))
+    return Situation(status, worker, uses)
+
+
+@pytest.mark.parametrize(
+    ("use", "context", "known"),
+    [
+        (Use(ready_mib=400), 400, "measured"),
+        # What the process before had beside its model, not what this one has so far.
+        (Use(ready_mib=400, context_mib=390), 400, "measured"),
+        (Use(), planning.CONTEXT_MIB, "assumed"),
+    ],
+)
+def test_a_process_that_is_still_importing_counts_with_what_it_will_have(
+    use: Use, context: float, known: str
+) -> None:
+    for holdings in [(COLD,), ()]:
+        situation = seen(8_000, *holdings, image=use)
+        found = planning.plan(resolved(), PROFILE, situation, 2, "auto")
+        assert terms(found)["context"] == (context, known)
+        assert found.held_mib == sum(each.mib for each in holdings)
+    # It has taken 65 of that.
+    needed = found.total_mib - 65
+    for free, decision in [(needed + 1, "proceed"), (needed - 1, "refuse")]:
+        situation = seen(free, COLD, image=use)
+        found = planning.plan(resolved(), PROFILE, situation, 2, "none")
+        assert found.decision == decision
+
+
+def test_a_language_model_for_a_process_that_is_still_importing() -> None:
+    needed = [Term(name=llm.WEIGHTS, mib=100, known="exact")]
+    cold = Holding(worker="llm", pid=2, preset=None, mib=30, importing=True)
+    known = planning.plan_language_model(needed, seen(500, cold, worker="llm"))
+    assert terms(known)["context"] == (planning.CONTEXT_LLM_MIB, "assumed")
+    use = Use(ready_mib=90)
+    known = planning.plan_language_model(needed, seen(500, cold, worker="llm", llm=use))
+    assert (terms(known)["context"], known.held_mib) == ((90, "measured"), 30)
+
+
+def test_what_another_process_will_import_is_not_free_and_comes_back_with_its_end() -> None:
+    needed = [Term(name=llm.WEIGHTS, mib=380, known="exact")]
+
+    def planned(free: float) -> Plan:
+        situation = seen(free, COLD, worker="llm", image=Use(ready_mib=400), llm=Use(ready_mib=20))
+        return planning.plan_language_model(needed, situation)
+
+    # 335 of what is free are still to be imported.
+    assert [planned(free).decision for free in (735, 734)] == ["proceed", "hard_unload"]
+    assert planned(735).free_mib == 400
+    assert [planned(free).decision for free in (335, 334)] == ["hard_unload", "refuse"]
 
 
 @pytest.mark.parametrize(
