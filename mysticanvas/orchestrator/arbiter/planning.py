@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, Term
@@ -58,12 +58,13 @@ class Experience(NamedTuple):
     seconds: Seconds = lambda _: None
 
     def slowdown(self, way: Way) -> tuple[float, Known]:
-        """How many times as long as the plain way an offloaded one takes, and how that is known."""
-        assert way.offload is not None
+        """How many times as long as the plain way another one takes, and how that is known."""
+        if not way.mitigations:
+            return 1.0, "assumed"
         plain, took = self.seconds(()), self.seconds(way.mitigations)
         if plain and took:
             return max(1.0, took / plain), "measured"
-        return ways.SLOWDOWNS[way.offload], "assumed"
+        return ways.slowdown(way.mitigations), "assumed"
 
 
 class Use(NamedTuple):
@@ -258,7 +259,7 @@ def _variants(
     known: Experience,
     system_mib: float | None,
 ) -> Sequence[Variant]:
-    """The plain way first; weights are offloaded only to where there is room for them."""
+    """The plain way first; nothing is moved to the system's memory if that has no room for it."""
     found = (_variant(profile, way, around, known) for way in ways.ways(profile, size, asked))
     return [each for each in found if system_mib is None or each.system_mib <= system_mib]
 
@@ -271,18 +272,22 @@ def _variant(profile: ImageProfile, way: Way, around: Surroundings, known: Exper
         # What was found out is with all weights on the device from the beginning.
         found = known.reserved.get(way.work) if offload is None else None
         terms = (*terms, reserve.term(plain, found))
-    if offload is not None:
-        slowdown, slowdown_known = known.slowdown(way)
-        return Variant(
-            terms,
-            names,
-            "offload",
-            changes_pixels=bool(decoding),
-            slowdown=slowdown,
-            slowdown_known=slowdown_known,
-            system_mib=sum(profile.weights.values()) / MIB,
-        )
-    return Variant(terms, names, "mitigate" if names else "proceed", changes_pixels=bool(names))
+    slowdown, slowdown_known = known.slowdown(way)
+    return Variant(
+        terms,
+        names,
+        _kind(way),
+        changes_pixels=bool(decoding),
+        slowdown=slowdown,
+        slowdown_known=slowdown_known,
+        system_terms=image.beside(profile, way.work, around.threads, offload),
+    )
+
+
+def _kind(way: Way) -> Literal["proceed", "mitigate", "offload"]:
+    if way.offload is not None:
+        return "offload"
+    return "mitigate" if way.mitigations else "proceed"
 
 
 def _having(asked: Sequence[str], variants: Sequence[Variant]) -> Sequence[Variant]:
