@@ -38,7 +38,9 @@ def _of_sums(line: Grounds, budget_mib: float | None) -> str | None:
             return f"counts on {each['frees_mib']:.0f} MiB of {holds:.0f} that {each['worker']} has"
     if line["needed_mib"] > _room(line, _done(line)) + _ROUNDING_MIB:
         return "is not enough"
-    taken = line["held_mib"] + sum(each["model_mib"] for each in line["others"])
+    # What others have and what they were promised; the latter is still free.
+    others = sum(each["model_mib"] for each in line["others"])
+    taken = line["held_mib"] + others - line["committed_mib"]
     free = line["free_mib"]
     if budget_mib is not None and abs(max(0.0, budget_mib - taken) - free) > _ROUNDING_MIB:
         return f"takes {free:.0f} MiB for free of {budget_mib:.0f}, of which {taken:.0f} are taken"

@@ -29,6 +29,8 @@ class Tenant:
     deaf: bool = False
     """Whether it cannot be asked to drop its context."""
     is_running: bool = False
+    imported_mib: float | None = None
+    """What it has so far while its engine is being imported; None once that is there."""
     done: list[str] = field(default_factory=list)
     """What was done to it."""
 
@@ -44,13 +46,16 @@ class Tenant:
             for name, mib in ((llm.WEIGHTS, self.model_mib), (llm.CACHE, self.context_mib))
             if mib
         ]
+        is_importing = self.imported_mib is not None
+        has = self.base_mib + self.model_mib + self.context_mib
         return WorkerStatus(
             kind=self.kind,
             pid=1 if self.is_running else None,
             state=WorkerState.READY if self.is_running else WorkerState.STOPPED,
             restarts=0,
-            base=self.base_mib,
-            memory=self.base_mib + self.model_mib + self.context_mib,
+            importing=is_importing,
+            base=None if is_importing else self.base_mib,
+            memory=has if self.imported_mib is None else self.imported_mib,
             preset=self.preset,
             model=self.preset,
             memory_parts=parts,

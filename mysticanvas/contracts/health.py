@@ -29,6 +29,8 @@ class WorkerStatus(Contract):
     """None while there is no process."""
     state: WorkerState
     """`ready` is a process that answers; its engine may still be importing."""
+    importing: bool = False
+    """Whether its engine is still being imported, so that its memory will grow."""
     restarts: int
     """How often a process was started in place of one that had ended."""
     preset: str | None = None

@@ -55,6 +55,9 @@ class Plan(Contract):
     refused."""
     total_mib: float
     """Their sum."""
+    system_terms: list[Term] = []
+    """What it takes of the system's memory in that way, where that is not the device: weights that
+    lie there, and what is decoded on the CPU."""
     free_mib: float
     """What the device has left for it before anything is done."""
     held_mib: float = 0.0
@@ -91,7 +94,10 @@ class Plan(Contract):
         held = f" ({self.held_mib:,.0f} MiB held already)" if tight else ""
         free = f"{self.free_mib:,.0f} MiB free"
         lines = [f"{self.total_mib:,.0f} MiB needed{held}, {free}: {self._told()}"]
-        lines += [f"  {term.mib:9,.0f} MiB  {term.name} ({term.known})" for term in self.terms]
+        lines += [_line(term) for term in self.terms]
+        if self.system_terms:
+            lines.append("  of system memory:")
+            lines += [_line(term) for term in self.system_terms]
         lines += [f"  {action.why}" for action in self.actions]
         if self.waits_for:
             lines.append(f"  waits until {' and '.join(self.waits_for)} is done")
@@ -130,6 +136,10 @@ class Plan(Contract):
         if self.decision == "refuse":
             return "does not fit"
         return "fits as it is" if self.decision == "proceed" else "fits with what follows"
+
+
+def _line(term: Term) -> str:
+    return f"  {term.mib:9,.0f} MiB  {term.name} ({term.known})"
 
 
 class MadeRoom(Contract):

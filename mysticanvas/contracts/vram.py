@@ -29,6 +29,8 @@ class Holding(Contract):
     """Whether the user wants it to stay."""
     mib: float
     """All that the process holds of the device."""
+    importing: bool = False
+    """Whether it will hold more before it has a model, since its engine is still being imported."""
     parts: list[MemoryPart] = []
     """What of that is known, part by part."""
 

@@ -31,6 +31,7 @@ _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _COLOURS = 3
 _PATCH = 2
 """Side of the pixels of latents that are a token of a picture, where those are filled up."""
+OFFLOADED = "weights, offloaded"
 _CONTEXT, _SAFETY = "context", "safety"
 _NOT_GIVEN_OUT = (_CONTEXT, _SAFETY)
 _HISTORY = 2
@@ -121,6 +122,38 @@ def predict(
     )
 
 
+def beside(
+    profile: ImageProfile, work: ImageWork, threads: int, offload: Offload | None = None
+) -> tuple[Term, ...]:
+    """What a job on a device takes of the system's memory beside it.
+
+    Args:
+        threads: that compute on the CPU.
+        offload: how its weights are offloaded.
+
+    Raises:
+        LookupError: the profile has no envelope for the work.
+    """
+    terms = []
+    if offload is not None:
+        terms.append(_term(OFFLOADED, sum(profile.weights.values()), "exact"))
+    if work.decode_on_cpu:
+        shape = _latents(profile, work)
+        [found] = _traced(profile, "vae_decode", _batch("vae_decode", shape, work))
+        need = _decoding(found.envelope, profile, work, shape, threads)
+        # In float32 there, of which as many numbers live as of any other format on the device.
+        wider = _SIZES["float32"] // _SIZES[found.key.dtype]
+        live = need.live * wider
+        weights = profile.weights.get(found.component, 0) + profile.decoding_weights
+        terms += [
+            _term(f"weights.{found.component}, on the CPU", weights * wider, "exact"),
+            _term("activations.vae_decode, on the CPU", live, "traced"),
+            _term("workspace.vae_decode, on the CPU", need.workspace, "assumed"),
+            _term(f"{_SAFETY}, on the CPU", safety(live + need.workspace), "assumed"),
+        ]
+    return tuple(terms)
+
+
 def envelopes_of(profile: ImageProfile, work: ImageWork) -> dict[Phase, tuple[str, ...]]:
     """Phase -> digests of the keys of the envelopes that its prediction is made of.
 
@@ -197,19 +230,27 @@ def _loads(
 
 def _shapes(profile: ImageProfile, work: ImageWork) -> dict[Phase, Shape]:
     """What the models of each phase are called with."""
-    factor = profile.latents.factor
-    sides = {"width": -(-work.width // factor), "height": -(-work.height // factor)}
+    latents = _latents(profile, work)
+    sides = {"width": latents.width, "height": latents.height}
     calls = work.num_images * (2 if work.guided else 1)
     shapes: dict[Phase, Shape] = {
         "text_encode": Shape(width=work.tokens),
         "denoise": Shape(batch=calls, tokens=_tokens(profile, work, **sides), **sides),
     }
     if not work.decode_on_cpu:
-        shapes["vae_decode"] = Shape(batch=work.num_images, **sides)
+        shapes["vae_decode"] = latents
     if work.init_image:
         # One after the other, since each has a random generator of its own.
         shapes["vae_encode"] = Shape(**sides)
     return shapes
+
+
+def _latents(profile: ImageProfile, work: ImageWork) -> Shape:
+    """What is decoded."""
+    factor = profile.latents.factor
+    return Shape(
+        batch=work.num_images, width=-(-work.width // factor), height=-(-work.height // factor)
+    )
 
 
 def _tokens(profile: ImageProfile, work: ImageWork, width: int, height: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from models import make_sd
 from transformer_models import make_qwen_image, make_z_image
 
-from mysticanvas import Canvas, ImagePreset, InvalidRequest
+from mysticanvas import Canvas, DoesNotFit, ImagePreset, InvalidRequest
 
 BUDGET_MIB = 1_500
 NEAR = 0.03
@@ -74,6 +77,36 @@ def test_a_loaded_model_is_not_counted_twice(home: Path, tiny_sd: Path) -> None:
         assert context.mib < held < plan.total_mib
         assert plan.free_mib < BUDGET_MIB - held + 50
         assert plan.decision == "proceed"
+        canvas.shutdown()
+
+
+@pytest.mark.fault("a job comes to a worker that is still importing", "planned as if it were ready")
+def test_a_worker_that_starts_again_counts_with_what_it_had_before(
+    home: Path, tiny_sd: Path
+) -> None:
+    with Canvas(home=home, memory_budget_mib=BUDGET_MIB) as canvas:
+        canvas.generate("x", preset=tiny_sd, num_inference_steps=1)
+        given: Any = {"preset": tiny_sd, "mitigations": "none", "num_inference_steps": 1}
+        sides = range(1024, 16_384, 64)
+        side = next(s for s in sides if not canvas.plan("x", width=s, height=s, **given).fits)
+        given |= {"width": side, "height": side}
+        warm = canvas.plan("x", **given)
+        before = canvas.workers["image"].pid
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while canvas.workers["image"].pid in (None, before):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(DoesNotFit) as refused:
+            canvas.generate("x", **given)
+        [worker] = [each for each in canvas.vram.workers if each.worker == "image"]
+        assert worker.importing
+        for cold in (refused.value.plan, canvas.plan("x", **given)):
+            assert cold.terms[0].known == "measured"
+            assert cold.total_mib == pytest.approx(warm.total_mib, abs=5)
+            # It has taken little of that.
+            assert cold.held_mib < cold.terms[0].mib / 2
         canvas.shutdown()
 
 

@@ -157,6 +157,8 @@ class Arbiter:
             self._used_at[worker] = time.monotonic()
             context_mib = self._context_mib(worker)
             self._note(worker, busy=False, promised_mib=0.0, context_mib=context_mib)
+            if context_mib is not None and not self._is_on_gpu:
+                self._note(worker, ready_mib=context_mib)
 
     def situation(self, worker: str, wanted: Held | None = None) -> Situation:
         """The device as it is now, for a request of that kind of worker.
@@ -164,7 +166,8 @@ class Arbiter:
         Args:
             wanted: the model that it needs.
         """
-        uses = {kind: self._use(kind) for kind in self._workers}
+        # Before the memory is looked at: what was imported meanwhile counts in any case.
+        uses = {kind: self._looked_at(kind) for kind in self._workers}
         return Situation(
             self._memory(),
             worker,
@@ -225,8 +228,8 @@ class Arbiter:
         holder = status.pid, status.model
         before = self._use(kind).context_mib if self._holders.get(kind) == holder else None
         self._holders[kind] = holder
-        if status.pid is None:
-            return None
+        if status.pid is None or status.importing:
+            return before
         has = status.memory - sum(part.mib for part in status.memory_parts)
         return has if before is None else min(before, has)
 
@@ -234,6 +237,18 @@ class Arbiter:
         """What is free of the system's memory, and what the worker's model has of it."""
         parts = self._workers[kind].status.memory_parts
         return self._free_mib() + sum(each.mib for each in parts if each.device == "cpu")
+
+    def _looked_at(self, kind: str) -> Use:
+        """How a worker is used, once it is noted what its process has without a model."""
+        base = self._workers[kind].status.base
+        if base is not None and self._use(kind).ready_mib is None and not self._is_on_gpu:
+            self._note(kind, ready_mib=base)
+        return self._use(kind)
+
+    @property
+    def _is_on_gpu(self) -> bool:
+        """Whether models lie elsewhere than in the memory that processes have resident."""
+        return any(each.status.device_kind == "cuda" for each in self._workers.values())
 
     def _use(self, kind: str) -> Use:
         used_at = self._used_at.get(kind)
@@ -338,7 +353,10 @@ class Arbiter:
 
     def _wait_until_back(self, before: Situation, unloads: Sequence[Action]) -> None:
         """Wait until the device has the memory again, as far as it ever will."""
-        expected = before.status.device.free_mib + _BACK * sum(each.frees_mib for each in unloads)
+        # What was only promised to it, or not imported yet, does not come back.
+        has = {each.worker: each.mib for each in before.status.holdings}
+        back = sum(min(each.frees_mib, has.get(each.worker, 0.0)) for each in unloads)
+        expected = before.status.device.free_mib + _BACK * back
         deadline = time.monotonic() + MEMORY_BACK_S
         while self._memory().device.free_mib < expected:
             if time.monotonic() >= deadline:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import Known, MemoryPart, Term
 from mysticanvas.contracts.mitigations import Allowed, without_offload
 from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.plugins import LLM_ENGINE
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.vram import Holding, VramStatus
@@ -60,12 +61,13 @@ class Experience(NamedTuple):
     seconds: Seconds = lambda _: None
 
     def slowdown(self, way: Way) -> tuple[float, Known]:
-        """How many times as long as the plain way an offloaded one takes, and how that is known."""
-        assert way.offload is not None
+        """How many times as long as the plain way another one takes, and how that is known."""
+        if not way.mitigations:
+            return 1.0, "assumed"
         plain, took = self.seconds(()), self.seconds(way.mitigations)
         if plain and took:
             return max(1.0, took / plain), "measured"
-        return ways.SLOWDOWNS[way.offload], "assumed"
+        return ways.slowdown(way.mitigations), "assumed"
 
 
 class Use(NamedTuple):
@@ -80,8 +82,18 @@ class Use(NamedTuple):
     """What the job that runs on it may take in all, with what it has already."""
     context_mib: float | None = None
     """The least that its process had beside the parts of a model, after jobs with this model."""
+    ready_mib: float | None = None
+    """What such a process had beside a model on a CPU, after its jobs or else before the first;
+    None before there was one."""
     pinned: bool = False
     """Whether the user wants its model to stay."""
+
+    def ready(self, kind: str) -> tuple[float, Known]:
+        """What a worker of that kind will have on a CPU once its engine is there, in MiB, and how
+        that is known."""
+        if self.ready_mib is not None:
+            return self.ready_mib, "measured"
+        return CONTEXT_LLM_MIB if kind == LLM_ENGINE else CONTEXT_MIB, "assumed"
 
 
 class Situation(NamedTuple):
@@ -111,21 +123,60 @@ class Situation(NamedTuple):
         return 0.0 if self.own is None else self.own.mib
 
     @property
+    def context(self) -> tuple[float, Known]:
+        """What its process has beside a model on a CPU, or will have, in MiB; and how that is
+        known."""
+        own, use = self.own, self._use(self.worker)
+        if own is None or own.importing:
+            return use.ready(self.worker)
+        return max(0.0, own.mib - sum(part.mib for part in own.parts)), "measured"
+
+    @property
+    def least_context(self) -> tuple[float, Known]:
+        """The same without what the job before has left, which can be used again."""
+        has, known = self.context
+        own, least = self.own, self._use(self.worker).context_mib
+        if own is None or own.importing or least is None:
+            return has, known
+        return max(0.0, min(least, has)), known
+
+    @property
+    def gpu_context(self) -> tuple[float, Known]:
+        """What its process has of a GPU beside a model, or will have, in MiB; and how that is
+        known."""
+        return registry.context(() if self.own is None else self.own.parts)
+
+    @property
     def residents(self) -> list[Resident]:
         """The other workers."""
-        others = [each for each in self.status.holdings if each.worker != self.worker]
-        return [_resident(each, self.uses.get(each.worker, Use())) for each in others]
+        return [
+            _resident(each, self._use(each.worker), self._will_have_mib(each))
+            for each in self._others
+        ]
 
     @property
     def device(self) -> Device:
-        """What it has left, and has promised to the jobs of others."""
-        has = {each.worker: each.mib for each in self.status.holdings}
-        owed = (
-            max(0.0, use.promised_mib - has.get(kind, 0.0))
+        """What it has left, and what others will take of that: their jobs, and what they import."""
+        have = {each.worker for each in self.status.holdings}
+        promised = (
+            use.promised_mib
             for kind, use in self.uses.items()
-            if kind != self.worker
+            if kind != self.worker and kind not in have
         )
-        return Device(self.status.device.free_mib, sum(owed))
+        owed = (self._will_have_mib(each) - each.mib for each in self._others)
+        return Device(self.status.device.free_mib, sum(owed) + sum(promised))
+
+    @property
+    def _others(self) -> list[Holding]:
+        return [each for each in self.status.holdings if each.worker != self.worker]
+
+    def _use(self, kind: str) -> Use:
+        return self.uses.get(kind, Use())
+
+    def _will_have_mib(self, other: Holding) -> float:
+        use = self._use(other.worker)
+        ready = use.ready(other.worker)[0] if other.importing else 0.0
+        return max(other.mib, use.promised_mib, ready)
 
 
 def plan(
@@ -248,14 +299,8 @@ def _language_terms(parts: Sequence[MemoryPart], situation: Situation) -> tuple[
 
 
 def _language_context(situation: Situation) -> Term:
-    own = situation.own
-    if situation.status.is_gpu:
-        mib, known = registry.context(() if own is None else own.parts)
-        return Term(name="context", mib=mib, known=known)
-    if own is None:
-        return Term(name="context", mib=CONTEXT_LLM_MIB, known="assumed")
-    has = own.mib - sum(part.mib for part in own.parts)
-    return Term(name="context", mib=max(0.0, has), known="measured")
+    mib, known = situation.gpu_context if situation.status.is_gpu else situation.context
+    return Term(name="context", mib=mib, known=known)
 
 
 def _variants(
@@ -266,7 +311,7 @@ def _variants(
     known: Experience,
     system_mib: float | None,
 ) -> Sequence[Variant]:
-    """The plain way first; weights are offloaded only to where there is room for them."""
+    """The plain way first; nothing is moved to the system's memory if that has no room for it."""
     found = (_variant(profile, way, around, known) for way in ways.ways(profile, size, asked))
     return [each for each in found if system_mib is None or each.system_mib <= system_mib]
 
@@ -279,18 +324,22 @@ def _variant(profile: ImageProfile, way: Way, around: Surroundings, known: Exper
         # What was found out is with all weights on the device from the beginning.
         found = known.reserved.get(way.work) if offload is None else None
         terms = (*terms, reserve.term(plain, found))
-    if offload is not None:
-        slowdown, slowdown_known = known.slowdown(way)
-        return Variant(
-            terms,
-            names,
-            "offload",
-            changes_pixels=bool(decoding),
-            slowdown=slowdown,
-            slowdown_known=slowdown_known,
-            system_mib=sum(profile.weights.values()) / MIB,
-        )
-    return Variant(terms, names, "mitigate" if names else "proceed", changes_pixels=bool(names))
+    slowdown, slowdown_known = known.slowdown(way)
+    return Variant(
+        terms,
+        names,
+        _kind(way),
+        changes_pixels=bool(decoding),
+        slowdown=slowdown,
+        slowdown_known=slowdown_known,
+        system_terms=image.beside(profile, way.work, around.threads, offload),
+    )
+
+
+def _kind(way: Way) -> Literal["proceed", "mitigate", "offload"]:
+    if way.offload is not None:
+        return "offload"
+    return "mitigate" if way.mitigations else "proceed"
 
 
 def _having(asked: Sequence[str], variants: Sequence[Variant]) -> Sequence[Variant]:
@@ -312,35 +361,23 @@ def _offload(variant: Variant) -> tuple[str, ...]:
 
 
 def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> Surroundings:
-    own = situation.own
-    on_cpu = profile.device == "cpu"
-    workspace = CUBLAS_BYTES if profile.device == "cuda" else 0
-    if not on_cpu:
-        context, known = registry.context(() if own is None else own.parts)
-    elif own is None:
-        context, known = CONTEXT_MIB, "assumed"
-    else:
-        # Not what it has now: what the job before has left can be used again.
-        least = situation.uses.get(situation.worker, Use()).context_mib
-        has = own.mib - sum(part.mib for part in own.parts)
-        context, known = has if least is None else min(least, has), "measured"
-    return Surroundings.model_validate(
-        {
-            "context_bytes": round(max(0.0, context) * MIB),
-            "context_known": known,
-            "workspace_bytes": workspace,
-            "threads": threads,
-        }
+    context, known = situation.least_context if profile.device == "cpu" else situation.gpu_context
+    return Surroundings(
+        context_bytes=round(context * MIB),
+        context_known=known,
+        workspace_bytes=CUBLAS_BYTES if profile.device == "cuda" else 0,
+        threads=threads,
     )
 
 
-def _resident(holding: Holding, use: Use) -> Resident:
+def _resident(holding: Holding, use: Use, will_have_mib: float) -> Resident:
     context = sum(part.mib for part in holding.parts if part.name in _CONTEXT_PARTS)
     return Resident(
         name=holding.worker,
         preset=holding.preset,
-        # Its job is over before it goes, and with it what that was promised.
-        model_mib=max(holding.mib, use.promised_mib),
+        # Its job is over before it goes, and with it what that was promised; what it would import
+        # is not taken either.
+        model_mib=will_have_mib,
         context_mib=context,
         idle_s=use.idle_s,
         # Without a model, it is the start of a process.

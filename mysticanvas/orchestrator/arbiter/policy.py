@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.plan import Action, Decision, Plan, Way
+from mysticanvas.vram.image import OFFLOADED
 
 ORDER: tuple[Decision, ...] = ("proceed", "soft_unload", "mitigate", "hard_unload", "offload")
 HALF_LIFE_S = 300.0
@@ -62,12 +63,16 @@ class Variant(NamedTuple):
     slowdown: float = 1.0
     """How many times as long as the plain way."""
     slowdown_known: Known = "assumed"
-    system_mib: float = 0.0
-    """Of weights that lie in system memory meanwhile."""
+    system_terms: tuple[Term, ...] = ()
+    """What it takes of the system's memory, where that is not the device."""
 
     @property
     def total_mib(self) -> float:
         return sum(term.mib for term in self.terms)
+
+    @property
+    def system_mib(self) -> float:
+        return sum(term.mib for term in self.system_terms)
 
 
 class Request(NamedTuple):
@@ -166,6 +171,7 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
     return Plan(
         decision="refuse",
         terms=list(smallest.terms),
+        system_terms=list(smallest.system_terms),
         total_mib=smallest.total_mib,
         free_mib=device.available_mib,
         held_mib=request.held_mib,
@@ -234,6 +240,7 @@ def _plan(way: _Way, request: Request, device: Device, allowed: Sequence[Variant
         decision=way.decision,
         actions=[*_unloads(way, request.wanted), *_mitigations(request, variant)],
         terms=list(variant.terms),
+        system_terms=list(variant.system_terms),
         total_mib=variant.total_mib,
         free_mib=device.available_mib,
         held_mib=request.held_mib,
@@ -283,6 +290,9 @@ def _mitigations(request: Request, variant: Variant) -> Iterator[Action]:
     names = " and ".join(variant.mitigations)
     pixels = "changes pixels" if variant.changes_pixels else "same pixels"
     why = f"{names}, which saves {saved:,.0f} MiB ({pixels})"
-    if variant.system_mib:
-        why += f" and keeps {variant.system_mib:,.0f} MiB of weights in system memory"
+    kept = sum(term.mib for term in variant.system_terms if term.name == OFFLOADED)
+    if kept:
+        why += f" and keeps {kept:,.0f} MiB of weights in system memory"
+    if variant.system_mib > kept:
+        why += f" and takes {variant.system_mib - kept:,.0f} MiB of system memory to decode"
     yield Action(kind=variant.kind, target=names, frees_mib=saved, why=why)

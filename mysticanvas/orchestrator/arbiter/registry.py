@@ -92,6 +92,8 @@ def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
         mib=known + context(parts)[0] * has_context
         if on_gpu
         else max(worker.memory, (worker.base or 0.0) + known),
+        # On a GPU, it takes its context with its first model.
+        importing=worker.importing and not on_gpu,
         parts=parts,
     )
 

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.image_work import ImageWork
-from mysticanvas.contracts.mitigations import Offload, offload_of, tile_px
+from mysticanvas.contracts.mitigations import (
+    Decoding,
+    Mitigation,
+    Offload,
+    offload_of,
+    tile_px,
+)
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.orchestrator.arbiter.suggestion import Size
 from mysticanvas.vram import offload
 
-ON_CPU = "vae_cpu"
-SLOWDOWNS: dict[Offload, float] = {
+ON_CPU: Decoding = "vae_cpu"
+SLOWDOWNS: dict[Mitigation, float] = {
+    "vae_slicing": 1.0,
+    "vae_tiling": 1.3,
+    "vae_cpu": 20.0,
     "offload_model": 7.0,
     "offload_group": 7.0,
     "offload_sequential": 10.0,
 }
-"""Times as long as the plain way that an offloaded job is assumed to take, until such jobs have run
-in both ways: the upper end of what was measured, so that nobody waits longer than was said. Two
-steps of SD 1.5 and XL at 1024 px took 3.5 to 7.0 times as long on an H200 by components, 3.3 to 6.3
-with the denoiser layer by layer, and 4.4 to 6.1 with all of it
+"""Times as long as the plain way that a job is assumed to take with one mitigation, until such jobs
+have run in both ways: the upper end of what was measured on an H200, so that nobody waits longer
+than was said. Two steps of SD 1.5 and XL at 1024 px took 3.5 to 7.0 times as long by components,
+3.3 to 6.3 with the denoiser layer by layer, 4.4 to 6.1 with all of it, and 1.2 to 1.3 in tiles
 (benchmarks/results/gpu-offload-nvidia-h200.jsonl). Weights that cross the bus once for a job matter
-less with more steps; of the last way, in which every step waits for them, more is assumed."""
+less with more steps; of the last way, in which every step waits for them, more is assumed. Eight
+steps of XL at 1536 px took 1.6 s, and 28 s more where they were decoded on the CPU instead of in
+tiles (gpu-session-nvidia-h200.jsonl). Slices are the same operations one after the other."""
+
+
+def slowdown(mitigations: Iterable[Mitigation]) -> float:
+    """Times as long as the plain way that a job is assumed to take with all of these: each adds
+    seconds of its own."""
+    return 1.0 + sum(SLOWDOWNS[each] - 1.0 for each in mitigations)
 
 
 class Way(NamedTuple):
     """One of them."""
 
-    mitigations: tuple[str, ...]
+    mitigations: tuple[Mitigation, ...]
     work: ImageWork
 
     @property
@@ -63,13 +80,13 @@ def ways(profile: ImageProfile, size: Size, asked: Asked) -> list[Way]:
     CPU beside the device, there; then all of these with weights offloaded, the fastest first."""
     longer = max(size.width, size.height)
     sliced = size.num_images > 1 and "vae_slicing" in profile.decodings
-    one_by_one = ("vae_slicing",) if sliced else ()
-    named = [(), one_by_one] if one_by_one else [()]
+    one_by_one: tuple[Mitigation, ...] = ("vae_slicing",) if sliced else ()
+    named: list[tuple[Mitigation, ...]] = [(), one_by_one] if one_by_one else [()]
     if tile_px(longer) < longer and "vae_tiling" in profile.decodings:
         named.append((*one_by_one, "vae_tiling"))
     if profile.device == "cuda" and ON_CPU in profile.decodings:
         named.append((*one_by_one, ON_CPU))
-    kinds = [(), *((kind,) for kind in offload.possible(profile))]
+    kinds: list[tuple[Mitigation, ...]] = [(), *((kind,) for kind in offload.possible(profile))]
     all_names = [(*names, *kind) for kind in kinds for names in named]
     return [Way(names, work(profile, size, asked, names)) for names in all_names]
 

@@ -286,6 +286,7 @@ class Worker:
             kind=self.kind,
             pid=None if process is None else process.pid,
             state=life.state,
+            importing=process is not None and process.importing,
             restarts=life.restarts,
             preset=None if held is None else held.preset,
             memory=0.0 if process is None else processes.memory_mib(process.pid),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,41 @@ def test_a_worker_that_cannot_be_asked_is_ended() -> None:
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
     carried_out(arbiter, "image", 5_000)
     assert chat.done == ["drop_context", "retire"]
+
+
+def test_what_a_process_had_is_known_of_the_next_one_while_that_imports() -> None:
+    image, chat = Tenant("image", base_mib=400, is_running=True), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    assert arbiter.situation("llm").uses["image"].ready_mib == 400
+    with arbiter.admitted("image", ready(5_000)):
+        image.take("sd", 4_000)
+        image.base_mib = 440
+    assert arbiter.situation("llm").uses["image"].ready_mib == 440
+    image.retire("", 0)
+    image.is_running, image.imported_mib = True, 65
+    situation = arbiter.situation("llm")
+    assert (situation.status.device.free_mib, situation.device.available_mib) == (7_935, 7_560)
+    assert arbiter.situation("image").context == (440, "measured")
+    # A job that ends before its engine is there tells nothing of it.
+    with arbiter.admitted("image", ready(1_000)):
+        pass
+    use = arbiter.situation("llm").uses["image"]
+    assert (use.context_mib, use.ready_mib) == (None, 440)
+
+
+def test_the_end_of_a_process_that_imports_is_not_waited_for_longer_than_what_it_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arbiters, "MEMORY_BACK_S", WAIT_S)
+    image, chat = Tenant("image", is_running=True, imported_mib=65), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    with structlog.testing.capture_logs() as lines:
+        began = time.monotonic()
+        plan = carried_out(arbiter, "llm", 7_900)
+        assert time.monotonic() - began < WAIT_S
+    assert (plan.decision, image.done) == ("hard_unload", ["retire"])
+    [line] = [each for each in lines if each["event"] == "room_decided"]
+    assert needless.fault(line, budget_mib=8_000) is None
 
 
 @pytest.mark.fault("two notebooks ask for two large models at once", "one after the other")

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from measurements import traced
 
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import MemoryPart, Term
 from mysticanvas.contracts.mitigations import OFFLOADS
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, LatentSpace, Moved
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
-from mysticanvas.orchestrator.arbiter import planning, registry
-from mysticanvas.orchestrator.arbiter.planning import Experience, Situation
+from mysticanvas.orchestrator.arbiter import planning, registry, ways
+from mysticanvas.orchestrator.arbiter.planning import Experience, Situation, Use
 from mysticanvas.vram import llm
 from mysticanvas.vram.reserve import RESERVE_SHARE
 
@@ -90,6 +90,63 @@ def test_the_worker_that_would_run_it_counts_as_held() -> None:
     assert plan(1_470).terms[0].known == "assumed"
 
 
+COLD = Holding(worker="image", pid=1, preset=None, mib=65, importing=True)
+
+
+def seen(free: float, *holdings: Holding, worker: str = "image", **uses: Use) -> Situation:
+    device = DeviceMemory(name="memory budget", total_mib=8_000, free_mib=free)
+    status = VramStatus(device=device, is_budget=True, holdings=list(holdings))
+    return Situation(status, worker, uses)
+
+
+@pytest.mark.parametrize(
+    ("use", "context", "known"),
+    [
+        (Use(ready_mib=400), 400, "measured"),
+        # What the process before had beside its model, not what this one has so far.
+        (Use(ready_mib=400, context_mib=390), 400, "measured"),
+        (Use(), planning.CONTEXT_MIB, "assumed"),
+    ],
+)
+def test_a_process_that_is_still_importing_counts_with_what_it_will_have(
+    use: Use, context: float, known: str
+) -> None:
+    for holdings in [(COLD,), ()]:
+        situation = seen(8_000, *holdings, image=use)
+        found = planning.plan(resolved(), PROFILE, situation, 2, "auto")
+        assert terms(found)["context"] == (context, known)
+        assert found.held_mib == sum(each.mib for each in holdings)
+    # It has taken 65 of that.
+    needed = found.total_mib - 65
+    for free, decision in [(needed + 1, "proceed"), (needed - 1, "refuse")]:
+        situation = seen(free, COLD, image=use)
+        found = planning.plan(resolved(), PROFILE, situation, 2, "none")
+        assert found.decision == decision
+
+
+def test_a_language_model_for_a_process_that_is_still_importing() -> None:
+    needed = [Term(name=llm.WEIGHTS, mib=100, known="exact")]
+    cold = Holding(worker="llm", pid=2, preset=None, mib=30, importing=True)
+    known = planning.plan_language_model(needed, seen(500, cold, worker="llm"))
+    assert terms(known)["context"] == (planning.CONTEXT_LLM_MIB, "assumed")
+    use = Use(ready_mib=90)
+    known = planning.plan_language_model(needed, seen(500, cold, worker="llm", llm=use))
+    assert (terms(known)["context"], known.held_mib) == ((90, "measured"), 30)
+
+
+def test_what_another_process_will_import_is_not_free_and_comes_back_with_its_end() -> None:
+    needed = [Term(name=llm.WEIGHTS, mib=380, known="exact")]
+
+    def planned(free: float) -> Plan:
+        situation = seen(free, COLD, worker="llm", image=Use(ready_mib=400), llm=Use(ready_mib=20))
+        return planning.plan_language_model(needed, situation)
+
+    # 335 of what is free are still to be imported.
+    assert [planned(free).decision for free in (735, 734)] == ["proceed", "hard_unload"]
+    assert planned(735).free_mib == 400
+    assert [planned(free).decision for free in (335, 334)] == ["hard_unload", "refuse"]
+
+
 @pytest.mark.parametrize(
     ("free", "decision", "targets"),
     [
@@ -153,21 +210,18 @@ def test_elsewhere_nothing_is_reserved_beyond_what_is_given_out() -> None:
 
 
 def test_on_cuda_what_fits_no_other_way_is_decoded_on_the_cpu() -> None:
-    light = (ON_GPU.traced[0], traced("denoise", "more", 100), *ON_GPU.traced[2:])
-    profile = ON_GPU.model_copy(update={"traced": light})
-
     def least(**changes: Any) -> Plan:
         """With nothing but a process and the weights."""
-        return plan(1_270, profile=profile, **changes)
+        return plan(1_270, profile=LIGHT, **changes)
 
     beside = least(num_images=2)
     assert beside.mitigations == ("vae_slicing", "vae_cpu")
     assert beside.changes_pixels
     assert "activations.denoise" in terms(beside)
     assert least().mitigations == ("vae_cpu",)
-    assert plan(1_430, profile=profile).mitigations == ("vae_tiling",)
+    assert plan(1_430, profile=LIGHT).mitigations == ("vae_tiling",)
     assert not least(allowed="exact").fits
-    elsewhere = plan(1_020, profile=profile.model_copy(update={"device": "cpu"}))
+    elsewhere = plan(1_020, profile=LIGHT.model_copy(update={"device": "cpu"}))
     assert not elsewhere.fits
 
 
@@ -300,6 +354,85 @@ def test_how_much_longer_an_offloaded_job_takes_is_learnt_from_jobs_that_ran_in_
     alone = told(offloaded=45.0)
     assert (alone.slowdown_known, alone.seconds_known) == ("assumed", "measured")
     assert (told().seconds, told().seconds_known) == (None, None)
+
+
+LIGHT = ON_GPU.model_copy(
+    update={"traced": (ON_GPU.traced[0], traced("denoise", "more", 100), *ON_GPU.traced[2:])}
+)
+"""A model whose decoder alone takes much, on a device with a CPU beside it."""
+DECODINGS = [
+    (2_000, {"num_images": 2}, ("vae_slicing",)),
+    (1_430, {}, ("vae_tiling",)),
+    (1_270, {}, ("vae_cpu",)),
+    (1_270, {"num_images": 2}, ("vae_slicing", "vae_cpu")),
+]
+
+
+@pytest.mark.parametrize(("free", "changes", "way"), DECODINGS)
+def test_how_much_longer_another_decoding_takes_is_learnt_and_said(
+    free: float, changes: dict[str, Any], way: tuple[str, ...]
+) -> None:
+    seconds = {(): 4.0, way: 80.0}
+    known = Experience(seconds=seconds.get)
+    profile = LIGHT.model_copy(update={"decodings": way})
+    found = planning.timed(plan(free, profile=profile, known=known, **changes), seconds.get)
+    assert found.mitigations == way
+    assert (found.slowdown, found.slowdown_known) == (20.0, "measured")
+    assert (found.seconds, found.seconds_known) == (80.0, "measured")
+    assert "Such a job took 20 times as long as usual." in found.notices()
+    assert "about 20 times as long (measured)" in found.explain()
+
+
+@pytest.mark.parametrize(("free", "changes", "way"), DECODINGS)
+def test_what_another_decoding_takes_is_assumed_before_it_was_measured(
+    free: float, changes: dict[str, Any], way: tuple[str, ...]
+) -> None:
+    seconds = {(): 4.0}
+    known = Experience(seconds=seconds.get)
+    profile = LIGHT.model_copy(update={"decodings": way})
+    found = planning.timed(plan(free, profile=profile, known=known, **changes), seconds.get)
+    longer = ways.slowdown(found.mitigations)  # type: ignore[arg-type]
+    assert (found.mitigations, found.slowdown, found.slowdown_known) == (way, longer, "assumed")
+    assert (found.seconds, found.seconds_known) == (pytest.approx(4.0 * longer), "assumed")
+    said = "This is assumed to take 20 times as long as usual."
+    assert (said in found.notices()) == ("vae_cpu" in way)
+
+
+def test_several_mitigations_each_take_time_of_their_own() -> None:
+    assert ways.slowdown(()) == 1.0
+    assert ways.slowdown(("vae_cpu", "offload_model")) == 20.0 + 7.0 - 1.0
+
+
+def test_pictures_are_decoded_on_the_cpu_only_where_the_system_has_room_for_that() -> None:
+    def least(system_mib: float) -> Plan:
+        return plan(1_270, profile=LIGHT, system_mib=system_mib)
+
+    found = least(1_000)
+    assert found.mitigations == ("vae_cpu",)
+    # What is decoded, and what is added for safety.
+    taken = sum(term.mib for term in found.system_terms)
+    assert taken == pytest.approx(500 * 1.03, abs=1)
+    assert f"takes {taken:,.0f} MiB of system memory to decode" in found.actions[0].why
+    assert "of system memory:" in found.explain()
+    assert least(taken + 0.01).fits
+    for less in (taken - 0.01, 0.5):
+        assert not least(less).fits
+    # What needs nothing of it goes on.
+    assert plan(1_430, profile=LIGHT, system_mib=0.5).mitigations == ("vae_tiling",)
+    assert plan(1_430, profile=LIGHT).system_terms == []
+
+
+def test_offloaded_weights_and_what_is_decoded_beside_them_lie_in_the_systems_memory() -> None:
+    both = ("vae_cpu", "vae_tiling")
+    found = plan(6_200, profile=on_gpu(), asked=both)
+    assert found.mitigations == (*both, "offload_model")
+    kept = {term.name: term.mib for term in found.system_terms}
+    assert kept["weights, offloaded"] == 7_000
+    assert kept["weights.vae, on the CPU"] == 200
+    needed = sum(kept.values())
+    assert plan(6_200, profile=on_gpu(), asked=both, system_mib=needed).fits
+    less = plan(6_200, profile=on_gpu(), asked=both, system_mib=needed - 1)
+    assert "vae_cpu" not in less.mitigations
 
 
 def test_the_way_that_was_measured_to_be_quicker_is_taken() -> None:

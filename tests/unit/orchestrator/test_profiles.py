@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mysticanvas.errors import ModelFileError, StoreFull
 from mysticanvas.orchestrator.arbiter import profiles
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject, key_of
 from mysticanvas.store import Store
+from mysticanvas.vram.image import Surroundings, predict
 
 ONE = Batches.of(1, guided=True)
 
@@ -51,6 +53,24 @@ def test_what_was_traced_outlasts_the_process(
     assert mended is not None
     assert whole is not None
     assert len(mended) == pytest.approx(len(whole), abs=100)
+
+
+def test_of_a_model_that_was_traced_any_size_is_predicted_without_asking_anybody(
+    store: Store, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Profiles(store.profiles)
+    known.of(subject, [ONE])
+    forbid_tracing(monkeypatch)
+    monkeypatch.setattr(store.profiles, "get", lambda _: pytest.fail("the store was asked"))
+    times = []
+    for side in range(64, 2048, 64):
+        began = time.perf_counter()
+        profile = known.of(subject, [ONE])
+        found = predict(profile, ImageWork(width=side, height=side), Surroundings())
+        times.append(time.perf_counter() - began)
+        assert found.total_mib > 0
+    # The quickest: others may have the processor meanwhile.
+    assert min(times) < 1e-3
 
 
 def test_another_version_of_a_library_is_another_key(

@@ -93,6 +93,14 @@ def test_before_a_worker_sees_the_gpu_its_driver_is_believed() -> None:
     assert [holding.mib for holding in seen.holdings] == [0]
 
 
+def test_a_process_that_imports_will_have_more_of_the_system_and_nothing_more_of_a_gpu() -> None:
+    cold = worker("image", 65, importing=True)
+    [holding] = registry.status([cold], SYSTEM, 2_500).holdings
+    assert (holding.mib, holding.importing) == (65, True)
+    assert not registry.status([cold], SYSTEM, None, GPU).holdings[0].importing
+    assert not registry.status([worker("image", 400)], SYSTEM, None).holdings[0].importing
+
+
 def test_what_a_model_takes_counts_before_it_is_written_to() -> None:
     llm = worker("llm", 120, ("CPU", 64), base=85)
     assert registry.status([llm], SYSTEM, 2_500).holdings[0].mib == 85 + 64

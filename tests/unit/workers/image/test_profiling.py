@@ -12,7 +12,7 @@ from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import TILE_OVERLAP
 from mysticanvas.contracts.tracing import ImageProfile, Shape
 from mysticanvas.errors import ModelFileError
-from mysticanvas.vram import envelope, tiling
+from mysticanvas.vram import envelope, image, tiling
 from mysticanvas.vram.allocator import simulate
 from mysticanvas.vram.image import Surroundings, predict
 from mysticanvas.workers.image import architectures, profiling
@@ -117,6 +117,26 @@ def test_a_profile_of_a_whole_folder_predicts_a_picture(make, tmp_path: Path) ->
     assert set(profile.weights) >= {"unet", "vae", "text_encoder"}
     found = predict(profile, ImageWork(width=64, height=64, init_image=True), Surroundings())
     assert set(found.phases_mib) == {"text_encode", "denoise", "vae_encode", "vae_decode"}
+
+
+@pytest.mark.parametrize("make", [make_sd, make_sdxl])
+@pytest.mark.parametrize("tile_px", [None, 128])
+def test_what_decoding_on_the_cpu_takes_is_told_by_the_trace_for_the_gpu(
+    make, tile_px: int | None, tmp_path: Path
+) -> None:
+    """Beside one, a CPU decodes in float32; its own trace is what it takes."""
+    folder = make(tmp_path)
+    on_gpu = profiling.profile(order("cuda", "float16", folder)).profile
+    on_cpu = profiling.profile(order("cpu", "float32", folder)).profile
+    work = ImageWork(width=512, height=384, tile_px=tile_px)
+    beside = work.model_copy(update={"decode_on_cpu": True})
+    told = {term.name.removesuffix(", on the CPU"): term.mib for term in
+            image.beside(on_gpu, beside, threads=1)}  # fmt: skip
+    found = predict(on_cpu, work, Surroundings())
+    assert told["weights.vae"] == pytest.approx(on_cpu.weights["vae"] / MIB)
+    assert sum(told.values()) - told["weights.vae"] - told["safety"] == pytest.approx(
+        found.phases_mib["vae_decode"], rel=0.2
+    )
 
 
 def test_what_is_known_is_not_traced_again(tmp_path: Path) -> None:
