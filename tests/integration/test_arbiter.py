@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from models import make_sd
 
 from mysticanvas import Canvas, DoesNotFit, InvalidRequest, LLMPreset, NotFound
 
 WAIT_S = 60.0
+ONE_PROCESS_MIB = 800.0
+"""There is room for a process with a model, and not for two."""
 TOKENS = 262_144
 PICTURES = 8
 """Of 256 px at once, for which 90 MiB are needed beside the model."""
@@ -221,4 +225,30 @@ def test_two_notebooks_that_want_the_whole_budget_get_it_in_turn(
         images = [canvas.generate("x", seed=k, **usual) for k in range(times)]
         chats.result(timeout=WAIT_S)
     assert [image.seed for image in images] == [0, 1, 2]
+    assert all(job.status == "succeeded" and job.attempts == 1 for job in canvas.jobs)
+
+
+@pytest.mark.fault("two notebooks ask for two image models at once", "one after the other")
+def test_two_notebooks_that_want_an_image_model_each_get_it_in_turn(
+    start: Callable[[float], Canvas], usual: dict[str, Any], tmp_path: Path
+) -> None:
+    canvas = start(ONE_PROCESS_MIB)
+    presets = [usual["preset"], make_sd(tmp_path / "other", seed=1)]
+    canvas.generate("x", **usual)
+
+    def draw(preset: Path) -> list[Any]:
+        with Canvas(home=canvas.home, project="p") as own:
+            return [own.generate("x", seed=k, **usual | {"preset": preset}) for k in range(2)]
+
+    with ThreadPoolExecutor(2) as pool:
+        drawing = [pool.submit(draw, preset) for preset in presets]
+        held = []
+        while not all(each.done() for each in drawing):
+            held.append(sum(each.mib for each in canvas.vram.workers))
+            time.sleep(0.1)
+        made = [each.result() for each in drawing]
+    assert max(held) < ONE_PROCESS_MIB
+    files = [[image.recipe.model_files for image in images] for images in made]
+    assert all(each.count(each[0]) == len(each) for each in files)
+    assert files[0] != files[1]
     assert all(job.status == "succeeded" and job.attempts == 1 for job in canvas.jobs)
