@@ -74,7 +74,7 @@ class ImageEngine:
         self._measured = Known()
         self._meter: Meter = NoMeter()
         self._context: list[MemoryPart] = []
-        """What that takes of a GPU, where it could be measured."""
+        """What the context of this process takes of a GPU, where it could be measured."""
         # Not its name: to ask for that takes a GPU's memory, which a process in reserve must not.
         _log.info("engine_ready", device=self._device.type, threads=options.threads)
 
