@@ -28,7 +28,7 @@ store = Store.open(paths)
 limit = paths.database.stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 if sys.argv[2] == "unseen":
-    checkpoints.room = lambda *_: 0  # type: ignore[assignment]
+    checkpoints.room = lambda *_: 0
 saved = 0
 while saved == 0 or paths.write_ahead_log.stat().st_size < limit * 0.8:
     bulk = {"scheduler_config": {"x": secrets.token_hex(25_000)}}

@@ -114,5 +114,5 @@ def test_the_doctor_looks_whether_the_orchestrator_runs_or_not(
             Canvas(home=home)
     assert not database.exists()
     anew = mysticanvas("restore", "--from-images", "--home", str(home))
-    assert "2 pictures" in anew.stdout, anew
-    assert mysticanvas("doctor", "--home", str(home)).returncode == 0
+    assert "Read back from image files: 2 pictures" in anew.stdout, anew
+    assert "✓ store:" in mysticanvas("doctor", "--home", str(home)).stdout

@@ -120,7 +120,7 @@ def test_a_backup_is_checked_while_the_store_is_open(
         with pytest.raises(InvalidRequest, match="not the database"):
             restoring.check(paths, paths.database)
         with monkeypatch.context() as patch:
-            patch.setattr(restoring.shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+            patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
             with pytest.raises(StoreFull):
                 restoring.check(paths, backup)
         backup.write_bytes(b"garbage" * 5000)
