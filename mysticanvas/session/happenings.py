@@ -52,10 +52,15 @@ def _happening(event: Event, connection: Connection, project: str | None) -> Any
         return Unloaded.model_validate(event.data)
     if event.type == "vram":
         return JobMemory.model_validate(event.data)
-    if event.type in ("job", "image") and project not in (None, event.data.get("project")):
+    if event.type in ("job", "image") and project not in (None, _project(event)):
         return None
     if event.type == "job":
         return calls.held(connection, JobRecord.model_validate(event.data))
     if event.type == "image":
         return Image(ImageRecord.model_validate(event.data), connection)
     return event.data
+
+
+def _project(event: Event) -> str | None:
+    """The project of a job or an image; an internal job has none."""
+    return None if event.data.get("internal") else event.data.get("project")

@@ -60,6 +60,8 @@ def test_jobs_of_another_project_are_for_nobody(
     connection: Connection, make_job: Callable[..., Any]
 ) -> None:
     assert happenings.maker(connection, "another")(event("job", make_job("running"))) is None
+    internal = make_job("running", kind="index", internal=True)
+    assert happenings.maker(connection, "default")(event("job", internal)) is None
 
 
 def test_a_connection_that_is_gone_has_nobody_called(make_job: Callable[..., Any]) -> None:
