@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 CELL_PX = 256
 """Longest side of a picture in a grid; larger ones are scaled down."""
 MAX_SHOWN = 64
+MISSING_RGB = (96, 96, 96)
+"""Ground of the tile that stands for a picture without a file."""
 _GAP_PX = 4
 
 
@@ -36,6 +38,26 @@ def compose(pictures: Sequence[Pillow.Image]) -> Pillow.Image:
         row, column = divmod(index, across)
         grid.paste(cell, (column * (wide + _GAP_PX), row * (high + _GAP_PX)))
     return grid
+
+
+def placeholder(size: tuple[int, int], text: str) -> Pillow.Image:
+    """A tile that stands for a picture which cannot be shown.
+
+    Args:
+        size: width and height in px that the picture has; the tile is scaled as it would be.
+        text: what it says in its middle, if there is room.
+    """
+    from PIL import Image, ImageDraw
+
+    scale = min(1.0, CELL_PX / max(size))
+    wide, high = (max(1, round(side * scale)) for side in size)
+    tile = Image.new("RGB", (wide, high), MISSING_RGB)
+    drawing = ImageDraw.Draw(tile)
+    left, top, right, bottom = drawing.multiline_textbbox((0, 0), text, align="center")
+    place = ((wide - (right - left)) / 2, (high - (bottom - top)) / 2)
+    if min(place) >= 0:
+        drawing.multiline_text(place, text, "white", align="center")
+    return tile
 
 
 def png(picture: Pillow.Image) -> bytes:

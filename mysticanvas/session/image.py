@@ -316,9 +316,18 @@ class Image:
         return self
 
     def _in_a_grid(self) -> Pillow.Image:
-        """What stands for it among others: if it is to be scaled down, its thumbnail will do."""
+        """What stands for it among others: if it is to be scaled down, its thumbnail will do. One
+        whose file is missing or damaged must not hide the others."""
         small = self._thumbnail_file(grid.CELL_PX) if max(self.size) > grid.CELL_PX else None
-        return self.pil() if small is None else small
+        if small is not None:
+            return small
+        try:
+            return self.pil()
+        except NotFound:
+            return grid.placeholder(self.size, f"file missing\n{short(self.id)}")
+        # Pillow raises the latter for a PNG that is broken.
+        except (OSError, SyntaxError):
+            return grid.placeholder(self.size, f"file damaged\n{short(self.id)}")
 
     def _address(self) -> str:
         """A `data:` address of it, scaled down to `grid.CELL_PX`: its thumbnail, if there is one.

@@ -59,7 +59,8 @@ class Images(Sequence[Image]):
         return hash(self._images)
 
     def pil(self) -> Pillow.Image:
-        """The grid as a Pillow image: at most 64 pictures, each at most 256 px wide and high."""
+        """The grid as a Pillow image: at most 64 pictures, each at most 256 px wide and high. A
+        tile stands for one whose file is missing or damaged, and says so."""
         return grid.compose([image._in_a_grid() for image in self._images[: grid.MAX_SHOWN]])
 
     def _repr_png_(self) -> bytes | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.1
 _BAR_CELLS = 20
+_USUAL_COLUMNS = 80
 _PREVIEW_PX = 256
 _STAGES = {
     "queue": "waiting",
@@ -74,7 +76,9 @@ class Terminal:
         self._alerts = len(snapshot.alerts)
         filled = round(fraction(snapshot) * _BAR_CELLS)
         bar = "#" * filled + "." * (_BAR_CELLS - filled)
-        self._write(f"\r[{bar}] {headline(snapshot)} · {seconds:.1f} s\x1b[K")
+        # A line that reaches the edge may already have moved to the next.
+        line = fitted(bar, headline(snapshot), f"{seconds:.1f} s", _columns() - 1)
+        self._write(f"\r{line}\x1b[K")
 
     def finish(self, line: str) -> None:
         self._write(f"\r{line}\x1b[K" + ("\n" if line else ""))
@@ -175,6 +179,27 @@ def headline(snapshot: Snapshot) -> str:
         return f"waiting, {record.position} before it" if record.position else "waiting"
     stage = _STAGES.get(progress.stage, progress.stage)
     return f"{stage} {progress.step}/{progress.steps}" if progress.steps else stage
+
+
+def fitted(bar: str, said: str, took: str, columns: int) -> str:
+    """The line of a terminal, such as `[####....] drawing 4/8 · 1.2 s`, in so many columns: first
+    the bar goes, then the end of what is said, and the time last."""
+    whole = f"[{bar}] {said} · {took}"
+    if len(whole) <= columns:
+        return whole
+    end = f" · {took}"
+    room = columns - len(end)
+    if room < 1:
+        return took[: max(0, columns)]
+    return (said if len(said) <= room else f"{said[: room - 1]}…") + end
+
+
+def _columns() -> int:
+    """How wide the terminal is that standard error goes to; the usual 80 where nobody says."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):
+        return _USUAL_COLUMNS
 
 
 def fraction(snapshot: Snapshot) -> float:

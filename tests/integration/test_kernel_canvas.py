@@ -38,7 +38,16 @@ def runtime(home: Path) -> dict[str, Any]:
 
 def test_a_bad_argument_starts_nothing(make_home: Callable[[], Path]) -> None:
     home = make_home()
-    for bad in ({"project": ""}, {"url": "x"}, {"keep_alive_s": -1}, {"reuse": "yes"}):
+    for bad in (
+        {"project": ""},
+        {"url": "x"},
+        {"url": "http://[::1", "token": "t"},
+        {"token": "ключ", "url": "http://127.0.0.1:9"},
+        {"keep_alive_s": -1},
+        {"keep_alive_s": "900"},
+        {"memory_budget_mib": True},
+        {"reuse": "yes"},
+    ):
         with pytest.raises(InvalidRequest) as refused:
             Canvas(home=home, **bad)
         assert refused.value.parameter == next(iter(bad))
@@ -248,6 +257,20 @@ def test_a_recipe_of_no_picture_is_made_and_compared_with_nothing(
     assert result.matches is None
     assert result.image.seed == 99
     assert canvas.images().total == 2
+
+
+def test_a_callback_that_cannot_be_called_is_refused(canvas: Canvas) -> None:
+    callback: Any = 5
+    with pytest.raises(InvalidRequest, match="callback=5"):
+        canvas.on("job", callback)
+
+
+def test_a_missing_file_hides_no_other_picture_of_a_page(canvas: Canvas, tiny_sd: Path) -> None:
+    batch = canvas.generate("x", preset=tiny_sd, num_images=2, **QUICK)
+    whole = canvas.images()._repr_png_()
+    batch[0].path.unlink()
+    for shown in (canvas.images(), canvas.images, batch):
+        assert shown._repr_png_() not in (None, whole)
 
 
 def test_what_the_canvas_tells_about_itself(canvas: Canvas) -> None:

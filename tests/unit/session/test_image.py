@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 
 from mysticanvas import Image, Images, InvalidRequest, NotFound
+from mysticanvas.session import grid
 from mysticanvas.session.grid import CELL_PX
 
 MakeImage = Callable[..., Image]
@@ -79,10 +80,34 @@ def test_the_text_of_images_is_the_same_on_every_machine(make_image: MakeImage) 
 
 def test_several_pictures_are_shown_as_a_grid(make_image: MakeImage) -> None:
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    grid = Images(make_image(k, colour) for k, colour in enumerate(colours)).pil()
-    assert grid.size == (2 * 16 + 4, 2 * 8 + 4)
-    found = [grid.getpixel(corner) for corner in ((0, 0), (20, 0), (0, 12), (20, 12))]
+    shown = Images(make_image(k, colour) for k, colour in enumerate(colours)).pil()
+    assert shown.size == (2 * 16 + 4, 2 * 8 + 4)
+    found = [shown.getpixel(corner) for corner in ((0, 0), (20, 0), (0, 12), (20, 12))]
     assert found == [*((*colour, 255) for colour in colours), (0, 0, 0, 0)]
+
+
+def test_a_picture_whose_file_is_gone_hides_no_other(make_image: MakeImage) -> None:
+    images = Images([make_image(0, (255, 0, 0)), make_image(1), make_image(2, (0, 0, 255))])
+    images[1].path.unlink()
+    shown = images.pil()
+    assert shown.getpixel((0, 0)) == (255, 0, 0, 255)
+    assert shown.getpixel((0, 12)) == (0, 0, 255, 255)
+    assert shown.getpixel((20, 0)) == (*grid.MISSING_RGB, 255)
+    assert images._repr_png_() is not None
+
+
+def test_a_picture_whose_file_is_damaged_hides_no_other(make_image: MakeImage) -> None:
+    images = Images([make_image(0), make_image(1)])
+    images[1].path.write_bytes(images[0].path.read_bytes()[:60])
+    assert images.pil().getpixel((20, 0)) == (*grid.MISSING_RGB, 255)
+
+
+def test_a_placeholder_says_what_is_missing() -> None:
+    one, other = (grid.placeholder((1024, 512), f"file missing\n{id}") for id in ("1f0a", "77bc"))
+    assert one.size == (CELL_PX, CELL_PX // 2)
+    assert len(one.getcolors() or []) > 1
+    assert one.tobytes() != other.tobytes()
+    assert grid.placeholder((16_384, 8), "x").size == (CELL_PX, 1)
 
 
 def test_a_large_picture_is_scaled_down_in_a_grid(make_image: MakeImage) -> None:

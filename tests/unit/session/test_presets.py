@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mysticanvas import ImagePreset
+from mysticanvas import ImagePreset, InvalidRequest
 from mysticanvas.session.collections import presets
 
 
@@ -31,3 +31,10 @@ def test_a_hub_id_stays_one_unless_it_is_a_folder_here(
         assert presets.absolute(given).model == model
         (tmp_path / model).mkdir(parents=True)
         assert presets.absolute(given).model == str(tmp_path / model)
+
+
+def test_a_path_in_the_home_of_nobody_is_refused() -> None:
+    for members in ({"model": "~nobody-of-that-name/m"}, {"model": "/m", "vae": "~nobody-else/v"}):
+        with pytest.raises(InvalidRequest, match="~nobody-.* is not known") as refused:
+            presets.absolute(ImagePreset(name="a", **members))
+        assert refused.value.parameter == "preset"

@@ -1,5 +1,10 @@
+import fcntl
 import io
+import os
+import pty
+import struct
 import sys
+import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +17,7 @@ from mysticanvas.session.image import Image
 from mysticanvas.session.tracker import JobTracker, Snapshot
 
 MakeJob = Callable[..., Any]
+PAUSED = "waiting: the queue is paused, canvas.jobs.resume() has it go on"
 
 
 class Screen(io.StringIO):
@@ -88,6 +94,38 @@ def test_a_terminal_gets_one_line_rewritten_in_place(
     first, second = screen.getvalue().split("\r")[1:]
     assert first == "[############........] drawing 12/20 · 1.2 s\x1b[K"
     assert second == "2.1 s · seed 7 · id 1f0a9c2e\x1b[K\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (100, f"[{'.' * 20}] {PAUSED} · 1.2 s"),
+        (80, f"{PAUSED} · 1.2 s"),
+        (40, "waiting: the queue is paused, c… · 1.2 s"),
+        (9, "… · 1.2 s"),
+        (5, "1.2 s"),
+        (3, "1.2"),
+    ],
+)
+def test_the_line_is_cut_to_the_terminal_s_width(columns: int, said: str) -> None:
+    line = progress.fitted("." * 20, PAUSED, "1.2 s", columns)
+    assert line == said
+    assert len(line) <= columns
+
+
+def test_a_paused_queue_stays_on_one_line_of_a_terminal(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, replica = pty.openpty()
+    fcntl.ioctl(replica, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    paused = Snapshot(make_job("queued", paused=True), Progress(stage="queue"), None)
+    with os.fdopen(replica, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        progress.choose("auto", "id").update(paused, 12.34)
+        shown = os.read(primary, 1000).decode().removeprefix("\r").removesuffix("\x1b[K")
+    os.close(primary)
+    assert len(shown) < 60
+    assert shown.endswith("… · 12.3 s")
 
 
 def test_a_terminal_without_the_signs_still_shows_the_line(
