@@ -19,8 +19,8 @@ from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.memory import CONTEXT
 from mysticanvas.contracts.plan import Action, Decision, Plan
 from mysticanvas.contracts.vram import Unloaded, VramStatus
-from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError
-from mysticanvas.orchestrator.arbiter import grounds, registry
+from mysticanvas.errors import JobCancelled, MystiCanvasError
+from mysticanvas.orchestrator.arbiter import grounds, refusals, registry
 from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER
@@ -144,7 +144,7 @@ class Arbiter:
                 asked = _Asked(worker, displaces, None if wanted is None else wanted.preset)
                 plan = self._make_room(asked, decide, stopped)
             elif displaces is not None:
-                raise refusal(_in_the_way_of_an_unknown(displaces))
+                raise refusals.of(refusals.in_the_way_of_an_unknown(displaces))
             else:
                 plan = None
             if replaced is not None:
@@ -290,7 +290,7 @@ class Arbiter:
             )
             plan = decide(situation)
             if not plan.fits:
-                raise refusal(plan)
+                raise refusals.of(plan)
             _require_wanted(stopped)
             if plan.waits_for:
                 _log.info("waiting_for_memory", models=plan.waits_for)
@@ -306,7 +306,7 @@ class Arbiter:
                 self._give_back(action, asked.preset, again=_is_among(action, done))
             self._wait_until_back(situation, unloads)
             done += unloads
-        raise refusal(plan)
+        raise refusals.of(plan)
 
     def _give_back(self, action: Action, wanted: str | None, again: bool) -> None:
         worker = self._workers[action.worker]
@@ -364,28 +364,6 @@ class Arbiter:
                 _log.warning("memory_not_given_back", missing_mib=round(missing))
                 return
             time.sleep(_TICK_S)
-
-
-def refusal(plan: Plan) -> DoesNotFit:
-    """The error for a plan that does not fit."""
-    given = ", ".join(f"{name}={value!r}" for name, value in plan.suggestion.items())
-    hint = f"This would fit: {given}." if given else "A smaller model, or smaller numbers, may fit."
-    if plan.pinned:
-        hint = f"{plan.in_the_way()} {hint if given else ''}".strip()
-    return DoesNotFit(
-        f"The request needs {plan.total_mib:,.0f} MiB and {plan.free_mib:,.0f} MiB are free; "
-        "unloading what may be unloaded does not make enough room."
-        if plan.terms
-        else "The request needs another model than the one that is loaded, which is to stay.",
-        hint=hint,
-        plan=plan.model_dump(mode="json"),
-        suggestion=plan.suggestion,
-    )
-
-
-def _in_the_way_of_an_unknown(pinned: str) -> Plan:
-    """A plan for a request of which it is not known what it needs."""
-    return Plan(decision="refuse", terms=[], total_mib=0.0, free_mib=0.0, pinned=[pinned])
 
 
 def _require_wanted(stopped: Callable[[], bool]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from measurements import traced
 
-from mysticanvas.contracts.memory import MemoryPart, Term
+from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.mitigations import OFFLOADS
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
@@ -18,7 +18,7 @@ from mysticanvas.contracts.tracing import ImageProfile, LatentSpace, Moved
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 from mysticanvas.orchestrator.arbiter import planning, registry, ways
 from mysticanvas.orchestrator.arbiter.planning import Experience, Situation, Use
-from mysticanvas.vram import llm
+from mysticanvas.vram import image, llm
 from mysticanvas.vram.reserve import RESERVE_SHARE
 
 MIB = 1 << 20
@@ -124,22 +124,28 @@ def test_a_process_that_is_still_importing_counts_with_what_it_will_have(
         assert found.decision == decision
 
 
+def weighing(mib: float) -> planning.Needs:
+    """A language model with so large weights, and nothing else."""
+    part = MemoryPart(name=llm.WEIGHTS, mib=mib, known="exact", device=llm.SYSTEM)
+    return lambda _: [part]
+
+
 def test_a_language_model_for_a_process_that_is_still_importing() -> None:
-    needed = [Term(name=llm.WEIGHTS, mib=100, known="exact")]
+    needs = weighing(100)
     cold = Holding(worker="llm", pid=2, preset=None, mib=30, importing=True)
-    known = planning.plan_language_model(needed, seen(500, cold, worker="llm"))
+    known = planning.plan_language_model(needs, 512, seen(500, cold, worker="llm"))
     assert terms(known)["context"] == (planning.CONTEXT_LLM_MIB, "assumed")
     use = Use(ready_mib=90)
-    known = planning.plan_language_model(needed, seen(500, cold, worker="llm", llm=use))
+    known = planning.plan_language_model(needs, 512, seen(500, cold, worker="llm", llm=use))
     assert (terms(known)["context"], known.held_mib) == ((90, "measured"), 30)
 
 
 def test_what_another_process_will_import_is_not_free_and_comes_back_with_its_end() -> None:
-    needed = [Term(name=llm.WEIGHTS, mib=380, known="exact")]
+    needs = weighing(380 - image.safety(0) / planning.MIB)
 
     def planned(free: float) -> Plan:
         situation = seen(free, COLD, worker="llm", image=Use(ready_mib=400), llm=Use(ready_mib=20))
-        return planning.plan_language_model(needed, situation)
+        return planning.plan_language_model(needs, 512, situation)
 
     # 335 of what is free are still to be imported.
     assert [planned(free).decision for free in (735, 734)] == ["proceed", "hard_unload"]
