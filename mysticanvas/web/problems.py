@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,6 +12,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from mysticanvas import errors, logs
+from mysticanvas.contracts import params
 from mysticanvas.contracts.problem import MEDIA_TYPE, Problem
 
 _log = logs.get(__name__)
@@ -48,15 +50,34 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first: dict[str, Any] = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in _PLACES) or "body"
-    refusal = errors.InvalidRequest(
-        f"{where}: {first['msg']}.",
+    return response(refusal(error.errors()[0]), request.scope["request_id"])
+
+
+def refusal(first: Mapping[str, Any]) -> errors.InvalidRequest:
+    """The error for the first thing that a request has wrong; an argument of `generate` in the
+    words of the kernel.
+
+    Args:
+        first: as pydantic tells it.
+    """
+    path = [str(part) for part in first["loc"] if part not in _PLACES]
+    where = ".".join(path) or "body"
+    of_generate = path[path[:1] == ["generate"] :]
+    known = of_generate[:1] == ["params"] and len(of_generate) > 1 and first["type"] != "missing"
+    said = str(first.get("ctx", {}).get("error", "")) if first["type"] == "value_error" else ""
+    if known and first["type"] == "extra_forbidden":
+        unknown = params.unknown_parameter(of_generate[1])
+        unknown.extra["parameter"] = where
+        return unknown
+    if known and of_generate[1] in params.ALLOWED:
+        return params.refused(where, first.get("input"), params.ALLOWED[of_generate[1]], said)
+    words = said or str(first["msg"])
+    return errors.InvalidRequest(
+        f"{where}: {words}{'' if words.endswith(('.', '?')) else '.'}",
         parameter=where,
         value=repr(first.get("input"))[:80],
-        allowed=str(first["msg"]),
+        allowed=words,
     )
-    return response(refusal, request.scope["request_id"])
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -9,10 +9,14 @@ import pytest
 import structlog
 from fastapi.testclient import TestClient
 from hypothesis import given, strategies as st
+from pydantic import ValidationError
 
 from mysticanvas import settings, web
+from mysticanvas.contracts.jobs import GenerateRequest
+from mysticanvas.contracts.params import ALLOWED
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.web import body
+from mysticanvas.errors import InvalidRequest
+from mysticanvas.web import body, problems
 from mysticanvas.web.gate import Gate, has_body, repeated
 
 GATE = Gate("tökén", frozenset({b"127.0.0.1:1", b"localhost:1"}))
@@ -156,3 +160,39 @@ def test_characters_and_what_is_no_json_are_for_the_application(text: bytes) -> 
 @pytest.mark.parametrize("text", [rb'"\ud800"', rb'{"\uDFFF": 1}', rb'["\ud800\ud800"]'])
 def test_half_a_character_is_none(text: bytes) -> None:
     assert not body._is_unicode(text)
+
+
+def refused(where: str, **params: object) -> InvalidRequest:
+    """What a body with these arguments of `generate` is answered with, on a route that takes it
+    alone or as one of several kinds."""
+    with pytest.raises(ValidationError) as caught:
+        GenerateRequest.model_validate({"params": {"prompt": "x", **params}})
+    first = caught.value.errors()[0]
+    loc = ("body", *filter(None, [where]), *first["loc"])
+    return problems.refusal({**first, "loc": loc})
+
+
+@pytest.mark.parametrize("where", ["", "generate"])
+def test_an_argument_of_generate_is_refused_in_the_words_of_the_kernel(where: str) -> None:
+    prefix = f"{where}.params" if where else "params"
+    error = refused(where, steps=3)
+    assert str(error) == "There is no parameter 'steps'. Did you mean 'num_inference_steps'?"
+    assert error.parameter == f"{prefix}.steps"
+    error = refused(where, scheduler="eulr")
+    assert error.allowed == ALLOWED["scheduler"]
+    assert str(error) == (
+        f"{prefix}.scheduler='eulr' is not allowed; allowed is {error.allowed}. "
+        "Did you mean 'euler'?"
+    )
+    assert refused(where, width=100).allowed == ALLOWED["width"]
+
+
+def test_anything_else_is_refused_in_the_words_of_its_type() -> None:
+    error = problems.refusal({"type": "missing", "loc": ("body", "name"), "msg": "Field required"})
+    assert (str(error), error.parameter) == ("name: Field required.", "name")
+    said = {"type": "value_error", "loc": ("body", "name"), "msg": "Value error, No.", "input": 1}
+    assert str(problems.refusal({**said, "ctx": {"error": ValueError("No.")}})) == "name: No."
+    missing = {"type": "missing", "loc": ("body", "generate", "params", "prompt"), "input": {}}
+    assert str(problems.refusal({**missing, "msg": "Field required"})) == (
+        "generate.params.prompt: Field required."
+    )
