@@ -121,7 +121,7 @@ def test_reproduce_tells_what_differs(canvas: Canvas, tiny_sd: Path, tmp_path: P
         ({"width": 100}, ""),
         ({"steps": 4}, "Did you mean 'num_inference_steps'?"),
         ({"preset": "stater"}, "Did you mean 'starter'?"),
-        ({"preset": "/no/such/folder"}, "There are: 'starter'"),
+        ({"preset": "/no/such/folder"}, "'starter'"),
         ({"scheduler": "eulr"}, "Did you mean 'euler'?"),
         ({"scheduler": "FlowMatchEulerDiscreteScheduler"}, ""),
         ({"scheduler_config": {"beta_strat": 0.1}}, "Did you mean 'beta_start'?"),
