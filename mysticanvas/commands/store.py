@@ -52,7 +52,7 @@ def _backup(options: argparse.Namespace) -> int:
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.session import launch
 
-    paths, target = _paths(options), options.file.expanduser().absolute()
+    paths, target = _paths(options), _file(options)
     runtime = launch.find(paths)
     if runtime is None:
         with _store(paths) as store:
@@ -89,7 +89,13 @@ def _backup_meant(options: argparse.Namespace, paths: HomePaths) -> Path | None:
 
     if options.from_images:
         return None
-    return restore.latest(paths) if options.latest else Path(options.file).expanduser().absolute()
+    return restore.latest(paths) if options.latest else _file(options)
+
+
+def _file(options: argparse.Namespace) -> Path:
+    from mysticanvas.session import arguments
+
+    return arguments.path("FILE", options.file, "the path of a file").absolute()
 
 
 def _tell(paths: HomePaths, done: Restored) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from mysticanvas.errors import InvalidRequest
@@ -16,7 +17,8 @@ def missing(parameter: str, needed: str) -> InvalidRequest:
 
 def refused(parameter: str, value: Any, allowed: str, hint: str = "") -> InvalidRequest:
     """The error for a value that is not allowed."""
-    shown = repr(value)
+    # A path as a user writes it.
+    shown = repr(str(value) if isinstance(value, PurePath) else value)
     shown = shown if len(shown) <= 80 else f"{shown[:60]}… ({type(value).__name__})"
     return InvalidRequest(
         f"{parameter}={shown} is not allowed; allowed is {allowed}.",

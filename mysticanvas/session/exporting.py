@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.exports import MAX_IDS, ExportParams, ExportReport
 from mysticanvas.contracts.jobs import HostRequest
 from mysticanvas.contracts.refusal import refused
-from mysticanvas.session import calls
+from mysticanvas.session import arguments, calls
 from mysticanvas.session.arguments import DEFAULT_PROJECT, whole_id
 
 if TYPE_CHECKING:
@@ -49,9 +48,10 @@ def params(path: object, images: object, project: str | None) -> ExportParams:
     Raises:
         InvalidRequest: an argument is not allowed.
     """
-    if not isinstance(path, str | Path) or not str(path).strip():
-        raise refused("path", path, "a new folder, or a new file that ends in .zip")
-    place = str(Path(path).expanduser().absolute())
+    allowed = "a new folder, or a new file that ends in .zip"
+    if not str(path).strip():
+        raise refused("path", path, allowed)
+    place = str(arguments.path("path", path, allowed).absolute())
     if images is None:
         return ExportParams(path=place, project=project)
     if isinstance(images, str) or not isinstance(images, Iterable):

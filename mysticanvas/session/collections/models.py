@@ -15,7 +15,7 @@ from mysticanvas.contracts.models import FoundModel, ModelFolder, ModelKind
 from mysticanvas.contracts.pulls import PullReport
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import NotFound
-from mysticanvas.session import calls
+from mysticanvas.session import arguments, calls
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
@@ -82,9 +82,7 @@ class Models:
         Raises:
             InvalidRequest: there is no such folder.
         """
-        if not isinstance(folder, str | Path):
-            raise refused("folder", folder, "the path of a folder")
-        whole = Path(folder).expanduser().absolute()
+        whole = arguments.path("folder", folder, "the path of a folder").absolute()
         if not whole.is_dir():
             raise refused("folder", str(folder), "the path of a folder")
         return self._connection.call(lambda api: api.add_models(ModelFolder(path=str(whole))))

@@ -49,3 +49,17 @@ def test_a_home_that_may_not_be_read(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert str(home) in said(capsys, "doctor", home)
     finally:
         home.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "command", ["restore ~nobody-of-this-name/x", "backup ~nobody-of-this-name/x"]
+)
+def test_a_file_in_the_home_of_nobody(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = said(capsys, command, tmp_path)
+    assert "FILE='~nobody-of-this-name/x' is not allowed" in text
+
+
+def test_a_path_is_shown_as_it_was_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "home='~nobody-of-this-name'" in said(capsys, "status", Path("~nobody-of-this-name"))
