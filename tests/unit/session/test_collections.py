@@ -144,7 +144,11 @@ def test_an_export_of_any_pictures_is_a_job_of_the_canvases_project(
 
 @pytest.mark.parametrize(
     ("given", "error"),
-    [("abc", InvalidRequest), ("-" * 36, InvalidRequest), (new_id(), NotFound)],
+    [
+        ("abc", InvalidRequest),
+        ("-" * 36, InvalidRequest),
+        ("01a219e6-36fb-775c-90c0-08f8d2c73297", NotFound),
+    ],
 )
 def test_an_export_of_what_is_no_picture_is_refused_before_there_is_a_job(
     canvas: Canvas, add_images: AddImages, tmp_path: Path, given: str, error: type[Exception]
