@@ -3,8 +3,11 @@ lost, none done twice."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +18,10 @@ import pytest
 from support import long_job, processes_of
 
 from mysticanvas import Canvas
+from mysticanvas.client.api import Api
 from mysticanvas.orchestrator.supervisor.watch import BEAT_S
 from mysticanvas.processes import Identity
+from mysticanvas.session import launch
 
 GONE_S = 2.0
 KILLS = 50
@@ -97,3 +102,43 @@ def test_one_that_stands_still_goes_on_where_it_was(
                 assert (job.attempts, job.failures) == (1, [])
                 assert (canvas.workers[0].pid, canvas.workers[0].restarts) == (worker, 0)
         canvas.shutdown()
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("drain_s", [0.0, 60.0], ids=["stopping", "draining"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=lambda how: how.name)
+def test_one_that_is_lost_while_it_ends_loses_nothing(
+    home: Path, few: int, faults: Any, how: signal.Signals, drain_s: float, tiny_sd: Path
+) -> None:
+    outcome = "no process is left, and the job is done once by the next"
+    for number in range(few):
+        with Canvas(home=home) as canvas:
+            job = canvas.submit("x", **long_job(tiny_sd))
+            next(event for event in job.events() if event.type == "progress")
+            children = [Identity.of(process.pid) for process in processes_of(home)]
+            runtime = launch.find(canvas._connection.paths)
+            assert runtime is not None
+            api = Api(launch.client(runtime))
+            with faults.inject(f"{how.name} of an orchestrator that ends", outcome):
+                api.shutdown(True, "", drain_s)
+                # At another point of its end each time.
+                time.sleep(0.05 * (number % 8))
+                api.close()
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(runtime.pid, how)
+                if how is signal.SIGSTOP:
+                    ended = subprocess.run(
+                        [sys.executable, "-m", "mysticanvas", "stop", "--force", "--home", home],
+                        check=False,
+                    )
+                    assert ended.returncode == 0
+                assert all(child.wait_gone(GONE_S) for child in children), number
+        with (
+            faults.inject(f"{how.name} of it again and again", outcome),
+            Canvas(home=home) as again,
+        ):
+            assert again.job(job.id).result(timeout=300).job_id == job.id
+            rows = again.sql("SELECT count(*) AS made FROM images WHERE job = '" + job.id + "'")
+            assert list(rows["made"]) == [1]
+            again.shutdown(force=True)
+    assert processes_of(home) == []
