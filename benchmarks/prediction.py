@@ -1,7 +1,7 @@
 """How near predictions of memory come: to runs on this machine, to fresh traces, and to peaks that
 others published; and what the formulas of other programs give for the latter.
 
-Neither the sizes nor the batches of several that are compared are those that were fitted.
+No size that is compared was fitted, and of the batches five was not.
 """
 
 from __future__ import annotations

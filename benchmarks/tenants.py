@@ -31,6 +31,8 @@ class Tenant:
     is_running: bool = False
     imported_mib: float | None = None
     """What it has so far while its engine is being imported; None once that is there."""
+    is_dead: bool = False
+    """Whether its process has ended, which nobody has noticed yet."""
     done: list[str] = field(default_factory=list)
     """What was done to it."""
 
@@ -47,7 +49,7 @@ class Tenant:
             if mib
         ]
         is_importing = self.imported_mib is not None
-        has = self.base_mib + self.model_mib + self.context_mib
+        has = 0.0 if self.is_dead else self.base_mib + self.model_mib + self.context_mib
         return WorkerStatus(
             kind=self.kind,
             pid=1 if self.is_running else None,

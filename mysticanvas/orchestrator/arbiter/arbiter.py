@@ -228,9 +228,10 @@ class Arbiter:
         holder = status.pid, status.model
         before = self._use(kind).context_mib if self._holders.get(kind) == holder else None
         self._holders[kind] = holder
-        if status.pid is None or status.importing:
-            return before
         has = status.memory - sum(part.mib for part in status.memory_parts)
+        # Of a process that has just ended nothing is resident, whatever its model had.
+        if status.pid is None or status.importing or has <= 0:
+            return before
         return has if before is None else min(before, has)
 
     def _system_mib(self, kind: str) -> float:

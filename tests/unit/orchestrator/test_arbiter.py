@@ -234,6 +234,18 @@ def test_what_a_process_had_is_known_of_the_next_one_while_that_imports() -> Non
     assert (use.context_mib, use.ready_mib) == (None, 440)
 
 
+@pytest.mark.fault("a worker dies in the middle of a job", "its memory is not taken for nothing")
+def test_a_process_that_has_just_died_tells_nothing_of_what_the_next_one_will_have() -> None:
+    image = Tenant("image", base_mib=400, is_running=True)
+    arbiter = Arbiter([image], Machine(8_000, image).memory)
+    with arbiter.admitted("image", ready(5_000)):
+        image.take("sd", 4_000)
+        # Its model is still on record, and nothing of it is resident.
+        image.is_dead = True
+    use = arbiter.situation("image").uses["image"]
+    assert (use.context_mib, use.ready_mib) == (None, 400)
+
+
 def test_the_end_of_a_process_that_imports_is_not_waited_for_longer_than_what_it_had(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,7 +16,7 @@ from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.store import Store
 
-MOST_MS = 5.0
+MOST_MS = 10.0
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_other_parts_and_other_models_are_refused(
     language = ImagePreset(
         name="x", model=str(make_llm(tmp_path / "llm.gguf")), vae=str(flux), clip=str(flux)
     )
-    with pytest.raises(PresetError, match="no architecture"):
+    with pytest.raises(PresetError, match="is a language model"):
         presets.save(language)
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(gguf.read_bytes()[:-64])

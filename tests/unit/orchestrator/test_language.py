@@ -11,7 +11,7 @@ from mysticanvas.contracts.llm import AttentionLayer, ContextParams, Inspection,
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
-from mysticanvas.orchestrator.arbiter import arbiter, planning, registry
+from mysticanvas.orchestrator.arbiter import planning, refusals, registry
 from mysticanvas.orchestrator.arbiter.language import needing
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.vram import llm
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused_with_the_longest_context_that_would(free: 
     assert plan(free, context=ContextParams(n_ctx=fitting)).fits
     assert not plan(free, context=ContextParams(n_ctx=fitting + 256)).fits
     assert f"this would fit: n_ctx={fitting}" in made.explain()
-    error = arbiter.refusal(made)
+    error = refusals.of(made)
     assert error.suggestion == made.suggestion
     assert f"n_ctx={fitting}" in str(error.hint)
 

@@ -1,6 +1,6 @@
 """Traces against the allocator of real runs, and envelopes against fresh traces.
 
-Neither the sizes nor the batches of several that are compared are those that were fitted.
+No size that is compared was fitted, and of the batches five was not.
 """
 
 import pytest
