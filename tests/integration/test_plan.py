@@ -100,13 +100,9 @@ def test_a_worker_that_starts_again_counts_with_what_it_had_before(
             time.sleep(0.05)
         with pytest.raises(DoesNotFit) as refused:
             canvas.generate("x", **given)
-        [worker] = [each for each in canvas.vram.workers if each.worker == "image"]
-        assert worker.importing
         for cold in (refused.value.plan, canvas.plan("x", **given)):
             assert cold.terms[0].known == "measured"
             assert cold.total_mib == pytest.approx(warm.total_mib, abs=5)
-            # It has taken little of that.
-            assert cold.held_mib < cold.terms[0].mib / 2
         canvas.shutdown()
 
 

@@ -229,8 +229,15 @@ def test_presets_move_as_toml(canvas: Canvas, folder: Path, tmp_path: Path) -> N
 
 
 def test_all_that_was_exported_is_loaded_here_and_in_another_home(
-    canvas: Canvas, folder: Path, tmp_path: Path, home: Path
+    make_home: Callable[[], Path], folder: Path, tmp_path: Path
 ) -> None:
+    with Canvas(home=make_home()) as canvas, Canvas(home=make_home()) as other:
+        _exported_and_loaded(canvas, other, folder, tmp_path)
+        for each in (canvas, other):
+            each.shutdown(force=True)
+
+
+def _exported_and_loaded(canvas: Canvas, other: Canvas, folder: Path, tmp_path: Path) -> None:
     presets = canvas.presets.image
     own = ImagePreset(name=folder.name, model=str(folder), default_params={"width": 32})
     revision = presets.save(own).revision
@@ -239,14 +246,11 @@ def test_all_that_was_exported_is_loaded_here_and_in_another_home(
     assert "starter" not in text
     [again] = [each for each in presets.load(file) if each.name == own.name]
     assert (again.replace(), again.revision) == (own, revision)
-    with Canvas(home=home) as other:
-        loaded = {each.name: each.replace() for each in other.presets.image.load(file)}
-        assert loaded[own.name] == own
-        assert {each.name for each in other.presets.image} == {*loaded, "starter"}
-        everything = other.presets.image.export(tmp_path / "more.toml", "starter", own.name)
-        assert [each.name for each in presets.load(everything)] == ["starter", own.name]
-        other.shutdown(force=True)
-    presets.delete(own.name)
+    loaded = {each.name: each.replace() for each in other.presets.image.load(file)}
+    assert loaded == {own.name: own}
+    assert {each.name for each in other.presets.image} == {own.name, "starter"}
+    everything = other.presets.image.export(tmp_path / "more.toml", "starter", own.name)
+    assert [each.name for each in presets.load(everything)] == ["starter", own.name]
 
 
 def test_a_file_of_which_one_preset_cannot_be_used_saves_nothing(
