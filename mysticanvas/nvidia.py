@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 from mysticanvas import logs
@@ -16,16 +17,12 @@ _log = logs.get(__name__)
 def memory() -> DeviceMemory | None:
     """The memory of the first GPU that this process is shown; None if there is no driver, or it
     does not say."""
-    found = _device()
-    if found is None:
+    told = _told(
+        lambda library, gpu: (library.nvmlDeviceGetMemoryInfo(gpu), library.nvmlDeviceGetName(gpu))
+    )
+    if told is None:
         return None
-    library, handle = found
-    try:
-        seen = library.nvmlDeviceGetMemoryInfo(handle)
-        name = library.nvmlDeviceGetName(handle)
-    except library.NVMLError as error:
-        _log.info("gpu_not_told", error=str(error))
-        return None
+    seen, name = told
     return DeviceMemory(name=f"cuda:{name}", total_mib=seen.total / _MIB, free_mib=seen.free / _MIB)
 
 
@@ -38,18 +35,23 @@ def free_mib() -> float | None:
 def own_mib(pid: int) -> float | None:
     """What the driver counts to a process; None where it does not say. In containers it often knows
     processes by other numbers, or tells nothing of them."""
+    running = _told(lambda library, gpu: library.nvmlDeviceGetComputeRunningProcesses(gpu)) or ()
+    # None of one that is there, too.
+    taken = next((each.usedGpuMemory for each in running if each.pid == pid), None)
+    return None if taken is None else taken / _MIB
+
+
+def _told(ask: Callable[[Any, Any], Any]) -> Any:
+    """What the library answers of the device; None if there is none, or it does not say."""
     found = _device()
     if found is None:
         return None
     library, handle = found
     try:
-        running = library.nvmlDeviceGetComputeRunningProcesses(handle)
+        return ask(library, handle)
     except library.NVMLError as error:
         _log.info("gpu_not_told", error=str(error))
         return None
-    # None of one that is there, too.
-    taken = next((each.usedGpuMemory for each in running if each.pid == pid), None)
-    return None if taken is None else taken / _MIB
 
 
 @functools.cache

@@ -233,7 +233,7 @@ class Api:
 
     def presets(self, kind: type[P]) -> list[P]:
         path = "/v1/presets" if kind is ImagePreset else f"/v1/presets/{kind.KIND}"
-        return TypeAdapter(list[kind]).validate_json(self._http.request("GET", path))  # type: ignore[valid-type]
+        return _several(kind, self._http.request("GET", path))
 
     def preset(self, kind: type[P], name: str) -> P:
         return kind.model_validate_json(self._http.request("GET", _preset(kind, name)))
@@ -250,14 +250,14 @@ class Api:
         answer = self._http.request(
             "PUT", f"/v1/presets/{kind.KIND}", body={"presets": several}, answer_s=LONG_ANSWER_S
         )
-        return TypeAdapter(list[kind]).validate_json(answer)  # type: ignore[valid-type]
+        return _several(kind, answer)
 
     def delete_preset(self, kind: type[Preset], name: str) -> None:
         self._http.request("DELETE", _preset(kind, name))
 
     def preset_revisions(self, kind: type[P], name: str) -> list[P]:
         answer = self._http.request("GET", f"{_preset(kind, name)}/revisions")
-        return TypeAdapter(list[kind]).validate_json(answer)  # type: ignore[valid-type]
+        return _several(kind, answer)
 
     def default_preset(self, kind: type[Preset]) -> str | None:
         query = {"kind": kind.KIND}
@@ -325,6 +325,11 @@ class Api:
 
     def close(self) -> None:
         self._http.close()
+
+
+def _several(kind: type[P], answer: bytes) -> list[P]:
+    found: list[P] = TypeAdapter(list[kind]).validate_json(answer)  # type: ignore[valid-type]
+    return found
 
 
 def _preset(kind: type[Preset], name: str) -> str:
