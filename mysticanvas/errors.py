@@ -138,8 +138,9 @@ class DoesNotFit(MystiCanvasError):
 
     @property
     def suggestion(self) -> dict[str, Any]:
-        """Arguments that would fit: `canvas.generate(prompt, **error.suggestion)`, or of a language
-        model `preset.replace(**error.suggestion)`; empty if none do."""
+        """Arguments that would fit: `canvas.generate(prompt, **error.suggestion)`, which has all
+        that this canvas asked for, and what is to be changed alone for a job of another; or of a
+        language model `preset.replace(**error.suggestion)`. Empty if none do."""
         given = self.extra.get("suggestion")
         return dict(given) if isinstance(given, dict) else {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -48,6 +49,12 @@ class GenerateRequest(Contract):
     project: str = "default"
     params: GenerateParams
     after_crash: AfterCrash = "requeue"
+
+    def changed(self, changes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Keyword arguments of `generate` that ask for the same but for these changes."""
+        given = self.params.model_dump(mode="json", exclude={"prompt"}, exclude_defaults=True)
+        run = self.model_dump(include={"after_crash"}, exclude_defaults=True)
+        return {**given, **run, **changes}
 
 
 class ReproduceRequest(Contract):

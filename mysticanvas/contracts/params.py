@@ -120,6 +120,7 @@ class GenerateParams(Contract):
     num_inference_steps: Annotated[_Int, Field(ge=1, le=settings.MAX_STEPS)] | None = None
     guidance_scale: Annotated[_Float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     seed: Annotated[_Int, Field(ge=-1, le=settings.MAX_SEED)] | None = None
+    """-1 has one drawn, whatever the preset says."""
     scheduler: _Text | None = None
     scheduler_config: Annotated[dict[str, JsonValue], AfterValidator(_finite)] | None = None
     num_images: Annotated[_Int, Field(ge=1, le=settings.MAX_IMAGES_PER_JOB)] = 1
@@ -132,11 +133,6 @@ class GenerateParams(Contract):
     mitigations: Allowed = "auto"
     """What may be done if memory runs out; no part of the request's hash."""
     reuse: Annotated[bool, Strict()] = False
-
-    @field_validator("seed")
-    @classmethod
-    def _minus_one_is_not_given(cls, seed: int | None) -> int | None:
-        return None if seed == -1 else seed
 
     @model_validator(mode="after")
     def _every_seed_can_be_asked_for(self) -> Self:

@@ -72,9 +72,9 @@ class Recipe(Contract):
 
     version: int = 1
     preset: str
-    """Name of the preset; a label that decides no pixel."""
+    """Name of the preset; a label, since the files and the environment say what decides pixels."""
     preset_revision: int | None = None
-    """Which of its revisions it was; the same."""
+    """Which of its revisions it was; a label as well."""
     pipeline: str
     """Class name of the diffusers pipeline."""
     params: ResolvedParams
@@ -135,7 +135,11 @@ def _call(name: str, arguments: dict[str, Any]) -> str:
 
 
 def _mysticanvas_code(recipe: Recipe) -> str:
-    arguments: dict[str, Any] = recipe.params.model_dump(exclude={"loras"}, exclude_defaults=True)
+    # Whatever the preset has a default for is said, even if there is nothing in it.
+    said = ResolvedParams.model_fields.keys() - {"num_images", "loras", "scheduler_config"}
+    whole: dict[str, Any] = recipe.params.model_dump(exclude={"loras"})
+    differing = recipe.params.model_dump(exclude_defaults=True).keys()
+    arguments = {name: value for name, value in whole.items() if name in said | differing}
     arguments["preset"] = recipe.preset
     if recipe.loras:
         weights = recipe.params.loras
@@ -161,6 +165,9 @@ def _diffusers_code(recipe: Recipe) -> str:
     call = _call("pipeline", arguments)[:-2]
     end = params.seed + params.num_images
     dtype = recipe.environment.dtype if recipe.environment else "float32"
+    device = recipe.environment.device.partition(":")[0] if recipe.environment else "cpu"
+    place = "" if device == "cpu" else f'.to("{device}")'
+    parts = _parts_code(recipe)
     load = "from_single_file" if "model.safetensors" in recipe.model_files else "from_pretrained"
     given = f"dtype=torch.{dtype}" + (", transformer=transformer" if _gguf_of(recipe) else "")
     return f"""\
@@ -169,7 +176,7 @@ from diffusers import {recipe.pipeline}, {params.scheduler}
 
 MODEL = "path/to/{recipe.preset}"
 
-{_gguf_code(recipe, dtype)}pipeline = {recipe.pipeline}.{load}(MODEL, {given})
+{_gguf_code(recipe, dtype)}pipeline = {recipe.pipeline}.{load}(MODEL, {given}){place}{parts}
 pipeline.scheduler = {params.scheduler}.from_config(pipeline.scheduler.config{config})
 {_lora_code(recipe)}{_mitigating_code(recipe)}seeds = range({params.seed}, {end})
 images = {call}
@@ -199,6 +206,30 @@ transformer = {kind}.from_single_file(
     quantization_config=GGUFQuantizationConfig(compute_dtype=torch.{dtype}),
 )
 """
+
+
+def _parts_code(recipe: Recipe) -> str:
+    """A comment for each part that visibly came from elsewhere than the model."""
+    lines = [
+        f"\n# Its {part} came from elsewhere: put the one with this SHA-256 in its place."
+        f"\n#   {name}: {recipe.model_files[name]}"
+        for name in sorted(recipe.model_files)
+        for part in [_part(name)]
+        if part
+    ]
+    return "".join(lines)
+
+
+def _part(name: str) -> str:
+    """What of a pipeline a weights file with that role replaces; empty for none that shows."""
+    role, _, rest = name.partition("/")
+    if not name.endswith(".safetensors"):
+        return ""
+    if role.startswith("clip_"):
+        return f"text encoder {role.removeprefix('clip_').partition('.')[0]}"
+    is_file = name in ("unet.safetensors", "vae.safetensors")
+    is_within = role in ("unet", "vae") and rest.startswith(("unet/", "transformer/", "vae/"))
+    return role.partition(".")[0] if is_file or is_within else ""
 
 
 def _lora_code(recipe: Recipe) -> str:

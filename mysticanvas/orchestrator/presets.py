@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from mysticanvas import logs
-from mysticanvas.contracts import params
+from mysticanvas.contracts import loras, params
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.presets import STARTER, ImagePreset, Preset
+from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.contracts.refusal import missing
 from mysticanvas.errors import InvalidRequest, MystiCanvasError, PresetError
 from mysticanvas.orchestrator import hub, models, parts
@@ -118,21 +119,35 @@ class Presets:
             )
         raise _unknown(name, [preset.name for preset in self._store.presets.list()])
 
-    def of_recipe(self, name: str, files: dict[str, str]) -> ImagePreset:
-        """The preset that made a picture: the newest revision that has been these files, or else
-        the one of today.
+    def of_recipe(self, recipe: Recipe) -> ImagePreset:
+        """The preset that made a picture: of the revisions that have been its files, one that
+        computes in its number format, the one that the recipe names, or the newest, in that order;
+        the one of today if none has been.
 
         Raises:
             PresetError: there is none.
         """
-        for preset in reversed(self._store.presets.revisions(name)):
-            if self._store.presets.files(preset) == files and _is_there(preset):
-                return preset
+        files = loras.without(recipe.model_files)
+        dtype = recipe.environment.dtype if recipe.environment else None
+        those = [
+            preset
+            for preset in self._store.presets.revisions(recipe.preset)
+            if self._store.presets.files(preset) == files and _is_there(preset)
+        ]
+        if those:
+            return max(
+                those,
+                key=lambda preset: (
+                    preset.dtype in ("auto", dtype),
+                    preset.revision == recipe.preset_revision,
+                    preset.revision or 0,
+                ),
+            )
         try:
-            return self.find(name)
+            return self.find(recipe.preset)
         except InvalidRequest as error:
             raise PresetError(
-                f"The preset {name[:80]!r} of this recipe is not here.", hint=error.hint
+                f"The preset {recipe.preset[:80]!r} of this recipe is not here.", hint=error.hint
             ) from None
 
     def model(self, preset: ImagePreset) -> models.Model:

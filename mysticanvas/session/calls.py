@@ -36,7 +36,14 @@ Finish = Callable[[JobRecord], T]
 
 def submit(connection: Connection, request: Request, finish: Finish[T]) -> Job[T]:
     """Queue a job."""
-    return Job(connection, _queue(connection, request, new_id()), finish)
+    return _job(connection, _queue(connection, request, new_id()), finish, request)
+
+
+def _job(
+    connection: Connection, tracker: JobTracker, finish: Finish[T], request: Request
+) -> Job[T]:
+    asked = request if isinstance(request, GenerateRequest) else None
+    return Job(connection, tracker, finish, asked)
 
 
 def _queue(connection: Connection, request: Request, key: str) -> JobTracker:
@@ -62,10 +69,11 @@ def run(connection: Connection, request: Request, finish: Finish[T]) -> T:
         with progress.shown(display, connection):
             tracker = _queue(connection, request, key)
             record = progress.follow(tracker, display)
-            result = Job(connection, tracker, finish).result()
+            result = _job(connection, tracker, finish, request).result()
     except KeyboardInterrupt:
         # Under the same key: whether it had got there already or not, this is the job.
-        raise _stopped(Job(connection, _queue(connection, request, key), finish)) from None
+        tracker = _queue(connection, request, key)
+        raise _stopped(_job(connection, tracker, finish, request)) from None
     line = progress.summary(record, time.monotonic() - started)
     display.finish("\n".join([line, *connection.news(record.notices)]))
     return result

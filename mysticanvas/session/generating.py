@@ -93,7 +93,9 @@ class Generating:
         Raises:
             InvalidRequest: a parameter is not allowed; no job is made.
             PresetError, ModelFileError: the model cannot be used.
+            DoesNotFit: no room can be made; `.plan` says why, `.suggestion` what would fit.
             OutOfMemory, WorkerCrashed, StoreFull: the job failed.
+            JobCancelled: it was cancelled from elsewhere.
             Stopped: the stop button; `.job` is the cancelled job.
             OrchestratorUnavailable: the orchestrator is lost and cannot be started again.
         """
@@ -159,7 +161,7 @@ class Generating:
 
         Returns:
             The plan: `.fits`, `.decision`, `.actions`, `.terms`, `.changes_pixels`, and, if it
-            does not fit, the largest that would as `.suggestion`:
+            does not fit, what was asked for in the largest size that would, as `.suggestion`:
             `canvas.generate(prompt, **plan.suggestion)`.
 
         Raises:
@@ -170,7 +172,7 @@ class Generating:
         from mysticanvas.session.plan import Plan
 
         request = self._request(prompt, num_images, keywords)
-        return Plan.of(self._connection.call(lambda api: api.plan(request)))
+        return Plan.of(self._connection.call(lambda api: api.plan(request)), request)
 
     def reproduce(self, image: Image | Recipe | Path | str) -> Reproduction:
         """Make a picture again, and say whether it is the same.

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobStatus
-from mysticanvas.errors import JobCancelled, MystiCanvasError, Stopped
+from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError, Stopped
 from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.events import Event
-    from mysticanvas.contracts.jobs import JobRecord
+    from mysticanvas.contracts.jobs import GenerateRequest, JobRecord
+    from mysticanvas.contracts.problem import Problem
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.tracker import JobTracker
 
@@ -37,10 +38,12 @@ class Job(Generic[T_co]):
         connection: Connection,
         tracker: JobTracker,
         finish: Callable[[JobRecord], T_co],
+        asked: GenerateRequest | None = None,
     ) -> None:
         self._connection = connection
         self._tracker = tracker
         self._finish = finish
+        self._asked = asked
 
     @property
     def id(self) -> str:
@@ -92,7 +95,7 @@ class Job(Generic[T_co]):
     def error(self) -> MystiCanvasError | None:
         """Why it failed; None if it did not."""
         record = self._live()
-        return None if record.error is None else record.error.to_error()
+        return None if record.error is None else self._failure(record.error)
 
     @property
     def notices(self) -> list[str]:
@@ -191,11 +194,20 @@ class Job(Generic[T_co]):
     async def _awaited(self) -> T_co:
         return self._outcome(await asyncio.wrap_future(self._tracker.future()))
 
+    def _failure(self, problem: Problem) -> MystiCanvasError:
+        error = problem.to_error()
+        if self._asked is None or not isinstance(error, DoesNotFit) or error.plan is None:
+            return error
+        # Late: few jobs fail so, and every kernel would pay for it.
+        from mysticanvas.session import plan
+
+        return plan.shown(error, self._asked)
+
     def _outcome(self, record: JobRecord) -> T_co:
         if record.status is JobStatus.SUCCEEDED:
             return self._finish(record)
         if record.error is not None:
-            raise record.error.to_error()
+            raise self._failure(record.error)
         raise JobCancelled(f"Job {short(record.id)} was cancelled.")
 
     def _live(self) -> JobRecord:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 
 from mysticanvas.contracts import plan
+from mysticanvas.contracts.jobs import GenerateRequest
+from mysticanvas.errors import DoesNotFit
 
 _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d")
 
@@ -13,13 +15,21 @@ class Plan(plan.Plan):
     """What a request would take of the memory, and what would be done for it; shown as a bar.
 
     `.fits`, `.decision`, `.actions`, `.terms` (each with name, MiB and how it is known),
-    `.total_mib`, `.free_mib`, `.changes_pixels`, `.suggestion` and `.explain()`.
+    `.total_mib`, `.free_mib`, `.seconds` (without loading the model; None where nothing like it
+    has run) and `.seconds_known`, `.changes_pixels`, `.suggestion` and `.explain()`.
     """
 
     @classmethod
-    def of(cls, made: plan.Plan) -> Plan:
-        """The same plan, to be shown."""
-        return cls.model_validate(made.model_dump())
+    def of(cls, made: plan.Plan, asked: GenerateRequest | None = None) -> Plan:
+        """The same plan, to be shown.
+
+        Args:
+            asked: for what; a suggestion is then all of it, with what is to be changed.
+        """
+        shown = cls.model_validate(made.model_dump())
+        if asked is None or not shown.suggestion:
+            return shown
+        return shown.model_copy(update={"suggestion": asked.changed(shown.suggestion)})
 
     def __repr__(self) -> str:
         return self.explain()
@@ -43,3 +53,14 @@ class Plan(plan.Plan):
             f'aria-label="{told}">{shares}</div>'
             f'<pre style="margin:.3em 0;font-size:90%">{told}</pre></div>'
         )
+
+
+def shown(error: DoesNotFit, asked: GenerateRequest) -> DoesNotFit:
+    """The refusal of a request, with the plan as `canvas.plan` gives it."""
+    told = Plan.of(error.plan, asked)
+    return DoesNotFit(
+        error.detail,
+        hint=error.hint,
+        request_id=error.request_id,
+        **{**error.extra, "plan": told, "suggestion": told.suggestion},
+    )

@@ -202,7 +202,8 @@ def test_what_does_not_fit_is_refused_with_what_would(
     assert not refused.value.plan.fits
     fewer = refused.value.suggestion["num_images"]
     assert 1 <= fewer < PICTURES
-    assert len(canvas.generate("x", **given | refused.value.suggestion)) == fewer
+    assert refused.value.plan.suggestion == refused.value.suggestion
+    assert len(canvas.generate("x", **refused.value.suggestion)) == fewer
     [failed] = [job for job in canvas.jobs if job.status == "failed"]
     assert failed.attempts == 1
 

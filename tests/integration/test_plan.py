@@ -42,7 +42,8 @@ def test_a_plan_says_what_fits_and_what_would_and_runs_nothing(home: Path, tiny_
         side = next(s for s in sides if plan(width=s, height=s).decision == "mitigate")
         exact = plan(width=side, height=side, mitigations="exact")
         assert (exact.fits, exact.decision) == (False, "refuse")
-        smaller = plan(mitigations="exact", **exact.suggestion)
+        assert exact.suggestion["preset"] == str(tiny_sd)
+        smaller = canvas.plan("a castle", **exact.suggestion)
         assert smaller.fits
         assert smaller.total_mib < exact.total_mib
         assert canvas.jobs.list() == []

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from mysticanvas import logs
-from mysticanvas.contracts import loras, scheduler_settings
+from mysticanvas.contracts import scheduler_settings
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import (
@@ -129,7 +129,7 @@ class Intake:
         """
         recipe = request.recipe
         check_recipe(recipe)
-        preset = self._presets.of_recipe(recipe.preset, loras.without(recipe.model_files))
+        preset = self._presets.of_recipe(recipe)
         model = self._presets.model(preset)
         wanted = recipe.params.scheduler, recipe.params.scheduler_config
         scheduler_settings.check(model.scheduler, *wanted, "recipe.params.")

@@ -24,9 +24,11 @@ def resolve(
 ) -> ResolvedParams:
     """Fill in what was not given: from the preset, then from the model.
 
+    A scheduler that was given comes without the settings that preset or model have for theirs.
+
     Args:
         loras: those of preset and request.
-        drawn_seed: the seed if none was given; by default a random one of 32 bits or, with
+        drawn_seed: the seed if none is to be had so; by default a random one of 32 bits or, with
             `reuse`, one that follows from the request, so that the same request finds itself.
 
     Raises:
@@ -35,12 +37,15 @@ def resolve(
     """
     own = {name: value for name, value in preset.default_params.items() if value is not None}
     defaults: dict[str, Any] = {**model.default_params, **own}
+    if params.scheduler is not None:
+        defaults.pop("scheduler_config", None)
     given = params.model_dump(exclude_none=True, exclude={"prompt", "scheduler_config"})
     chosen = {**defaults, **given}
     scheduler, alias_config = schedulers.resolve(chosen.get("scheduler", "")) or (
         model.scheduler,
         {},
     )
+    seed: int = chosen.get("seed", -1)
     resolved = ResolvedParams(
         prompt=params.prompt,
         negative_prompt=chosen.get("negative_prompt", ""),
@@ -48,7 +53,7 @@ def resolve(
         height=chosen.get("height", model.side_px[1]),
         num_inference_steps=chosen["num_inference_steps"],
         guidance_scale=chosen["guidance_scale"],
-        seed=chosen.get("seed", 0),
+        seed=max(seed, 0),
         num_images=params.num_images,
         scheduler=scheduler,
         scheduler_config={
@@ -59,8 +64,10 @@ def resolve(
         loras=loras.weights,
     )
     check_resolved(resolved)
-    scheduler_settings.check(model.scheduler, scheduler, resolved.scheduler_config)
-    if params.seed is not None:
+    by_preset = params.scheduler is None and not params.scheduler_config
+    where = f"default_params of the preset {preset.name!r}: " if by_preset else ""
+    scheduler_settings.check(model.scheduler, scheduler, resolved.scheduler_config, where)
+    if seed >= 0:
         return resolved
     if drawn_seed is None:
         drawn_seed = _derived_seed(resolved, model, loras) if params.reuse else _random_seed()

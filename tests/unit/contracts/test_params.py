@@ -126,8 +126,8 @@ def test_the_limits_themselves_are_allowed() -> None:
     params.parse(prompt="x" * 20_000, width=16_384, height=8, num_inference_steps=1, seed=2**63 - 1)
 
 
-def test_seed_minus_one_means_not_given() -> None:
-    assert params.parse(prompt="p", seed=-1).seed is None
+def test_seed_minus_one_is_kept_since_it_overrules_a_preset() -> None:
+    assert params.parse(prompt="p", seed=-1).seed == -1
 
 
 RECIPE = Recipe(

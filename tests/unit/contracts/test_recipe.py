@@ -103,8 +103,38 @@ def test_the_code_is_python_and_names_what_differs_from_the_default() -> None:
     compile(theirs, "theirs", "exec")
     assert "seed=7," in ours
     assert ours.rstrip().endswith("[1]")
-    assert "negative_prompt" not in ours
+    assert "negative_prompt=''," in ours
+    assert "num_images=2," in ours
+    assert "scheduler_config" not in ours
     assert "StableDiffusionPipeline.from_pretrained(MODEL" in theirs
+
+
+def test_the_code_of_a_picture_from_a_gpu_runs_there() -> None:
+    gpu = ENVIRONMENT.model_copy(update={"device": "cuda:NVIDIA A100", "dtype": "float16"})
+    code = RECIPE.model_copy(update={"environment": gpu}).to_code("diffusers")
+    assert 'from_pretrained(MODEL, dtype=torch.float16).to("cuda")' in code
+    cpu = RECIPE.model_copy(update={"environment": ENVIRONMENT}).to_code("diffusers")
+    assert ".to(" not in cpu
+
+
+def test_the_code_says_which_parts_came_from_elsewhere() -> None:
+    parts = {
+        "clip_1.safetensors": "c" * 64,
+        "clip_2/text_encoder_2/model.safetensors": "d" * 64,
+        "vae/vae/diffusion_pytorch_model.safetensors": "e" * 64,
+        "unet.safetensors": "f" * 64,
+    }
+    code = RECIPE.model_copy(update={"model_files": {**FILES, **parts}}).to_code("diffusers")
+    compile(code, "theirs", "exec")
+    assert "came from elsewhere" not in RECIPE.to_code("diffusers")
+    for part, digest in (
+        ("text encoder 1", "c"),
+        ("text encoder 2", "d"),
+        ("vae", "e"),
+        ("unet", "f"),
+    ):
+        assert f"# Its {part} came from elsewhere" in code
+        assert digest * 64 in code
 
 
 @pytest.mark.parametrize("bad", ["foo", None, ["diffusers"]])

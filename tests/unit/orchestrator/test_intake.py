@@ -15,7 +15,7 @@ from mysticanvas.contracts.jobs import GenerateRequest, JobRecord, ReproduceRequ
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.params import parse
 from mysticanvas.contracts.presets import ImagePreset
-from mysticanvas.contracts.recipe import Recipe
+from mysticanvas.contracts.recipe import Environment, Recipe
 from mysticanvas.errors import InvalidRequest, PresetError
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
@@ -151,6 +151,26 @@ def test_a_recipe_whose_preset_is_not_here_is_refused(intake: Intake, recipe: Re
     request = ReproduceRequest(recipe=recipe.model_copy(update={"preset": "n"}))
     with pytest.raises(PresetError, match="preset 'n' of this recipe is not here"):
         intake.reproduce(request, key=new_id(), request_id="")
+
+
+def test_a_recipe_runs_with_the_revision_that_computed_as_it_says(
+    tmp_path: Path, store: Store, intake: Intake, generate: Generate
+) -> None:
+    preset = ImagePreset(name="two", model=str(tmp_path / "m"))
+    recipes = []
+    for dtype in ("float32", "bfloat16"):
+        store.presets.save(preset.replace(dtype=dtype), "EchoPipeline")
+        task = store.jobs.get(generate(preset="two").id).task
+        assert task is not None
+        ran = Environment(device="cpu", dtype=dtype, threads=1, versions={})
+        recipes.append(task.recipe.model_copy(update={"environment": ran}))
+    for recipe in recipes:
+        for named in (recipe, recipe.model_copy(update={"preset_revision": None})):
+            request = ReproduceRequest(recipe=named)
+            job = intake.reproduce(request, key=new_id(), request_id="").job
+            again = store.jobs.get(job.id).task
+            assert again is not None
+            assert again.recipe.preset_revision == recipe.preset_revision
 
 
 def test_a_recipe_runs_in_the_pipeline_of_todays_model(

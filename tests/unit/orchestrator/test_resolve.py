@@ -1,7 +1,10 @@
 from pathlib import Path
 
+import pytest
+
 from mysticanvas.contracts import params
 from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.errors import InvalidRequest
 from mysticanvas.orchestrator.models import Model
 from mysticanvas.orchestrator.queue.resolve import resolve
 
@@ -45,6 +48,31 @@ def test_with_reuse_the_seed_follows_from_the_request() -> None:
     other = params.parse(prompt="y", reuse=True)
     assert resolve(asked, PRESET, MODEL) == resolve(again, PRESET, MODEL)
     assert resolve(asked, PRESET, MODEL).seed != resolve(other, PRESET, MODEL).seed
+
+
+def test_the_seed_of_a_preset_is_used_unless_one_is_to_be_drawn() -> None:
+    series = PRESET.replace(default_params={"seed": 7})
+    assert resolve(params.parse(prompt="x"), series, MODEL).seed == 7
+    assert resolve(params.parse(prompt="x", reuse=True), series, MODEL).seed == 7
+    assert resolve(params.parse(prompt="x", seed=3), series, MODEL).seed == 3
+    assert resolve(params.parse(prompt="x", seed=-1), series, MODEL, drawn_seed=9).seed == 9
+    none = PRESET.replace(default_params={"seed": -1})
+    assert resolve(params.parse(prompt="x"), none, MODEL, drawn_seed=9).seed == 9
+
+
+def test_a_scheduler_of_the_users_comes_without_the_settings_of_the_presets_own() -> None:
+    changes = {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": False}
+    preset = PRESET.replace(default_params={"scheduler": "dpmpp_2m", "scheduler_config": changes})
+    assert resolve(params.parse(prompt="x"), preset, MODEL).scheduler_config == changes
+    assert resolve(params.parse(prompt="x", scheduler="ddim"), preset, MODEL).scheduler_config == {}
+    karras = params.parse(prompt="x", scheduler="dpmpp_2m_karras")
+    assert resolve(karras, preset, MODEL).scheduler_config == {"use_karras_sigmas": True}
+
+
+def test_a_setting_of_the_presets_that_is_none_is_said_to_be_the_presets() -> None:
+    preset = PRESET.replace(default_params={"scheduler_config": {"algorithm_type": "x"}})
+    with pytest.raises(InvalidRequest, match="default_params of the preset 'p': scheduler_config"):
+        resolve(params.parse(prompt="x"), preset, MODEL)
 
 
 def test_a_given_seed_is_kept_even_if_it_is_zero() -> None:
