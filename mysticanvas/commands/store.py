@@ -76,9 +76,8 @@ def _restore(options: argparse.Namespace) -> int:
 
     paths = _paths(options)
     backup = _backup_meant(options, paths)
-    if backup is not None:
-        # Whatever is wrong with it is said before anything is stopped.
-        restore.check(paths, backup)
+    # Whatever stands in the way is said before anything is stopped.
+    restore.check(paths, backup)
     stop(settings_of(options), options.force)
     _tell(paths, restore.restore(paths, backup) if backup else restore.restore_from_images(paths))
     return 0

@@ -41,16 +41,26 @@ class Restored(NamedTuple):
     """Pictures found again from their files."""
 
 
-def check(paths: HomePaths, backup: Path) -> None:
-    """Refuse a backup that cannot be put in place, while the store may still be open elsewhere.
+def check(paths: HomePaths, backup: Path | None) -> None:
+    """Refuse what cannot be done, while the store may still be open elsewhere.
+
+    Args:
+        backup: what is to be put in place; None for a new database.
 
     Raises:
         NotFound: there is no such file.
         InvalidRequest: it is the database itself.
         StoreDamaged, StoreTooNew: it cannot be used.
         StoreFull: there is no room for a copy.
-        StoreError: it is not one of MystiCanvas.
+        StoreError: it is not one of MystiCanvas, or this installation could open no store, whatever
+            was put in place.
     """
+    opener.connect(paths).close()
+    if backup is not None:
+        _check_backup(paths, backup)
+
+
+def _check_backup(paths: HomePaths, backup: Path) -> None:
     if not backup.is_file():
         raise NotFound(
             f"There is no backup {backup}.",
@@ -122,6 +132,7 @@ def restore_from_images(paths: HomePaths) -> Restored:
         StoreError: it could not be done.
     """
     paths.create()
+    check(paths, None)
     with opener.lock(paths):
         aside = _swap(paths, None, Mark())
     return Restored(None, aside, _open_and_rebuild(paths))
