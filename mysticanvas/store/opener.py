@@ -39,10 +39,9 @@ class Opened(NamedTuple):
 
     connection: duckdb.DuckDBPyConnection
     lock: FileLock
-    created: bool
-    """Whether there was none before, or none but an empty one."""
     versions: tuple[int, int]
-    """The schema version that it had, 0 for none, and the one that it has."""
+    """The schema version that it had, 0 for none, and the one that it has. A creation that was
+    killed leaves a database without tables: to callers, that is none."""
 
 
 def open_database(paths: HomePaths, memory_limit_mib: int = MEMORY_LIMIT_MIB) -> Opened:
@@ -119,20 +118,18 @@ def _open_locked(paths: HomePaths, taken: FileLock, memory_limit_mib: int) -> Op
         _attach(connection, paths.database, "READ_WRITE", NEW_STORAGE if is_new else STORAGE)
         _harden(connection, paths.backups)
         connection.execute("CHECKPOINT")
+        if not migrate.applied(connection) and any(paths.images.iterdir()):
+            # Before it has tables: who is killed in between leaves one that looks as if it had
+            # always been.
+            paths.rebuild_demand.touch()
         migrated = migrate.run(connection)
     except BaseException:
         connection.close()
         raise
     for migration in migrated:
         _log.info("migrated", version=migration.version, name=migration.name)
-    # A creation that was killed leaves a database without tables: to callers, that is none.
     after = len(migrate.available())
-    return Opened(
-        connection,
-        taken,
-        created=any(step.version == 1 for step in migrated),
-        versions=(after - len(migrated), after),
-    )
+    return Opened(connection, taken, versions=(after - len(migrated), after))
 
 
 def never_was(paths: HomePaths) -> bool:

@@ -182,7 +182,7 @@ def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
     The order is the point. The present files get a second name first. Without its log, the present
     database has less than the mark says, and so has the fresh one until the mark is its own.
     """
-    rebuild.demand(paths)
+    paths.rebuild_demand.touch()
     aside = _keep(paths)
     paths.write_ahead_log.unlink(missing_ok=True)
     if fresh is None:
