@@ -347,7 +347,7 @@ def _open_store(paths: HomePaths, stemmer: str) -> tuple[Store, Alert | None]:
     store = Store.open(paths, stemmer=stemmer)
     report = rebuild.if_demanded(store, paths)
     if report is not None:
-        _log.warning("store_rebuilt", added=report.added, skipped=report.skipped)
+        _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
     starter_presets.keep(store, settings_module.data_folder())
     store.tags.load_starter(starter_aliases.read(settings_module.data_folder()))
     return store, None if report is None else announcement.of(report, paths.root, datetime.now(UTC))

@@ -111,7 +111,7 @@ def restore(paths: HomePaths, backup: Path) -> Restored:
     with opener.lock(paths), _copy(backup, paths.state) as fresh:
         mark = inspection.examine(fresh, backup)
         aside = _swap(paths, fresh, mark)
-    return Restored(backup, aside, _open_and_rebuild(paths))
+    return Restored(backup, aside, _open_and_rebuild(paths, aside))
 
 
 def restore_latest(paths: HomePaths) -> Restored:
@@ -135,7 +135,7 @@ def restore_from_images(paths: HomePaths) -> Restored:
     check(paths, None)
     with opener.lock(paths):
         aside = _swap(paths, None, Mark())
-    return Restored(None, aside, _open_and_rebuild(paths))
+    return Restored(None, aside, _open_and_rebuild(paths, aside))
 
 
 @contextmanager
@@ -217,6 +217,11 @@ def _second_name(path: Path, name: Path) -> None:
         durable.sync(name)
 
 
-def _open_and_rebuild(paths: HomePaths) -> RebuildReport:
-    with Store.open(paths) as store:
-        return rebuild.if_demanded(store, paths) or RebuildReport(0, 0, [])
+def _open_and_rebuild(paths: HomePaths, aside: Path | None) -> RebuildReport:
+    try:
+        with Store.open(paths) as store:
+            return rebuild.if_demanded(store, paths) or RebuildReport(0, 0, [])
+    except StoreError as error:
+        if aside is not None:
+            error.hint = f"{error.hint} What was there is kept as {aside}.".strip()
+        raise

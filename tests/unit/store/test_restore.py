@@ -192,6 +192,24 @@ def test_without_a_backup_the_images_remain(paths: HomePaths, maker: Any) -> Non
         assert images(store) == [first]
 
 
+def test_an_error_behind_the_exchange_says_where_the_database_is(
+    paths: HomePaths, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise StoreFull("The disk is full.", hint="Free some space.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rebuild, "rebuild", fill)
+        with pytest.raises(StoreFull) as caught:
+            restore(paths, backup)
+    [aside] = paths.backups.glob("aside-*.duckdb")
+    assert caught.value.hint == f"Free some space. What was there is kept as {aside}."
+    # Whoever opens it next goes on with the pictures.
+    with Store.open(paths) as store:
+        assert rebuild.if_demanded(store, paths) is not None
+        assert len(images(store)) == 3
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing of ours catches it."""
 
