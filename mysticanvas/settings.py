@@ -240,6 +240,8 @@ class HomePaths(typing.NamedTuple):
     start_lock: Path
     store_lock: Path
     high_water: Path
+    rebuild_demand: Path
+    """There while pictures are still to be read back from their files into the store."""
 
     @classmethod
     def of(cls, home: Path, state: Path | None = None) -> HomePaths:
@@ -261,6 +263,7 @@ class HomePaths(typing.NamedTuple):
             start_lock=run / "start.lock",
             store_lock=run / "store.lock",
             high_water=run / "store.high-water",
+            rebuild_demand=run / "rebuild.unfinished",
         )
 
     @property

@@ -14,6 +14,7 @@ from mysticanvas.commands.stop import stop
 
 if TYPE_CHECKING:
     from mysticanvas.settings import HomePaths
+    from mysticanvas.store import Store
     from mysticanvas.store.restore import Restored
 
 _FORCE = "even while others use what runs"
@@ -52,9 +53,10 @@ def _backup(options: argparse.Namespace) -> int:
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.session import launch
 
-    paths, target = _paths(options), _file(options)
+    paths, target = settings_of(options).paths, _file(options)
     runtime = launch.find(paths)
     if runtime is None:
+        _check_store(paths)
         with _store(paths) as store:
             made = store.backups.save(target)
     else:
@@ -74,11 +76,11 @@ def _backup(options: argparse.Namespace) -> int:
 def _restore(options: argparse.Namespace) -> int:
     from mysticanvas.store import restore
 
-    paths = _paths(options)
+    paths = settings_of(options).paths
+    _log_to(paths)
     backup = _backup_meant(options, paths)
-    if backup is not None:
-        # Whatever is wrong with it is said before anything is stopped.
-        restore.check(paths, backup)
+    # Whatever stands in the way is said before anything is stopped.
+    restore.check(paths, backup)
     stop(settings_of(options), options.force)
     _tell(paths, restore.restore(paths, backup) if backup else restore.restore_from_images(paths))
     return 0
@@ -108,8 +110,8 @@ def _tell(paths: HomePaths, done: Restored) -> None:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-
-    paths = _paths(options)
+    paths = settings_of(options).paths
+    _check_store(paths)
     stop(settings_of(options), options.force)
     with _store(paths) as store:
         before, after = store.versions
@@ -120,17 +122,34 @@ def _migrate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _paths(options: argparse.Namespace) -> HomePaths:
-    from mysticanvas import logs
+def _check_store(paths: HomePaths) -> None:
+    """Refuse a home without a store: opening would make an empty one in whatever folder was named.
 
-    paths = settings_of(options).paths
-    paths.create()
-    # What the store logs belongs with the other logs; standard output is for the outcome.
-    logs.configure(paths.logs / "commands.jsonl", "command")
-    return paths
+    Raises:
+        NotFound: there never was one.
+        StoreDamaged: there was one.
+    """
+    from mysticanvas.errors import NotFound
+    from mysticanvas.store import opener
+
+    if opener.never_was(paths):
+        raise NotFound(
+            f"There is no store in {paths.root}.",
+            hint="Name another folder with --home; or start with Canvas(), which makes a store, "
+            "from image files if there are any.",
+        )
 
 
-def _store(paths: HomePaths) -> Any:
+def _store(paths: HomePaths) -> Store:
     from mysticanvas.store import Store
 
+    _log_to(paths)
     return Store.open(paths)
+
+
+def _log_to(paths: HomePaths) -> None:
+    """What the store logs belongs with the other logs; standard output is for the outcome."""
+    from mysticanvas import logs
+
+    paths.create()
+    logs.configure(paths.logs / "commands.jsonl", "command")

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -26,8 +27,9 @@ from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.contracts.vram import Unloaded, VramStatus
-from mysticanvas.orchestrator import host_jobs, latents, starter_presets
+from mysticanvas.orchestrator import announcement, host_jobs, latents, starter_presets
 from mysticanvas.orchestrator.activity import Activity
+from mysticanvas.orchestrator.announcement import Announcement
 from mysticanvas.orchestrator.api import (
     backups,
     events,
@@ -102,7 +104,7 @@ class Orchestrator:
             settings, self.plugins, Listener(self._worker_changed, self._alert)
         )
         self.worker, *on_demand = self.workers
-        self.store = _open_store(self.paths, settings.search_stemmer)
+        self.store, rebuilt = _open_store(self.paths, settings.search_stemmer)
         latents.clear(self.paths.run)
         self.bus = Bus()
         self.profiles = Profiles(self.store.profiles)
@@ -137,6 +139,7 @@ class Orchestrator:
         )
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
+        self.announcement = Announcement(rebuilt, self._followed, self._alert)
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
         self.runtime_file = RuntimeFile(self.paths.runtime_file)
         self.app = self._application()
@@ -155,6 +158,7 @@ class Orchestrator:
         self.keep_alive.start()
         self.activity.start()
         self.housekeeping.start()
+        self.announcement.start()
         me = processes.Identity.of(os.getpid())
         runtime = Runtime(
             url=self.listener.url,
@@ -195,6 +199,7 @@ class Orchestrator:
         """End everything, workers first of all; the store is last, with its checkpoint."""
         self.activity.stop()
         self.housekeeping.stop()
+        self.announcement.stop()
         self.keep_alive.stop()
         self.upkeep.stop()
         self.puller.stop()
@@ -324,6 +329,10 @@ class Orchestrator:
         # What waits in a paused queue waits as well without us.
         return bool(queue.running or (queue.queued and not queue.paused))
 
+    def _followed(self) -> bool:
+        """Whether a kernel waits for a job, and so shows what it is told."""
+        return bool(self.bus.clients) and any(run.on_worker for run in self.transitions.runs())
+
     def _idle(self) -> None:
         _log.info("idle_exit")
         self.stop()
@@ -333,13 +342,12 @@ class Orchestrator:
         self.bus.close()
 
 
-def _open_store(paths: HomePaths, stemmer: str) -> Store:
+def _open_store(paths: HomePaths, stemmer: str) -> tuple[Store, Alert | None]:
+    """The store, and what its users are to be told of it."""
     store = Store.open(paths, stemmer=stemmer)
-    if store.created and any(paths.images.iterdir()):
-        rebuild.demand(paths)
     report = rebuild.if_demanded(store, paths)
     if report is not None:
         _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
     starter_presets.keep(store, settings_module.data_folder())
     store.tags.load_starter(starter_aliases.read(settings_module.data_folder()))
-    return store
+    return store, None if report is None else announcement.of(report, paths.root, datetime.now(UTC))

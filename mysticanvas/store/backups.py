@@ -17,7 +17,7 @@ import shlex
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
@@ -55,22 +55,36 @@ class Rotation(NamedTuple):
 def rotation(present: Sequence[date], today: date) -> Rotation:
     """Which daily backups to make and to delete, so that the last `KEPT_DAYS` are kept.
 
-    Days to come, left by a clock that was wrong, never push out today's.
+    Args:
+        present: those that are there, oldest first.
     """
     if today in present:
         return Rotation(False, [])
-    return Rotation(True, sorted(present)[: -(KEPT_DAYS - 1)])
+    return Rotation(True, list(present[: -(KEPT_DAYS - 1)]))
 
 
-def daily(folder: Path) -> dict[date, Path]:
-    """The daily backups in a folder, oldest first."""
+def oldest_first(days: Iterable[date], today: date) -> list[date]:
+    """Days of backups in the order of their making.
+
+    Those to come are older than all others: a clock was wrong when they were made, or is now.
+    """
+    return sorted(days, key=lambda day: (day <= today, day))
+
+
+def daily(folder: Path, today: date | None = None) -> dict[date, Path]:
+    """The daily backups in a folder, oldest first.
+
+    Args:
+        today: the day in UTC that counts as today; by default that of the clock.
+    """
     found = ((_DAILY.fullmatch(path.name), path) for path in folder.glob("daily-*"))
     dated = {}
     for match, path in found:
         with contextlib.suppress(ValueError):
             if match:
                 dated[date.fromisoformat(match[1])] = path
-    return dict(sorted(dated.items()))
+    today = today or datetime.now(UTC).date()
+    return {day: dated[day] for day in oldest_first(dated, today)}
 
 
 def advice(paths: HomePaths) -> str:
@@ -153,7 +167,7 @@ class Backups:
         Raises:
             StoreError: as `save`; old backups stay.
         """
-        present = daily(self._paths.backups)
+        present = daily(self._paths.backups, now.date())
         todo = rotation(list(present), now.date())
         if not todo.make:
             return None

@@ -8,6 +8,10 @@ from mysticanvas.errors import StoreDamaged, StoreError, StoreFull, StoreLocked,
 
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 _ROOM = "Free some space on the disk of the home directory, then try again."
+_WHOLE = (
+    "Nothing that was recorded is lost. Try again; `mysticanvas doctor` looks at what is wrong."
+)
+REINSTALL = "Install mysticanvas again; the database was left untouched."
 _RESTART = "Stop the orchestrator (`mysticanvas stop`) and start again; what was recorded is kept."
 
 
@@ -29,8 +33,34 @@ def fatal(error: duckdb.FatalException) -> StoreError:
     return StoreError(f"The database has stopped: {text}", hint=_RESTART)
 
 
+def of_reading(error: duckdb.Error, database: object) -> StoreError:
+    """The error of the first look at a file: damage, unless it is known to be something else."""
+    return _not_its_content(error, database) or damaged(database, _first_line(error))
+
+
 def of_opening(error: duckdb.Error, database: object) -> StoreError:
-    """The error of an attempt to open the file."""
+    """The error of opening a file whose content was found in order, or that is new.
+
+    It is no damage unless it says so: who is told of damage takes the database away.
+    """
+    text = _first_line(error)
+    if known := _not_its_content(error, database):
+        return known
+    if "corrupt" in text.replace(str(database), "").lower():
+        return damaged(database, text)
+    return StoreError(f"{database} cannot be opened: {text}", hint=_WHOLE)
+
+
+def of_extension(error: duckdb.Error) -> StoreError:
+    """The error of loading what the installation has for full-text search."""
+    return StoreError(
+        f"DuckDB's extension for full-text search cannot be loaded: {_first_line(error)}",
+        hint=REINSTALL,
+    )
+
+
+def _not_its_content(error: duckdb.Error, database: object) -> StoreError | None:
+    """What keeps a file from being opened whatever it holds; None if it may be its content."""
     text = _first_line(error)
     if is_full(text):
         return full(database)
@@ -41,9 +71,10 @@ def of_opening(error: duckdb.Error, database: object) -> StoreError:
         )
     if "version number" in text:
         return StoreTooNew(f"{database}: {text}", hint="Install a newer mysticanvas.")
-    if "Permission denied" in text or isinstance(error, duckdb.OutOfMemoryException):
-        return StoreError(f"{database} cannot be opened: {text}")
-    return damaged(database, text)
+    # The system's own reasons, such as a limit of open files, stand behind the first of them.
+    if "Cannot open file" in text or isinstance(error, duckdb.OutOfMemoryException):
+        return StoreError(f"{database} cannot be opened: {text}", hint=_WHOLE)
+    return None
 
 
 def full(database: object) -> StoreFull:

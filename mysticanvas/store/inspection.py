@@ -75,7 +75,7 @@ def examine(database: Path, called: Path | None = None) -> Mark:
                 raise failures.damaged(called, complaint)
             return measure(connection)
     except duckdb.Error as error:
-        raise failures.of_opening(error, called) from error
+        raise failures.of_reading(error, called) from error
 
 
 def _contradictions(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:

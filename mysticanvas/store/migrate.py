@@ -15,7 +15,7 @@ from typing import NamedTuple
 import duckdb
 
 from mysticanvas.errors import StoreError, StoreTooNew
-from mysticanvas.store import queries, times
+from mysticanvas.store import failures, queries, times
 from mysticanvas.store.connection import rows
 
 _SQL = queries.load("opening")
@@ -78,7 +78,7 @@ def pending(done: Sequence[Applied], known: Sequence[Migration]) -> list[Migrati
         StoreError: what was applied is not what this library has, or there is a gap.
     """
     if [migration.version for migration in known] != list(range(1, len(known) + 1)):
-        raise StoreError("The migrations of this library are incomplete.", hint=_REINSTALL)
+        raise StoreError("The migrations of this library are incomplete.", hint=failures.REINSTALL)
     newest = max((step.version for step in done), default=0)
     if newest > len(known):
         raise StoreTooNew(
@@ -91,7 +91,7 @@ def pending(done: Sequence[Applied], known: Sequence[Migration]) -> list[Migrati
             raise StoreError(
                 f"Migration {ours.version} ({ours.name}) is not the one that was applied to the "
                 f"database (number {step.version}, {step.name}).",
-                hint=_REINSTALL,
+                hint=failures.REINSTALL,
             )
     return list(known[len(done) :])
 
@@ -136,6 +136,3 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-
-
-_REINSTALL = "Install mysticanvas again; the database was left untouched."

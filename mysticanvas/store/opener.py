@@ -39,10 +39,9 @@ class Opened(NamedTuple):
 
     connection: duckdb.DuckDBPyConnection
     lock: FileLock
-    created: bool
-    """Whether there was none before, or none but an empty one."""
     versions: tuple[int, int]
-    """The schema version that it had, 0 for none, and the one that it has."""
+    """The schema version that it had, 0 for none, and the one that it has. A creation that was
+    killed leaves a database without tables: to callers, that is none."""
 
 
 def open_database(paths: HomePaths, memory_limit_mib: int = MEMORY_LIMIT_MIB) -> Opened:
@@ -107,32 +106,30 @@ def _advised(error: StoreError, paths: HomePaths) -> StoreError:
 
 
 def _open_locked(paths: HomePaths, taken: FileLock, memory_limit_mib: int) -> Opened:
-    is_new = never_was(paths)
-    _put_aside(paths, is_new)
-    if is_new:
-        # An empty file is what a kill during creation leaves.
-        paths.database.unlink(missing_ok=True)
-    connection = _connect(paths, memory_limit_mib)
+    connection = connect(paths, memory_limit_mib)
     try:
-        if not is_new:
+        is_new = never_was(paths)
+        _put_aside(paths, is_new)
+        if is_new:
+            # An empty file is what a kill during creation leaves.
+            paths.database.unlink(missing_ok=True)
+        else:
             _inspect(connection, paths)
         _attach(connection, paths.database, "READ_WRITE", NEW_STORAGE if is_new else STORAGE)
         _harden(connection, paths.backups)
         connection.execute("CHECKPOINT")
+        if not migrate.applied(connection) and any(paths.images.iterdir()):
+            # Before it has tables: who is killed in between leaves one that looks as if it had
+            # always been.
+            paths.rebuild_demand.touch()
         migrated = migrate.run(connection)
     except BaseException:
         connection.close()
         raise
     for migration in migrated:
         _log.info("migrated", version=migration.version, name=migration.name)
-    # A creation that was killed leaves a database without tables: to callers, that is none.
     after = len(migrate.available())
-    return Opened(
-        connection,
-        taken,
-        created=any(step.version == 1 for step in migrated),
-        versions=(after - len(migrated), after),
-    )
+    return Opened(connection, taken, versions=(after - len(migrated), after))
 
 
 def never_was(paths: HomePaths) -> bool:
@@ -178,7 +175,14 @@ def _put_aside(paths: HomePaths, is_new: bool) -> None:
         old_log.unlink()
 
 
-def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnection:
+def connect(
+    paths: HomePaths, memory_limit_mib: int = MEMORY_LIMIT_MIB
+) -> duckdb.DuckDBPyConnection:
+    """DuckDB without a database, with all that the store needs of it.
+
+    Raises:
+        StoreError: the installation lacks some of that.
+    """
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -195,7 +199,11 @@ def _connect(paths: HomePaths, memory_limit_mib: int) -> duckdb.DuckDBPyConnecti
         },
     )
     # Before hardening, after which no file can be loaded any more.
-    connection.load_extension(str(_full_text_search()))
+    try:
+        connection.load_extension(str(_full_text_search()))
+    except duckdb.Error as error:
+        connection.close()
+        raise failures.of_extension(error) from error
     parameters.spare_pandas(connection)
     return connection
 
@@ -208,14 +216,17 @@ def _full_text_search() -> Path:
 
 def _inspect(connection: duckdb.DuckDBPyConnection, paths: HomePaths) -> None:
     """Refuse what must not be opened, without changing a byte of it."""
-    _attach(connection, paths.database, "READ_ONLY", STORAGE)
-    migrate.pending(migrate.applied(connection), migrate.available())
     mark = high_water.read(paths.high_water) or Mark()
     size = paths.database.stat().st_size
-    for complaint in inspection.complaints(connection, size, mark):
-        raise failures.damaged(paths.database, complaint)
-    connection.execute("USE memory")
-    connection.execute(f"DETACH {CATALOG}")
+    try:
+        _attach(connection, paths.database, "READ_ONLY", STORAGE)
+        migrate.pending(migrate.applied(connection), migrate.available())
+        for complaint in inspection.complaints(connection, size, mark):
+            raise failures.damaged(paths.database, complaint)
+        connection.execute("USE memory")
+        connection.execute(f"DETACH {CATALOG}")
+    except duckdb.Error as error:
+        raise failures.of_reading(error, paths.database) from error
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, database: Path, mode: str, storage: str) -> None:

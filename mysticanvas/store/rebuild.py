@@ -107,27 +107,18 @@ def picture_in(path: Path) -> PictureText | None:
         return None
 
 
-def demand(paths: HomePaths) -> None:
-    """Have the next `if_demanded` rebuild the store, in whichever process that will be."""
-    _marker(paths).touch()
-
-
 def if_demanded(store: Store, paths: HomePaths) -> RebuildReport | None:
-    """Rebuild the store of a home if that was demanded and is not done yet; None if not.
+    """Rebuild the store of a home if that was demanded, by its making or by a restore, and is not
+    done yet, in whichever process; None if not.
 
     Raises:
         StoreError: the database failed; the demand stays.
     """
-    if not _marker(paths).exists():
+    if not paths.rebuild_demand.exists():
         return None
     report = rebuild(store, paths.images, paths.root)
-    _marker(paths).unlink()
+    paths.rebuild_demand.unlink()
     return report
-
-
-def _marker(paths: HomePaths) -> Path:
-    # A file, so that it outlives a kill in the middle, after which the store is not new any more.
-    return paths.run / "rebuild.unfinished"
 
 
 def _survey(files: Iterable[Path], deleted: set[str], home: Path) -> tuple[list[_Found], list[str]]:

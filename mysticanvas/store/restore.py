@@ -41,16 +41,26 @@ class Restored(NamedTuple):
     """Pictures found again from their files."""
 
 
-def check(paths: HomePaths, backup: Path) -> None:
-    """Refuse a backup that cannot be put in place, while the store may still be open elsewhere.
+def check(paths: HomePaths, backup: Path | None) -> None:
+    """Refuse what cannot be done, while the store may still be open elsewhere.
+
+    Args:
+        backup: what is to be put in place; None for a new database.
 
     Raises:
         NotFound: there is no such file.
         InvalidRequest: it is the database itself.
         StoreDamaged, StoreTooNew: it cannot be used.
         StoreFull: there is no room for a copy.
-        StoreError: it is not one of MystiCanvas.
+        StoreError: it is not one of MystiCanvas, or this installation could open no store, whatever
+            was put in place.
     """
+    opener.connect(paths).close()
+    if backup is not None:
+        _check_backup(paths, backup)
+
+
+def _check_backup(paths: HomePaths, backup: Path) -> None:
     if not backup.is_file():
         raise NotFound(
             f"There is no backup {backup}.",
@@ -101,7 +111,7 @@ def restore(paths: HomePaths, backup: Path) -> Restored:
     with opener.lock(paths), _copy(backup, paths.state) as fresh:
         mark = inspection.examine(fresh, backup)
         aside = _swap(paths, fresh, mark)
-    return Restored(backup, aside, _open_and_rebuild(paths))
+    return Restored(backup, aside, _open_and_rebuild(paths, aside))
 
 
 def restore_latest(paths: HomePaths) -> Restored:
@@ -122,9 +132,10 @@ def restore_from_images(paths: HomePaths) -> Restored:
         StoreError: it could not be done.
     """
     paths.create()
+    check(paths, None)
     with opener.lock(paths):
         aside = _swap(paths, None, Mark())
-    return Restored(None, aside, _open_and_rebuild(paths))
+    return Restored(None, aside, _open_and_rebuild(paths, aside))
 
 
 @contextmanager
@@ -171,7 +182,7 @@ def _swap(paths: HomePaths, fresh: Path | None, mark: Mark) -> Path | None:
     The order is the point. The present files get a second name first. Without its log, the present
     database has less than the mark says, and so has the fresh one until the mark is its own.
     """
-    rebuild.demand(paths)
+    paths.rebuild_demand.touch()
     aside = _keep(paths)
     paths.write_ahead_log.unlink(missing_ok=True)
     if fresh is None:
@@ -206,6 +217,11 @@ def _second_name(path: Path, name: Path) -> None:
         durable.sync(name)
 
 
-def _open_and_rebuild(paths: HomePaths) -> RebuildReport:
-    with Store.open(paths) as store:
-        return rebuild.if_demanded(store, paths) or RebuildReport(0, 0, [])
+def _open_and_rebuild(paths: HomePaths, aside: Path | None) -> RebuildReport:
+    try:
+        with Store.open(paths) as store:
+            return rebuild.if_demanded(store, paths) or RebuildReport(0, 0, [])
+    except StoreError as error:
+        if aside is not None:
+            error.hint = f"{error.hint} What was there is kept as {aside}.".strip()
+        raise

@@ -36,8 +36,6 @@ class Store:
     """
 
     def __init__(self, paths: HomePaths, opened: opener.Opened, stemmer: str) -> None:
-        self.created = opened.created
-        """Whether there was no database before."""
         self.versions = opened.versions
         """The schema version that the database had, 0 for none, and the one that it has."""
         self.database = Database(opened.connection, paths.database)

@@ -9,12 +9,14 @@ import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import psutil
 import pytest
 from support import long_job, processes_of
 
 from mysticanvas import Canvas, errors
+from mysticanvas.contracts.alerts import Alert
 from mysticanvas.processes import Identity
 
 WORKERS_GONE_S = 2.0
@@ -133,7 +135,9 @@ def test_it_ends_as_well_when_its_home_was_deleted(home: Path) -> None:
         assert identity.wait_gone(30)
 
 
-def test_the_store_is_rebuilt_from_the_pictures_alone(home_with_pictures: Path) -> None:
+def test_the_store_is_rebuilt_from_the_pictures_alone_and_that_is_told(
+    home_with_pictures: Path, tiny_sd: Path
+) -> None:
     home = home_with_pictures
     with Canvas(home=home, project="p") as canvas:
         before = list(canvas.images())
@@ -150,6 +154,13 @@ def test_the_store_is_rebuilt_from_the_pictures_alone(home_with_pictures: Path) 
             (i.id, i.created_at, i.prompt) for i in before
         ]
         assert [image.recipe for image in after] == recipes
+        # It is told once, to those who wait for a picture.
+        told = Queue[Alert]()
+        canvas.on("alert", told.put)
+        for prompt in ("four", "five"):
+            canvas.generate(prompt, preset=tiny_sd, num_inference_steps=4)
+        assert str(told.get(timeout=60)).startswith("3 pictures that the database of")
+        assert told.empty()
         canvas.shutdown()
 
 

@@ -16,7 +16,7 @@ from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import InvalidRequest, JobCancelled, StoreError, StoreFull
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, backups, inspection
-from mysticanvas.store.backups import Rotation, rotation
+from mysticanvas.store.backups import Rotation, oldest_first, rotation
 
 TODAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -41,11 +41,16 @@ def days(*ago: int) -> list[date]:
         (days(1, 2, 3), Rotation(True, days(3))),
         (days(9, 1, 30, 5), Rotation(True, days(30, 9))),
         (days(0, 1, 2, 3, 4), Rotation(False, [])),
-        (days(-700, -1, 1), Rotation(True, days(1))),
+        # Days to come were dated by a clock that was wrong.
+        (days(-700, -1, 1), Rotation(True, days(-1))),
+        (days(-700, 2, 1), Rotation(True, days(-700))),
+        # Or it is wrong now: then what it has dated since is newer.
+        (days(-700, -701, -702), Rotation(True, days(-700))),
+        (days(-701, -702, 1), Rotation(True, days(-701))),
     ],
 )
 def test_the_last_three_days_are_kept(present: list[date], expected: Rotation) -> None:
-    assert rotation(present, TODAY) == expected
+    assert rotation(oldest_first(present, TODAY), TODAY) == expected
 
 
 def test_a_backup_has_every_row_and_no_index(
@@ -210,6 +215,15 @@ def test_a_daily_backup_is_made_once_and_the_fourth_replaces_the_first(
         assert made == paths.backups / f"daily-{now.date()}.duckdb"
         assert store.backups.if_due(now) is None
     assert list(backups.daily(paths.backups)) == days(-1, -2, -3)
+
+
+def test_backups_of_days_to_come_are_pushed_out_by_those_that_follow(
+    store: Store, paths: HomePaths
+) -> None:
+    """A clock was two years ahead for two days."""
+    for day in (700, 701, 0, 1, 2):
+        store.backups.if_due(NOON + timedelta(days=day))
+    assert list(backups.daily(paths.backups)) == days(0, -1, -2)
 
 
 def test_a_failure_keeps_the_old_backups(store: Store, paths: HomePaths) -> None:

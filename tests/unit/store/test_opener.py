@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from mysticanvas.errors import (
     StoreTooNew,
 )
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import Store
+from mysticanvas.store import Store, migrate, opener
+from mysticanvas.store.migrate import Migration
+from mysticanvas.store.restore import restore_from_images, restore_latest
 
 Digests = Callable[[HomePaths], dict[str, str]]
 
@@ -69,9 +72,9 @@ def wal(paths: HomePaths) -> Path:
 
 def test_a_store_is_created_and_opened_again(paths: HomePaths) -> None:
     with Store.open(paths) as store:
-        assert store.created
+        assert store.versions[0] == 0
     with Store.open(paths) as store:
-        assert not store.created
+        assert store.versions[0] > 0
     assert paths.root.stat().st_mode & 0o777 == 0o700
     assert not wal(paths).exists()
 
@@ -194,6 +197,50 @@ def test_a_refused_store_is_not_locked(paths: HomePaths) -> None:
     for _ in range(2):
         with pytest.raises(StoreDamaged):
             Store.open(paths)
+
+
+@pytest.mark.parametrize("attempt", [Store.open, restore_from_images, restore_latest])
+def test_an_installation_without_the_extension_is_no_damage_and_touches_nothing(
+    paths: HomePaths,
+    maker: Any,
+    digests: Digests,
+    monkeypatch: pytest.MonkeyPatch,
+    attempt: Callable[[HomePaths], object],
+) -> None:
+    with Store.open(paths) as store:
+        maker.recorded(store)
+        store.backups.if_due(datetime(2026, 11, 22, tzinfo=UTC))
+    wal(paths).touch()
+    before, kept = digests(paths), sorted(paths.backups.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(opener, "_full_text_search", lambda: paths.run / "fts.duckdb_extension")
+        with pytest.raises(StoreError, match="full-text search cannot be loaded") as caught:
+            attempt(paths)
+    assert not isinstance(caught.value, StoreDamaged)
+    assert caught.value.hint.startswith("Install mysticanvas again")
+    assert digests(paths) == before
+    assert sorted(paths.backups.iterdir()) == kept
+    with Store.open(paths) as store:
+        assert store.images.count() == 1
+
+
+def test_a_migration_that_fails_is_no_damage(
+    paths: HomePaths, maker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(paths) as store:
+        maker.recorded(store)
+    known = migrate.available()
+    wrong = Migration(len(known) + 1, "wrong", "ALTER TABLE no_such_table ADD COLUMN x INTEGER")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "available", lambda: [*known, wrong])
+        with pytest.raises(StoreError, match=r"cannot be opened: Catalog Error.*no_such_table") as (
+            caught
+        ):
+            Store.open(paths)
+    assert not isinstance(caught.value, StoreDamaged)
+    assert "restore" not in str(caught.value)
+    with Store.open(paths) as store:
+        assert store.images.count() == 1
 
 
 def test_a_newer_schema_is_refused_and_untouched(

@@ -17,7 +17,7 @@ import pytest
 
 from mysticanvas.errors import StoreDamaged
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import Store, opener
+from mysticanvas.store import Store, migrate, opener, rebuild
 from mysticanvas.store.restore import restore, restore_from_images, restore_latest
 
 Digests = Callable[[HomePaths], dict[str, str]]
@@ -70,7 +70,7 @@ def test_the_log_of_a_crash_is_put_aside(killed: HomePaths) -> None:
 
     with Store.open(killed) as store:
         assert store.images.count() == 5
-        assert not store.created
+        assert store.versions[0] > 0
 
     kept = sorted(killed.backups.glob("crash-*.wal"))
     assert len(kept) == opener.KEPT_CRASHES
@@ -214,7 +214,7 @@ def test_a_restored_store_is_opened_again(
     lose(paths)
     restore_from_images(paths)
     with Store.open(paths) as store:
-        assert not store.created
+        assert store.versions[0] > 0
         assert store.images.count() == 0
 
 
@@ -230,16 +230,43 @@ def test_an_empty_file_is_a_creation_that_was_killed(paths: HomePaths) -> None:
     paths.create()
     paths.database.touch()
     with Store.open(paths) as store:
-        assert store.created
+        assert store.versions[0] == 0
 
 
 def test_a_database_without_tables_is_a_creation_that_was_killed(paths: HomePaths) -> None:
     paths.create()
     duckdb.connect(str(paths.database)).close()
     with Store.open(paths) as store:
-        assert store.created
+        assert store.versions[0] == 0
     with Store.open(paths) as store:
-        assert not store.created
+        assert store.versions[0] > 0
+
+
+@pytest.mark.parametrize("killed_at", ["run", "_apply"])
+def test_a_store_made_beside_image_files_is_built_from_them_though_its_making_was_killed(
+    paths: HomePaths, maker: Any, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    paths.create()
+    maker.png(paths, maker.image(maker.job().id))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, killed_at, killed_after(getattr(migrate, killed_at)))
+        with pytest.raises(KeyboardInterrupt):
+            Store.open(paths)
+
+    with Store.open(paths) as store:
+        report = rebuild.if_demanded(store, paths)
+        assert report is not None
+        assert report.added == 1
+        assert rebuild.if_demanded(store, paths) is None
+
+
+def killed_after(call: Callable[..., Any]) -> Callable[..., Any]:
+    def killed(*arguments: Any) -> None:
+        call(*arguments)
+        raise KeyboardInterrupt
+
+    return killed
 
 
 def test_a_full_disk_loses_nothing_and_is_said(paths: HomePaths) -> None:

@@ -22,7 +22,7 @@ from mysticanvas.errors import (
     StoreLocked,
 )
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import Store, rebuild, restore as restoring
+from mysticanvas.store import Store, backups, rebuild, restore as restoring
 from mysticanvas.store.restore import restore, restore_from_images, restore_latest
 
 Digests = Callable[[HomePaths], dict[str, str]]
@@ -163,6 +163,18 @@ def test_the_newest_good_daily_backup_is_taken(paths: HomePaths, maker: Any) -> 
         assert len(images(store)) == 3
 
 
+def test_a_backup_of_a_day_to_come_is_not_the_newest(paths: HomePaths, maker: Any) -> None:
+    """A clock was wrong when it was made."""
+    today = datetime.now(UTC)
+    with Store.open(paths) as store:
+        for days in (700, -1):
+            record(store, paths, maker)
+            store.backups.if_due(today + timedelta(days=days))
+    yesterday = f"daily-{(today - timedelta(days=1)).date()}.duckdb"
+    assert f"{paths.backups / yesterday})" in backups.advice(paths)
+    assert restore_latest(paths).backup == paths.backups / yesterday
+
+
 def test_without_a_backup_the_images_remain(paths: HomePaths, maker: Any) -> None:
     with Store.open(paths) as store:
         first = record(store, paths, maker)
@@ -178,6 +190,24 @@ def test_without_a_backup_the_images_remain(paths: HomePaths, maker: Any) -> Non
     assert done.aside.read_bytes() == b"garbage" * 5000
     with Store.open(paths) as store:
         assert images(store) == [first]
+
+
+def test_an_error_behind_the_exchange_says_where_the_database_is(
+    paths: HomePaths, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise StoreFull("The disk is full.", hint="Free some space.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rebuild, "rebuild", fill)
+        with pytest.raises(StoreFull) as caught:
+            restore(paths, backup)
+    [aside] = paths.backups.glob("aside-*.duckdb")
+    assert caught.value.hint == f"Free some space. What was there is kept as {aside}."
+    # Whoever opens it next goes on with the pictures.
+    with Store.open(paths) as store:
+        assert rebuild.if_demanded(store, paths) is not None
+        assert len(images(store)) == 3
 
 
 class Killed(BaseException):
@@ -199,7 +229,7 @@ def kill_at(fatal: int, monkeypatch: pytest.MonkeyPatch, bring_back: Callable[[]
         return wrapper
 
     with monkeypatch.context() as patch:
-        patch.setattr(rebuild, "demand", counted(rebuild.demand))
+        patch.setattr(Path, "touch", counted(Path.touch))
         patch.setattr(restoring, "_second_name", counted(restoring._second_name))
         patch.setattr(durable, "sync_folder", counted(durable.sync_folder))
         patch.setattr(Path, "replace", counted(Path.replace))
