@@ -232,8 +232,7 @@ class Orchestrator:
     def memory(self) -> VramStatus:
         """Who has the memory of the device."""
         statuses = [worker.status for worker in self.workers]
-        on_gpu = any(status.device_kind == "cuda" for status in statuses)
-        driver = nvidia.memory() if on_gpu else None
+        driver = nvidia.memory() if registry.device_kind(statuses) == "cuda" else None
         return registry.status(
             statuses, memory.system(), self.settings.memory_budget_mib, driver, self.pins
         )

@@ -249,7 +249,8 @@ class Arbiter:
     @property
     def _is_on_gpu(self) -> bool:
         """Whether models lie elsewhere than in the memory that processes have resident."""
-        return any(each.status.device_kind == "cuda" for each in self._workers.values())
+        statuses = [each.status for each in self._workers.values()]
+        return registry.device_kind(statuses) == "cuda"
 
     def _use(self, kind: str) -> Use:
         used_at = self._used_at.get(kind)

@@ -66,8 +66,6 @@ class Planner:
         self._arbiter = arbiter
         self._worker = worker
         self._settings = settings
-        self._told: DeviceKind | None = None
-        """What the worker said that it computes on; it is asked how it is between jobs alone."""
 
     def plan(self, request: GenerateRequest) -> Plan:
         """What a request would take, and what would be done for it.
@@ -124,9 +122,9 @@ class Planner:
             _log.info("job_not_planned", reason=error.code)
             return None
 
-        self._told = profile.device
-        if profile.device == "cuda":
-            # With its context, the device is what the worker sees of it, and others use it too.
+        if profile.device == "cuda" or self.device_kind is None:
+            # With its context, the device is what the worker sees of it, and others use it too;
+            # and it is not asked again what it computes on while jobs follow one another.
             lease.look()
         known = self._experience(subject, profile, params, _asking_reserve(ref, lease.client))
 
@@ -186,9 +184,7 @@ class Planner:
     @property
     def device_kind(self) -> DeviceKind | None:
         """What the worker computes on; None until it is known."""
-        if self._settings.device == "auto":
-            return self._told or self._worker.status.device_kind
-        return self._settings.device
+        return self._worker.status.device_kind
 
 
 def _asking(ref: ModelRef, client: WorkerClient) -> Ask:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from mysticanvas.contracts.health import WorkerStatus
-from mysticanvas.contracts.memory import CONTEXT, Known, MemoryPart
+from mysticanvas.contracts.memory import CONTEXT, DeviceKind, Known, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 
 CONTEXT_GPU_MIB = 700.0
@@ -14,6 +14,16 @@ on CUDA and an H200 (benchmarks/results/gpu-nvidia-h200.json); others are taken 
 until they are measured."""
 KERNELS_GPU_MIB = 80.0
 """Of that, what is not there yet when a context is made and measured."""
+
+
+def device_kind(workers: Sequence[WorkerStatus]) -> DeviceKind | None:
+    """What models are put on: the word of the first worker that has given one, since the first is
+    that of the engine that is set. None before.
+
+    Args:
+        workers: those of this orchestrator, whether or not they have a process.
+    """
+    return next((each.device_kind for each in workers if each.device_kind is not None), None)
 
 
 def status(
@@ -26,8 +36,9 @@ def status(
     """The device at this moment.
 
     A GPU is seen with the eyes of a worker that uses it, since in a container nobody else may; what
-    is free of it is what the driver says now, if it says anything. Where no worker uses one, the
-    device is the system's memory, or as much of it as the user allows.
+    is free of it is what the driver says now, if it says anything. Once one was seen, it stays the
+    device while nobody sees it: what the workers do not have of it is taken to be free then. Where
+    no worker uses one, the device is the system's memory, or as much of it as the user allows.
 
     Args:
         workers: those of this orchestrator.
@@ -36,14 +47,17 @@ def status(
         gpu: what the driver says of the one that models are on, or will be.
         pins: presets whose models are to stay.
     """
-    seen = _now(next((worker.device for worker in workers if worker.device is not None), gpu), gpu)
-    on_gpu = seen is not None
+    seen = _now(_first(worker.device for worker in workers) or gpu, gpu)
+    before = _first(worker.gpu for worker in workers)
+    on_gpu = (seen or before) is not None
     holdings = [
         _holding(worker, on_gpu, worker.preset in pins)
         for worker in workers
         if worker.pid is not None
     ]
     held = sum(each.mib for each in holdings)
+    if seen is None and before is not None:
+        seen = before.model_copy(update={"free_mib": max(0.0, before.total_mib - held)})
     if seen is None and budget_mib is not None:
         free = max(0.0, budget_mib - held)
         budget = DeviceMemory(name="memory budget", total_mib=budget_mib, free_mib=free)
@@ -68,6 +82,10 @@ def context(parts: Sequence[MemoryPart]) -> tuple[float, Known]:
     if made is None:
         return CONTEXT_GPU_MIB, "assumed"
     return made.mib + KERNELS_GPU_MIB, made.known
+
+
+def _first(seen: Iterable[DeviceMemory | None]) -> DeviceMemory | None:
+    return next((each for each in seen if each is not None), None)
 
 
 def _now(seen: DeviceMemory | None, gpu: DeviceMemory | None) -> DeviceMemory | None:

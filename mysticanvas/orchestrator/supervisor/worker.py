@@ -73,7 +73,7 @@ class Worker:
         self._seams = seams
         self._inbox: queue.SimpleQueue[messages.Message] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._life = Life()
+        self._life = Life(device_kind=launch.device_kind)
         self._watch: Watch | None = None
         # Never ends before the orchestrator does: the death signal of the child hangs on it.
         self._thread = threading.Thread(target=self._run, name=f"worker-{launch.kind}", daemon=True)
@@ -293,7 +293,8 @@ class Worker:
             base=None if process is None else process.base_mib,
             memory_parts=[] if process is None else list(process.memory_parts),
             device=None if process is None else process.device,
-            device_kind=None if process is None else process.device_kind,
+            device_kind=life.device_kind,
+            gpu=life.gpu,
             model=None if held is None else held.digest,
             last_error=life.last_error,
             retry_s=_retry_s(life),

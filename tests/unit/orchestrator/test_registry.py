@@ -104,3 +104,25 @@ def test_a_process_that_imports_will_have_more_of_the_system_and_nothing_more_of
 def test_what_a_model_takes_counts_before_it_is_written_to() -> None:
     llm = worker("llm", 120, ("CPU", 64), base=85)
     assert registry.status([llm], SYSTEM, 2_500).holdings[0].mib == 85 + 64
+
+
+def test_the_first_worker_that_says_so_decides_what_models_are_put_on() -> None:
+    image, llm = worker("image", 500), worker("llm", 120, device_kind="cuda")
+    assert registry.device_kind([image]) is None
+    assert registry.device_kind([image, llm]) == "cuda"
+    on_cpu = image.model_copy(update={"device_kind": "cpu"})
+    assert registry.device_kind([on_cpu, llm]) == "cpu"
+
+
+def test_a_gpu_stays_the_device_while_nobody_sees_it() -> None:
+    gone = worker("image", 0, pid=None, device_kind="cuda", gpu=GPU)
+    llm = worker("llm", 900, ("CUDA0", 3_000), ("CPU", 100))
+    seen = registry.status([gone, llm], SYSTEM, 2_500)
+    assert (seen.is_gpu, seen.is_budget, seen.device.name) == (True, False, GPU.name)
+    assert [holding.mib for holding in seen.holdings] == [3_700]
+    assert (seen.device.free_mib, seen.foreign_mib) == (24_000 - 3_700, 0)
+    # What the driver says is better, and what another worker sees.
+    now = GPU.model_copy(update={"free_mib": 18_000})
+    assert registry.status([gone, llm], SYSTEM, None, now).device == now
+    sees = llm.model_copy(update={"device": now})
+    assert registry.status([gone, sees], SYSTEM, None).device == now
