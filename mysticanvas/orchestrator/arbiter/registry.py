@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from typing import Literal
 
 from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.memory import CONTEXT, DeviceKind, Known, MemoryPart
-from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
+from mysticanvas.contracts.vram import DeviceMemory, Holding, Unloaded, VramStatus
+from mysticanvas.vram import llm
 
 CONTEXT_GPU_MIB = 700.0
 """Of a process on a GPU outside of its allocator: a context of 618 and 76 of kernels that have run,
@@ -14,6 +16,7 @@ on CUDA and an H200 (benchmarks/results/gpu-nvidia-h200.json); others are taken 
 until they are measured."""
 KERNELS_GPU_MIB = 80.0
 """Of that, what is not there yet when a context is made and measured."""
+_CONVERSATION = (llm.CACHE, llm.COMPUTE, llm.OUTPUT)
 
 
 def device_kind(workers: Sequence[WorkerStatus]) -> DeviceKind | None:
@@ -84,6 +87,46 @@ def context(parts: Sequence[MemoryPart]) -> tuple[float, Known]:
     return made.mib + KERNELS_GPU_MIB, made.known
 
 
+def left(
+    worker: WorkerStatus,
+    preset: str | None,
+    reason: str,
+    what: Literal["context", "model", "process"] = "model",
+    wanted_by: str | None = None,
+) -> Unloaded:
+    """What is told of a model, or of the context of one, that has left the device.
+
+    Args:
+        worker: that had it, as it was before.
+        preset: whose it was; None if there was a process without a model.
+        reason: to stand behind `the model was unloaded`.
+        what: has left: a language model's context, a model, or a model with its process, which
+            gives back what that has beside it, too.
+        wanted_by: the preset whose model room was made for, if that is why.
+    """
+    return Unloaded(
+        unloaded="context" if what == "context" else "model",
+        preset=preset,
+        worker=worker.kind,
+        frees_mib=_gives_back(worker, what),
+        reason=reason,
+        wanted_by=wanted_by,
+    )
+
+
+def conversation_mib(parts: Sequence[MemoryPart]) -> float:
+    """What the context of a language model has of these, which can be dropped alone."""
+    return sum(part.mib for part in parts if part.name in _CONVERSATION)
+
+
+def _gives_back(worker: WorkerStatus, what: str) -> float:
+    on_gpu = worker.device is not None or bool(counting(worker.memory_parts, on_gpu=True))
+    if what == "process":
+        return _mib(worker, on_gpu)
+    parts = counting(worker.memory_parts, on_gpu)
+    return conversation_mib(parts) if what == "context" else _known(parts)
+
+
 def _first(seen: Iterable[DeviceMemory | None]) -> DeviceMemory | None:
     return next((each for each in seen if each is not None), None)
 
@@ -97,23 +140,31 @@ def _now(seen: DeviceMemory | None, gpu: DeviceMemory | None) -> DeviceMemory | 
 
 def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
     assert worker.pid is not None
-    parts = counting(worker.memory_parts, on_gpu)
-    known = sum(part.mib for part in parts if part.name != CONTEXT)
-    has_context = worker.device is not None or bool(parts)
     return Holding(
         worker=worker.kind,
         pid=worker.pid,
         preset=worker.preset,
         pinned=pinned,
-        # The system gives memory when it is first written to, which may be long after it was
-        # taken.
-        mib=known + context(parts)[0] * has_context
-        if on_gpu
-        else max(worker.memory, (worker.base or 0.0) + known),
+        mib=_mib(worker, on_gpu),
         # On a GPU, it takes its context with its first model.
         importing=worker.importing and not on_gpu,
-        parts=parts,
+        parts=counting(worker.memory_parts, on_gpu),
     )
+
+
+def _mib(worker: WorkerStatus, on_gpu: bool) -> float:
+    """All that a process has of the device."""
+    parts = counting(worker.memory_parts, on_gpu)
+    if on_gpu:
+        has_context = worker.device is not None or bool(parts)
+        return _known(parts) + context(parts)[0] * has_context
+    # The system gives memory when it is first written to, which may be long after it was taken.
+    return max(worker.memory, (worker.base or 0.0) + _known(parts))
+
+
+def _known(parts: Sequence[MemoryPart]) -> float:
+    """What a model has of these, without what its process has beside."""
+    return sum(part.mib for part in parts if part.name != CONTEXT)
 
 
 def counting(parts: Sequence[MemoryPart], on_gpu: bool) -> list[MemoryPart]:

@@ -210,8 +210,12 @@ def test_a_worker_that_cannot_be_asked_is_ended() -> None:
     image, chat = Tenant("image"), Tenant("llm", deaf=True)
     chat.take("chat", 3_000, 1_000)
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
-    carried_out(arbiter, "image", 5_000)
+    plan = carried_out(arbiter, "image", 5_000)
     assert chat.done == ["drop_context", "retire"]
+    # It says what was done, which is more than what was decided.
+    [action] = plan.actions
+    assert (plan.decision, action.kind, action.frees_mib) == ("hard_unload", "hard_unload", 4_000)
+    assert action.why.startswith("unload chat to make room, which gives 4,000 MiB back")
 
 
 def test_what_a_process_had_is_known_of_the_next_one_while_that_imports() -> None:
@@ -412,5 +416,6 @@ def test_a_context_that_stays_is_asked_for_once() -> None:
     image, chat = Tenant("image"), Stubborn("llm")
     chat.take("chat", 3_000, 1_000)
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
-    assert carried_out(arbiter, "image", 5_000).fits
-    assert chat.done == ["drop_context", "retire"]
+    plan = carried_out(arbiter, "image", 5_000)
+    assert (plan.decision, chat.done) == ("hard_unload", ["drop_context", "retire"])
+    assert [action.kind for action in plan.actions] == ["soft_unload", "hard_unload"]

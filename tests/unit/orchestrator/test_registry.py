@@ -126,3 +126,28 @@ def test_a_gpu_stays_the_device_while_nobody_sees_it() -> None:
     assert registry.status([gone, llm], SYSTEM, None, now).device == now
     sees = llm.model_copy(update={"device": now})
     assert registry.status([gone, sees], SYSTEM, None).device == now
+
+
+def test_what_leaves_gives_back_its_own_and_the_end_of_a_process_what_that_has_beside() -> None:
+    context = MemoryPart(name=CONTEXT, mib=410, known="measured", device="cuda:0")
+    image = worker("image", 2_000, ("cuda:0", 5_000), ("cpu", 300), device=GPU, preset="sd")
+    image = image.model_copy(update={"memory_parts": [*image.memory_parts, context]})
+    told = registry.left(image, "sd", "because it was asked for")
+    assert (told.unloaded, told.worker, told.frees_mib) == ("model", "image", 5_000)
+    [holding] = registry.status([image], SYSTEM, None).holdings
+    ended = registry.left(image, "sd", "to make room for chat", "process", "chat")
+    assert (ended.unloaded, ended.frees_mib) == ("model", holding.mib)
+    assert (ended.preset, ended.wanted_by) == ("sd", "chat")
+    # A language model does not see the GPU that it is on.
+    cache = MemoryPart(name="kv cache", mib=256, known="measured", device="CUDA0")
+    chat = worker("llm", 900, ("CUDA0", 3_000), ("CUDA_Host", 64))
+    chat = chat.model_copy(update={"memory_parts": [*chat.memory_parts, cache]})
+    assert registry.left(chat, "chat", "", "context").frees_mib == 256
+    assert registry.left(chat, "chat", "").frees_mib == 3_256
+    assert registry.left(chat, "chat", "", "process").frees_mib == 3_956
+
+
+def test_without_a_gpu_the_end_of_a_process_gives_all_of_it_back() -> None:
+    image = worker("image", 1_500, ("cpu", 1_000), base=400)
+    assert registry.left(image, "sd", "").frees_mib == 1_000
+    assert registry.left(image, "sd", "", "process").frees_mib == 1_500
