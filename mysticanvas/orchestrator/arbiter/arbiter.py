@@ -192,14 +192,16 @@ class Arbiter:
                 found[kind] = preset
         return found
 
-    def retire(self, kind: str, why: str) -> None:
+    def retire(self, kind: str, why: str, still: Callable[[], bool] = lambda: True) -> None:
         """End a worker for its memory, unless a job runs on it.
 
         Args:
             why: to stand behind `the image worker`.
+            still: whether that is still to be done; asked when nobody makes room any more, and
+                nobody can begin to.
         """
         with self._turn(lambda: False):
-            if not self._use(kind).busy:
+            if not self._use(kind).busy and still():
                 self._end(kind, why, f"because it {why}")
 
     @contextlib.contextmanager
