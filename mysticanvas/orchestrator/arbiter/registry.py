@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Literal
 
 from mysticanvas.contracts.health import WorkerStatus
-from mysticanvas.contracts.memory import CONTEXT, DeviceKind, Known, MemoryPart
+from mysticanvas.contracts.memory import CONTEXT, IN_USE, DeviceKind, Known, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory, Holding, Unloaded, VramStatus
 from mysticanvas.vram import llm
 
@@ -124,7 +124,9 @@ def _gives_back(worker: WorkerStatus, what: str) -> float:
     if what == "process":
         return _mib(worker, on_gpu)
     parts = counting(worker.memory_parts, on_gpu)
-    return conversation_mib(parts) if what == "context" else _known(parts)
+    if what == "context":
+        return conversation_mib(parts)
+    return sum(part.mib for part in parts if part.name not in (CONTEXT, IN_USE))
 
 
 def _first(seen: Iterable[DeviceMemory | None]) -> DeviceMemory | None:
@@ -155,16 +157,12 @@ def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
 def _mib(worker: WorkerStatus, on_gpu: bool) -> float:
     """All that a process has of the device."""
     parts = counting(worker.memory_parts, on_gpu)
+    known = sum(part.mib for part in parts if part.name != CONTEXT)
     if on_gpu:
         has_context = worker.device is not None or bool(parts)
-        return _known(parts) + context(parts)[0] * has_context
+        return known + context(parts)[0] * has_context
     # The system gives memory when it is first written to, which may be long after it was taken.
-    return max(worker.memory, (worker.base or 0.0) + _known(parts))
-
-
-def _known(parts: Sequence[MemoryPart]) -> float:
-    """What a model has of these, without what its process has beside."""
-    return sum(part.mib for part in parts if part.name != CONTEXT)
+    return max(worker.memory, (worker.base or 0.0) + known)
 
 
 def counting(parts: Sequence[MemoryPart], on_gpu: bool) -> list[MemoryPart]:

@@ -138,6 +138,8 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
             return _tick(life, now, limits)
         case messages.MemorySeen():
             return _memory(life, message, now), ()
+        case messages.CaughtUp():
+            return life, (message,)
         case messages.Spawned(pid=pid):
             return life._replace(process=Process(pid, now)), ()
         case messages.Exited(ending=ending):

@@ -6,6 +6,7 @@ process; nobody else writes it. What the messages mean is decided in `lifecycle.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -17,7 +18,7 @@ from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.memory import MemoryPart
-from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.errors import MystiCanvasError
 from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages
 from mysticanvas.orchestrator.supervisor.client import (
     Unreached,
@@ -37,6 +38,7 @@ _TICK_S = 1.0
 _SHORT_TICK_S = 0.05
 _POLL_S = 0.02
 _GONE_S = 20.0
+_LOOK_S = 1.0
 
 
 class Listener(NamedTuple):
@@ -132,13 +134,15 @@ class Worker:
         parts = tuple(lease.client.drop_context())
         process = self._life.process
         lease.ended(None if process is None else process.held, parts)
+        self.catch_up()
 
-        def seen() -> bool:
-            process = self._life.process
-            return process is None or process.memory_parts == parts
-
-        with self._changed:
-            self._changed.wait_for(seen, _GONE_S)
+    def look(self) -> None:
+        """Have what is known of the process brought up to date; returns when everybody can see it.
+        Harmless if there is none, or it does not answer at once."""
+        watch = self._watch
+        if watch is not None and watch.client is not None and not watch.gone.is_set():
+            with contextlib.suppress(WorkerLost, MystiCanvasError):
+                Lease(self, watch, watch.client).look(_LOOK_S)
 
     def want(self) -> None:
         """Have the process started if it waits for that; for a job, `lease` does."""
@@ -189,25 +193,11 @@ class Worker:
         with self._changed:
             return self._life.last_error if self._changed.wait_for(gone, timeout_s) else None
 
-    def wait_released(self, watch: Watch, timeout_s: float) -> None:
-        """Wait until it is known that a process holds no model, or is gone."""
-
-        def released() -> bool:
-            process = self._life.process
-            return self._life.number != watch.number or process is None or process.held is None
-
-        with self._changed:
-            self._changed.wait_for(released, timeout_s)
-
-    def wait_seen(self, watch: Watch, device: DeviceMemory | None, timeout_s: float) -> None:
-        """Wait until it is known that a process has seen its device like that, or is gone."""
-
-        def seen() -> bool:
-            process = self._life.process
-            return self._life.number != watch.number or process is None or process.device == device
-
-        with self._changed:
-            self._changed.wait_for(seen, timeout_s)
+    def catch_up(self) -> None:
+        """Wait until everybody can see what was told before."""
+        asked = messages.CaughtUp(threading.Event())
+        self.tell(asked)
+        asked.seen.wait(_GONE_S)
 
     def _run(self) -> None:
         while not (self._life.stopping and self._life.state is WorkerState.STOPPED):
@@ -252,6 +242,8 @@ class Worker:
             case messages.Prepare():
                 if self._seams.spare is not None:
                     self._seams.spare.prepare(self._launch)
+            case messages.CaughtUp(seen):
+                seen.set()
             case messages.Report():
                 _log.warning(
                     "worker_ended",
@@ -322,16 +314,19 @@ class Lease:
         """Whether the process has ended."""
         return self._watch.gone.is_set()
 
-    def look(self) -> None:
+    def look(self, timeout_s: float = _GONE_S) -> None:
         """Have what is known of the process brought up to date, as it is only now and then; returns
         when everybody can see it.
+
+        Args:
+            timeout_s: seconds that it has to answer.
 
         Raises:
             WorkerLost: it does not answer.
         """
-        health = self.client.health(_GONE_S)
+        health = self.client.health(timeout_s)
         self._worker.tell(messages.Beat.of(self._watch.number, health, None))
-        self._worker.wait_seen(self._watch, health.device, _GONE_S)
+        self._worker.catch_up()
 
     def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
         """Say that nothing runs on it, and which model it holds, in which parts of memory."""
@@ -340,7 +335,7 @@ class Lease:
     def released(self) -> None:
         """Say that it holds no model any more; returns when everybody can see that."""
         self.ended(None)
-        self._worker.wait_released(self._watch, _GONE_S)
+        self._worker.catch_up()
 
     def ending(self, timeout_s: float) -> str | None:
         """How the process ended; None if it has not in time."""

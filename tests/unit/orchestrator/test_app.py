@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mysticanvas import nvidia
+from mysticanvas.contracts.health import Health, WorkerState
+from mysticanvas.contracts.memory import IN_USE, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.app import Orchestrator
+from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.supervisor import messages as m
+from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.settings import Settings
 
 GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)
+PID = 2**22 + 1
+"""Of no process."""
+
+
+def part(name: str, mib: float) -> MemoryPart:
+    return MemoryPart(name=name, mib=mib, known="measured", device="cuda:0")
+
+
+def lost(_: float) -> Health:
+    raise WorkerLost("it does not answer")
 
 
 @pytest.fixture
@@ -45,13 +61,52 @@ def test_the_device_is_the_gpu_while_the_image_worker_has_no_process(
             orchestrator.worker._take(message)
 
     beat = m.Beat(1, False, 900.0, None, device=GPU, device_kind="cuda")
-    hear(m.Start(), m.Spawned(1, 2**22 + 1), m.Answered(1), beat)
+    hear(m.Start(), m.Spawned(1, PID), m.Answered(1), beat)
     hear(m.Retire("was ended to make room for chat"), m.Exited(1, Ending(0)))
     seen = orchestrator.memory()
     assert (seen.is_gpu, seen.device, seen.holdings) == (True, GPU, [])
     # So it is for whoever asks for room next, and for plans of pictures.
     assert orchestrator.arbiter.situation("llm").status == seen
     assert orchestrator.planner.device_kind == "cuda"
+
+
+def test_what_a_job_has_taken_of_a_gpu_by_now_is_asked_of_the_worker_that_runs_it(
+    wired: Callable[..., Orchestrator],
+) -> None:
+    orchestrator = wired(device="cuda")
+    worker = orchestrator.worker
+    health = Health(
+        process="worker",
+        state=WorkerState.BUSY,
+        version="",
+        pid=PID,
+        uptime_s=1.0,
+        memory_mib=900.0,
+        memory_parts=[part("weights.unet", 7_000), part(IN_USE, 5_000)],
+        device=GPU,
+        device_kind="cuda",
+    )
+    watch: Any = SimpleNamespace(
+        number=1, client=SimpleNamespace(health=lambda _: health), gone=threading.Event()
+    )
+    worker._take(m.Start())
+    for message in (m.Spawned(1, PID), m.Answered(1)):
+        worker._take(message)
+    worker._watch = watch
+    worker.start(on_demand=True)
+    try:
+        assert [each.mib for each in orchestrator.memory().holdings] == [0]
+        worker.tell(m.Begun(1, m.Held("sd", "sd")))
+        worker.catch_up()
+        [holding] = orchestrator.memory().holdings
+        assert holding.mib == 12_000 + registry.CONTEXT_GPU_MIB
+        # One that does not answer leaves what was known before.
+        watch.client = SimpleNamespace(health=lost)
+        assert orchestrator.memory().holdings == [holding]
+    finally:
+        worker.tell(m.Retire("test"))
+        worker.tell(m.Exited(1, Ending(0)))
+        worker.stop()
 
 
 def test_a_device_that_is_set_is_known_before_a_worker_says_so(

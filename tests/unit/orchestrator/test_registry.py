@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.contracts.memory import CONTEXT, MemoryPart
+from mysticanvas.contracts.memory import CONTEXT, IN_USE, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.arbiter import registry
+from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 
 SYSTEM = DeviceMemory(name="system memory", total_mib=16_000, free_mib=9_000)
 GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)
@@ -151,3 +152,17 @@ def test_without_a_gpu_the_end_of_a_process_gives_all_of_it_back() -> None:
     image = worker("image", 1_500, ("cpu", 1_000), base=400)
     assert registry.left(image, "sd", "").frees_mib == 1_000
     assert registry.left(image, "sd", "", "process").frees_mib == 1_500
+
+
+def test_what_a_job_uses_on_a_gpu_is_that_of_its_worker_and_stays_behind_its_model() -> None:
+    used = MemoryPart(name=IN_USE, mib=2_000, known="measured", device="cuda:0")
+    image = worker("image", 2_000, ("cuda:0", 5_000), device=GPU)
+    image = image.model_copy(update={"memory_parts": [*image.memory_parts, used]})
+    seen = registry.status([image], SYSTEM, None)
+    assert seen.holdings[0].mib == 7_000 + registry.CONTEXT_GPU_MIB
+    assert seen.foreign_mib == 9_000 - 7_000 - registry.CONTEXT_GPU_MIB
+    # What was promised to the job and is taken by now is not missing once more.
+    uses = {"image": Use(busy=True, promised_mib=seen.holdings[0].mib + 100)}
+    assert Situation(seen, "llm", uses).device.committed_mib == 100
+    assert registry.left(image, "sd", "").frees_mib == 5_000
+    assert registry.left(image, "sd", "", "process").frees_mib == seen.holdings[0].mib
