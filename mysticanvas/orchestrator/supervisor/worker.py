@@ -17,9 +17,9 @@ from typing import NamedTuple
 from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.errors import MystiCanvasError
-from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages
+from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages, status
 from mysticanvas.orchestrator.supervisor.client import (
     Unreached,
     WorkerBroken,
@@ -83,7 +83,7 @@ class Worker:
     @property
     def status(self) -> WorkerStatus:
         """The worker as it is now."""
-        return self._status(self._life)
+        return status.of(self.kind, self._life)
 
     def start(self, on_demand: bool = False) -> None:
         """Start the process, in the background.
@@ -159,19 +159,39 @@ class Worker:
             WorkerBroken: it has failed too often to be started now.
             Unreached: it did not answer in time, or is being stopped.
         """
-        self.want()
-        deadline = time.monotonic() + timeout_s
         with self._changed:
-            while not self._life.available:
-                self._refuse_if_broken()
-                left_s = deadline - time.monotonic()
-                if left_s <= 0 or self._life.stopping:
-                    raise Unreached(f"the {self.kind} worker does not start{self._because()}")
-                self._changed.wait(left_s)
+            self._wait_until(lambda: self._life.available, timeout_s)
             watch = self._watch
         assert watch is not None
         assert watch.client is not None
         return Lease(self, watch, watch.client)
+
+    def computes_on(self, timeout_s: float) -> DeviceKind | None:
+        """What its processes compute on, once one has said so; None for an engine that does not.
+
+        Raises:
+            WorkerBroken, Unreached: none has said anything in time, as for `lease`.
+        """
+
+        def told() -> bool:
+            process = self._life.process
+            has_engine = process is not None and process.base_mib is not None
+            return has_engine or self._life.device_kind is not None
+
+        with self._changed:
+            self._wait_until(told, timeout_s)
+            return self._life.device_kind
+
+    def _wait_until(self, there: Callable[[], bool], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        if not there():
+            self.want()
+        while not there():
+            self._refuse_if_broken()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or self._life.stopping:
+                raise Unreached(f"the {self.kind} worker does not start{self._because()}")
+            self._changed.wait(left_s)
 
     def _refuse_if_broken(self) -> None:
         life = self._life
@@ -228,8 +248,8 @@ class Worker:
         with self._changed:
             self._life = life
             self._changed.notify_all()
-        if _shown(before) != _shown(life):
-            self._listener.status(self._status(life))
+        if status.shown(before) != status.shown(life):
+            self._listener.status(status.of(self.kind, life))
         for effect in effects:
             self._carry_out(effect)
 
@@ -266,31 +286,10 @@ class Worker:
         self._watch = Watch(number, started, self.tell, self._quiet_s, self._seams.free_mib)
 
     def _quiet_s(self) -> float:
-        """Seconds since the job that runs was heard of."""
+        """Seconds since the job that runs was heard of; an engine is asked for its first word."""
         process = self._life.process
-        work = None if process is None else process.work
+        work = None if process is None or process.base_mib is None else process.work
         return float("inf") if work is None else time.monotonic() - work.since
-
-    def _status(self, life: Life) -> WorkerStatus:
-        process = life.process
-        held = None if process is None else process.held
-        return WorkerStatus(
-            kind=self.kind,
-            pid=None if process is None else process.pid,
-            state=life.state,
-            importing=process is not None and process.importing,
-            restarts=life.restarts,
-            preset=None if held is None else held.preset,
-            memory=0.0 if process is None else processes.memory_mib(process.pid),
-            base=None if process is None else process.base_mib,
-            memory_parts=[] if process is None else list(process.memory_parts),
-            device=None if process is None else process.device,
-            device_kind=life.device_kind,
-            gpu=life.gpu,
-            model=None if held is None else held.digest,
-            last_error=life.last_error,
-            retry_s=_retry_s(life),
-        )
 
 
 class Lease:
@@ -371,16 +370,3 @@ def _pause_s(life: Life) -> float:
     """Seconds until time itself may be news."""
     waits = life.state in (WorkerState.STOPPING, WorkerState.FAILED) and not life.broken
     return _SHORT_TICK_S if waits or life.owed else _TICK_S
-
-
-def _shown(life: Life) -> tuple[object, ...]:
-    """What listeners are told of: not every second's memory, but what the model holds."""
-    process = life.process
-    identity = None if process is None else (process.pid, process.held, process.memory_parts)
-    return life.state, identity, life.restarts, life.broken
-
-
-def _retry_s(life: Life) -> float | None:
-    if not life.broken or life.retry_at is None:
-        return None
-    return max(0.0, life.retry_at - time.monotonic())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +14,20 @@ import pytest
 
 from mysticanvas import nvidia
 from mysticanvas.contracts.health import Health, WorkerState
+from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.memory import IN_USE, MemoryPart
+from mysticanvas.contracts.params import GenerateParams
+from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.errors import ModelFileError, WorkerCrashed
 from mysticanvas.orchestrator.app import Orchestrator
-from mysticanvas.orchestrator.arbiter import registry
-from mysticanvas.orchestrator.supervisor import messages as m
+from mysticanvas.orchestrator.arbiter import planner, registry
+from mysticanvas.orchestrator.arbiter.profiles import Subject
+from mysticanvas.orchestrator.supervisor import lifecycle, messages as m
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.deadlines import USUAL
 from mysticanvas.orchestrator.supervisor.ending import Ending
+from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.settings import Settings
 
 GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)
@@ -28,6 +37,23 @@ PID = 2**22 + 1
 
 def part(name: str, mib: float) -> MemoryPart:
     return MemoryPart(name=name, mib=mib, known="measured", device="cuda:0")
+
+
+@contextlib.contextmanager
+def importing(worker: Worker) -> Iterator[Any]:
+    """A worker that believes in a process which imports its engine; gives what watches that."""
+    watch: Any = SimpleNamespace(number=1, client=None, gone=threading.Event())
+    for message in (m.Start(), m.Spawned(1, PID), m.Answered(1)):
+        # What it has done for the first one is to start a process.
+        worker._life, _ = lifecycle.step(worker._life, message, time.monotonic(), USUAL)
+    worker._watch = watch
+    worker.start(on_demand=True)
+    try:
+        yield watch
+    finally:
+        worker.tell(m.Retire("test"))
+        worker.tell(m.Exited(1, Ending(0)))
+        worker.stop()
 
 
 def lost(_: float) -> Health:
@@ -56,13 +82,8 @@ def test_the_device_is_the_gpu_while_the_image_worker_has_no_process(
     orchestrator = wired()
     assert not orchestrator.memory().is_gpu
 
-    def hear(*messages: m.Message) -> None:
-        for message in messages:
-            orchestrator.worker._take(message)
-
-    beat = m.Beat(1, False, 900.0, None, device=GPU, device_kind="cuda")
-    hear(m.Start(), m.Spawned(1, PID), m.Answered(1), beat)
-    hear(m.Retire("was ended to make room for chat"), m.Exited(1, Ending(0)))
+    with importing(orchestrator.worker):
+        orchestrator.worker.tell(m.Beat(1, False, 900.0, None, device=GPU, device_kind="cuda"))
     seen = orchestrator.memory()
     assert (seen.is_gpu, seen.device, seen.holdings) == (True, GPU, [])
     # So it is for whoever asks for room next, and for plans of pictures.
@@ -86,15 +107,8 @@ def test_what_a_job_has_taken_of_a_gpu_by_now_is_asked_of_the_worker_that_runs_i
         device=GPU,
         device_kind="cuda",
     )
-    watch: Any = SimpleNamespace(
-        number=1, client=SimpleNamespace(health=lambda _: health), gone=threading.Event()
-    )
-    worker._take(m.Start())
-    for message in (m.Spawned(1, PID), m.Answered(1)):
-        worker._take(message)
-    worker._watch = watch
-    worker.start(on_demand=True)
-    try:
+    with importing(worker) as watch:
+        watch.client = SimpleNamespace(health=lambda _: health)
         assert [each.mib for each in orchestrator.memory().holdings] == [0]
         worker.tell(m.Begun(1, m.Held("sd", "sd")))
         worker.catch_up()
@@ -103,10 +117,41 @@ def test_what_a_job_has_taken_of_a_gpu_by_now_is_asked_of_the_worker_that_runs_i
         # One that does not answer leaves what was known before.
         watch.client = SimpleNamespace(health=lost)
         assert orchestrator.memory().holdings == [holding]
-    finally:
-        worker.tell(m.Retire("test"))
-        worker.tell(m.Exited(1, Ending(0)))
-        worker.stop()
+
+
+def test_a_plan_waits_until_the_worker_has_said_what_it_computes_on(
+    wired: Callable[..., Orchestrator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = wired()
+    asked: list[Subject] = []
+
+    def of(subject: Subject, _: object) -> ImageProfile:
+        asked.append(subject)
+        raise ModelFileError("It is not asked for here.")
+
+    monkeypatch.setattr(orchestrator.profiles, "of", of)
+    params = GenerateParams(prompt="x", preset="starter")
+    request = GenerateRequest(project="default", params=params)
+    with importing(orchestrator.worker):
+        monkeypatch.setattr(planner, "_WORKER_START_S", 0.1)
+        with pytest.raises(WorkerCrashed, match="not known what the worker computes on"):
+            orchestrator.planner.plan(request)
+        assert asked == []
+        monkeypatch.setattr(planner, "_WORKER_START_S", 20.0)
+        beat = m.Beat(1, False, 900.0, None, device_kind="cuda", base_mib=900.0)
+        threading.Timer(0.2, orchestrator.worker.tell, [beat]).start()
+        with pytest.raises(ModelFileError):
+            orchestrator.planner.plan(request)
+    assert [each.device for each in asked] == ["cuda"]
+
+
+def test_an_engine_that_does_not_say_what_it_computes_on_is_not_waited_for(
+    wired: Callable[..., Orchestrator],
+) -> None:
+    worker = wired().worker
+    with importing(worker):
+        worker.tell(m.Beat(1, False, 900.0, None, base_mib=900.0))
+        assert worker.computes_on(20.0) is None
 
 
 def test_a_device_that_is_set_is_known_before_a_worker_says_so(
