@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory, VramStatus
 from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
@@ -31,6 +31,8 @@ class Tenant:
     is_running: bool = False
     imported_mib: float | None = None
     """What it has so far while its engine is being imported; None once that is there."""
+    device_kind: DeviceKind | None = None
+    """What it has said that it computes on."""
     is_dead: bool = False
     """Whether its process has ended, which nobody has noticed yet."""
     done: list[str] = field(default_factory=list)
@@ -61,6 +63,7 @@ class Tenant:
             preset=self.preset,
             model=self.preset,
             memory_parts=parts,
+            device_kind=self.device_kind,
         )
 
     def drop_context(self) -> None:

@@ -44,7 +44,10 @@ class WorkerStatus(Contract):
     device: DeviceMemory | None = None
     """The GPU that its model is on."""
     device_kind: DeviceKind | None = None
-    """What it computes on, once its engine was imported."""
+    """What it computes on, by the newest process whose engine was imported, which may have ended;
+    None before the first, unless it is set."""
+    gpu: DeviceMemory | None = None
+    """The GPU as one of its processes saw it last."""
     model: str | None = None
     """Digest of the model that is loaded."""
     last_error: str = ""

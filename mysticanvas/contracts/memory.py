@@ -27,6 +27,10 @@ CONTEXT = "context"
 """Name of the part that a process takes of a GPU outside of its allocator, as it was when it was
 made."""
 
+IN_USE = "in use"
+"""Name of the part that a process has of a GPU for computing: what its job has taken beside
+weights, and what libraries keep."""
+
 
 class MemoryPart(Term):
     """A part of what a process holds."""

@@ -71,7 +71,7 @@ from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import RuntimeFile
 from mysticanvas.orchestrator.supervisor import memory, staff
-from mysticanvas.orchestrator.supervisor.worker import Listener
+from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading
 from mysticanvas.settings import HomePaths, Settings
@@ -237,8 +237,10 @@ class Orchestrator:
     def memory(self) -> VramStatus:
         """Who has the memory of the device."""
         statuses = [worker.status for worker in self.workers]
-        on_gpu = any(status.device_kind == "cuda" for status in statuses)
-        driver = nvidia.memory() if on_gpu else None
+        driver = None
+        if registry.device_kind(statuses) == "cuda":
+            statuses = [_up_to_date(worker) for worker in self.workers]
+            driver = nvidia.memory()
         return registry.status(
             statuses, memory.system(), self.settings.memory_budget_mib, driver, self.pins
         )
@@ -340,6 +342,14 @@ class Orchestrator:
     def _close_doors(self) -> None:
         self.activity.close()
         self.bus.close()
+
+
+def _up_to_date(worker: Worker) -> WorkerStatus:
+    """A worker with what its job has taken of a GPU by now, of which only the worker itself knows
+    whose it is."""
+    if worker.status.state is WorkerState.BUSY:
+        worker.look()
+    return worker.status
 
 
 def _open_store(paths: HomePaths, stemmer: str) -> tuple[Store, Alert | None]:

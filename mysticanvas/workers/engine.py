@@ -82,8 +82,8 @@ class SeesDevice(Protocol):
     """An engine that knows what it computes on, and how much a GPU has in all."""
 
     @property
-    def device_kind(self) -> DeviceKind:
-        """What models are put on."""
+    def device_kind(self) -> DeviceKind | None:
+        """What models are put on; None as long as that is not known."""
 
     @property
     def device_memory(self) -> DeviceMemory | None:

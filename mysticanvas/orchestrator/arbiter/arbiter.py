@@ -16,14 +16,13 @@ from typing import Any, NamedTuple, Protocol
 
 from mysticanvas import logs
 from mysticanvas.contracts.health import WorkerStatus
-from mysticanvas.contracts.memory import CONTEXT
 from mysticanvas.contracts.plan import Action, Decision, Plan
 from mysticanvas.contracts.vram import Unloaded, VramStatus
 from mysticanvas.errors import JobCancelled, MystiCanvasError
-from mysticanvas.orchestrator.arbiter import grounds, refusals, registry
+from mysticanvas.orchestrator.arbiter import grounds, policy, refusals, registry
 from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
-from mysticanvas.orchestrator.arbiter.policy import ORDER
+from mysticanvas.orchestrator.arbiter.policy import ORDER, Resident
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.memory import Probe, system_free_mib
 from mysticanvas.orchestrator.supervisor.messages import Held
@@ -193,14 +192,16 @@ class Arbiter:
                 found[kind] = preset
         return found
 
-    def retire(self, kind: str, why: str) -> None:
+    def retire(self, kind: str, why: str, still: Callable[[], bool] = lambda: True) -> None:
         """End a worker for its memory, unless a job runs on it.
 
         Args:
             why: to stand behind `the image worker`.
+            still: whether that is still to be done; asked when nobody makes room any more, and
+                nobody can begin to.
         """
         with self._turn(lambda: False):
-            if not self._use(kind).busy:
+            if not self._use(kind).busy and still():
                 self._end(kind, why, f"because it {why}")
 
     @contextlib.contextmanager
@@ -249,7 +250,8 @@ class Arbiter:
     @property
     def _is_on_gpu(self) -> bool:
         """Whether models lie elsewhere than in the memory that processes have resident."""
-        return any(each.status.device_kind == "cuda" for each in self._workers.values())
+        statuses = [each.status for each in self._workers.values()]
+        return registry.device_kind(statuses) == "cuda"
 
     def _use(self, kind: str) -> Use:
         used_at = self._used_at.get(kind)
@@ -273,15 +275,8 @@ class Arbiter:
             return None
         if status.model == wanted.digest:
             return None
-        parts = registry.counting(status.memory_parts, status.device is not None)
-        return Unloaded(
-            unloaded="model",
-            preset=status.preset,
-            worker=worker,
-            frees_mib=sum(part.mib for part in parts if part.name != CONTEXT),
-            reason=f"to make room for {wanted.preset}",
-            wanted_by=wanted.preset,
-        )
+        reason = f"to make room for {wanted.preset}"
+        return registry.left(status, status.preset, reason, "model", wanted.preset)
 
     def _make_room(self, asked: _Asked, decide: Decide, stopped: Callable[[], bool]) -> Plan:
         done: list[Action] = []
@@ -302,33 +297,43 @@ class Arbiter:
             if not unloads:
                 return _with(plan, done)
             _log.info("room_decided", **grounds.of(situation, plan))
-            for action in unloads:
-                _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
-                self._give_back(action, asked.preset, again=_is_among(action, done))
-            self._wait_until_back(situation, unloads)
-            done += unloads
+            residents = {each.name: each for each in situation.residents}
+            taken = [
+                self._give_back(action, residents[action.worker], asked.preset, done)
+                for action in unloads
+            ]
+            self._wait_until_back(situation, taken)
+            done += taken
         raise refusals.of(plan)
 
-    def _give_back(self, action: Action, wanted: str | None, again: bool) -> None:
-        worker = self._workers[action.worker]
+    def _give_back(
+        self, action: Action, resident: Resident, wanted: str | None, done: Sequence[Action]
+    ) -> Action:
+        """Carry out an unloading; what was really done.
+
+        Args:
+            done: what was given back for the same request before.
+        """
         reason = f"to make room for {wanted or 'another model'}"
-        if action.kind == "soft_unload" and not again:
-            # If it cannot be asked, or will not, its end is the sure way.
-            with contextlib.suppress(WorkerLost, MystiCanvasError):
-                preset = worker.status.preset
-                worker.drop_context()
-                self._told(
-                    Unloaded(
-                        unloaded="context",
-                        preset=preset,
-                        worker=action.worker,
-                        frees_mib=action.frees_mib,
-                        reason=reason,
-                        wanted_by=wanted,
-                    )
-                )
-                return
+        _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
+        if action.kind == "soft_unload":
+            if not _is_among(action, done) and self._dropped(action.worker, reason, wanted):
+                return action
+            # It cannot be asked, will not, or gave nothing back: its end is the sure way.
+            action = policy.ending(resident, wanted)
+            _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
         self._end(action.worker, f"was ended {reason}", reason, wanted)
+        return action
+
+    def _dropped(self, kind: str, reason: str, wanted: str | None) -> bool:
+        """Have a worker drop its context, and say so; whether it did."""
+        before = self._workers[kind].status
+        try:
+            self._workers[kind].drop_context()
+        except (WorkerLost, MystiCanvasError):
+            return False
+        self._told(registry.left(before, before.preset, reason, "context", wanted))
+        return True
 
     def _end(self, kind: str, why: str, reason: str, wanted: str | None = None) -> None:
         """End a worker, and say so.
@@ -338,19 +343,9 @@ class Arbiter:
             reason: to stand behind `the model was unloaded`.
             wanted: the preset for which that is done.
         """
-        preset = self._workers[kind].status.preset
-        has = next((each.mib for each in self._memory().holdings if each.worker == kind), None)
-        if self._workers[kind].retire(why, _ENDING_S) and has is not None:
-            self._told(
-                Unloaded(
-                    unloaded="model",
-                    preset=preset,
-                    worker=kind,
-                    frees_mib=has,
-                    reason=reason,
-                    wanted_by=wanted,
-                )
-            )
+        before = self._workers[kind].status
+        if self._workers[kind].retire(why, _ENDING_S) and before.pid is not None:
+            self._told(registry.left(before, before.preset, reason, "process", wanted))
 
     def _wait_until_back(self, before: Situation, unloads: Sequence[Action]) -> None:
         """Wait until the device has the memory again, as far as it ever will."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
@@ -28,4 +29,11 @@ class KeepAlive(Periodic):
     def look(self) -> None:
         for kind in self._arbiter.idle(self._keep_alive_s):
             if kind in self._kinds:
-                self._arbiter.retire(kind, f"was not used for {self._keep_alive_s:g} s")
+                self._arbiter.retire(
+                    kind,
+                    f"was not used for {self._keep_alive_s:g} s",
+                    functools.partial(self._is_idle, kind),
+                )
+
+    def _is_idle(self, kind: str) -> bool:
+        return kind in self._arbiter.idle(self._keep_alive_s)

@@ -75,9 +75,13 @@ class LanguageModels:
         Args:
             preset: only that of this one.
         """
-        held = self._worker.status.preset
-        if held is not None and preset in (None, held):
-            self._arbiter.retire(self._worker.kind, "was asked to give its memory back")
+
+        def holds() -> bool:
+            held = self._worker.status.preset
+            return held is not None and preset in (None, held)
+
+        if holds():
+            self._arbiter.retire(self._worker.kind, "was asked to give its memory back", holds)
 
     def _load(self, ref: LLMRef, preset: str) -> Plan:
         leases: list[Lease] = []

@@ -16,7 +16,7 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, ProfileOrder
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.errors import MystiCanvasError
+from mysticanvas.errors import MystiCanvasError, WorkerCrashed
 from mysticanvas.orchestrator.arbiter import comparison, formats, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -31,11 +31,12 @@ from mysticanvas.orchestrator.arbiter.profiles import (
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import model_ref
 from mysticanvas.orchestrator.queue.resolve import resolve
-from mysticanvas.orchestrator.supervisor.client import WorkerClient
+from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
 from mysticanvas.settings import Settings
 
+_WORKER_START_S = 60.0
 _log = logs.get(__name__)
 
 
@@ -66,14 +67,13 @@ class Planner:
         self._arbiter = arbiter
         self._worker = worker
         self._settings = settings
-        self._told: DeviceKind | None = None
-        """What the worker said that it computes on; it is asked how it is between jobs alone."""
 
     def plan(self, request: GenerateRequest) -> Plan:
         """What a request would take, and what would be done for it.
 
         Raises:
             PresetError, ModelFileError: the model cannot be used, or it is not known what it needs.
+            WorkerCrashed: the worker does not start, so that it is not known what it computes on.
         """
         params = request.params
         preset = self._presets.find(params.preset)
@@ -81,7 +81,8 @@ class Planner:
         loras = self._presets.loras.of(preset, params.loras)
         resolved = resolve(params, preset, model, loras, drawn_seed=0)
         ref = model_ref(preset, model, loras)
-        subject = _subject(ref, model.pipeline, self.device_kind or "cpu", loras.files)
+        # An engine that does not tell is taken to compute on the CPU.
+        subject = _subject(ref, model.pipeline, self._computes_on() or "cpu", loras.files)
         profile = self._profiles.of(subject, _batches(resolved, model.pipeline))
         known = self._experience(subject, profile, resolved)
         plan = planning.plan(
@@ -124,7 +125,6 @@ class Planner:
             _log.info("job_not_planned", reason=error.code)
             return None
 
-        self._told = profile.device
         if profile.device == "cuda":
             # With its context, the device is what the worker sees of it, and others use it too.
             lease.look()
@@ -177,18 +177,26 @@ class Planner:
             seconds,
         )
 
+    def _computes_on(self) -> DeviceKind | None:
+        """What the worker computes on; of a new one, that is waited for."""
+        try:
+            return self._worker.computes_on(_WORKER_START_S)
+        except WorkerLost as lost:
+            raise WorkerCrashed(
+                f"It is not known what the worker computes on: {lost}.",
+                hint="Try again; `mysticanvas logs` has the worker's last words.",
+            ) from lost
+
     @property
     def _device_name(self) -> str:
-        """As recipes have it."""
-        seen = self._worker.status.device
-        return (self.device_kind or "cpu") if seen is None else seen.name
+        """As recipes have it, also while no worker sees it."""
+        status = self._arbiter.situation(self._worker.kind).status
+        return status.device.name if status.is_gpu else self.device_kind or "cpu"
 
     @property
     def device_kind(self) -> DeviceKind | None:
         """What the worker computes on; None until it is known."""
-        if self._settings.device == "auto":
-            return self._told or self._worker.status.device_kind
-        return self._settings.device
+        return self._worker.status.device_kind
 
 
 def _asking(ref: ModelRef, client: WorkerClient) -> Ask:

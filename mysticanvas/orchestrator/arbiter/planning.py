@@ -34,7 +34,6 @@ CONTEXT_MIB = 450.0
 CONTEXT_LLM_MIB = 120.0
 """Of a worker with llama.cpp and no model, on a CPU."""
 CUBLAS_BYTES = 8 * MIB
-_CONTEXT_PARTS = (llm.CACHE, llm.COMPUTE, llm.OUTPUT)
 _RELOAD_S, _CONTEXT_S = 10.0, 0.1
 """What making a model, and its context, ready again is taken to cost, where it is not known."""
 
@@ -371,14 +370,13 @@ def _surroundings(profile: ImageProfile, situation: Situation, threads: int) -> 
 
 
 def _resident(holding: Holding, use: Use, will_have_mib: float) -> Resident:
-    context = sum(part.mib for part in holding.parts if part.name in _CONTEXT_PARTS)
     return Resident(
         name=holding.worker,
         preset=holding.preset,
         # Its job is over before it goes, and with it what that was promised; what it would import
         # is not taken either.
         model_mib=will_have_mib,
-        context_mib=context,
+        context_mib=registry.conversation_mib(holding.parts),
         idle_s=use.idle_s,
         # Without a model, it is the start of a process.
         reload_s=use.reload_s,

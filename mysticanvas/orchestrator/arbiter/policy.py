@@ -254,23 +254,36 @@ def _plan(way: _Way, request: Request, device: Device, allowed: Sequence[Variant
 
 
 def _unloads(way: _Way, wanted: str | None) -> Iterator[Action]:
-    room = "to make room" if wanted is None else f"to make room for {wanted}"
     for each in way.dropped:
         yield Action(
             kind="soft_unload",
             target=each.called,
             worker=each.name,
             frees_mib=each.context_mib,
-            why=f"drop the context of {each.called} {room}, {_told(each.context_mib, each)}",
+            why=f"drop the context of {each.called} {_room(wanted)}, "
+            f"{_told(each.context_mib, each)}",
         )
     for each in way.ended:
-        yield Action(
-            kind="hard_unload",
-            target=each.called,
-            worker=each.name,
-            frees_mib=each.model_mib,
-            why=f"unload {each.called} {room}, {_told(each.model_mib, each)}",
-        )
+        yield ending(each, wanted)
+
+
+def ending(resident: Resident, wanted: str | None) -> Action:
+    """The end of a resident's process, with its model.
+
+    Args:
+        wanted: the preset for which room is made.
+    """
+    return Action(
+        kind="hard_unload",
+        target=resident.called,
+        worker=resident.name,
+        frees_mib=resident.model_mib,
+        why=f"unload {resident.called} {_room(wanted)}, {_told(resident.model_mib, resident)}",
+    )
+
+
+def _room(wanted: str | None) -> str:
+    return "to make room" if wanted is None else f"to make room for {wanted}"
 
 
 def _told(mib: float, resident: Resident) -> str:

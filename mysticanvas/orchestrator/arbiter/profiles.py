@@ -8,9 +8,9 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.base import sha256_of
@@ -34,8 +34,10 @@ _LIBRARIES = ("diffusers", "mysticanvas", "torch", "transformers")
 """Distributions that decide what a trace finds; ours has the rules."""
 _RULES = 5
 """To be raised with each change of what a trace finds."""
-_REMEMBERED = 4096
-"""Works whose reserve is known at most, the newest ones."""
+_REMEMBERED = 512
+"""Works of a model whose reserve is known at most, the newest ones."""
+_RESERVES = TypeAdapter(list[tuple[ImageWork, int]])
+T = TypeVar("T")
 _log = logs.get(__name__)
 
 
@@ -60,9 +62,6 @@ class Subject(NamedTuple):
     def contents(self) -> tuple[str, ...]:
         """Digests of all that is profiled."""
         return self.digest, *self.lora_digests
-
-
-_Contents = tuple[tuple[str, ...], Dtype, DeviceKind | None]
 
 
 class Batches(NamedTuple):
@@ -114,7 +113,7 @@ class Profiles:
         self._keeper = keeper
         self._time_limit_s = time_limit_s
         self._answers: dict[str, TraceAnswer] = {}
-        self._reserved: dict[tuple[_Contents, ImageWork], int] = {}
+        self._reserved: dict[str, Mapping[ImageWork, int]] = {}
         self._asking = threading.Lock()
 
     def of(
@@ -173,7 +172,7 @@ class Profiles:
         ask: AskReserve | None = None,
     ) -> Mapping[ImageWork, int]:
         """Work -> bytes that the allocator of CUDA has reserved at its peak, for those of which it
-        is known. It is known as long as this process lives.
+        is known.
 
         Args:
             subject: with the format and device that its profile tells. Paths do not matter.
@@ -182,15 +181,21 @@ class Profiles:
         Raises:
             MystiCanvasError: the worker cannot tell.
         """
-        by_contents = subject.contents, subject.dtype, subject.device
-        missing = [each for each in works if (by_contents, each) not in self._reserved]
-        if missing and ask is not None:
-            for each, size in zip(missing, ask(missing), strict=False):
-                self._reserved[by_contents, each] = size
-            for oldest in list(self._reserved)[:-_REMEMBERED]:
-                self._reserved.pop(oldest, None)
-        found = {each: self._reserved.get((by_contents, each)) for each in works}
-        return {each: size for each, size in found.items() if size is not None}
+        key = _key_of_reserves(subject)
+        known = self._reserves(key)
+        missing = [each for each in works if each not in known]
+        told = [*zip(missing, ask(missing), strict=False)] if missing and ask is not None else []
+        if told:
+            known = dict([*known.items(), *told][-_REMEMBERED:])
+            self._reserved[key] = known
+            document = _RESERVES.dump_json([*known.items()], exclude_defaults=True)
+            self._keep(key, subject, document.decode())
+        return {each: known[each] for each in works if each in known}
+
+    def _reserves(self, key: str) -> Mapping[ImageWork, int]:
+        if key not in self._reserved:
+            self._reserved[key] = dict(self._kept(key, _RESERVES.validate_json) or ())
+        return self._reserved[key]
 
     def _answer(
         self, subject: Subject, batches: Batches, ask: Ask, probed: bool = True
@@ -208,26 +213,30 @@ class Profiles:
         subject = subject._replace(dtype=profile.dtype, device=profile.device)
         key = key_of(subject, batches, probed)
         self._answers[key] = answer
-        self._keep(key, subject, answer)
+        self._keep(key, subject, answer.model_dump_json())
         return answer
 
     def _known(self, key: str) -> TraceAnswer | None:
-        if key not in self._answers and self._keeper is not None:
-            kept = self._keeper.get(key)
-            if kept is None:
-                return None
-            try:
-                self._answers[key] = TraceAnswer.model_validate_json(kept)
-            except ValidationError:
-                # It is replaced when it is traced again.
-                _log.warning("profile_damaged", key=key)
+        if key not in self._answers:
+            kept = self._kept(key, TraceAnswer.model_validate_json)
+            if kept is not None:
+                self._answers[key] = kept
         return self._answers.get(key)
 
-    def _keep(self, key: str, subject: Subject, answer: TraceAnswer) -> None:
+    def _kept(self, key: str, parse: Callable[[str], T]) -> T | None:
+        kept = None if self._keeper is None else self._keeper.get(key)
+        try:
+            return None if kept is None else parse(kept)
+        except ValidationError:
+            # It is replaced when it is traced again.
+            _log.warning("profile_damaged", key=key)
+            return None
+
+    def _keep(self, key: str, subject: Subject, document: str) -> None:
         if self._keeper is None:
             return
         try:
-            self._keeper.save(key, subject.digest, answer.model_dump_json())
+            self._keeper.save(key, subject.digest, document)
         except StoreError as error:
             # It can be traced again.
             _log.warning("profile_not_kept", code=error.code)
@@ -286,6 +295,12 @@ def key_of(subject: Subject, batches: Batches, probed: bool = True) -> str:
     """
     of_model = *subject.contents, subject.dtype, subject.device
     return sha256_of([*of_model, *batches, _RULES, _versions(), *([] if probed else ["assumed"])])
+
+
+def _key_of_reserves(subject: Subject) -> str:
+    """The key of what jobs of a model reserve."""
+    of_model = *subject.contents, subject.dtype, subject.device
+    return sha256_of([*of_model, "reserved", _RULES, _versions()])
 
 
 @functools.cache

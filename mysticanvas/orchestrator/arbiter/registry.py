@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
+from typing import Literal
 
 from mysticanvas.contracts.health import WorkerStatus
-from mysticanvas.contracts.memory import CONTEXT, Known, MemoryPart
-from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
+from mysticanvas.contracts.memory import CONTEXT, IN_USE, DeviceKind, Known, MemoryPart
+from mysticanvas.contracts.vram import DeviceMemory, Holding, Unloaded, VramStatus
+from mysticanvas.vram import llm
 
 CONTEXT_GPU_MIB = 700.0
 """Of a process on a GPU outside of its allocator: a context of 618 and 76 of kernels that have run,
@@ -14,6 +16,17 @@ on CUDA and an H200 (benchmarks/results/gpu-nvidia-h200.json); others are taken 
 until they are measured."""
 KERNELS_GPU_MIB = 80.0
 """Of that, what is not there yet when a context is made and measured."""
+_CONVERSATION = (llm.CACHE, llm.COMPUTE, llm.OUTPUT)
+
+
+def device_kind(workers: Sequence[WorkerStatus]) -> DeviceKind | None:
+    """What models are put on: the word of the first worker that has given one, since the first is
+    that of the engine that is set. None before.
+
+    Args:
+        workers: those of this orchestrator, whether or not they have a process.
+    """
+    return next((each.device_kind for each in workers if each.device_kind is not None), None)
 
 
 def status(
@@ -26,8 +39,9 @@ def status(
     """The device at this moment.
 
     A GPU is seen with the eyes of a worker that uses it, since in a container nobody else may; what
-    is free of it is what the driver says now, if it says anything. Where no worker uses one, the
-    device is the system's memory, or as much of it as the user allows.
+    is free of it is what the driver says now, if it says anything. Once one was seen, it stays the
+    device while nobody sees it: what the workers do not have of it is taken to be free then. Where
+    no worker uses one, the device is the system's memory, or as much of it as the user allows.
 
     Args:
         workers: those of this orchestrator.
@@ -36,14 +50,17 @@ def status(
         gpu: what the driver says of the one that models are on, or will be.
         pins: presets whose models are to stay.
     """
-    seen = _now(next((worker.device for worker in workers if worker.device is not None), gpu), gpu)
-    on_gpu = seen is not None
+    seen = _now(_first(worker.device for worker in workers) or gpu, gpu)
+    before = _first(worker.gpu for worker in workers)
+    on_gpu = (seen or before) is not None
     holdings = [
         _holding(worker, on_gpu, worker.preset in pins)
         for worker in workers
         if worker.pid is not None
     ]
     held = sum(each.mib for each in holdings)
+    if seen is None and before is not None:
+        seen = before.model_copy(update={"free_mib": max(0.0, before.total_mib - held)})
     if seen is None and budget_mib is not None:
         free = max(0.0, budget_mib - held)
         budget = DeviceMemory(name="memory budget", total_mib=budget_mib, free_mib=free)
@@ -70,6 +87,52 @@ def context(parts: Sequence[MemoryPart]) -> tuple[float, Known]:
     return made.mib + KERNELS_GPU_MIB, made.known
 
 
+def left(
+    worker: WorkerStatus,
+    preset: str | None,
+    reason: str,
+    what: Literal["context", "model", "process"] = "model",
+    wanted_by: str | None = None,
+) -> Unloaded:
+    """What is told of a model, or of the context of one, that has left the device.
+
+    Args:
+        worker: that had it, as it was before.
+        preset: whose it was; None if there was a process without a model.
+        reason: to stand behind `the model was unloaded`.
+        what: has left: a language model's context, a model, or a model with its process, which
+            gives back what that has beside it, too.
+        wanted_by: the preset whose model room was made for, if that is why.
+    """
+    return Unloaded(
+        unloaded="context" if what == "context" else "model",
+        preset=preset,
+        worker=worker.kind,
+        frees_mib=_gives_back(worker, what),
+        reason=reason,
+        wanted_by=wanted_by,
+    )
+
+
+def conversation_mib(parts: Sequence[MemoryPart]) -> float:
+    """What the context of a language model has of these, which can be dropped alone."""
+    return sum(part.mib for part in parts if part.name in _CONVERSATION)
+
+
+def _gives_back(worker: WorkerStatus, what: str) -> float:
+    on_gpu = worker.device is not None or bool(counting(worker.memory_parts, on_gpu=True))
+    if what == "process":
+        return _mib(worker, on_gpu)
+    parts = counting(worker.memory_parts, on_gpu)
+    if what == "context":
+        return conversation_mib(parts)
+    return sum(part.mib for part in parts if part.name not in (CONTEXT, IN_USE))
+
+
+def _first(seen: Iterable[DeviceMemory | None]) -> DeviceMemory | None:
+    return next((each for each in seen if each is not None), None)
+
+
 def _now(seen: DeviceMemory | None, gpu: DeviceMemory | None) -> DeviceMemory | None:
     """A GPU as a worker saw it some time ago, with what is free of it now."""
     if seen is None or gpu is None or gpu.name != seen.name:
@@ -79,23 +142,27 @@ def _now(seen: DeviceMemory | None, gpu: DeviceMemory | None) -> DeviceMemory | 
 
 def _holding(worker: WorkerStatus, on_gpu: bool, pinned: bool) -> Holding:
     assert worker.pid is not None
-    parts = counting(worker.memory_parts, on_gpu)
-    known = sum(part.mib for part in parts if part.name != CONTEXT)
-    has_context = worker.device is not None or bool(parts)
     return Holding(
         worker=worker.kind,
         pid=worker.pid,
         preset=worker.preset,
         pinned=pinned,
-        # The system gives memory when it is first written to, which may be long after it was
-        # taken.
-        mib=known + context(parts)[0] * has_context
-        if on_gpu
-        else max(worker.memory, (worker.base or 0.0) + known),
+        mib=_mib(worker, on_gpu),
         # On a GPU, it takes its context with its first model.
         importing=worker.importing and not on_gpu,
-        parts=parts,
+        parts=counting(worker.memory_parts, on_gpu),
     )
+
+
+def _mib(worker: WorkerStatus, on_gpu: bool) -> float:
+    """All that a process has of the device."""
+    parts = counting(worker.memory_parts, on_gpu)
+    known = sum(part.mib for part in parts if part.name != CONTEXT)
+    if on_gpu:
+        has_context = worker.device is not None or bool(parts)
+        return known + context(parts)[0] * has_context
+    # The system gives memory when it is first written to, which may be long after it was taken.
+    return max(worker.memory, (worker.base or 0.0) + known)
 
 
 def counting(parts: Sequence[MemoryPart], on_gpu: bool) -> list[MemoryPart]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mysticanvas import logs
 from mysticanvas.contracts.health import WorkerStatus
@@ -201,7 +201,7 @@ class Dispatcher(Lane[Generation]):
         status = self._worker.status
         self._holding = None
         self._worker.retire(_NO_MEMORY, _RETIRING_S)
-        self._tell(status, run.model, f"it {_NO_MEMORY}")
+        self._tell(status, run.model, f"it {_NO_MEMORY}", process_ends=True)
         run.to_be_decoded(kept)
         self._ready(run)
         self._follow(run)
@@ -332,22 +332,16 @@ class Dispatcher(Lane[Generation]):
         if held is not None:
             self._tell(status, held, reason)
 
-    def _tell(self, status: WorkerStatus, held: Held, reason: str) -> None:
+    def _tell(
+        self, status: WorkerStatus, held: Held, reason: str, process_ends: bool = False
+    ) -> None:
         """Let it be known that a model has left.
 
         Args:
             status: of the worker, before.
         """
-        parts = registry.counting(status.memory_parts, status.device is not None)
-        self._unloaded(
-            Unloaded(
-                unloaded="model",
-                preset=held.preset,
-                worker=status.kind,
-                frees_mib=sum(part.mib for part in parts),
-                reason=f"because {reason}",
-            )
-        )
+        what: Literal["model", "process"] = "process" if process_ends else "model"
+        self._unloaded(registry.left(status, held.preset, f"because {reason}", what))
 
 
 def _failure(lost: WorkerLost) -> Failure:

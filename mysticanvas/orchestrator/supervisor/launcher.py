@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mysticanvas import logs, processes
+from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.logs.capture import Capture
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import ending
@@ -27,6 +28,8 @@ class Launch(NamedTuple):
     module: str = "mysticanvas.workers"
     spawn: Launcher = processes.spawn
     """Starts it: here, or wherever a plug-in does."""
+    device_kind: DeviceKind | None = None
+    """What it is told to compute on; None if that is left to it."""
 
 
 class Started(NamedTuple):

@@ -57,7 +57,6 @@ class Process(NamedTuple):
     """What its model held when it answered last."""
     device: DeviceMemory | None = None
     """The GPU that its model is on."""
-    device_kind: DeviceKind | None = None
     base_mib: float | None = None
     """What it had when it held no model."""
     free_mib: float | None = None
@@ -89,6 +88,10 @@ class Life(NamedTuple):
     broken: bool = False
     """Whether the breaker is open: only a job or a reset starts the next process."""
     last_error: str = ""
+    device_kind: DeviceKind | None = None
+    """What its processes compute on, as far as one has said so."""
+    gpu: DeviceMemory | None = None
+    """The GPU as one of them saw it last."""
     stopping: bool = False
     """Whether no process is to come any more."""
     expected_mib: float | None = None
@@ -135,6 +138,8 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
             return _tick(life, now, limits)
         case messages.MemorySeen():
             return _memory(life, message, now), ()
+        case messages.CaughtUp():
+            return life, (message,)
         case messages.Spawned(pid=pid):
             return life._replace(process=Process(pid, now)), ()
         case messages.Exited(ending=ending):
@@ -263,10 +268,12 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
                 memory_mib=memory_mib,
                 memory_parts=parts,
                 device=device,
-                device_kind=device_kind,
                 base_mib=base_mib,
                 free_mib=process.free_mib if free_mib is None else free_mib,
                 rests_since=now if process.importing else process.rests_since,
+            )
+            life = life._replace(
+                device_kind=device_kind or life.device_kind, gpu=device or life.gpu
             )
         case messages.Missed(seconds=seconds):
             process = process._replace(silent_s=process.silent_s + seconds)

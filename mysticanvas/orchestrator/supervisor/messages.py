@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from typing import NamedTuple
 
 from mysticanvas.contracts.health import Health, WorkerState
@@ -139,8 +140,14 @@ class Exited(NamedTuple):
     ending: Ending
 
 
+class CaughtUp(NamedTuple):
+    """Somebody wants to know when all that was said before has been taken. As an effect, it has."""
+
+    seen: threading.Event
+
+
 Message = (
-    Start | Stop | Retire | Reset | Wanted | Tick | MemorySeen
+    Start | Stop | Retire | Reset | Wanted | Tick | MemorySeen | CaughtUp
     | Spawned | Answered | Beat | Missed | Begun | Progressed | Ended | Distrusted | Exited
 )  # fmt: skip
 
@@ -173,4 +180,4 @@ class Report(NamedTuple):
     """None if it is started again at once."""
 
 
-Effect = Spawn | Signal | Prepare | Report
+Effect = Spawn | Signal | Prepare | Report | CaughtUp

@@ -76,4 +76,5 @@ def _launch(settings: Settings, registry: Registry, engine: str) -> Launch:
         environment=processes.child_environment(processes.engine_environment(settings.threads)),
         log=LogFile(paths.logs / f"worker-{kind}.jsonl"),
         spawn=loading.launcher(registry.launcher(settings.launcher)),
+        device_kind=None if settings.device == "auto" else settings.device,
     )

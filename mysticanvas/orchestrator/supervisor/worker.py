@@ -6,6 +6,7 @@ process; nobody else writes it. What the messages mean is decided in `lifecycle.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -16,9 +17,9 @@ from typing import NamedTuple
 from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.contracts.memory import MemoryPart
-from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
+from mysticanvas.errors import MystiCanvasError
+from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages, status
 from mysticanvas.orchestrator.supervisor.client import (
     Unreached,
     WorkerBroken,
@@ -37,6 +38,7 @@ _TICK_S = 1.0
 _SHORT_TICK_S = 0.05
 _POLL_S = 0.02
 _GONE_S = 20.0
+_LOOK_S = 1.0
 
 
 class Listener(NamedTuple):
@@ -73,7 +75,7 @@ class Worker:
         self._seams = seams
         self._inbox: queue.SimpleQueue[messages.Message] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._life = Life()
+        self._life = Life(device_kind=launch.device_kind)
         self._watch: Watch | None = None
         # Never ends before the orchestrator does: the death signal of the child hangs on it.
         self._thread = threading.Thread(target=self._run, name=f"worker-{launch.kind}", daemon=True)
@@ -81,7 +83,7 @@ class Worker:
     @property
     def status(self) -> WorkerStatus:
         """The worker as it is now."""
-        return self._status(self._life)
+        return status.of(self.kind, self._life)
 
     def start(self, on_demand: bool = False) -> None:
         """Start the process, in the background.
@@ -132,13 +134,15 @@ class Worker:
         parts = tuple(lease.client.drop_context())
         process = self._life.process
         lease.ended(None if process is None else process.held, parts)
+        self.catch_up()
 
-        def seen() -> bool:
-            process = self._life.process
-            return process is None or process.memory_parts == parts
-
-        with self._changed:
-            self._changed.wait_for(seen, _GONE_S)
+    def look(self) -> None:
+        """Have what is known of the process brought up to date; returns when everybody can see it.
+        Harmless if there is none, or it does not answer at once."""
+        watch = self._watch
+        if watch is not None and watch.client is not None and not watch.gone.is_set():
+            with contextlib.suppress(WorkerLost, MystiCanvasError):
+                Lease(self, watch, watch.client).look(_LOOK_S)
 
     def want(self) -> None:
         """Have the process started if it waits for that; for a job, `lease` does."""
@@ -155,19 +159,39 @@ class Worker:
             WorkerBroken: it has failed too often to be started now.
             Unreached: it did not answer in time, or is being stopped.
         """
-        self.want()
-        deadline = time.monotonic() + timeout_s
         with self._changed:
-            while not self._life.available:
-                self._refuse_if_broken()
-                left_s = deadline - time.monotonic()
-                if left_s <= 0 or self._life.stopping:
-                    raise Unreached(f"the {self.kind} worker does not start{self._because()}")
-                self._changed.wait(left_s)
+            self._wait_until(lambda: self._life.available, timeout_s)
             watch = self._watch
         assert watch is not None
         assert watch.client is not None
         return Lease(self, watch, watch.client)
+
+    def computes_on(self, timeout_s: float) -> DeviceKind | None:
+        """What its processes compute on, once one has said so; None for an engine that does not.
+
+        Raises:
+            WorkerBroken, Unreached: none has said anything in time, as for `lease`.
+        """
+
+        def told() -> bool:
+            process = self._life.process
+            has_engine = process is not None and process.base_mib is not None
+            return has_engine or self._life.device_kind is not None
+
+        with self._changed:
+            self._wait_until(told, timeout_s)
+            return self._life.device_kind
+
+    def _wait_until(self, there: Callable[[], bool], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        if not there():
+            self.want()
+        while not there():
+            self._refuse_if_broken()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or self._life.stopping:
+                raise Unreached(f"the {self.kind} worker does not start{self._because()}")
+            self._changed.wait(left_s)
 
     def _refuse_if_broken(self) -> None:
         life = self._life
@@ -189,25 +213,11 @@ class Worker:
         with self._changed:
             return self._life.last_error if self._changed.wait_for(gone, timeout_s) else None
 
-    def wait_released(self, watch: Watch, timeout_s: float) -> None:
-        """Wait until it is known that a process holds no model, or is gone."""
-
-        def released() -> bool:
-            process = self._life.process
-            return self._life.number != watch.number or process is None or process.held is None
-
-        with self._changed:
-            self._changed.wait_for(released, timeout_s)
-
-    def wait_seen(self, watch: Watch, device: DeviceMemory | None, timeout_s: float) -> None:
-        """Wait until it is known that a process has seen its device like that, or is gone."""
-
-        def seen() -> bool:
-            process = self._life.process
-            return self._life.number != watch.number or process is None or process.device == device
-
-        with self._changed:
-            self._changed.wait_for(seen, timeout_s)
+    def catch_up(self) -> None:
+        """Wait until everybody can see what was told before."""
+        asked = messages.CaughtUp(threading.Event())
+        self.tell(asked)
+        asked.seen.wait(_GONE_S)
 
     def _run(self) -> None:
         while not (self._life.stopping and self._life.state is WorkerState.STOPPED):
@@ -238,8 +248,8 @@ class Worker:
         with self._changed:
             self._life = life
             self._changed.notify_all()
-        if _shown(before) != _shown(life):
-            self._listener.status(self._status(life))
+        if status.shown(before) != status.shown(life):
+            self._listener.status(status.of(self.kind, life))
         for effect in effects:
             self._carry_out(effect)
 
@@ -252,6 +262,8 @@ class Worker:
             case messages.Prepare():
                 if self._seams.spare is not None:
                     self._seams.spare.prepare(self._launch)
+            case messages.CaughtUp(seen):
+                seen.set()
             case messages.Report():
                 _log.warning(
                     "worker_ended",
@@ -274,30 +286,10 @@ class Worker:
         self._watch = Watch(number, started, self.tell, self._quiet_s, self._seams.free_mib)
 
     def _quiet_s(self) -> float:
-        """Seconds since the job that runs was heard of."""
+        """Seconds since the job that runs was heard of; an engine is asked for its first word."""
         process = self._life.process
-        work = None if process is None else process.work
+        work = None if process is None or process.base_mib is None else process.work
         return float("inf") if work is None else time.monotonic() - work.since
-
-    def _status(self, life: Life) -> WorkerStatus:
-        process = life.process
-        held = None if process is None else process.held
-        return WorkerStatus(
-            kind=self.kind,
-            pid=None if process is None else process.pid,
-            state=life.state,
-            importing=process is not None and process.importing,
-            restarts=life.restarts,
-            preset=None if held is None else held.preset,
-            memory=0.0 if process is None else processes.memory_mib(process.pid),
-            base=None if process is None else process.base_mib,
-            memory_parts=[] if process is None else list(process.memory_parts),
-            device=None if process is None else process.device,
-            device_kind=None if process is None else process.device_kind,
-            model=None if held is None else held.digest,
-            last_error=life.last_error,
-            retry_s=_retry_s(life),
-        )
 
 
 class Lease:
@@ -321,16 +313,19 @@ class Lease:
         """Whether the process has ended."""
         return self._watch.gone.is_set()
 
-    def look(self) -> None:
+    def look(self, timeout_s: float = _GONE_S) -> None:
         """Have what is known of the process brought up to date, as it is only now and then; returns
         when everybody can see it.
+
+        Args:
+            timeout_s: seconds that it has to answer.
 
         Raises:
             WorkerLost: it does not answer.
         """
-        health = self.client.health(_GONE_S)
+        health = self.client.health(timeout_s)
         self._worker.tell(messages.Beat.of(self._watch.number, health, None))
-        self._worker.wait_seen(self._watch, health.device, _GONE_S)
+        self._worker.catch_up()
 
     def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
         """Say that nothing runs on it, and which model it holds, in which parts of memory."""
@@ -339,7 +334,7 @@ class Lease:
     def released(self) -> None:
         """Say that it holds no model any more; returns when everybody can see that."""
         self.ended(None)
-        self._worker.wait_released(self._watch, _GONE_S)
+        self._worker.catch_up()
 
     def ending(self, timeout_s: float) -> str | None:
         """How the process ended; None if it has not in time."""
@@ -375,16 +370,3 @@ def _pause_s(life: Life) -> float:
     """Seconds until time itself may be news."""
     waits = life.state in (WorkerState.STOPPING, WorkerState.FAILED) and not life.broken
     return _SHORT_TICK_S if waits or life.owed else _TICK_S
-
-
-def _shown(life: Life) -> tuple[object, ...]:
-    """What listeners are told of: not every second's memory, but what the model holds."""
-    process = life.process
-    identity = None if process is None else (process.pid, process.held, process.memory_parts)
-    return life.state, identity, life.restarts, life.broken
-
-
-def _retry_s(life: Life) -> float | None:
-    if not life.broken or life.retry_at is None:
-        return None
-    return max(0.0, life.retry_at - time.monotonic())

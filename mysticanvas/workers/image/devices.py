@@ -7,12 +7,12 @@ import gc
 import importlib.metadata
 import itertools
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import IN_USE, MemoryPart
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.errors import InvalidRequest
@@ -213,13 +213,26 @@ def _bytes(part: torch.nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def allocator_parts(device: torch.device) -> list[MemoryPart]:
-    """What torch has set aside on a GPU beyond what is in use, to have it at once."""
-    if device.type != "cuda":
+def allocator_parts(device: torch.device, weights: Sequence[MemoryPart]) -> list[MemoryPart]:
+    """What torch has of a GPU beside weights: what is given out for computing, and what is set
+    aside beyond, to have it at once.
+
+    Args:
+        weights: of the model that is loaded, wherever they lie.
+    """
+    if not has_context(device):
         return []
-    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    part = {"name": "reserved", "mib": idle / _MIB, "known": "measured", "device": str(device)}
-    return [MemoryPart.model_validate(part)]
+    given = torch.cuda.memory_allocated(device) / _MIB
+    there = sum(part.mib for part in weights if part.device.startswith(device.type))
+    sizes = {
+        # Weights that a job moves in and out are given out for it.
+        IN_USE: max(0.0, given - there),
+        "reserved": torch.cuda.memory_reserved(device) / _MIB - given,
+    }
+    return [
+        MemoryPart(name=name, mib=mib, known="measured", device=str(device))
+        for name, mib in sizes.items()
+    ]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -86,9 +86,8 @@ class ImageEngine:
     @property
     def memory(self) -> list[MemoryPart]:
         loaded = self._loaded
-        if loaded is None:
-            return self._context
-        return loaded.parts + devices.allocator_parts(self._device) + self._context
+        weights = [] if loaded is None else loaded.parts
+        return weights + devices.allocator_parts(self._device, weights) + self._context
 
     @property
     def device_kind(self) -> DeviceKind:

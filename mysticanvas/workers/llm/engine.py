@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from mysticanvas import logs
 from mysticanvas.contracts.llm import Inspection, InspectionOrder
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.worker import LLMRef, Loaded
 from mysticanvas.errors import Conflict
 from mysticanvas.workers.engine import Options
@@ -15,6 +16,8 @@ from mysticanvas.workers.llm import metadata, vetting
 from mysticanvas.workers.llm.model import Model
 from mysticanvas.workers.model_files import gguf
 
+_KINDS: Mapping[str, DeviceKind] = {"cuda": "cuda", "metal": "mps", "mtl": "mps"}
+"""What the names of llama.cpp's devices begin with."""
 _log = logs.get(__name__)
 
 
@@ -35,6 +38,19 @@ class LLMEngine:
     @property
     def memory(self) -> list[MemoryPart]:
         return [] if (model := self._model) is None else model.parts
+
+    @property
+    def device_kind(self) -> DeviceKind | None:
+        """What models are put on: by where the one that is loaded lies, since before that
+        llama.cpp would have to be asked for its devices. None if it lies on none that is known, or
+        in system memory, where another one need not."""
+        if self._cpu_only:
+            return "cpu"
+        return next((kind for part in self.memory if (kind := _kind(part.device))), None)
+
+    @property
+    def device_memory(self) -> None:
+        """Nothing: what is free of a GPU is told by its driver, or who else is on it."""
 
     def load(self, model: LLMRef) -> Loaded:
         start = time.perf_counter()
@@ -84,3 +100,11 @@ class LLMEngine:
         self._model = Model(ref, described.dtype, self._threads)
         _log.info("model_loaded", digest=ref.digest, architecture=described.architecture)
         return self._model
+
+
+def _kind(device: str) -> DeviceKind | None:
+    """What kind of device llama.cpp calls so; None for system memory, that which a GPU can reach
+    included."""
+    if device.endswith("_Host"):
+        return None
+    return next((kind for name, kind in _KINDS.items() if device.lower().startswith(name)), None)

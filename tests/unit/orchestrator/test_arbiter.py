@@ -18,6 +18,8 @@ from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.errors import DoesNotFit, JobCancelled
 from mysticanvas.orchestrator.arbiter import arbiter as arbiters, policy
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
+from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
+from mysticanvas.orchestrator.arbiter.language import LanguageModels
 from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.orchestrator.arbiter.policy import Request, Variant
@@ -210,8 +212,12 @@ def test_a_worker_that_cannot_be_asked_is_ended() -> None:
     image, chat = Tenant("image"), Tenant("llm", deaf=True)
     chat.take("chat", 3_000, 1_000)
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
-    carried_out(arbiter, "image", 5_000)
+    plan = carried_out(arbiter, "image", 5_000)
     assert chat.done == ["drop_context", "retire"]
+    # It says what was done, which is more than what was decided.
+    [action] = plan.actions
+    assert (plan.decision, action.kind, action.frees_mib) == ("hard_unload", "hard_unload", 4_000)
+    assert action.why.startswith("unload chat to make room, which gives 4,000 MiB back")
 
 
 def test_what_a_process_had_is_known_of_the_next_one_while_that_imports() -> None:
@@ -301,6 +307,51 @@ def test_what_was_not_used_for_a_while_is_named() -> None:
     assert chat.preset == "chat"
     arbiter.retire("llm", "test")
     assert chat.preset is None
+
+
+def test_a_model_that_is_used_while_another_has_its_turn_is_not_unloaded_for_idleness() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    keep_alive = KeepAlive(arbiter, ["llm"], keep_alive_s=300)
+    looks = threading.Thread(target=keep_alive.look)
+
+    def prepare() -> None:
+        """While the arbiter is another's, keep-alive finds the model idle, which then is used."""
+        looks.start()
+        looks.join(0.1)
+        assert looks.is_alive()
+        arbiter._used_at["llm"] = time.monotonic()
+
+    with arbiter.admitted("image", prepare):
+        pass
+    looks.join(WAIT_S)
+    assert chat.done == []
+    del arbiter._used_at["llm"]
+    keep_alive.look()
+    assert chat.done == ["retire"]
+
+
+def test_another_model_than_was_to_be_unloaded_stays() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    worker: Any = chat
+    models = LanguageModels(None, arbiter, worker)  # type: ignore[arg-type]  # loads none here
+    unloads = threading.Thread(target=models.unload, args=["chat"])
+
+    def prepare() -> None:
+        unloads.start()
+        unloads.join(0.1)
+        assert unloads.is_alive()
+        chat.take("another", 3_000)
+
+    with arbiter.admitted("llm", prepare):
+        pass
+    unloads.join(WAIT_S)
+    assert (chat.preset, chat.done) == ("another", [])
+    models.unload()
+    assert chat.done == ["retire"]
 
 
 def test_whatever_leaves_is_told_with_the_reason_and_what_it_gives_back() -> None:
@@ -412,5 +463,6 @@ def test_a_context_that_stays_is_asked_for_once() -> None:
     image, chat = Tenant("image"), Stubborn("llm")
     chat.take("chat", 3_000, 1_000)
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
-    assert carried_out(arbiter, "image", 5_000).fits
-    assert chat.done == ["drop_context", "retire"]
+    plan = carried_out(arbiter, "image", 5_000)
+    assert (plan.decision, chat.done) == ("hard_unload", ["drop_context", "retire"])
+    assert [action.kind for action in plan.actions] == ["soft_unload", "hard_unload"]

@@ -294,3 +294,18 @@ def test_users_are_told_what_happened_and_what_to_do(ending: Ending, quoted: boo
     assert (broken.kind, broken.severity) == ("worker_breaker", "error")
     assert "canvas.workers.reset()" in str(broken)
     assert "\n" not in broken.message
+
+
+def test_what_a_process_computed_on_is_known_when_it_is_gone_and_while_the_next_one_imports() -> (
+    None
+):
+    gpu = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=9_000)
+    story = Story(*STARTED, m.Answered(1))
+    assert (story.life.device_kind, story.life.gpu) == (None, None)
+    story.tell(m.Beat(1, False, 400.0, 9000.0, device=gpu, device_kind="cuda"))
+    story.tell(m.Retire("was ended"), m.Exited(1, Ending(0)))
+    assert (story.life.device_kind, story.life.gpu) == ("cuda", gpu)
+    story.tell(m.Wanted(), m.Spawned(2, 78), m.Answered(2), m.Beat(2, True, 65.0, 9000.0))
+    assert story.life.process is not None
+    assert story.life.process.device is None
+    assert (story.life.device_kind, story.life.gpu) == ("cuda", gpu)

@@ -50,9 +50,11 @@ class Leased(NamedTuple):
     """The process of a tenant, which is there already."""
 
     client: Client
+    tenant: Tenant
 
     def look(self) -> None:
-        """There is no device to look at."""
+        """There is no device to look at, but what it computes on is told."""
+        self.tenant.device_kind = "cuda"
 
 
 @pytest.fixture
@@ -81,15 +83,14 @@ def planner(client: Client, machine: Machine, store: Store, bus: Any) -> Planner
         feedback=Feedback(store.measurements, profiles, bus, lambda _: None),
         arbiter=Arbiter([worker], machine.memory),
         worker=worker,
-        # Only the worker knows, and its status does not tell.
-        settings=Settings(device="auto", threads=1),
+        settings=Settings(threads=1),
     )
 
 
 @pytest.fixture
-def planned(client: Client, planner: Planner) -> Planned:
+def planned(client: Client, machine: Machine, planner: Planner) -> Planned:
     def plan(task: GenerateTask) -> Plan:
-        lease: Any = Leased(client)
+        lease: Any = Leased(client, machine.tenants[0])
         with planner.admitted(task, lambda: lease, lambda: False) as found:
             assert found is not None
             return found

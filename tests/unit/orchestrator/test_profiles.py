@@ -152,3 +152,14 @@ def test_what_jobs_reserve_is_known_of_the_newest(
     for work in works:
         known.reserved(subject, [work], lambda _: [1])
     assert known.reserved(subject, works) == {works[1]: 1, works[2]: 1}
+
+
+def test_what_jobs_reserve_outlasts_the_process(subject: Subject, store: Store) -> None:
+    work = ImageWork(width=64, height=64, tile_px=512)
+    assert Profiles(store.profiles).reserved(subject, [work], lambda _: [7]) == {work: 7}
+    later = Profiles(store.profiles)
+    assert later.reserved(subject, [work]) == {work: 7}
+    other = work.model_copy(update={"width": 128})
+    assert later.reserved(subject, [work, other], lambda _: [9]) == {work: 7, other: 9}
+    assert Profiles(store.profiles).reserved(subject, [other, work]) == {work: 7, other: 9}
+    assert Profiles(store.profiles).reserved(subject._replace(dtype="float16"), [work]) == {}

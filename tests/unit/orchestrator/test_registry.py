@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.contracts.memory import CONTEXT, MemoryPart
+from mysticanvas.contracts.memory import CONTEXT, IN_USE, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.arbiter import registry
+from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 
 SYSTEM = DeviceMemory(name="system memory", total_mib=16_000, free_mib=9_000)
 GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)
@@ -104,3 +105,64 @@ def test_a_process_that_imports_will_have_more_of_the_system_and_nothing_more_of
 def test_what_a_model_takes_counts_before_it_is_written_to() -> None:
     llm = worker("llm", 120, ("CPU", 64), base=85)
     assert registry.status([llm], SYSTEM, 2_500).holdings[0].mib == 85 + 64
+
+
+def test_the_first_worker_that_says_so_decides_what_models_are_put_on() -> None:
+    image, llm = worker("image", 500), worker("llm", 120, device_kind="cuda")
+    assert registry.device_kind([image]) is None
+    assert registry.device_kind([image, llm]) == "cuda"
+    on_cpu = image.model_copy(update={"device_kind": "cpu"})
+    assert registry.device_kind([on_cpu, llm]) == "cpu"
+
+
+def test_a_gpu_stays_the_device_while_nobody_sees_it() -> None:
+    gone = worker("image", 0, pid=None, device_kind="cuda", gpu=GPU)
+    llm = worker("llm", 900, ("CUDA0", 3_000), ("CPU", 100))
+    seen = registry.status([gone, llm], SYSTEM, 2_500)
+    assert (seen.is_gpu, seen.is_budget, seen.device.name) == (True, False, GPU.name)
+    assert [holding.mib for holding in seen.holdings] == [3_700]
+    assert (seen.device.free_mib, seen.foreign_mib) == (24_000 - 3_700, 0)
+    # What the driver says is better, and what another worker sees.
+    now = GPU.model_copy(update={"free_mib": 18_000})
+    assert registry.status([gone, llm], SYSTEM, None, now).device == now
+    sees = llm.model_copy(update={"device": now})
+    assert registry.status([gone, sees], SYSTEM, None).device == now
+
+
+def test_what_leaves_gives_back_its_own_and_the_end_of_a_process_what_that_has_beside() -> None:
+    context = MemoryPart(name=CONTEXT, mib=410, known="measured", device="cuda:0")
+    image = worker("image", 2_000, ("cuda:0", 5_000), ("cpu", 300), device=GPU, preset="sd")
+    image = image.model_copy(update={"memory_parts": [*image.memory_parts, context]})
+    told = registry.left(image, "sd", "because it was asked for")
+    assert (told.unloaded, told.worker, told.frees_mib) == ("model", "image", 5_000)
+    [holding] = registry.status([image], SYSTEM, None).holdings
+    ended = registry.left(image, "sd", "to make room for chat", "process", "chat")
+    assert (ended.unloaded, ended.frees_mib) == ("model", holding.mib)
+    assert (ended.preset, ended.wanted_by) == ("sd", "chat")
+    # A language model does not see the GPU that it is on.
+    cache = MemoryPart(name="kv cache", mib=256, known="measured", device="CUDA0")
+    chat = worker("llm", 900, ("CUDA0", 3_000), ("CUDA_Host", 64))
+    chat = chat.model_copy(update={"memory_parts": [*chat.memory_parts, cache]})
+    assert registry.left(chat, "chat", "", "context").frees_mib == 256
+    assert registry.left(chat, "chat", "").frees_mib == 3_256
+    assert registry.left(chat, "chat", "", "process").frees_mib == 3_956
+
+
+def test_without_a_gpu_the_end_of_a_process_gives_all_of_it_back() -> None:
+    image = worker("image", 1_500, ("cpu", 1_000), base=400)
+    assert registry.left(image, "sd", "").frees_mib == 1_000
+    assert registry.left(image, "sd", "", "process").frees_mib == 1_500
+
+
+def test_what_a_job_uses_on_a_gpu_is_that_of_its_worker_and_stays_behind_its_model() -> None:
+    used = MemoryPart(name=IN_USE, mib=2_000, known="measured", device="cuda:0")
+    image = worker("image", 2_000, ("cuda:0", 5_000), device=GPU)
+    image = image.model_copy(update={"memory_parts": [*image.memory_parts, used]})
+    seen = registry.status([image], SYSTEM, None)
+    assert seen.holdings[0].mib == 7_000 + registry.CONTEXT_GPU_MIB
+    assert seen.foreign_mib == 9_000 - 7_000 - registry.CONTEXT_GPU_MIB
+    # What was promised to the job and is taken by now is not missing once more.
+    uses = {"image": Use(busy=True, promised_mib=seen.holdings[0].mib + 100)}
+    assert Situation(seen, "llm", uses).device.committed_mib == 100
+    assert registry.left(image, "sd", "").frees_mib == 5_000
+    assert registry.left(image, "sd", "", "process").frees_mib == seen.holdings[0].mib

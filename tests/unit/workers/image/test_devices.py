@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mysticanvas.contracts.memory import IN_USE, MemoryPart
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.workers.image import devices
 
@@ -48,3 +49,22 @@ def test_running_out_of_memory_is_recognized() -> None:
     assert devices.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert not devices.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not devices.is_out_of_memory(ValueError("DefaultCPUAllocator"))
+
+
+def test_what_torch_has_of_a_gpu_beside_weights_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cuda")
+    weights = [
+        MemoryPart(name=f"weights.{place}", mib=mib, known="exact", device=place)
+        for place, mib in (("cuda:0", 7_000), ("cpu", 500))
+    ]
+    assert devices.allocator_parts(device, weights) == []
+    monkeypatch.setattr(devices, "has_context", lambda _: True)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 12_000 << 20)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 12_600 << 20)
+    parts = devices.allocator_parts(device, weights)
+    assert {part.name: part.mib for part in parts} == {IN_USE: 5_000, "reserved": 600}
+    # While a model is loaded, it is nobody's weights yet.
+    assert devices.allocator_parts(device, [])[0].mib == 12_000
+    # Those of an offloaded job come and go.
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 3_000 << 20)
+    assert devices.allocator_parts(device, weights)[0].mib == 0

@@ -1,0 +1,45 @@
+"""What others are told of the life of a worker."""
+
+from __future__ import annotations
+
+import time
+
+from mysticanvas import processes
+from mysticanvas.contracts.health import WorkerStatus
+from mysticanvas.orchestrator.supervisor.lifecycle import Life
+
+
+def of(kind: str, life: Life) -> WorkerStatus:
+    """The worker of that kind as it is now."""
+    process = life.process
+    held = None if process is None else process.held
+    return WorkerStatus(
+        kind=kind,
+        pid=None if process is None else process.pid,
+        state=life.state,
+        importing=process is not None and process.importing,
+        restarts=life.restarts,
+        preset=None if held is None else held.preset,
+        memory=0.0 if process is None else processes.memory_mib(process.pid),
+        base=None if process is None else process.base_mib,
+        memory_parts=[] if process is None else list(process.memory_parts),
+        device=None if process is None else process.device,
+        device_kind=life.device_kind,
+        gpu=life.gpu,
+        model=None if held is None else held.digest,
+        last_error=life.last_error,
+        retry_s=_retry_s(life),
+    )
+
+
+def shown(life: Life) -> tuple[object, ...]:
+    """What listeners are told of: not every second's memory, but what the model holds."""
+    process = life.process
+    identity = None if process is None else (process.pid, process.held, process.memory_parts)
+    return life.state, identity, life.restarts, life.broken
+
+
+def _retry_s(life: Life) -> float | None:
+    if not life.broken or life.retry_at is None:
+        return None
+    return max(0.0, life.retry_at - time.monotonic())

@@ -1,0 +1,162 @@
+"""The orchestrator as it is wired, without a process of its own or of a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mysticanvas import nvidia
+from mysticanvas.contracts.health import Health, WorkerState
+from mysticanvas.contracts.jobs import GenerateRequest
+from mysticanvas.contracts.memory import IN_USE, MemoryPart
+from mysticanvas.contracts.params import GenerateParams
+from mysticanvas.contracts.tracing import ImageProfile
+from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.errors import ModelFileError, WorkerCrashed
+from mysticanvas.orchestrator.app import Orchestrator
+from mysticanvas.orchestrator.arbiter import planner, registry
+from mysticanvas.orchestrator.arbiter.profiles import Subject
+from mysticanvas.orchestrator.supervisor import lifecycle, messages as m
+from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.deadlines import USUAL
+from mysticanvas.orchestrator.supervisor.ending import Ending
+from mysticanvas.orchestrator.supervisor.worker import Worker
+from mysticanvas.settings import Settings
+
+GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)
+PID = 2**22 + 1
+"""Of no process."""
+
+
+def part(name: str, mib: float) -> MemoryPart:
+    return MemoryPart(name=name, mib=mib, known="measured", device="cuda:0")
+
+
+@contextlib.contextmanager
+def importing(worker: Worker) -> Iterator[Any]:
+    """A worker that believes in a process which imports its engine; gives what watches that."""
+    watch: Any = SimpleNamespace(number=1, client=None, gone=threading.Event())
+    for message in (m.Start(), m.Spawned(1, PID), m.Answered(1)):
+        # What it has done for the first one is to start a process.
+        worker._life, _ = lifecycle.step(worker._life, message, time.monotonic(), USUAL)
+    worker._watch = watch
+    worker.start(on_demand=True)
+    try:
+        yield watch
+    finally:
+        worker.tell(m.Retire("test"))
+        worker.tell(m.Exited(1, Ending(0)))
+        worker.stop()
+
+
+def lost(_: float) -> Health:
+    raise WorkerLost("it does not answer")
+
+
+@pytest.fixture
+def wired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Orchestrator]]:
+    """Makes orchestrators on a machine whose driver tells of a GPU."""
+    monkeypatch.setattr(nvidia, "memory", lambda: GPU)
+    made: list[Orchestrator] = []
+
+    def wired(**settings: Any) -> Orchestrator:
+        made.append(Orchestrator(Settings(home=tmp_path / "home", **settings)))
+        return made[-1]
+
+    yield wired
+    for each in made:
+        each.listener.close()
+        each.store.close()
+
+
+def test_the_device_is_the_gpu_while_the_image_worker_has_no_process(
+    wired: Callable[..., Orchestrator],
+) -> None:
+    orchestrator = wired()
+    assert not orchestrator.memory().is_gpu
+
+    with importing(orchestrator.worker):
+        orchestrator.worker.tell(m.Beat(1, False, 900.0, None, device=GPU, device_kind="cuda"))
+    seen = orchestrator.memory()
+    assert (seen.is_gpu, seen.device, seen.holdings) == (True, GPU, [])
+    # So it is for whoever asks for room next, and for plans of pictures.
+    assert orchestrator.arbiter.situation("llm").status == seen
+    assert orchestrator.planner.device_kind == "cuda"
+
+
+def test_what_a_job_has_taken_of_a_gpu_by_now_is_asked_of_the_worker_that_runs_it(
+    wired: Callable[..., Orchestrator],
+) -> None:
+    orchestrator = wired(device="cuda")
+    worker = orchestrator.worker
+    health = Health(
+        process="worker",
+        state=WorkerState.BUSY,
+        version="",
+        pid=PID,
+        uptime_s=1.0,
+        memory_mib=900.0,
+        memory_parts=[part("weights.unet", 7_000), part(IN_USE, 5_000)],
+        device=GPU,
+        device_kind="cuda",
+    )
+    with importing(worker) as watch:
+        watch.client = SimpleNamespace(health=lambda _: health)
+        assert [each.mib for each in orchestrator.memory().holdings] == [0]
+        worker.tell(m.Begun(1, m.Held("sd", "sd")))
+        worker.catch_up()
+        [holding] = orchestrator.memory().holdings
+        assert holding.mib == 12_000 + registry.CONTEXT_GPU_MIB
+        # One that does not answer leaves what was known before.
+        watch.client = SimpleNamespace(health=lost)
+        assert orchestrator.memory().holdings == [holding]
+
+
+def test_a_plan_waits_until_the_worker_has_said_what_it_computes_on(
+    wired: Callable[..., Orchestrator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = wired()
+    asked: list[Subject] = []
+
+    def of(subject: Subject, _: object) -> ImageProfile:
+        asked.append(subject)
+        raise ModelFileError("It is not asked for here.")
+
+    monkeypatch.setattr(orchestrator.profiles, "of", of)
+    params = GenerateParams(prompt="x", preset="starter")
+    request = GenerateRequest(project="default", params=params)
+    with importing(orchestrator.worker):
+        monkeypatch.setattr(planner, "_WORKER_START_S", 0.1)
+        with pytest.raises(WorkerCrashed, match="not known what the worker computes on"):
+            orchestrator.planner.plan(request)
+        assert asked == []
+        monkeypatch.setattr(planner, "_WORKER_START_S", 20.0)
+        beat = m.Beat(1, False, 900.0, None, device_kind="cuda", base_mib=900.0)
+        threading.Timer(0.2, orchestrator.worker.tell, [beat]).start()
+        with pytest.raises(ModelFileError):
+            orchestrator.planner.plan(request)
+    assert [each.device for each in asked] == ["cuda"]
+
+
+def test_an_engine_that_does_not_say_what_it_computes_on_is_not_waited_for(
+    wired: Callable[..., Orchestrator],
+) -> None:
+    worker = wired().worker
+    with importing(worker):
+        worker.tell(m.Beat(1, False, 900.0, None, base_mib=900.0))
+        assert worker.computes_on(20.0) is None
+
+
+def test_a_device_that_is_set_is_known_before_a_worker_says_so(
+    wired: Callable[..., Orchestrator],
+) -> None:
+    orchestrator = wired(device="cuda")
+    assert orchestrator.memory().device == GPU
+    assert orchestrator.planner.device_kind == "cuda"

@@ -1,0 +1,42 @@
+"""What the engine of language models tells of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.vram import llm
+from mysticanvas.workers.engine import Options, SeesDevice
+from mysticanvas.workers.llm.engine import LLMEngine
+
+
+def made(folder: Path, device: str, *places: str) -> LLMEngine:
+    """An engine whose model lies there."""
+    engine = LLMEngine(Options(images=folder, device=device))
+    parts = [
+        MemoryPart(name=llm.WEIGHTS, mib=64, known="measured", device=place) for place in places
+    ]
+    engine._model = SimpleNamespace(parts=parts) if parts else None  # type: ignore[assignment]
+    assert isinstance(engine, SeesDevice)
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("device", "places", "kind"),
+    [
+        ("cpu", (), "cpu"),
+        ("auto", (), None),
+        ("auto", ("CPU", "CUDA_Host", "CUDA0"), "cuda"),
+        ("auto", ("MTL0_Mapped",), "mps"),
+        # Another model, with other `n_gpu_layers`, may be put elsewhere.
+        ("auto", ("CPU",), None),
+        ("auto", ("CUDA_Host",), None),
+    ],
+)
+def test_it_tells_what_its_model_lies_on(
+    tmp_path: Path, device: str, places: tuple[str, ...], kind: str | None
+) -> None:
+    assert made(tmp_path, device, *places).device_kind == kind
