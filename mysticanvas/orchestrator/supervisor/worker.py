@@ -9,25 +9,20 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages
-from mysticanvas.orchestrator.supervisor.client import (
-    Unreached,
-    WorkerBroken,
-    WorkerClient,
-    WorkerLost,
-)
+from mysticanvas.orchestrator.supervisor.client import Unreached, WorkerBroken
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.lease import GONE_S, Lease
 from mysticanvas.orchestrator.supervisor.lifecycle import Life, step
 from mysticanvas.orchestrator.supervisor.seams import REAL, Seams
 from mysticanvas.orchestrator.supervisor.watch import Watch
@@ -35,8 +30,6 @@ from mysticanvas.orchestrator.supervisor.watch import Watch
 _log = logs.get(__name__)
 _TICK_S = 1.0
 _SHORT_TICK_S = 0.05
-_POLL_S = 0.02
-_GONE_S = 20.0
 
 
 class Listener(NamedTuple):
@@ -128,7 +121,7 @@ class Worker:
             WorkerLost: the process does not answer.
             MystiCanvasError: it will not.
         """
-        lease = self.lease(_GONE_S)
+        lease = self.lease(GONE_S)
         parts = tuple(lease.client.drop_context())
         process = self._life.process
         lease.ended(None if process is None else process.held, parts)
@@ -138,7 +131,7 @@ class Worker:
             return process is None or process.memory_parts == parts
 
         with self._changed:
-            self._changed.wait_for(seen, _GONE_S)
+            self._changed.wait_for(seen, GONE_S)
 
     def want(self) -> None:
         """Have the process started if it waits for that; for a job, `lease` does."""
@@ -298,77 +291,6 @@ class Worker:
             last_error=life.last_error,
             retry_s=_retry_s(life),
         )
-
-
-class Lease:
-    """A process that is lent to one job, and what is said of it meanwhile."""
-
-    def __init__(self, worker: Worker, watch: Watch, client: WorkerClient) -> None:
-        self.client = client
-        self._worker = worker
-        self._watch = watch
-
-    def begun(self, held: messages.Held) -> None:
-        """Say that a job with this model runs on it."""
-        self._worker.tell(messages.Begun(self._watch.number, held))
-
-    def progressed(self, stage: str, step: int) -> None:
-        """Say how far the job is."""
-        self._worker.tell(messages.Progressed(self._watch.number, stage, step))
-
-    @property
-    def gone(self) -> bool:
-        """Whether the process has ended."""
-        return self._watch.gone.is_set()
-
-    def look(self) -> None:
-        """Have what is known of the process brought up to date, as it is only now and then; returns
-        when everybody can see it.
-
-        Raises:
-            WorkerLost: it does not answer.
-        """
-        health = self.client.health(_GONE_S)
-        self._worker.tell(messages.Beat.of(self._watch.number, health, None))
-        self._worker.wait_seen(self._watch, health.device, _GONE_S)
-
-    def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
-        """Say that nothing runs on it, and which model it holds, in which parts of memory."""
-        self._worker.tell(messages.Ended(self._watch.number, held, tuple(parts)))
-
-    def released(self) -> None:
-        """Say that it holds no model any more; returns when everybody can see that."""
-        self.ended(None)
-        self._worker.wait_released(self._watch, _GONE_S)
-
-    def ending(self, timeout_s: float) -> str | None:
-        """How the process ended; None if it has not in time."""
-        return self._worker.wait_gone(self._watch, timeout_s)
-
-    def distrust(self, why: str) -> str:
-        """End the process, whatever it does, and wait until it is gone; how it ended."""
-        self._worker.tell(messages.Distrusted(self._watch.number, why))
-        return self._worker.wait_gone(self._watch, _GONE_S) or why
-
-    def settle(self, timeout_s: float) -> None:
-        """Wait until a cancelled batch has really ended; a process that hangs on is ended.
-
-        Raises:
-            WorkerLost: the process is gone.
-        """
-        deadline = time.monotonic() + timeout_s
-        while self._busy(deadline - time.monotonic()):
-            if time.monotonic() > deadline:
-                raise WorkerLost(self.distrust("did not stop a cancelled job in time"))
-            time.sleep(_POLL_S)
-
-    def _busy(self, timeout_s: float) -> bool:
-        if self._watch.gone.is_set():
-            raise WorkerLost("it ended")
-        try:
-            return self.client.health(max(_POLL_S, timeout_s)).state is WorkerState.BUSY
-        except WorkerLost:
-            return True
 
 
 def _pause_s(life: Life) -> float:
