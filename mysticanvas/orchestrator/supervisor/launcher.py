@@ -52,19 +52,30 @@ Raises OSError if there can be none."""
 
 
 def start(launch: Launch) -> Started:
-    """A new process."""
+    """A new process.
+
+    Raises:
+        OSError: there can be none.
+    """
     token = secrets.token_urlsafe(32)
     spawned = _spawned(launch, token)
-    if spawned.output is None:
-        spawned.kill()
-        raise OSError("its launcher gives no output that could be read")
     name = f"worker-{launch.kind}"
-    return Started(spawned, token, Capture(spawned.output, launch.log, name, spawned.process.pid))
+    try:
+        if spawned.output is None:
+            raise OSError("its launcher gives no output that could be read")
+        capture = Capture(spawned.output, launch.log, name, spawned.process.pid)
+    # A RuntimeError where the system gives no more threads.
+    except (OSError, RuntimeError) as error:
+        spawned.kill()
+        if spawned.output is not None:
+            spawned.output.close()
+        raise OSError(str(error)) from error
+    return Started(spawned, token, capture)
 
 
 def _spawned(launch: Launch, token: str) -> processes.Spawned:
     try:
-        return launch.spawn(
+        spawned = launch.spawn(
             launch.module,
             launch.arguments,
             environment=launch.environment,
@@ -76,3 +87,14 @@ def _spawned(launch: Launch, token: str) -> processes.Spawned:
     except Exception as error:
         _log.exception("launcher_failed", kind=launch.kind)
         raise OSError(f"its launcher raised {type(error).__name__}: {error}") from error
+    if not isinstance(spawned, processes.Spawned):
+        _end(spawned)
+        raise OSError(f"its launcher gives a {type(spawned).__name__}, and not a Spawned")
+    return spawned
+
+
+def _end(given: object) -> None:
+    """End the process that a launcher gives in another form."""
+    if isinstance(given, subprocess.Popen):
+        given.kill()
+        given.wait()

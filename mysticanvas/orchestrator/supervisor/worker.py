@@ -21,7 +21,7 @@ from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages
 from mysticanvas.orchestrator.supervisor.client import Unreached, WorkerBroken
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.ending import Ending
-from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.launcher import Launch, Started
 from mysticanvas.orchestrator.supervisor.lease import GONE_S, Lease
 from mysticanvas.orchestrator.supervisor.lifecycle import Life, step
 from mysticanvas.orchestrator.supervisor.seams import REAL, Seams
@@ -260,11 +260,22 @@ class Worker:
             spare = self._seams.spare
             launch = self._seams.start if spare is None else spare.launch
             started = launch(self._launch)
-        except OSError as error:
+            self._watch = self._watching(number, started)
+        # Whatever it is: without news of it, the worker would be starting for ever.
+        except Exception as error:  # noqa: BLE001
+            if not isinstance(error, OSError):
+                _log.exception("worker_start_failed", kind=self.kind)
             self._take(messages.Exited(number, Ending(None, str(error))))
             return
+        # What the watch has seen already waits behind this.
         self._take(messages.Spawned(number, started.process.pid))
-        self._watch = Watch(number, started, self.tell, self._quiet_s, self._seams.free_mib)
+
+    def _watching(self, number: int, started: Started) -> Watch:
+        try:
+            return Watch(number, started, self.tell, self._quiet_s, self._seams.free_mib)
+        except RuntimeError:
+            started.spawned.kill()
+            raise
 
     def _quiet_s(self) -> float:
         """Seconds since the job that runs was heard of."""
