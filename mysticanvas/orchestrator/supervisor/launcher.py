@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import select
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mysticanvas import logs, processes
 from mysticanvas.logs.capture import Capture
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import ending
+from mysticanvas.orchestrator.supervisor.client import WorkerClient
 from mysticanvas.plugins.hookspecs import Launcher
 
 _log = logs.get(__name__)
@@ -35,10 +37,26 @@ class Started(NamedTuple):
     spawned: processes.Spawned
     token: str
     capture: Capture
+    report: Mapping[str, object] | None = None
+    """What it has said of where it listens, if that was read before."""
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
         return self.spawned.process
+
+    def client(self) -> WorkerClient | None:
+        """How to talk to it, once it listens; None if it ends before."""
+        report = self.spawned.read_ready() if self.report is None else self.report
+        if report is None or "url" not in report:
+            return None
+        return WorkerClient(str(report["url"]), self.token)
+
+    def as_it_is(self) -> Started:
+        """It with what it has reported by now, without waiting for that."""
+        waiting = select.poll()
+        if self.report is None:
+            waiting.register(self.spawned.ready, select.POLLIN)
+        return self._replace(report=self.spawned.read_ready() or {}) if waiting.poll(0) else self
 
     def last_lines(self) -> tuple[str, ...]:
         """What it and its libraries wrote last, once it has ended."""
@@ -75,7 +93,7 @@ def start(launch: Launch) -> Started:
 
 def _spawned(launch: Launch, token: str) -> processes.Spawned:
     try:
-        spawned = launch.spawn(
+        spawned: object = launch.spawn(
             launch.module,
             launch.arguments,
             environment=launch.environment,

@@ -72,11 +72,10 @@ class Watch:
             raise
 
     def _listen(self) -> None:
-        ready = self._started.spawned.read_ready()
-        if ready is None or "url" not in ready:
+        client = self._started.client()
+        if client is None:
             # Its end, or the deadline for its start, is the news.
             return
-        client = WorkerClient(str(ready["url"]), self._started.token)
         self.client = client
         self._say(Answered(self.number))
         pause_s, heard_at = 0.0, time.monotonic()

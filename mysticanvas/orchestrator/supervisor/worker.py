@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
-from mysticanvas.contracts.health import WorkerState, WorkerStatus
+from mysticanvas.contracts.health import Reserve, WorkerState, WorkerStatus
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages
 from mysticanvas.orchestrator.supervisor.client import Unreached, WorkerBroken
@@ -243,8 +243,9 @@ class Worker:
             case messages.Signal(pid, how):
                 processes.kill_group(pid, how)
             case messages.Prepare():
-                if self._seams.spare is not None:
-                    self._seams.spare.prepare(self._launch)
+                spare = self._seams.spare
+                if spare is not None and spare.prepare(self._launch):
+                    self._listener.status(self.status)
             case messages.Report():
                 _log.warning(
                     "worker_ended",
@@ -277,6 +278,11 @@ class Worker:
             started.spawned.kill()
             raise
 
+    @property
+    def _reserve(self) -> Reserve | None:
+        pid = None if self._seams.spare is None else self._seams.spare.pid
+        return None if pid is None else Reserve(pid=pid, memory=processes.memory_mib(pid))
+
     def _quiet_s(self) -> float:
         """Seconds since the job that runs was heard of."""
         process = self._life.process
@@ -301,6 +307,7 @@ class Worker:
             model=None if held is None else held.digest,
             last_error=life.last_error,
             retry_s=_retry_s(life),
+            reserve=self._reserve,
         )
 
 
@@ -313,8 +320,8 @@ def _pause_s(life: Life) -> float:
 def _shown(life: Life) -> tuple[object, ...]:
     """What listeners are told of: not every second's memory, but what the model holds."""
     process = life.process
-    identity = None if process is None else (process.pid, process.held, process.memory_parts)
-    return life.state, identity, life.restarts, life.broken
+    told = process and (process.pid, process.importing, process.held, process.memory_parts)
+    return life.state, told, life.restarts, life.broken
 
 
 def _retry_s(life: Life) -> float | None:
