@@ -118,10 +118,9 @@ def _kill(canvas: Canvas) -> int:
 def _spare(canvas: Canvas) -> psutil.Process:
     """The process in reserve, once there is one that has done its imports."""
     while True:
-        worker = canvas.workers["image"].pid
-        for process in psutil.Process(canvas.health().pid).children():
-            if process.pid == worker or "mysticanvas.workers" not in process.cmdline():
-                continue
+        reserve = canvas.workers["image"].reserve
+        if reserve is not None:
+            process = psutil.Process(reserve.pid)
             before = process.cpu_times()
             time.sleep(_LOOK_S)
             if process.cpu_times() == before and sum(before[:2]) > 1.0:

@@ -81,6 +81,13 @@ def worker_socket(folder: Path, pid: int) -> Path:
     return folder / f"worker-{pid}.sock"
 
 
+def remove_worker_sockets(folder: Path) -> None:
+    """Remove the sockets that killed workers left: for the folder's owner, who has none yet."""
+    for path in folder.glob("worker-*.sock"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def listen(ipc: Ipc, path: Path) -> Listener:
     """Listen for the processes of this user.
 

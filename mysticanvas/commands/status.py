@@ -129,6 +129,7 @@ def _orchestrator(runtime: Runtime, health: Health | None) -> dict[str, Any]:
 def _worker(status: WorkerStatus) -> WorkerReport:
     from mysticanvas.contracts.status import WorkerReport
 
+    reserve = status.reserve
     return WorkerReport(
         kind=status.kind,
         state=status.state,
@@ -137,6 +138,8 @@ def _worker(status: WorkerStatus) -> WorkerReport:
         model=status.model,
         memory_mib=None if status.pid is None else _memory_mib(status.pid),
         last_error=status.last_error,
+        reserve_pid=None if reserve is None else reserve.pid,
+        reserve_mib=None if reserve is None else reserve.memory,
     )
 
 
@@ -210,6 +213,8 @@ def _worker_text(worker: WorkerReport, console: Console) -> str:
     said.append(f"model {worker.model[:12]}" if worker.model else "no model")
     if worker.restarts:
         said.append(f"restarted {worker.restarts} ×, last {worker.last_error}")
+    if worker.reserve_pid is not None:
+        said.append(f"in reserve: process {worker.reserve_pid}, {worker.reserve_mib:,.0f} MiB")
     return " · ".join(said)
 
 

@@ -2,7 +2,8 @@
 
 Transitions carry a `seq` that grows by one and can be replayed with `?epoch=…&after=…`. Progress
 and previews carry none: of several only the newest counts, and a slow listener may miss some. A
-`resync` says that the replay cannot be complete: fetch again what you follow.
+`resync` says that the replay cannot be complete: fetch again what you follow. Behind that of
+another `epoch` comes what has happened since that began, as long as all of it is known.
 """
 
 from __future__ import annotations

@@ -21,6 +21,15 @@ class WorkerState(Word):
     FAILED = "failed"
 
 
+class Reserve(Contract):
+    """A process that takes over when a worker's is lost: its engine is imported, and it holds no
+    model."""
+
+    pid: int
+    memory: float
+    """Resident memory of the process in MiB."""
+
+
 class WorkerStatus(Contract):
     """A worker as the orchestrator sees it."""
 
@@ -55,6 +64,8 @@ class WorkerStatus(Contract):
     retry_s: float | None = None
     """Seconds until a job may have the next process started, after too many failures; None if
     it starts by itself."""
+    reserve: Reserve | None = None
+    """What stands by for it; its memory counts beside `memory`."""
 
 
 class QueueStatus(Contract):

@@ -32,6 +32,9 @@ class WorkerReport(Contract):
     memory_mib: float | None
     """None while there is no process."""
     last_error: str
+    reserve_pid: int | None = None
+    """The process that stands by to take over; None if there is none."""
+    reserve_mib: float | None = None
 
 
 class DiskReport(Contract):

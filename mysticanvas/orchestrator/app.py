@@ -106,6 +106,7 @@ class Orchestrator:
         self.worker, *on_demand = self.workers
         self.store, rebuilt = _open_store(self.paths, settings.search_stemmer)
         latents.clear(self.paths.run)
+        transport.remove_worker_sockets(self.paths.run)
         self.bus = Bus()
         self.profiles = Profiles(self.store.profiles)
         self.feedback = Feedback(self.store.measurements, self.profiles, self.bus, self._alert)

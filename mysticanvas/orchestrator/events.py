@@ -75,29 +75,34 @@ class Bus:
         """Listen from now on, or from behind event `after` of `epoch`.
 
         Must be called on the event loop that will read. The first event is `hello`, or `resync`
-        if what came after `after` is no longer known.
+        if what came after `after` is no longer known. Whoever comes from another epoch gets a
+        `resync` and, behind it, all of this one, as long as all of it is known.
         """
         with self._lock:
-            missed = self._missed(epoch, after)
-            first: EventType = "resync" if missed is None else "hello"
-            listener = Subscription(self, client, self._limit)
-            hello = Event(epoch=self.epoch, type=first, data={"seq": self._seq})
+            first, missed = self._missed(epoch, after)
+            # The greeting, and a whole ring behind it.
+            listener = Subscription(self, client, 1 + self._limit)
+            # Behind which it hears all, so that it can come back to there.
+            data = {"seq": self._seq - len(missed)}
+            hello = Event(epoch=self.epoch, type=first, data=data)
             listener._add(Published(hello))
-            for event in missed or ():
+            for event in missed:
                 listener._add(event)
             self._listeners.add(listener)
             if self._closed:
                 listener._end()
         return listener
 
-    def _missed(self, epoch: str, after: int | None) -> list[Published] | None:
-        """What came after `after`; None if that cannot be told."""
+    def _missed(self, epoch: str, after: int | None) -> tuple[EventType, list[Published]]:
+        """How a listener is greeted, and what it is told of what it missed."""
         if after is None:
-            return []
+            return "hello", []
         oldest = self._seq + 1 - len(self._ring)
-        if epoch != self.epoch or after > self._seq or after + 1 < oldest:
-            return None
-        return list(self._ring)[after + 1 - oldest :]
+        if epoch != self.epoch:
+            return "resync", list(self._ring) if oldest == 1 else []
+        if after > self._seq or after + 1 < oldest:
+            return "resync", []
+        return "hello", list(self._ring)[after + 1 - oldest :]
 
     def _drop(self, listener: Subscription) -> None:
         with self._lock:

@@ -289,7 +289,9 @@ class Canvas(Generating):
 
         Callbacks run in the order of the events, one at a time, on one background thread; what
         they raise is logged. A callback may call the canvas. One that is slow delays the others,
-        and the oldest of more than 10,000 events that wait are dropped.
+        and the oldest of more than 10,000 events that wait are dropped. What happens while the
+        connection is lost is told once it is back, if that is no more than some thousand events;
+        the last moments of an orchestrator that crashes are not.
 
         Args:
             event: `job` (a `Job` that changed its state), `image` (a new or changed `Image`),

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support import long_job, processes_of
 
@@ -77,6 +78,41 @@ def test_workers_are_gone_within_two_seconds_and_the_queue_goes_on(
     assert processes_of(home) == []
     record_property("kills", kills)
     record_property("slowest_s", round(slowest_s, 2))
+
+
+@pytest.mark.timeout(0)
+def test_a_process_in_reserve_is_gone_as_well(
+    home: Path, few: int, faults: Any, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As users have it: the other tests leave it out, since it takes a core for seconds."""
+    monkeypatch.setenv("MYSTICANVAS_SPARE_WORKER", "true")
+    for number in range(few):
+        with Canvas(home=home) as canvas:
+            canvas.generate(f"picture {number}", preset=tiny_sd, num_inference_steps=1)
+            reserve = stands_by(canvas)
+            children = [Identity.of(process.pid) for process in processes_of(home)]
+            assert {reserve, canvas.workers[0].pid} < {child.pid for child in children}
+            with faults.inject("SIGKILL with a process in reserve", "none is left after 2 s"):
+                os.kill(canvas.health().pid, signal.SIGKILL)
+                assert all(child.wait_gone(GONE_S) for child in children), number
+    with Canvas(home=home) as canvas:
+        canvas.shutdown()
+    assert processes_of(home) == []
+
+
+def stands_by(canvas: Canvas) -> int:
+    """The process in reserve, once there is one that has its death-watch."""
+    deadline = time.monotonic() + 120
+    while (reserve := canvas.workers[0].reserve) is None or not has_socket(reserve.pid):
+        assert time.monotonic() < deadline, canvas.health().workers
+        time.sleep(0.05)
+    return int(reserve.pid)
+
+
+def has_socket(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).net_connections())
+    return False
 
 
 @pytest.mark.timeout(0)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from support import processes_of
 
-from mysticanvas import Canvas, errors
+from mysticanvas import Canvas, errors, transport
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.processes import Identity
 from mysticanvas.settings import HomePaths
@@ -59,11 +59,15 @@ def test_a_kernel_that_does_not_choose_uses_what_is_there(home: Path) -> None:
 def test_a_killed_orchestrator_leaves_nothing_in_the_way(home: Path) -> None:
     with Canvas(home=home, ipc="unix") as canvas:
         before = canvas.health().pid
+        # As a worker leaves it that is killed with its orchestrator.
+        of_worker = transport.worker_socket(home / "run", 4194305)
+        transport.listen("unix", of_worker).socket.close()
         identity = Identity.of(before)
         os.kill(before, signal.SIGKILL)
         assert identity.wait_gone(20)
         assert (home / "run" / "orchestrator.sock").exists()
         assert canvas.health().pid != before
+        assert not of_worker.exists()
 
 
 def test_named_pipes_are_refused_before_anything_is_started(home: Path) -> None:

@@ -20,8 +20,9 @@ from mysticanvas.orchestrator.arbiter import planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.planning import Needs
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
-from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
+from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.store import Store
 from mysticanvas.vram import llm
 
@@ -88,7 +89,9 @@ class LanguageModels:
 
         def prepare() -> Decide:
             leases.append(self._worker.lease(_WORKER_START_S))
-            needs = needing(ref.context, self._inspect(ref, leases[0].client))
+            with leases[0].relied_on():
+                found = self._inspect(ref, leases[0].client)
+            needs = needing(ref.context, found)
             return functools.partial(planning.plan_language_model, needs, ref.context.n_ctx)
 
         wanted = Held(ref.digest, preset)
@@ -138,12 +141,14 @@ def _of(context: ContextParams, tokens: int) -> ContextParams:
 def _have_loaded(lease: Lease, ref: LLMRef, held: Held) -> float:
     """Load a model on a process; the seconds that it took."""
     lease.begun(held)
-    try:
-        loaded = lease.client.load(ref)
-    except MystiCanvasError:
-        lease.ended(None)
-        raise
-    lease.ended(held, lease.client.health(_WORKER_START_S).memory_parts)
+    with lease.relied_on():
+        try:
+            loaded = lease.client.load(ref)
+            parts = lease.client.health(_WORKER_START_S).memory_parts
+        except MystiCanvasError:
+            lease.ended(None)
+            raise
+    lease.ended(held, parts)
     return loaded.seconds
 
 

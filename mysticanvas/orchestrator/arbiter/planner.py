@@ -32,8 +32,9 @@ from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import model_ref
 from mysticanvas.orchestrator.queue.resolve import resolve
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
-from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
+from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.settings import Settings
 
 _WORKER_START_S = 60.0

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.worker import GenerateTask
-from mysticanvas.orchestrator.supervisor.worker import Lease
+from mysticanvas.orchestrator.supervisor.lease import Lease
 
 
 class Admit(Protocol):

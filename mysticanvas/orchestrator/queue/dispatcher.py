@@ -33,13 +33,13 @@ from mysticanvas.orchestrator.supervisor.client import (
     WorkerBroken,
     WorkerLost,
 )
+from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
-from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
+from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.store import Store, StoredJob
 
 _log = logs.get(__name__)
 _WORKER_START_S = 60.0
-_ENDING_S = 1.0
 _RETIRING_S = 15.0
 _NO_MEMORY = "had no memory left to decode"
 _DECODED_ANEW = (
@@ -260,7 +260,7 @@ class Dispatcher(Lane[Generation]):
             self._transitions.lose(run, failure, str(lost))
             return
         # It is waited for: until the process is known to be gone, it might be given out again.
-        ending = run.lease.ending(_ENDING_S) or run.lease.distrust(lost.words)
+        ending = run.lease.give_up(lost.words)
         self._transitions.lose(run, failure, f"the worker {ending}")
 
     def _succeed(self, run: Generation) -> None:
@@ -319,14 +319,14 @@ class Dispatcher(Lane[Generation]):
         held, status = self._held, self._worker.status
         with contextlib.suppress(WorkerLost):
             lease = self._worker.lease(_WORKER_START_S)
-            try:
-                lease.client.unload()
-            except MystiCanvasError:
-                # The end of its process is the sure way.
-                if lease.ending(_ENDING_S) is None:
-                    lease.distrust("would not give its memory back")
-            else:
-                lease.released()
+            with lease.relied_on():
+                try:
+                    lease.client.unload()
+                except MystiCanvasError:
+                    # The end of its process is the sure way.
+                    lease.give_up("would not give its memory back")
+                else:
+                    lease.released()
         _log.info("model_unloaded", preset=held and held.preset, reason=reason)
         self._holding = None
         if held is not None:

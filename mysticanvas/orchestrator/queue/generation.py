@@ -26,8 +26,8 @@ from mysticanvas.orchestrator.queue import preemption
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.supervisor.client import GenerateStream
+from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
-from mysticanvas.orchestrator.supervisor.worker import Lease
 from mysticanvas.store import NewImage, StoredJob
 
 _RAN_OUT = "ran_out"

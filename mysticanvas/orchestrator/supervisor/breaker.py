@@ -1,7 +1,7 @@
 """Whether and when a worker that ended is started again: a pure decision.
 
-Ends in quick succession wait longer and longer for the next start; after a few of them nothing is
-started for a while (the breaker is open), then one trial is made.
+Ends of processes that were never well wait longer and longer for the next start; after a few of
+them nothing is started for a while (the breaker is open), then one trial is made.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ from typing import NamedTuple
 
 FIRST_S = 0.1
 MAX_FAILURES = 5
-"""Quick ends within `WINDOW_S` after which the breaker opens."""
+"""Such ends within `WINDOW_S` after which the breaker opens."""
 WINDOW_S = 60.0
+"""Without the time for which these processes ran: a start that takes minutes to fail would never be
+the fifth within one."""
 STABLE_S = 10.0
-"""A process that ran this long, or finished a job, was well; its end starts the count anew."""
+"""A process that answers so long after its imports, or ends a job, is well: all is forgotten."""
 COOL_DOWN_S = 30.0
 LONGEST_COOL_DOWN_S = 600.0
 
 
 class History(NamedTuple):
-    """The ends of a worker's processes, as far as they matter."""
+    """The ends of a worker's processes since one of them was well."""
 
     failures: tuple[float, ...] = ()
-    """When processes ended that had not been well, on the monotonic clock, oldest first."""
+    """When they were, oldest first, on a clock that stands still while a process runs."""
     trips: int = 0
-    """How often the breaker has opened since a process was well."""
+    """How often the breaker has opened."""
 
 
 class Again(NamedTuple):
@@ -40,17 +42,15 @@ class Open(NamedTuple):
     failures: int
 
 
-def after_end(history: History, now: float, ran_s: float, useful: bool) -> History:
+def after_end(history: History, now: float, ran_s: float) -> History:
     """The history after one more end.
 
     Args:
         now: on the monotonic clock.
         ran_s: seconds for which the process had run.
-        useful: whether it had finished a job.
     """
-    if useful or ran_s >= STABLE_S:
-        return History((now,))
-    recent = (*(at for at in history.failures if now - at < WINDOW_S), now)
+    earlier = (at + ran_s for at in history.failures)
+    recent = (*(at for at in earlier if now - at < WINDOW_S), now)
     # A trial that fails says all there is to know.
     trips = history.trips + (history.trips > 0 or len(recent) >= MAX_FAILURES)
     return History(recent, trips)

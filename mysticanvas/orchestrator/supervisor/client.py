@@ -29,6 +29,10 @@ from mysticanvas.errors import MystiCanvasError, WorkerCrashed
 
 _QUICK_S = 10.0
 """Seconds to connect, and to send."""
+_FREE_S = 60.0
+"""To give memory back, for which nothing is computed."""
+_INSPECT_S = 900.0
+"""To look into a model's file, which may have to wait for imports."""
 _READ_BYTES = 1 << 16
 _GARBAGE = "it answered what no worker answers"
 T = TypeVar("T", bound=BaseModel)
@@ -45,6 +49,12 @@ class Garbage(WorkerLost):
     """It answered, but not as a worker does."""
 
     words = "answered what no worker answers"
+
+
+class Late(WorkerLost):
+    """It did not answer in the time that there was for it."""
+
+    words = "did not answer in time"
 
 
 class Unreached(WorkerLost):
@@ -71,8 +81,9 @@ class WorkerClient:
     """
 
     # Of a connection that stood before, it could not be told whether a process that is gone has
-    # read the call. Loading and sampling take as long as they take, so answers have no time limit:
-    # a process that is gone closes the connection.
+    # read the call. Loading and sampling take as long as they take, so answers about a job have no
+    # time limit: a process that is gone closes the connection, and one that hangs over a job is
+    # ended (`deadlines.py`). Of what is asked beside jobs nobody else notices that it hangs.
 
     def __init__(self, url: str, token: str) -> None:
         self._url = url
@@ -104,15 +115,26 @@ class WorkerClient:
             WorkerLost: the connection broke.
             MystiCanvasError: the file or a context is refused.
         """
-        return _parsed(Inspection, self._call("POST", "/v1/inspect", order))
+        return _parsed(Inspection, self._call("POST", "/v1/inspect", order, _INSPECT_S))
 
     def unload(self) -> None:
-        """Have the model given back."""
-        self._call("POST", "/v1/unload")
+        """Have the model given back.
+
+        Raises:
+            WorkerLost: the connection broke, or nothing is answered for a minute.
+            MystiCanvasError: the worker will not.
+        """
+        _parsed(Health, self._call("POST", "/v1/unload", timeout_s=_FREE_S))
 
     def drop_context(self) -> list[MemoryPart]:
-        """Have a language model's context given back, without its weights; what is left."""
-        return _parsed(Health, self._call("DELETE", "/v1/context")).memory_parts
+        """Have a language model's context given back, without its weights; what is left.
+
+        Raises:
+            WorkerLost: the connection broke, or nothing is answered for a minute.
+            MystiCanvasError: the worker will not.
+        """
+        answer = self._call("DELETE", "/v1/context", timeout_s=_FREE_S)
+        return _parsed(Health, answer).memory_parts
 
     def profile(self, order: ProfileOrder) -> TraceAnswer:
         """Ask what a model would need.
@@ -161,6 +183,8 @@ class WorkerClient:
             with self._connected() as connection:
                 response = self._answer(connection, method, path, body, timeout_s)
                 answer = response.read()
+        except TimeoutError as error:
+            raise Late(Late.words) from error
         except (OSError, HTTPException) as error:
             raise WorkerLost(_words(error)) from error
         if response.status >= 300:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import select
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mysticanvas import logs, processes
@@ -12,6 +13,7 @@ from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.logs.capture import Capture
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import ending
+from mysticanvas.orchestrator.supervisor.client import WorkerClient
 from mysticanvas.plugins.hookspecs import Launcher
 
 _log = logs.get(__name__)
@@ -38,10 +40,26 @@ class Started(NamedTuple):
     spawned: processes.Spawned
     token: str
     capture: Capture
+    report: Mapping[str, object] | None = None
+    """What it has said of where it listens, if that was read before."""
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
         return self.spawned.process
+
+    def client(self) -> WorkerClient | None:
+        """How to talk to it, once it listens; None if it ends before."""
+        report = self.spawned.read_ready() if self.report is None else self.report
+        if report is None or "url" not in report:
+            return None
+        return WorkerClient(str(report["url"]), self.token)
+
+    def as_it_is(self) -> Started:
+        """It with what it has reported by now, without waiting for that."""
+        waiting = select.poll()
+        if self.report is None:
+            waiting.register(self.spawned.ready, select.POLLIN)
+        return self._replace(report=self.spawned.read_ready() or {}) if waiting.poll(0) else self
 
     def last_lines(self) -> tuple[str, ...]:
         """What it and its libraries wrote last, once it has ended."""
@@ -55,19 +73,30 @@ Raises OSError if there can be none."""
 
 
 def start(launch: Launch) -> Started:
-    """A new process."""
+    """A new process.
+
+    Raises:
+        OSError: there can be none.
+    """
     token = secrets.token_urlsafe(32)
     spawned = _spawned(launch, token)
-    if spawned.output is None:
-        spawned.kill()
-        raise OSError("its launcher gives no output that could be read")
     name = f"worker-{launch.kind}"
-    return Started(spawned, token, Capture(spawned.output, launch.log, name, spawned.process.pid))
+    try:
+        if spawned.output is None:
+            raise OSError("its launcher gives no output that could be read")
+        capture = Capture(spawned.output, launch.log, name, spawned.process.pid)
+    # A RuntimeError where the system gives no more threads.
+    except (OSError, RuntimeError) as error:
+        spawned.kill()
+        if spawned.output is not None:
+            spawned.output.close()
+        raise OSError(str(error)) from error
+    return Started(spawned, token, capture)
 
 
 def _spawned(launch: Launch, token: str) -> processes.Spawned:
     try:
-        return launch.spawn(
+        spawned: object = launch.spawn(
             launch.module,
             launch.arguments,
             environment=launch.environment,
@@ -79,3 +108,14 @@ def _spawned(launch: Launch, token: str) -> processes.Spawned:
     except Exception as error:
         _log.exception("launcher_failed", kind=launch.kind)
         raise OSError(f"its launcher raised {type(error).__name__}: {error}") from error
+    if not isinstance(spawned, processes.Spawned):
+        _end(spawned)
+        raise OSError(f"its launcher gives a {type(spawned).__name__}, and not a Spawned")
+    return spawned
+
+
+def _end(given: object) -> None:
+    """End the process that a launcher gives in another form."""
+    if isinstance(given, subprocess.Popen):
+        given.kill()
+        given.wait()

@@ -65,8 +65,6 @@ class Process(NamedTuple):
     work: Work | None = None
     rests_since: float = 0.0
     """When its imports or its newest job were over."""
-    useful: bool = False
-    """Whether it has come to the end of a job."""
     ended_for: str = ""
     """Why it is being ended; empty if it is not."""
     retired: bool = False
@@ -270,11 +268,12 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
                 device=device,
                 base_mib=base_mib,
                 free_mib=process.free_mib if free_mib is None else free_mib,
-                rests_since=now if process.importing else process.rests_since,
+                rests_since=_rests_since(process, now),
             )
             life = life._replace(
                 device_kind=device_kind or life.device_kind, gpu=device or life.gpu
             )
+            life = _if_well(life, process, now)
         case messages.Missed(seconds=seconds):
             process = process._replace(silent_s=process.silent_s + seconds)
         case messages.Begun(held=held):
@@ -282,16 +281,31 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
             life = _unless_ending(life, WorkerState.BUSY)
         case messages.Progressed(stage=stage, step=steps) if process.work is not None:
             work = process.work.advanced(stage, steps, now)
-            process = process._replace(work=work, silent_s=0.0, importing=False)
-        case messages.Ended(_, held, parts):
-            useful = process.useful or process.work is not None
             process = process._replace(
-                work=None, held=held, memory_parts=parts, useful=useful, rests_since=now
+                work=work,
+                silent_s=0.0,
+                importing=False,
+                rests_since=_rests_since(process, now),
             )
+            life = _if_well(life, process, now)
+        case messages.Ended(_, held, parts):
+            if process.work is not None:
+                life = life._replace(history=History())
+            process = process._replace(work=None, held=held, memory_parts=parts, rests_since=now)
             life = _unless_ending(life, WorkerState.READY)
         case _:
             return life
     return life._replace(process=process)
+
+
+def _rests_since(process: Process, now: float) -> float:
+    return now if process.importing else process.rests_since
+
+
+def _if_well(life: Life, process: Process, now: float) -> Life:
+    """It after a sign of life, which may be proof that what failed before fails no longer."""
+    well = not process.importing and now - process.rests_since >= breaker.STABLE_S
+    return life._replace(history=History()) if well else life
 
 
 def _unless_ending(life: Life, state: WorkerState) -> Life:
@@ -325,8 +339,7 @@ def _exited(life: Life, ending: Ending, now: float) -> Step:
     if life.stopping or (process is not None and process.retired):
         return gone._replace(state=WorkerState.STOPPED), ()
     ran_s = 0.0 if process is None else now - process.started_at
-    useful = process is not None and process.useful
-    history = breaker.after_end(life.history, now, ran_s, useful)
+    history = breaker.after_end(life.history, now, ran_s)
     what = breaker.decide(history)
     broken = isinstance(what, Open)
     wait_s = what.cool_down_s if isinstance(what, Open) else what.delay_s

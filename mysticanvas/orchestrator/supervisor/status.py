@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 
 from mysticanvas import processes
-from mysticanvas.contracts.health import WorkerStatus
+from mysticanvas.contracts.health import Reserve, WorkerStatus
 from mysticanvas.orchestrator.supervisor.lifecycle import Life
 
 
-def of(kind: str, life: Life) -> WorkerStatus:
-    """The worker of that kind as it is now."""
+def of(kind: str, life: Life, reserve: Reserve | None) -> WorkerStatus:
+    """The worker of that kind as it is now.
+
+    Args:
+        reserve: the process that waits to take over.
+    """
     process = life.process
     held = None if process is None else process.held
     return WorkerStatus(
@@ -29,14 +33,15 @@ def of(kind: str, life: Life) -> WorkerStatus:
         model=None if held is None else held.digest,
         last_error=life.last_error,
         retry_s=_retry_s(life),
+        reserve=reserve,
     )
 
 
 def shown(life: Life) -> tuple[object, ...]:
     """What listeners are told of: not every second's memory, but what the model holds."""
     process = life.process
-    identity = None if process is None else (process.pid, process.held, process.memory_parts)
-    return life.state, identity, life.restarts, life.broken
+    told = process and (process.pid, process.importing, process.held, process.memory_parts)
+    return life.state, told, life.restarts, life.broken
 
 
 def _retry_s(life: Life) -> float | None:

@@ -40,6 +40,9 @@ class Watch:
         say: takes a message to whoever decides; must not block.
         quiet_s: seconds since the process was heard of by other means.
         free_mib: what its device has left.
+
+    Raises:
+        RuntimeError: the system gives no more threads; the process is not followed.
     """
 
     def __init__(
@@ -60,15 +63,19 @@ class Watch:
         self._free_mib = free_mib
         self._oom_kills = memory.oom_kills()
         self.gone = threading.Event()
-        threading.Thread(target=self._listen, name=f"listen-{self.pid}", daemon=True).start()
-        threading.Thread(target=self._wait, name=f"wait-{self.pid}", daemon=True).start()
+        try:
+            threading.Thread(target=self._listen, name=f"listen-{self.pid}", daemon=True).start()
+            threading.Thread(target=self._wait, name=f"wait-{self.pid}", daemon=True).start()
+        except RuntimeError:
+            # For the thread that has begun, if one has.
+            self.gone.set()
+            raise
 
     def _listen(self) -> None:
-        ready = self._started.spawned.read_ready()
-        if ready is None or "url" not in ready:
+        client = self._started.client()
+        if client is None:
             # Its end, or the deadline for its start, is the news.
             return
-        client = WorkerClient(str(ready["url"]), self._started.token)
         self.client = client
         self._say(Answered(self.number))
         pause_s, heard_at = 0.0, time.monotonic()

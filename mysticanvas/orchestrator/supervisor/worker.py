@@ -10,25 +10,21 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
-from mysticanvas.contracts.health import WorkerState, WorkerStatus
-from mysticanvas.contracts.memory import DeviceKind, MemoryPart
+from mysticanvas.contracts.health import Reserve, WorkerState, WorkerStatus
+from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.errors import MystiCanvasError
 from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages, status
-from mysticanvas.orchestrator.supervisor.client import (
-    Unreached,
-    WorkerBroken,
-    WorkerClient,
-    WorkerLost,
-)
+from mysticanvas.orchestrator.supervisor.client import Unreached, WorkerBroken, WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.ending import Ending
-from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.launcher import Launch, Started
+from mysticanvas.orchestrator.supervisor.lease import GONE_S, Lease
 from mysticanvas.orchestrator.supervisor.lifecycle import Life, step
 from mysticanvas.orchestrator.supervisor.seams import REAL, Seams
 from mysticanvas.orchestrator.supervisor.watch import Watch
@@ -36,8 +32,6 @@ from mysticanvas.orchestrator.supervisor.watch import Watch
 _log = logs.get(__name__)
 _TICK_S = 1.0
 _SHORT_TICK_S = 0.05
-_POLL_S = 0.02
-_GONE_S = 20.0
 _LOOK_S = 1.0
 
 
@@ -83,7 +77,7 @@ class Worker:
     @property
     def status(self) -> WorkerStatus:
         """The worker as it is now."""
-        return status.of(self.kind, self._life)
+        return status.of(self.kind, self._life, self._reserve)
 
     def start(self, on_demand: bool = False) -> None:
         """Start the process, in the background.
@@ -130,7 +124,7 @@ class Worker:
             WorkerLost: the process does not answer.
             MystiCanvasError: it will not.
         """
-        lease = self.lease(_GONE_S)
+        lease = self.lease(GONE_S)
         parts = tuple(lease.client.drop_context())
         process = self._life.process
         lease.ended(None if process is None else process.held, parts)
@@ -217,7 +211,7 @@ class Worker:
         """Wait until everybody can see what was told before."""
         asked = messages.CaughtUp(threading.Event())
         self.tell(asked)
-        asked.seen.wait(_GONE_S)
+        asked.seen.wait(GONE_S)
 
     def _run(self) -> None:
         while not (self._life.stopping and self._life.state is WorkerState.STOPPED):
@@ -249,7 +243,7 @@ class Worker:
             self._life = life
             self._changed.notify_all()
         if status.shown(before) != status.shown(life):
-            self._listener.status(status.of(self.kind, life))
+            self._listener.status(status.of(self.kind, life, self._reserve))
         for effect in effects:
             self._carry_out(effect)
 
@@ -260,8 +254,9 @@ class Worker:
             case messages.Signal(pid, how):
                 processes.kill_group(pid, how)
             case messages.Prepare():
-                if self._seams.spare is not None:
-                    self._seams.spare.prepare(self._launch)
+                spare = self._seams.spare
+                if spare is not None and spare.prepare(self._launch):
+                    self._listener.status(self.status)
             case messages.CaughtUp(seen):
                 seen.set()
             case messages.Report():
@@ -279,91 +274,33 @@ class Worker:
             spare = self._seams.spare
             launch = self._seams.start if spare is None else spare.launch
             started = launch(self._launch)
-        except OSError as error:
+            self._watch = self._watching(number, started)
+        # Whatever it is: without news of it, the worker would be starting for ever.
+        except Exception as error:  # noqa: BLE001
+            if not isinstance(error, OSError):
+                _log.exception("worker_start_failed", kind=self.kind)
             self._take(messages.Exited(number, Ending(None, str(error))))
             return
+        # What the watch has seen already waits behind this.
         self._take(messages.Spawned(number, started.process.pid))
-        self._watch = Watch(number, started, self.tell, self._quiet_s, self._seams.free_mib)
+
+    def _watching(self, number: int, started: Started) -> Watch:
+        try:
+            return Watch(number, started, self.tell, self._quiet_s, self._seams.free_mib)
+        except RuntimeError:
+            started.spawned.kill()
+            raise
+
+    @property
+    def _reserve(self) -> Reserve | None:
+        pid = None if self._seams.spare is None else self._seams.spare.pid
+        return None if pid is None else Reserve(pid=pid, memory=processes.memory_mib(pid))
 
     def _quiet_s(self) -> float:
         """Seconds since the job that runs was heard of; an engine is asked for its first word."""
         process = self._life.process
         work = None if process is None or process.base_mib is None else process.work
         return float("inf") if work is None else time.monotonic() - work.since
-
-
-class Lease:
-    """A process that is lent to one job, and what is said of it meanwhile."""
-
-    def __init__(self, worker: Worker, watch: Watch, client: WorkerClient) -> None:
-        self.client = client
-        self._worker = worker
-        self._watch = watch
-
-    def begun(self, held: messages.Held) -> None:
-        """Say that a job with this model runs on it."""
-        self._worker.tell(messages.Begun(self._watch.number, held))
-
-    def progressed(self, stage: str, step: int) -> None:
-        """Say how far the job is."""
-        self._worker.tell(messages.Progressed(self._watch.number, stage, step))
-
-    @property
-    def gone(self) -> bool:
-        """Whether the process has ended."""
-        return self._watch.gone.is_set()
-
-    def look(self, timeout_s: float = _GONE_S) -> None:
-        """Have what is known of the process brought up to date, as it is only now and then; returns
-        when everybody can see it.
-
-        Args:
-            timeout_s: seconds that it has to answer.
-
-        Raises:
-            WorkerLost: it does not answer.
-        """
-        health = self.client.health(timeout_s)
-        self._worker.tell(messages.Beat.of(self._watch.number, health, None))
-        self._worker.catch_up()
-
-    def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
-        """Say that nothing runs on it, and which model it holds, in which parts of memory."""
-        self._worker.tell(messages.Ended(self._watch.number, held, tuple(parts)))
-
-    def released(self) -> None:
-        """Say that it holds no model any more; returns when everybody can see that."""
-        self.ended(None)
-        self._worker.catch_up()
-
-    def ending(self, timeout_s: float) -> str | None:
-        """How the process ended; None if it has not in time."""
-        return self._worker.wait_gone(self._watch, timeout_s)
-
-    def distrust(self, why: str) -> str:
-        """End the process, whatever it does, and wait until it is gone; how it ended."""
-        self._worker.tell(messages.Distrusted(self._watch.number, why))
-        return self._worker.wait_gone(self._watch, _GONE_S) or why
-
-    def settle(self, timeout_s: float) -> None:
-        """Wait until a cancelled batch has really ended; a process that hangs on is ended.
-
-        Raises:
-            WorkerLost: the process is gone.
-        """
-        deadline = time.monotonic() + timeout_s
-        while self._busy(deadline - time.monotonic()):
-            if time.monotonic() > deadline:
-                raise WorkerLost(self.distrust("did not stop a cancelled job in time"))
-            time.sleep(_POLL_S)
-
-    def _busy(self, timeout_s: float) -> bool:
-        if self._watch.gone.is_set():
-            raise WorkerLost("it ended")
-        try:
-            return self.client.health(max(_POLL_S, timeout_s)).state is WorkerState.BUSY
-        except WorkerLost:
-            return True
 
 
 def _pause_s(life: Life) -> float:

@@ -26,7 +26,8 @@ class Workers:
         self._connection = connection
 
     def list(self) -> list[WorkerStatus]:
-        """All of them, with kind, pid, state, restarts, preset and memory in MiB."""
+        """All of them, with kind, pid, state, restarts, preset and memory in MiB; `reserve` is the
+        process that stands by to take over from a worker that is lost."""
         return self._connection.call(lambda api: api.workers())
 
     def start(self, kind: str, preset: str | None = None) -> None:
@@ -91,9 +92,17 @@ def _cells(status: WorkerStatus) -> tuple[str, ...]:
         f"pid {status.pid}" if status.pid else "",
         f"{status.restarts} restarts" if status.restarts != 1 else "1 restart",
         status.preset or "no model",
-        f"{status.memory:.0f} MiB" if status.pid else "",
+        _memory(status),
         status.last_error,
     )
+
+
+def _memory(status: WorkerStatus) -> str:
+    own = f"{status.memory:.0f} MiB" if status.pid else ""
+    if status.reserve is None:
+        return own
+    stands_by = f"{status.reserve.memory:.0f} MiB in reserve (pid {status.reserve.pid})"
+    return f"{own} + {stands_by}" if own else stands_by
 
 
 def _row(status: WorkerStatus) -> str:

@@ -33,6 +33,8 @@ RUNS = StatusReport(
             model="0123456789abcdef",
             memory_mib=2345.6,
             last_error="ended by SIGSEGV",
+            reserve_pid=4713,
+            reserve_mib=301.2,
         )
     ],
     queue=QueueStatus(queued=3, running=1, paused=True),
@@ -46,7 +48,7 @@ def test_what_runs() -> None:
         "orchestrator  running · process 4711 · up 1 h 2 min · 123 MiB · version 1.2",
         "clients       notebook kernel, process 12; python, process 13",
         "image worker  busy · process 4712 · 2,346 MiB · model 0123456789ab · "
-        "restarted 2 ×, last ended by SIGSEGV",
+        "restarted 2 ×, last ended by SIGSEGV · in reserve: process 4713, 301 MiB",
         "queue         1 running, 3 waiting, paused",
         "disk          5.0 GiB free; database 2.0 MiB, backups 3.0 MiB, logs 0 B",
     ]

@@ -9,7 +9,6 @@ from mysticanvas.orchestrator.supervisor.breaker import (
     FIRST_S,
     LONGEST_COOL_DOWN_S,
     MAX_FAILURES,
-    STABLE_S,
     WINDOW_S,
     Again,
     History,
@@ -19,10 +18,10 @@ from mysticanvas.orchestrator.supervisor.breaker import (
 )
 
 
-def after(ends: int, apart_s: float = 1.0) -> History:
+def after(ends: int, apart_s: float = 1.0, ran_s: float = 0.5) -> History:
     history = History()
     for k in range(ends):
-        history = after_end(history, k * apart_s, ran_s=0.5, useful=False)
+        history = after_end(history, k * apart_s, ran_s)
     return history
 
 
@@ -43,15 +42,15 @@ def test_a_trial_that_fails_doubles_the_cool_down_up_to_a_limit() -> None:
         opened = decide(history)
         assert isinstance(opened, Open)
         cool_downs.append(opened.cool_down_s)
-        history = after_end(history, 1000.0 * (k + 1), ran_s=0.5, useful=False)
+        history = after_end(history, 1000.0 * (k + 1), ran_s=0.5)
     assert cool_downs[:3] == [COOL_DOWN_S, 2 * COOL_DOWN_S, 4 * COOL_DOWN_S]
     assert cool_downs[-1] == LONGEST_COOL_DOWN_S
 
 
-@pytest.mark.parametrize(("ran_s", "useful"), [(STABLE_S, False), (0.1, True)])
-def test_a_process_that_was_well_starts_the_count_anew(ran_s: float, useful: bool) -> None:
-    history = after_end(after(MAX_FAILURES + 1), 99.0, ran_s, useful)
-    assert decide(history) == Again(FIRST_S)
+@pytest.mark.parametrize("ran_s", [12.0, 60.0, 600.0])
+def test_how_long_a_start_takes_to_fail_does_not_count(ran_s: float) -> None:
+    assert isinstance(decide(after(MAX_FAILURES - 1, ran_s + 1, ran_s)), Again)
+    assert isinstance(decide(after(MAX_FAILURES, ran_s + 1, ran_s)), Open)
 
 
 def test_without_failures_nothing_is_waited_for() -> None:

@@ -63,6 +63,22 @@ def test_what_cannot_be_replayed_is_a_resync(epoch: str | None, after: int) -> N
     assert [event.type for event in run(listen())] == ["resync"]
 
 
+@pytest.mark.parametrize(("ring", "told"), [(5, [1, 2, 3, 4, 5]), (4, [])])
+def test_who_comes_from_another_orchestrator_gets_all_of_this_one_or_nothing(
+    ring: int, told: list[int]
+) -> None:
+    async def listen() -> list[Published]:
+        bus = Bus(ring)
+        for _ in range(5):
+            bus.publish("alert", {})
+        with bus.subscribe("a", "another", after=700) as listener:
+            return await listener.next()
+
+    first, *rest = run(listen())
+    assert (first.type, first.data) == ("resync", {"seq": 5 - len(told)})
+    assert [event.seq for event in rest] == told
+
+
 def test_a_gap_wider_than_the_ring_is_a_resync() -> None:
     async def listen() -> list[Published]:
         bus = Bus(ring=2)

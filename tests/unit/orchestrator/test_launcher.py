@@ -1,10 +1,14 @@
-"""A launcher may be somebody else's: whatever it raises is a start that failed."""
+"""A launcher may be somebody else's: whatever it raises or gives is a start that failed."""
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
+import subprocess
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -38,6 +42,68 @@ def test_what_a_launcher_raises_is_a_start_that_failed(tmp_path: Path) -> None:
         worker.stop()
     assert "could not be started" in first.message
     assert "ZeroDivisionError" in second.message
+
+
+@pytest.mark.parametrize("given", [None, 7])
+def test_what_is_no_process_is_a_start_that_failed(tmp_path: Path, given: Any) -> None:
+    with pytest.raises(OSError, match=f"gives a {type(given).__name__}, and not a Spawned"):
+        launcher.start(launch(tmp_path, lambda *_, **__: given))
+
+
+def test_a_process_in_another_form_is_ended(tmp_path: Path) -> None:
+    given: list[subprocess.Popen[bytes]] = []
+
+    def popen(*_: Any, **__: Any) -> Any:
+        given.append(subprocess.Popen(["sleep", "60"]))
+        return given[-1]
+
+    with pytest.raises(OSError, match="gives a Popen"):
+        launcher.start(launch(tmp_path, popen))
+    assert given[0].poll() == -signal.SIGKILL
+
+
+def sleeping(*_: Any, **__: Any) -> processes.Spawned:
+    """A process that never says a word."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        ["sleep", "60"], stdout=subprocess.PIPE, pass_fds=(writer,), start_new_session=True
+    )
+    os.close(writer)
+    assert process.stdout is not None
+    return processes.Spawned(process, os.fdopen(reader, "rb"), cast("BinaryIO", process.stdout))
+
+
+@pytest.mark.parametrize("which", ["output-", "listen-", "wait-"])
+def test_where_there_are_no_more_threads_a_start_has_failed_and_no_process_stays(
+    tmp_path: Path, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned: list[processes.Spawned] = []
+
+    def spawn(*arguments: Any, **keywords: Any) -> processes.Spawned:
+        spawned.append(sleeping(*arguments, **keywords))
+        return spawned[-1]
+
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith(which):
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
+    worker = Worker(launch(tmp_path, spawn), Listener(lambda _: None, alerts.put), 1.0)
+    worker.start()
+    try:
+        told = [alerts.get(timeout=60) for _ in range(2)]
+    finally:
+        worker.stop()
+    assert "could not be started (can't start new thread)" in told[0].message
+    assert all(each.process.poll() == -signal.SIGKILL for each in spawned)
+    for thread in threading.enumerate():
+        if thread.name.startswith("listen-"):
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_one_whose_output_cannot_be_read_is_ended(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor import alerts, lifecycle, messages as m
-from mysticanvas.orchestrator.supervisor.breaker import COOL_DOWN_S, MAX_FAILURES
+from mysticanvas.orchestrator.supervisor.breaker import COOL_DOWN_S, MAX_FAILURES, STABLE_S, History
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.lifecycle import (
@@ -196,6 +196,52 @@ def test_a_reset_starts_it_at_once_and_forgets() -> None:
     (report,) = story.tell(m.Exited(MAX_FAILURES + 1, Ending(3)))
     assert report.cool_down_s is None
     assert Story(*READY).tell(m.Reset()) == [], "one that is well is left alone"
+
+
+SLOW_STARTS = {
+    "imports": ([m.Answered, lambda n: m.Beat(n, True, 400.0, 9000.0)], 12.0),
+    "does not answer": ([], USUAL.start_s + 1),
+    "does not import": ([m.Answered], USUAL.import_s + 1),
+    "hangs once imported": ([m.Answered, lambda n: m.Beat(n, False, 400.0, 9000.0)], 15.0),
+}
+
+
+@pytest.mark.parametrize("slow", SLOW_STARTS)
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_start_that_takes_long_to_fail_opens_the_breaker_as_well(slow: str, ended: bool) -> None:
+    heard, seconds = SLOW_STARTS[slow]
+    story = Story(m.Start())
+    for number in range(1, MAX_FAILURES + 1):
+        story.tell(m.Spawned(number, 77), *(each(number) for each in heard))
+        if ended:
+            story.tell(m.Distrusted(number, "could not import its engine"), after_s=seconds)
+        story.tell(m.Exited(number, Ending(1)), after_s=seconds)
+        assert story.life.broken is (number == MAX_FAILURES)
+        story.tell(m.Tick(), after_s=2.0)
+
+
+@pytest.mark.parametrize(
+    "signs",
+    [
+        [m.Beat(1, False, 400.0, 9000.0)],
+        [m.Begun(1, HELD), m.Progressed(1, "denoise", 1)],
+        [m.Begun(1, HELD), m.Ended(1, HELD)],
+    ],
+)
+def test_a_process_that_is_well_has_the_failures_before_it_forgotten(signs: list[Any]) -> None:
+    for after_s, forgotten in ((STABLE_S, True), (STABLE_S - 1, m.Ended(1, HELD) in signs)):
+        story = Story(*READY)
+        story.life = story.life._replace(history=History((story.now,), trips=3))
+        story.tell(*signs, after_s=after_s)
+        assert (story.life.history == History()) is forgotten
+
+
+def test_progress_of_a_process_that_was_importing_does_not_make_it_well() -> None:
+    failed = History((1.0,))
+    story = Story(*STARTED, m.Answered(1), m.Begun(1, HELD))
+    story.life = story.life._replace(history=failed)
+    story.tell(m.Progressed(1, "load", 0), after_s=STABLE_S)
+    assert story.life.history == failed
 
 
 def _broken() -> Story:

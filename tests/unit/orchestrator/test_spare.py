@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,6 @@ from support import kill
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor import lifecycle
-from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.seams import Seams
 from mysticanvas.orchestrator.supervisor.spare import Spare
 
@@ -67,19 +67,29 @@ def test_it_ends_with_its_worker(tmp_path: Path, spare: Spare, house: House) -> 
 
 
 @pytest.mark.fault("SIGSTOP of the process in reserve", "it is ended, and a new one does the job")
-def test_one_that_hangs_is_found_out_once_it_is_given_out(
-    tmp_path: Path, spare: Spare, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lifecycle, "REST_S", 0.0)
-    limits = Deadlines(import_silence_s=6.0, term_s=0.2)
-    seams = Seams(spare=spare, free_mib=lambda: 9000.0)
-    with House(tmp_path / "home", limits, seams) as house:
-        assert house.done().failures == []
-        reserve = prepared(house, spare)
-        house.until(lambda _: psutil.Process(reserve).net_connections())
-        os.kill(reserve, signal.SIGSTOP)
-        kill(house.in_state(WorkerState.READY))
-        assert house.done().failures == []
-        assert house.in_state(WorkerState.READY) != reserve
-        assert not psutil.pid_exists(reserve)
-        assert reserve in [alert.pid for alert in house.alerts]
+def test_one_that_hangs_is_not_given_out(house: House, spare: Spare) -> None:
+    assert house.done().failures == []
+    reserve = prepared(house, spare)
+    house.until(lambda _: spare._held and select.select([spare._held.spawned.ready], [], [], 0)[0])
+    os.kill(reserve, signal.SIGSTOP)
+    kill(house.in_state(WorkerState.READY))
+    assert house.done().failures == []
+    assert house.in_state(WorkerState.READY) != reserve
+    assert not psutil.pid_exists(reserve)
+    assert reserve not in [alert.pid for alert in house.alerts]
+
+
+def test_it_is_told_with_the_worker_that_it_stands_by_for(house: House, spare: Spare) -> None:
+    assert house.done().failures == []
+    reserve = prepared(house, spare)
+    seen = house.until(lambda _: reserve in told(house)).reserve
+    assert seen is not None
+    assert (seen.pid, seen.memory > 1.0) == (reserve, True)
+    kill(house.in_state(WorkerState.READY))
+    taken = house.until(lambda status: status.pid == reserve)
+    assert taken.reserve is None or taken.reserve.pid != reserve
+
+
+def told(house: House) -> list[int]:
+    """The processes in reserve that listeners have heard of."""
+    return [status.reserve.pid for status in house.statuses if status.reserve is not None]

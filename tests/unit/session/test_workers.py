@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mysticanvas import errors
-from mysticanvas.contracts.health import WorkerState, WorkerStatus
+from mysticanvas.contracts.health import Reserve, WorkerState, WorkerStatus
 from mysticanvas.session.collections.workers import Workers
 
 WELL = WorkerStatus(
@@ -17,7 +17,7 @@ WELL = WorkerStatus(
 )  # fmt: skip
 BROKEN = WorkerStatus(
     kind="llm", pid=None, state=WorkerState.FAILED, restarts=4, retry_s=12.0,
-    last_error="ended by itself with exit code 1 <b>",
+    last_error="ended by itself with exit code 1 <b>", reserve=Reserve(pid=4712, memory=300.4),
 )  # fmt: skip
 
 
@@ -53,6 +53,7 @@ def test_it_is_readable_as_text_and_as_html() -> None:
         "was killed from outside (SIGKILL)"
     )
     assert "canvas.workers.reset() starts it again" in second
+    assert "300 MiB in reserve (pid 4712)" in second
     html = workers._repr_html_()
     assert "<td>starter</td>" in html
     assert "&lt;b&gt;" in html

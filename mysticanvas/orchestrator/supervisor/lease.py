@@ -1,0 +1,118 @@
+"""A worker's process in the hands of one job, or of whoever else has something to ask of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mysticanvas.contracts.health import WorkerState
+from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.orchestrator.supervisor import messages
+from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor.watch import Watch
+
+if TYPE_CHECKING:
+    from mysticanvas.orchestrator.supervisor.worker import Worker
+
+GONE_S = 20.0
+"""Seconds after which an end, or news of it, is waited for no longer."""
+_ENDING_S = 1.0
+_POLL_S = 0.02
+
+
+class Lease:
+    """A process that is lent to one job, and what is said of it meanwhile."""
+
+    def __init__(self, worker: Worker, watch: Watch, client: WorkerClient) -> None:
+        self.client = client
+        self._worker = worker
+        self._watch = watch
+
+    def begun(self, held: messages.Held) -> None:
+        """Say that a job with this model runs on it."""
+        self._worker.tell(messages.Begun(self._watch.number, held))
+
+    def progressed(self, stage: str, step: int) -> None:
+        """Say how far the job is."""
+        self._worker.tell(messages.Progressed(self._watch.number, stage, step))
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended."""
+        return self._watch.gone.is_set()
+
+    def look(self, timeout_s: float = GONE_S) -> None:
+        """Have what is known of the process brought up to date, as it is only now and then; returns
+        when everybody can see it.
+
+        Args:
+            timeout_s: seconds that it has to answer.
+
+        Raises:
+            WorkerLost: it does not answer.
+        """
+        health = self.client.health(timeout_s)
+        self._worker.tell(messages.Beat.of(self._watch.number, health, None))
+        self._worker.catch_up()
+
+    def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
+        """Say that nothing runs on it, and which model it holds, in which parts of memory."""
+        self._worker.tell(messages.Ended(self._watch.number, held, tuple(parts)))
+
+    def released(self) -> None:
+        """Say that it holds no model any more; returns when everybody can see that."""
+        self.ended(None)
+        self._worker.catch_up()
+
+    @contextlib.contextmanager
+    def relied_on(self) -> Iterator[None]:
+        """Have the process gone, should it break off or garble an answer meanwhile: what it would
+        still do cannot be known."""
+        try:
+            yield
+        except WorkerLost as lost:
+            self.give_up(lost.words)
+            raise
+
+    def give_up(self, why: str) -> str:
+        """Have a process gone that cannot be used; returns when it is.
+
+        Args:
+            why: what it did, to stand behind `the image worker`, should it live on.
+
+        Returns:
+            How it ended.
+        """
+        # Mostly it has ended by itself, which is the better reason.
+        return self.ending(_ENDING_S) or self.distrust(why)
+
+    def ending(self, timeout_s: float) -> str | None:
+        """How the process ended; None if it has not in time."""
+        return self._worker.wait_gone(self._watch, timeout_s)
+
+    def distrust(self, why: str) -> str:
+        """End the process, whatever it does, and wait until it is gone; how it ended."""
+        self._worker.tell(messages.Distrusted(self._watch.number, why))
+        return self._worker.wait_gone(self._watch, GONE_S) or why
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait until a cancelled batch has really ended; a process that hangs on is ended.
+
+        Raises:
+            WorkerLost: the process is gone.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self._busy(deadline - time.monotonic()):
+            if time.monotonic() > deadline:
+                raise WorkerLost(self.distrust("did not stop a cancelled job in time"))
+            time.sleep(_POLL_S)
+
+    def _busy(self, timeout_s: float) -> bool:
+        if self._watch.gone.is_set():
+            raise WorkerLost("it ended")
+        try:
+            return self.client.health(max(_POLL_S, timeout_s)).state is WorkerState.BUSY
+        except WorkerLost:
+            return True
