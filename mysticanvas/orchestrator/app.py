@@ -138,7 +138,9 @@ class Orchestrator:
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
-        self.runtime_file = RuntimeFile(self.paths.runtime_file)
+        self.runtime_file = RuntimeFile(
+            self.paths.runtime_file, self.store.in_place, self._displaced
+        )
         self.app = self._application()
         self.server = web.Server(self.app)
 
@@ -205,11 +207,13 @@ class Orchestrator:
         for worker in self.workers:
             worker.stop()
         self.pool.close()
+        self.runtime_file.stop()
+        in_place = self.store.in_place()
         self.store.close()
         # Last: a kernel that finds the file waits for this process, which has the store till here.
-        self.listener.close()
-        self.runtime_file.stop()
-        self.runtime_file.remove()
+        if in_place:
+            self.listener.close()
+            self.runtime_file.remove()
 
     def health(self) -> Health:
         queue = self.transitions.status
@@ -327,6 +331,11 @@ class Orchestrator:
     def _idle(self) -> None:
         _log.info("idle_exit")
         self.stop()
+
+    def _displaced(self) -> None:
+        if not self.stopping:
+            _log.error("home_gone", home=str(self.paths.root))
+            self.stop()
 
     def _close_doors(self) -> None:
         self.activity.close()
