@@ -10,6 +10,7 @@ import contextlib
 import os
 import selectors
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ from mysticanvas.processes import (
     spawn,
 )
 from mysticanvas.session import compatibility
+from mysticanvas.session.compatibility import Installed
 from mysticanvas.settings import LOCAL_STATE, HomePaths, Settings
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
 MODULE = "mysticanvas.orchestrator"
 DRAIN_S = 30.0
 """Seconds that jobs have to end by themselves before they go back to the queue for an upgrade."""
+_TELL_VERSION = (
+    "from mysticanvas import __version__; from mysticanvas.contracts.base import PROTOCOL; "
+    "print(__version__, PROTOCOL)"
+)
 _RESTORED_S = 5.0
 _POLL_S = 0.05
 _LOG_LINES = 10
@@ -83,14 +89,7 @@ def find(paths: HomePaths) -> Runtime | None:
     runtime = _recorded(paths)
     if runtime is None or not endpoint(runtime).alive():
         return None
-    objection = compatibility.objection(runtime, sys.prefix, PROTOCOL)
-    if objection is not None:
-        problem, hint = objection
-        raise OrchestratorUnavailable(
-            f"The orchestrator of {paths.root} (process {runtime.pid}) {problem}.",
-            hint=hint,
-            pid=runtime.pid,
-        )
+    _check_objection(runtime, paths)
     return runtime
 
 
@@ -128,6 +127,27 @@ def _recorded(paths: HomePaths) -> Runtime | None:
         return None
 
 
+def _check_objection(runtime: Runtime, paths: HomePaths) -> None:
+    objection = compatibility.objection(runtime, sys.prefix, PROTOCOL)
+    if objection is not None:
+        problem, hint = objection
+        raise OrchestratorUnavailable(
+            f"The orchestrator of {paths.root} (process {runtime.pid}) {problem}.",
+            hint=hint,
+            pid=runtime.pid,
+        )
+
+
+def _check_installed(theirs: Runtime | Installed) -> None:
+    """Replace nothing by what we would replace again at the next call."""
+    if compatibility.outdated(theirs, __version__, PROTOCOL):
+        raise OrchestratorUnavailable(
+            f"This kernel is MystiCanvas {__version__}, and what is installed is {theirs.version}, "
+            "which is older.",
+            hint=f"{compatibility.RESTART}.",
+        )
+
+
 def _current(paths: HomePaths) -> Runtime | None:
     """The orchestrator that runs, unless it is to be replaced."""
     runtime = find(paths)
@@ -157,6 +177,8 @@ def _start(settings: Settings, paths: HomePaths) -> Runtime:
         if runtime is None:
             _succeed(settings, paths)
             runtime = _launched(settings, paths)
+            _check_objection(runtime, paths)
+            _check_installed(runtime)
         return runtime
 
 
@@ -167,6 +189,7 @@ def _succeed(settings: Settings, paths: HomePaths) -> None:
         return
     patience_s = settings.end_timeout_s
     if endpoint(former).alive():
+        _check_installed(_installed())
         _drain(former)
         patience_s += DRAIN_S
     if not identity(former).wait_gone(patience_s):
@@ -176,6 +199,22 @@ def _succeed(settings: Settings, paths: HomePaths) -> None:
             f"{_see_logs(paths)}",
             pid=former.pid,
         )
+
+
+def _installed() -> Installed:
+    """What a start would run, as a process says that is started like one."""
+    asked = [sys.executable, "-c", _TELL_VERSION]
+    try:
+        told = subprocess.run(
+            asked, env=child_environment({}), cwd="/", capture_output=True, text=True, check=True
+        )
+        version, protocol = told.stdout.split()
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        raise OrchestratorUnavailable(
+            f"An older orchestrator runs, and {sys.executable} cannot run a newer one: {error}.",
+            hint="Install mysticanvas anew, then restart this kernel.",
+        ) from error
+    return Installed(version, int(protocol))
 
 
 def _drain(former: Runtime) -> None:

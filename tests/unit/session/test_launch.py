@@ -41,6 +41,12 @@ def write(paths: HomePaths, **changes: object) -> Runtime:
     return runtime
 
 
+def start(patch: pytest.MonkeyPatch, module: str, folder: Path) -> None:
+    """Have a module of that folder started as the orchestrator."""
+    patch.setattr(launch, "MODULE", module)
+    patch.setattr(launch, "child_environment", lambda extra: {**extra, "PYTHONPATH": str(folder)})
+
+
 def test_a_live_orchestrator_is_found_and_attached_to(paths: HomePaths) -> None:
     runtime = write(paths)
     assert launch.find(paths) == runtime
@@ -90,6 +96,45 @@ def test_an_orchestrator_of_another_protocol_is_refused(paths: HomePaths) -> Non
         launch.find(paths)
 
 
+def test_nothing_is_replaced_by_what_is_older_than_this_kernel(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a downgrade under a kernel that goes on: each of its calls would replace it."""
+    write(paths)
+    monkeypatch.setattr(launch, "__version__", "99.0")
+    monkeypatch.setattr(launch, "_drain", lambda _: pytest.fail("it is in use"))
+    with pytest.raises(OrchestratorUnavailable, match=rf"99\.0.*{__version__}") as refused:
+        launch.attach(Settings.load({}, home=paths.root))
+    assert "Restart this kernel" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"version": "0.0.1"}, r"installed is 0\.0\.1, which is older"),
+        ({"version": "9.9", "protocol": PROTOCOL + 1}, r"is MystiCanvas 9\.9, which is newer"),
+    ],
+)
+def test_what_was_started_is_judged_as_what_is_found(
+    paths: HomePaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    told: str,
+) -> None:
+    """As where another version was installed under this kernel, and none runs."""
+    runtime = write(paths, **changes).model_dump_json()
+    paths.runtime_file.unlink()
+    (tmp_path / "other.py").write_text(
+        "import os, sys\n"
+        f"os.write(int(sys.argv[2]), b'{{\"runtime\": ' + {runtime.encode()!r} + b'}}\\n')\n"
+    )
+    start(monkeypatch, "other", tmp_path)
+    with pytest.raises(OrchestratorUnavailable, match=told) as refused:
+        launch.attach(Settings.load({}, home=paths.root))
+    assert "Restart this kernel" in refused.value.hint
+
+
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     home = tmp_path / "file" / "home"
@@ -122,10 +167,7 @@ def test_a_child_that_never_reports_is_ended(
         f"import os, pathlib, time\npathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n"
         "time.sleep(600)\n"
     )
-    monkeypatch.setattr(launch, "MODULE", "sleeper")
-    monkeypatch.setattr(
-        launch, "child_environment", lambda extra: {**extra, "PYTHONPATH": str(tmp_path)}
-    )
+    start(monkeypatch, "sleeper", tmp_path)
     with pytest.raises(OrchestratorUnavailable, match="did not answer within 2 s"):
         launch.attach(Settings.load({}, home=paths.root, start_timeout_s=2))
     assert not Path(f"/proc/{note.read_text()}/cwd").exists()
