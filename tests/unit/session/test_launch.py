@@ -1,17 +1,15 @@
 import errno
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import write_runtime as write
 
 from mysticanvas import OrchestratorUnavailable, __version__, locks
 from mysticanvas.commands import status
 from mysticanvas.contracts.base import PROTOCOL
-from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.locks import FileLock
-from mysticanvas.processes import Identity
 from mysticanvas.session import launch
 from mysticanvas.settings import HomePaths, Settings
 
@@ -21,24 +19,6 @@ def paths(tmp_path: Path) -> HomePaths:
     paths = HomePaths.of(tmp_path / "home")
     paths.create()
     return paths
-
-
-def write(paths: HomePaths, **changes: object) -> Runtime:
-    """A runtime file that speaks of this very process."""
-    me = Identity.of(os.getpid())
-    runtime = Runtime(
-        url="http://127.0.0.1:1",
-        token="t",
-        pid=me.pid,
-        started_at=me.started_at,
-        boot_id=me.boot_id,
-        host="here",
-        version=__version__,
-        protocol=PROTOCOL,
-        prefix=sys.prefix,
-    ).model_copy(update=changes)
-    paths.runtime_file.write_text(runtime.model_dump_json())
-    return runtime
 
 
 def start(patch: pytest.MonkeyPatch, module: str, folder: Path) -> None:
