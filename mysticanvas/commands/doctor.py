@@ -82,6 +82,7 @@ def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
         with lock:
             if launch.find(paths) is not None:
                 return _asked(paths, repair)
+            launch.refuse_elsewhere(paths)
             _await_end(settings, paths)
             return _opened(settings, paths, repair)
     except OrchestratorUnavailable as error:

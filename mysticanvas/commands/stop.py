@@ -63,13 +63,16 @@ def stop(settings: Settings, force: bool) -> StopReport:
 
     Raises:
         Conflict: other clients use them, and `force` is not set; the error names them.
-        OrchestratorUnavailable: it does not answer, or does not stop, and `force` is not set.
+        OrchestratorUnavailable: it does not answer, or does not stop, and `force` is not set; or it
+            runs on another machine.
     """
     from mysticanvas.contracts.status import StopReport
+    from mysticanvas.session import launch
 
     paths = settings.paths
     runtime = _running(paths, force)
     if runtime is None:
+        launch.look_elsewhere(paths)
         return StopReport(home=str(paths.root), stopped=False)
     killed = _end(runtime, paths, settings.end_timeout_s, force)
     return StopReport(home=str(paths.root), stopped=True, killed=killed)

@@ -101,6 +101,42 @@ def ending(paths: HomePaths) -> Runtime | None:
     return runtime
 
 
+def refuse_elsewhere(paths: HomePaths) -> None:
+    """Do nothing for a home whose orchestrator runs on another machine or in another container.
+
+    The start lock must be held: the store's is taken for a moment, and nobody here may need it.
+
+    Raises:
+        OrchestratorUnavailable: it does; says where.
+    """
+    there = _written_elsewhere(paths)
+    if there is None or there.pid != _holder(paths):
+        return
+    # Its process cannot be seen from here, but its lock can. A container has another name at each
+    # start, so the name alone means nothing.
+    store = FileLock(paths.store_lock)
+    if store.acquire():
+        store.release()
+        return
+    raise OrchestratorUnavailable(
+        f"The orchestrator of {paths.root} runs on {there.host}, as process {there.pid} there.",
+        hint="Stop it there, with `mysticanvas stop`, or use another home: Canvas(home=...) or "
+        "MYSTICANVAS_HOME.",
+    )
+
+
+def look_elsewhere(paths: HomePaths) -> None:
+    """The same for who does not hold the start lock; whoever does has looked, or will.
+
+    Raises:
+        OrchestratorUnavailable: see `refuse_elsewhere`.
+    """
+    lock = FileLock(paths.start_lock)
+    if _written_elsewhere(paths) is not None and lock.acquire():
+        with lock:
+            refuse_elsewhere(paths)
+
+
 def identity(runtime: Runtime) -> Identity:
     """Which process a runtime file speaks of."""
     return Identity(runtime.pid, runtime.started_at, runtime.boot_id)
@@ -125,6 +161,14 @@ def _recorded(paths: HomePaths) -> Runtime | None:
         return Runtime.model_validate_json(paths.runtime_file.read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def _written_elsewhere(paths: HomePaths) -> Runtime | None:
+    """What a process has recorded that is not one of this machine, as far as can be seen."""
+    runtime = _recorded(paths)
+    if runtime is None or runtime.host == os.uname().nodename or identity(runtime).alive():
+        return None
+    return runtime
 
 
 def _check_objection(runtime: Runtime, paths: HomePaths) -> None:
@@ -175,6 +219,7 @@ def _start(settings: Settings, paths: HomePaths) -> Runtime:
     with lock:
         runtime = _current(paths)
         if runtime is None:
+            refuse_elsewhere(paths)
             _succeed(settings, paths)
             runtime = _launched(settings, paths)
             _check_objection(runtime, paths)

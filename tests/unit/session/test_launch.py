@@ -1,6 +1,6 @@
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,8 @@ from support import write_runtime as write
 
 from mysticanvas import OrchestratorUnavailable, __version__, locks
 from mysticanvas.commands import status
+from mysticanvas.commands.doctor import diagnose
+from mysticanvas.commands.stop import stop
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.locks import FileLock
 from mysticanvas.session import launch
@@ -175,3 +177,54 @@ def test_a_home_whose_locks_do_not_hold_asks_for_a_state_on_a_local_disk(
         launch.attach(Settings.load({}, home=paths.root))
     assert "MYSTICANVAS_STATE" in refused.value.hint
     assert not paths.database.exists()
+
+
+@pytest.fixture
+def there(paths: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileLock]:
+    """The store's lock as an orchestrator on another machine has it."""
+    monkeypatch.setattr(launch, "_launched", lambda *_: pytest.fail("one runs already"))
+    # There may be a process of that number here as well.
+    write(paths, host="pod-2", pid=os.getppid(), started_at=1.0)
+    with FileLock(paths.store_lock) as lock:
+        lock.write(f"{os.getppid()}\n")
+        yield lock
+
+
+def test_one_on_another_machine_is_neither_waited_for_nor_doubted(
+    paths: HomePaths, there: FileLock
+) -> None:
+    settings = Settings.load({}, home=paths.root)
+    told = f"runs on pod-2, as process {os.getppid()} there"
+    for ask in (
+        lambda: launch.attach(settings),
+        lambda: stop(settings, force=True),
+        lambda: status.report(paths),
+    ):
+        with pytest.raises(OrchestratorUnavailable, match=told) as refused:
+            ask()
+        assert "Stop it there" in refused.value.hint
+    first = diagnose(settings, paths, repair=True).findings[0]
+    assert (first.check, first.state) == ("orchestrator", "problem")
+    assert told in first.message
+    assert paths.runtime_file.exists()
+
+
+def test_what_a_container_of_another_name_left_is_in_nobodys_way(
+    paths: HomePaths, there: FileLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there.release()
+    settings = Settings.load({}, home=paths.root)
+    assert status.report(paths).state == "stopped"
+    assert not stop(settings, force=False).stopped
+    runtime = launch._recorded(paths)
+    assert runtime is not None
+    monkeypatch.setattr(launch, "_launched", lambda *_: runtime)
+    assert launch.attach(settings) == runtime
+
+
+def test_a_machine_that_was_renamed_is_the_same(paths: HomePaths, there: FileLock) -> None:
+    runtime = write(paths, host="as it was called before")
+    assert launch.attach(Settings.load({}, home=paths.root)) == runtime
+    there.write(f"{runtime.pid}\n")
+    write(paths, host="as it was called before", listener=(1 << 30, 1))
+    assert status.report(paths).state == "stopping"
