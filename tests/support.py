@@ -16,7 +16,7 @@ from mysticanvas import __version__
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.processes import Identity, child_environment
-from mysticanvas.session import launch
+from mysticanvas.session import starting
 from mysticanvas.settings import HomePaths
 
 MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
@@ -50,8 +50,8 @@ def long_job(preset: Path) -> dict[str, object]:
 def start_as(patch: pytest.MonkeyPatch, module: str, **environment: str) -> None:
     """Have this process start its orchestrators as a module of `tests/faults`."""
     more = {"PYTHONPATH": str(Path(__file__).parent / "faults"), **environment}
-    patch.setattr(launch, "MODULE", module)
-    patch.setattr(launch, "child_environment", lambda extra: child_environment({**extra, **more}))
+    patch.setattr(starting, "MODULE", module)
+    patch.setattr(starting, "child_environment", lambda extra: child_environment({**extra, **more}))
 
 
 def write_runtime(paths: HomePaths, **changes: object) -> Runtime:

@@ -84,11 +84,14 @@ _STARTER_FOLDER = Path("starter") / "image" / "model"
 class Orchestrator:
     """Everything that runs in the process, made in order and ended in the reverse order.
 
+    Args:
+        at_work: called now and then by what may take long.
+
     Raises:
         StoreError: the store cannot be opened.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, at_work: Callable[[], None] = lambda: None) -> None:
         self.settings = settings
         self.paths = settings.paths
         self.token = secrets.token_urlsafe(32)
@@ -102,7 +105,7 @@ class Orchestrator:
             settings, self.plugins, Listener(self._worker_changed, self._alert)
         )
         self.worker, *on_demand = self.workers
-        self.store = _open_store(self.paths, settings.search_stemmer)
+        self.store = _open_store(self.paths, settings.search_stemmer, at_work)
         latents.clear(self.paths.run)
         self.bus = Bus()
         self.profiles = Profiles(self.store.profiles)
@@ -342,11 +345,12 @@ class Orchestrator:
         self.bus.close()
 
 
-def _open_store(paths: HomePaths, stemmer: str) -> Store:
+def _open_store(paths: HomePaths, stemmer: str, at_work: Callable[[], None]) -> Store:
     store = Store.open(paths, stemmer=stemmer)
+    at_work()
     if store.created and any(paths.images.iterdir()):
         rebuild.demand(paths)
-    report = rebuild.if_demanded(store, paths)
+    report = rebuild.if_demanded(store, paths, at_work)
     if report is not None:
         _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
     starter_presets.keep(store, settings_module.data_folder())

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -24,33 +21,18 @@ from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, StoreLocked
 from mysticanvas.locks import FileLock, LocksDoNotHold
-from mysticanvas.processes import (
-    Holding,
-    Identity,
-    Spawned,
-    child_environment,
-    kill_group,
-    network_environment,
-    reap,
-    spawn,
-)
-from mysticanvas.session import compatibility
+from mysticanvas.processes import Holding, Identity
+from mysticanvas.session import compatibility, starting
 from mysticanvas.session.compatibility import Installed
 from mysticanvas.settings import LOCAL_STATE, HomePaths, Settings
 
 if TYPE_CHECKING:
     from mysticanvas.client.http import HttpClient
 
-MODULE = "mysticanvas.orchestrator"
 DRAIN_S = 30.0
 """Seconds that jobs have to end by themselves before they go back to the queue for an upgrade."""
-_TELL_VERSION = (
-    "from mysticanvas import __version__; from mysticanvas.contracts.base import PROTOCOL; "
-    "print(__version__, PROTOCOL)"
-)
 _RESTORED_S = 5.0
 _POLL_S = 0.05
-_LOG_LINES = 10
 
 
 def attach(settings: Settings, strict: bool = False) -> Runtime:
@@ -204,8 +186,9 @@ def _start(settings: Settings, paths: HomePaths) -> Runtime:
     """Start an orchestrator, unless another kernel has done so meanwhile."""
     _create(paths)
     lock = FileLock(paths.start_lock)
+    patience_s = _succession_s(settings)
     try:
-        ours = lock.acquire(settings.start_timeout_s)
+        ours = lock.acquire(patience_s)
     except LocksDoNotHold as error:
         raise OrchestratorUnavailable(
             f"Locks do not hold in {paths.run}: {error}.", hint=LOCAL_STATE
@@ -213,8 +196,8 @@ def _start(settings: Settings, paths: HomePaths) -> Runtime:
     if not ours:
         raise OrchestratorUnavailable(
             f"Another kernel has been starting the orchestrator of {settings.home} for more than "
-            f"{settings.start_timeout_s:g} s.",
-            hint=_see_logs(paths),
+            f"{patience_s:g} s.",
+            hint=starting.see_logs(paths),
         )
     with lock:
         runtime = _current(paths)
@@ -227,6 +210,11 @@ def _start(settings: Settings, paths: HomePaths) -> Runtime:
         return runtime
 
 
+def _succession_s(settings: Settings) -> float:
+    """Seconds that it may take to drain an orchestrator, see it end and start another."""
+    return DRAIN_S + settings.end_timeout_s + settings.start_timeout_s
+
+
 def _succeed(settings: Settings, paths: HomePaths) -> None:
     """Wait for the end of an orchestrator that is ending, and end one that we are to replace."""
     former = _recorded(paths)
@@ -234,32 +222,16 @@ def _succeed(settings: Settings, paths: HomePaths) -> None:
         return
     patience_s = settings.end_timeout_s
     if endpoint(former).alive():
-        _check_installed(_installed())
+        _check_installed(starting.installed())
         _drain(former)
         patience_s += DRAIN_S
     if not identity(former).wait_gone(patience_s):
         raise OrchestratorUnavailable(
             f"The former orchestrator of {paths.root} (process {former.pid}) does not end.",
             hint=f"`kill -9 {former.pid}` ends it: nothing that was recorded is lost. "
-            f"{_see_logs(paths)}",
+            f"{starting.see_logs(paths)}",
             pid=former.pid,
         )
-
-
-def _installed() -> Installed:
-    """What a start would run, as a process says that is started like one."""
-    asked = [sys.executable, "-c", _TELL_VERSION]
-    try:
-        told = subprocess.run(
-            asked, env=child_environment({}), cwd="/", capture_output=True, text=True, check=True
-        )
-        version, protocol = told.stdout.split()
-    except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        raise OrchestratorUnavailable(
-            f"An older orchestrator runs, and {sys.executable} cannot run a newer one: {error}.",
-            hint="Install mysticanvas anew, then restart this kernel.",
-        ) from error
-    return Installed(version, int(protocol))
 
 
 def _drain(former: Runtime) -> None:
@@ -287,7 +259,7 @@ def _launched(settings: Settings, paths: HomePaths) -> Runtime:
     puts its runtime file back within a second if somebody took that away.
     """
     try:
-        return _launch(settings, paths)
+        return starting.start(settings, paths)
     except StoreLocked:
         holder = _holder(paths)
         runtime = _awaited(paths, holder, settings.start_timeout_s if holder else _RESTORED_S)
@@ -296,7 +268,7 @@ def _launched(settings: Settings, paths: HomePaths) -> Runtime:
         if holder is None or _exists(holder):
             raise
     # It ended without having been there for anybody.
-    return _launch(settings, paths)
+    return starting.start(settings, paths)
 
 
 def _awaited(paths: HomePaths, holder: int | None, timeout_s: float) -> Runtime | None:
@@ -337,63 +309,3 @@ def _create(paths: HomePaths) -> None:
             hint="Make it a folder that you can write to, or use another: Canvas(home=...) or "
             "MYSTICANVAS_HOME.",
         ) from error
-
-
-def _launch(settings: Settings, paths: HomePaths) -> Runtime:
-    log = paths.logs / "orchestrator.out"
-    try:
-        spawned = spawn(
-            MODULE,
-            ["--home", str(settings.home)],
-            environment=child_environment({**network_environment(), **settings.to_environ()}),
-            log=log,
-        )
-    except OSError as error:
-        raise OrchestratorUnavailable(
-            f"The orchestrator cannot be started: {error.strerror or error}.",
-            hint=f"Python is {sys.executable}, the log is {log}.",
-        ) from error
-    reap(spawned.process)
-    return _outcome(_report(spawned, settings.start_timeout_s, paths), paths)
-
-
-def _report(spawned: Spawned, timeout_s: float, paths: HomePaths) -> dict[str, object] | None:
-    """What the child says once it answers, or why it cannot; None if it ends without a word."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(spawned.ready, selectors.EVENT_READ)
-        if selector.select(timeout_s):
-            return spawned.read_ready()
-    spawned.ready.close()
-    kill_group(spawned.process.pid, signal.SIGKILL)
-    spawned.process.wait()
-    raise OrchestratorUnavailable(
-        f"The orchestrator did not answer within {timeout_s:g} s and was stopped.",
-        hint=f"On a busy machine, set MYSTICANVAS_START_TIMEOUT_S higher. {_see_logs(paths)}",
-    )
-
-
-def _outcome(report: dict[str, object] | None, paths: HomePaths) -> Runtime:
-    # Imported here, where something is started anyway: attaching has to be quick.
-    from mysticanvas.contracts.problem import Problem
-
-    if report is not None and "runtime" in report:
-        return Runtime.model_validate(report["runtime"])
-    if report is not None and "problem" in report:
-        raise Problem.model_validate(report["problem"]).to_error()
-    log = paths.logs / "orchestrator.out"
-    raise OrchestratorUnavailable(
-        f"The orchestrator ended before it answered. The end of its log:\n{_tail(log)}\n",
-        hint=_see_logs(paths),
-    )
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    return "\n".join(f"    {line}" for line in lines[-_LOG_LINES:]) or "    (it is empty)"
-
-
-def _see_logs(paths: HomePaths) -> str:
-    return f"The logs are in {paths.logs}."

@@ -12,7 +12,7 @@ from mysticanvas.commands.doctor import diagnose
 from mysticanvas.commands.stop import stop
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.locks import FileLock
-from mysticanvas.session import launch
+from mysticanvas.session import launch, starting
 from mysticanvas.settings import HomePaths, Settings
 
 
@@ -25,8 +25,8 @@ def paths(tmp_path: Path) -> HomePaths:
 
 def start(patch: pytest.MonkeyPatch, module: str, folder: Path) -> None:
     """Have a module of that folder started as the orchestrator."""
-    patch.setattr(launch, "MODULE", module)
-    patch.setattr(launch, "child_environment", lambda extra: {**extra, "PYTHONPATH": str(folder)})
+    patch.setattr(starting, "MODULE", module)
+    patch.setattr(starting, "child_environment", lambda extra: {**extra, "PYTHONPATH": str(folder)})
 
 
 def test_a_live_orchestrator_is_found_and_attached_to(paths: HomePaths) -> None:
@@ -125,32 +125,58 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert str(home) in str(refused.value)
 
 
-def test_a_start_that_never_ends_is_not_waited_for_forever(paths: HomePaths) -> None:
-    lock = FileLock(paths.start_lock)
-    assert lock.acquire()
-    with lock, pytest.raises(OrchestratorUnavailable, match="Another kernel"):
+def test_a_start_that_never_ends_is_not_waited_for_forever(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_succession_s", lambda settings: settings.start_timeout_s)
+    with FileLock(paths.start_lock), pytest.raises(OrchestratorUnavailable, match="Another kernel"):
         launch.attach(Settings.load({}, home=paths.root, start_timeout_s=0.1))
+
+
+def test_another_kernel_has_the_time_for_a_whole_succession() -> None:
+    settings = Settings.load({}, start_timeout_s=60, stop_timeout_s=10)
+    whole_s = launch.DRAIN_S + settings.end_timeout_s + settings.start_timeout_s
+    assert launch._succession_s(settings) >= whole_s
+
+
+def test_a_child_that_is_at_work_is_waited_for(
+    paths: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = write(paths).model_dump_json()
+    paths.runtime_file.unlink()
+    (tmp_path / "slow.py").write_text(
+        "import os, sys, time\n"
+        "for _ in range(12):\n"
+        "    time.sleep(0.5)\n"
+        "    os.write(int(sys.argv[2]), b' ')\n"
+        f"os.write(int(sys.argv[2]), b'{{\"runtime\": ' + {runtime.encode()!r} + b'}}\\n')\n"
+    )
+    start(monkeypatch, "slow", tmp_path)
+    found = launch.attach(Settings.load({}, home=paths.root, start_timeout_s=3))
+    assert found.model_dump_json() == runtime
 
 
 def test_a_child_that_ends_without_a_word_is_told_by_its_log(
     paths: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "MODULE", "mysticanvas.no_such_module")
+    monkeypatch.setattr(starting, "MODULE", "mysticanvas.no_such_module")
     with pytest.raises(OrchestratorUnavailable, match="no_such_module"):
         launch.attach(Settings.load({}, home=paths.root))
     assert FileLock(paths.start_lock).acquire(), "the start lock is free again"
 
 
+@pytest.mark.parametrize("sign", ["", " "])
 def test_a_child_that_never_reports_is_ended(
-    paths: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paths: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str
 ) -> None:
     note = tmp_path / "pid"
     (tmp_path / "sleeper.py").write_text(
-        f"import os, pathlib, time\npathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n"
+        f"import os, pathlib, sys, time\npathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n"
+        f"os.write(int(sys.argv[2]), {sign.encode()!r})\n"
         "time.sleep(600)\n"
     )
     start(monkeypatch, "sleeper", tmp_path)
-    with pytest.raises(OrchestratorUnavailable, match="did not answer within 2 s"):
+    with pytest.raises(OrchestratorUnavailable, match="was silent for 2 s"):
         launch.attach(Settings.load({}, home=paths.root, start_timeout_s=2))
     assert not Path(f"/proc/{note.read_text()}/cwd").exists()
 
