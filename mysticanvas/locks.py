@@ -85,6 +85,21 @@ class FileLock:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text.encode(), 0)
 
+    def in_place(self) -> bool:
+        """Whether the path still leads to the file that we hold: where that was deleted, with its
+        folder say, the lock keeps nobody out. False if it is not held.
+
+        What cannot be looked at is not taken for gone.
+        """
+        if self._fd is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._fd), self.path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
     def release(self) -> None:
         """Give the lock back; harmless if it is not held."""
         if self._fd is not None:

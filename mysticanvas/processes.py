@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -218,7 +219,7 @@ class Spawned(NamedTuple):
     """A started child: its handle, what it reports on once it is ready, and what it puts out."""
 
     process: subprocess.Popen[bytes]
-    ready: BinaryIO
+    ready: BufferedReader
     output: BinaryIO | None = None
     """Standard output and error, if there is no file for them; to be read until its end."""
 

@@ -85,7 +85,8 @@ class Settings(BaseModel):
     idle_timeout_s: float = Field(default=900, gt=0)
     """Seconds without request, job or listener after which the orchestrator stops."""
     start_timeout_s: float = Field(default=60, gt=0)
-    """Seconds that a kernel waits for the orchestrator to answer."""
+    """Seconds that a kernel waits for the orchestrator to answer, or for a sign that its start is
+    at work: a store that is made again from a million pictures takes longer."""
     stop_timeout_s: float = Field(default=10, gt=0)
     """Seconds that a worker has to end after it was asked to, before it is killed."""
     spare_worker: bool = True

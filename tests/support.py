@@ -4,14 +4,20 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from mysticanvas.processes import child_environment
-from mysticanvas.session import launch
+from mysticanvas import __version__
+from mysticanvas.contracts.base import PROTOCOL
+from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.processes import Identity, child_environment
+from mysticanvas.session import starting
+from mysticanvas.settings import HomePaths
 
 MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
 """A mount of one's own, which ends with its process, for whoever may make a user namespace."""
@@ -44,8 +50,40 @@ def long_job(preset: Path) -> dict[str, object]:
 def start_as(patch: pytest.MonkeyPatch, module: str, **environment: str) -> None:
     """Have this process start its orchestrators as a module of `tests/faults`."""
     more = {"PYTHONPATH": str(Path(__file__).parent / "faults"), **environment}
-    patch.setattr(launch, "MODULE", module)
-    patch.setattr(launch, "child_environment", lambda extra: child_environment({**extra, **more}))
+    patch.setattr(starting, "MODULE", module)
+    patch.setattr(starting, "child_environment", lambda extra: child_environment({**extra, **more}))
+
+
+def write_runtime(paths: HomePaths, **changes: object) -> Runtime:
+    """A runtime file that speaks of this very process, but for what is given."""
+    me = Identity.of(os.getpid())
+    runtime = Runtime(
+        url="http://127.0.0.1:1",
+        token="t",
+        pid=me.pid,
+        started_at=me.started_at,
+        boot_id=me.boot_id,
+        host=os.uname().nodename,
+        version=__version__,
+        protocol=PROTOCOL,
+        prefix=sys.prefix,
+    ).model_copy(update=changes)
+    paths.runtime_file.write_text(runtime.model_dump_json())
+    return runtime
+
+
+@contextlib.contextmanager
+def ending(paths: HomePaths) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that the runtime file speaks of, and that listens no longer; it goes on till it is
+    killed."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        me = Identity.of(process.pid)
+        # No process has such a descriptor.
+        write_runtime(paths, pid=me.pid, started_at=me.started_at, listener=(1 << 30, 1))
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def can_mount() -> bool:

@@ -82,6 +82,8 @@ def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
         with lock:
             if launch.find(paths) is not None:
                 return _asked(paths, repair)
+            launch.refuse_elsewhere(paths)
+            _await_end(settings, paths)
             return _opened(settings, paths, repair)
     except OrchestratorUnavailable as error:
         found = _unopened(settings, paths, repair, "It is in use by what cannot be asked.")
@@ -142,6 +144,20 @@ def _asked(paths: HomePaths, repair: bool) -> Diagnosis:
     finally:
         api.close()
     return _with(found, "orchestrator", "ok", f"Process {runtime.pid} runs, and answers.")
+
+
+def _await_end(settings: Settings, paths: HomePaths) -> None:
+    """Wait for an orchestrator that is stopping: it has the store, and its file, till its end."""
+    from mysticanvas.errors import OrchestratorUnavailable
+    from mysticanvas.session import launch
+
+    ending = launch.ending(paths)
+    if ending is not None and not launch.identity(ending).wait_gone(settings.end_timeout_s):
+        raise OrchestratorUnavailable(
+            f"Process {ending.pid} is stopping, and is not done within "
+            f"{settings.end_timeout_s:g} s.",
+            hint="Wait a moment; `mysticanvas stop --force` ends it, and nothing is lost.",
+        )
 
 
 def _unopened(settings: Settings, paths: HomePaths, repair: bool, why: str) -> Diagnosis:

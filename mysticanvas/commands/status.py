@@ -56,7 +56,8 @@ def report(paths: HomePaths) -> StatusReport:
     """What runs for a home.
 
     Raises:
-        OrchestratorUnavailable: something runs that this installation cannot talk to.
+        OrchestratorUnavailable: something runs that this installation cannot talk to, or that runs
+            on another machine.
     """
     from mysticanvas.contracts.status import StatusReport
     from mysticanvas.session import launch
@@ -66,7 +67,10 @@ def report(paths: HomePaths) -> StatusReport:
     state = "silent" if health is None else "running"
     if runtime is None:
         runtime = launch.ending(paths)
-        state = "stopped" if runtime is None else "stopping"
+        state = "stopping"
+    if runtime is None:
+        launch.look_elsewhere(paths)
+        state = "stopped"
     return StatusReport.model_validate(
         {
             "home": str(paths.root),

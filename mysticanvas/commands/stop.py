@@ -63,26 +63,29 @@ def stop(settings: Settings, force: bool) -> StopReport:
 
     Raises:
         Conflict: other clients use them, and `force` is not set; the error names them.
-        OrchestratorUnavailable: it does not answer, or does not stop, and `force` is not set.
+        OrchestratorUnavailable: it does not answer, or does not stop, and `force` is not set; or it
+            runs on another machine.
     """
     from mysticanvas.contracts.status import StopReport
+    from mysticanvas.session import launch
 
     paths = settings.paths
     runtime = _running(paths, force)
     if runtime is None:
+        launch.look_elsewhere(paths)
         return StopReport(home=str(paths.root), stopped=False)
     killed = _end(runtime, paths, settings.end_timeout_s, force)
     return StopReport(home=str(paths.root), stopped=True, killed=killed)
 
 
 def _running(paths: HomePaths, force: bool) -> Runtime | None:
-    """What runs. One that we cannot talk to is somebody's: only force takes it."""
+    """What runs, or is stopping. One that we cannot talk to is somebody's: only force takes it."""
     from mysticanvas.contracts.runtime import Runtime
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.session import launch
 
     try:
-        return launch.find(paths)
+        return launch.find(paths) or launch.ending(paths)
     except OrchestratorUnavailable:
         if not force:
             raise
@@ -90,13 +93,13 @@ def _running(paths: HomePaths, force: bool) -> Runtime | None:
 
 
 def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> bool:
-    """Ask it to stop, then wait; whether it had to be killed."""
+    """Ask it to stop, unless it is about to, then wait; whether it had to be killed."""
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.processes import kill_group
     from mysticanvas.session import launch
 
     identity = launch.identity(runtime)
-    asked = _ask(runtime, force)
+    asked = _ask(runtime, force) or not launch.endpoint(runtime).alive()
     if not asked and force and identity.alive():
         # It takes the signal as it takes the request, and knows it in every version.
         kill_group(runtime.pid, signal.SIGTERM)

@@ -17,6 +17,8 @@ class Runtime(Contract):
     """Start of the process as the system tells it; with `pid` and `boot_id` it is an identity."""
     boot_id: str
     host: str
+    """Name of its machine or container. On another one nothing can be seen of the process but the
+    lock that it has on the store."""
     version: str
     protocol: int
     prefix: str

@@ -12,6 +12,7 @@ from mysticanvas import errors, logs, processes
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.logs import capture
 from mysticanvas.orchestrator.app import Orchestrator
+from mysticanvas.orchestrator.signs import Signs
 from mysticanvas.settings import Settings
 
 _log = logs.get("mysticanvas.orchestrator")
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     if left := capture.take_in(paths.logs / "orchestrator.out"):
         _log.warning("earlier_output", text=left)
     try:
-        orchestrator = Orchestrator(settings)
+        orchestrator = Orchestrator(settings, Signs(options.ready_fd).give)
     except errors.MystiCanvasError as error:
         _log.exception("start_failed")
         processes.report_ready(

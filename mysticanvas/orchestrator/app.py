@@ -86,11 +86,14 @@ _STARTER_FOLDER = Path("starter") / "image" / "model"
 class Orchestrator:
     """Everything that runs in the process, made in order and ended in the reverse order.
 
+    Args:
+        at_work: called now and then by what may take long.
+
     Raises:
         StoreError: the store cannot be opened.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, at_work: Callable[[], None] = lambda: None) -> None:
         self.settings = settings
         self.paths = settings.paths
         self.token = secrets.token_urlsafe(32)
@@ -104,7 +107,7 @@ class Orchestrator:
             settings, self.plugins, Listener(self._worker_changed, self._alert)
         )
         self.worker, *on_demand = self.workers
-        self.store, rebuilt = _open_store(self.paths, settings.search_stemmer)
+        self.store, rebuilt = _open_store(self.paths, settings.search_stemmer, at_work)
         latents.clear(self.paths.run)
         transport.remove_worker_sockets(self.paths.run)
         self.bus = Bus()
@@ -142,7 +145,9 @@ class Orchestrator:
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
         self.announcement = Announcement(rebuilt, self._followed, self._alert)
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
-        self.runtime_file = RuntimeFile(self.paths.runtime_file)
+        self.runtime_file = RuntimeFile(
+            self.paths.runtime_file, self.store.in_place, self._displaced
+        )
         self.app = self._application()
         self.server = web.Server(self.app)
 
@@ -211,11 +216,13 @@ class Orchestrator:
         for worker in self.workers:
             worker.stop()
         self.pool.close()
+        self.runtime_file.stop()
+        in_place = self.store.in_place()
         self.store.close()
         # Last: a kernel that finds the file waits for this process, which has the store till here.
-        self.listener.close()
-        self.runtime_file.stop()
-        self.runtime_file.remove()
+        if in_place:
+            self.listener.close()
+            self.runtime_file.remove()
 
     def health(self) -> Health:
         queue = self.transitions.status
@@ -340,6 +347,11 @@ class Orchestrator:
         _log.info("idle_exit")
         self.stop()
 
+    def _displaced(self) -> None:
+        if not self.stopping:
+            _log.error("home_gone", home=str(self.paths.root))
+            self.stop()
+
     def _close_doors(self) -> None:
         self.activity.close()
         self.bus.close()
@@ -353,10 +365,13 @@ def _up_to_date(worker: Worker) -> WorkerStatus:
     return worker.status
 
 
-def _open_store(paths: HomePaths, stemmer: str) -> tuple[Store, Alert | None]:
+def _open_store(
+    paths: HomePaths, stemmer: str, at_work: Callable[[], None]
+) -> tuple[Store, Alert | None]:
     """The store, and what its users are to be told of it."""
     store = Store.open(paths, stemmer=stemmer)
-    report = rebuild.if_demanded(store, paths)
+    at_work()
+    report = rebuild.if_demanded(store, paths, at_work)
     if report is not None:
         _log.warning("store_rebuilt", added=report.added, skipped=len(report.skipped))
     starter_presets.keep(store, settings_module.data_folder())

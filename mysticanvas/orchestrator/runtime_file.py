@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from mysticanvas import durable
@@ -18,11 +18,18 @@ class RuntimeFile(Periodic):
 
     Args:
         path: where it is.
+        in_place: whether its folder is still ours. In a home that was deleted and made again, the
+            file is that of another orchestrator.
+        displaced: called at each look that finds it otherwise.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, in_place: Callable[[], bool], displaced: Callable[[], None]
+    ) -> None:
         super().__init__("runtime-file", _EVERY_S)
         self._path = path
+        self._in_place = in_place
+        self._displaced = displaced
         self._content = b""
         self._seen: tuple[int, ...] = ()
 
@@ -33,12 +40,13 @@ class RuntimeFile(Periodic):
 
     def look(self) -> None:
         """Put the file back if it is gone or another; a home that was deleted stays so."""
-        if self._content and self._stamp() != self._seen:
-            with contextlib.suppress(FileNotFoundError):
-                self._put()
+        if not self._in_place():
+            self._displaced()
+        elif self._content and self._stamp() != self._seen:
+            self._put()
 
     def remove(self) -> None:
-        """Remove the file; nobody waits for this process any more."""
+        """Remove the file, which has to be ours; nobody waits for this process any more."""
         self._path.unlink(missing_ok=True)
 
     def _put(self) -> None:

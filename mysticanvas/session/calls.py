@@ -15,7 +15,7 @@ from mysticanvas.contracts.ids import new_id, short
 from mysticanvas.contracts.jobs import GenerateRequest, HostRequest, JobRecord, ReproduceRequest
 from mysticanvas.errors import MystiCanvasError, NotFound, OrchestratorUnavailable, Stopped
 from mysticanvas.processes import Identity
-from mysticanvas.session import original, progress
+from mysticanvas.session import launch, original, progress
 from mysticanvas.session.arguments import DEFAULT_PROJECT
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
@@ -143,11 +143,14 @@ def held(connection: Connection, record: JobRecord) -> Job[Any]:
 def shutdown(connection: Connection, force: bool) -> None:
     """Stop orchestrator and workers; see `Canvas.shutdown`."""
     endpoint = connection.find()
-    if endpoint is None:
-        return
-    processes = _processes(connection, endpoint)
-    connection.call(lambda api: api.shutdown(force, connection.label))
-    connection.pause()
+    if endpoint is not None:
+        processes = _processes(connection, endpoint)
+        connection.call(lambda api: api.shutdown(force, connection.label))
+        connection.pause()
+    else:
+        # Its workers end before it does.
+        ending = launch.ending(connection.paths)
+        processes = [] if ending is None else [launch.identity(ending)]
     deadline = time.monotonic() + connection.settings.end_timeout_s
     for process in processes:
         if not process.wait_gone(max(0.0, deadline - time.monotonic())):

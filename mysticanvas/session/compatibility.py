@@ -1,9 +1,11 @@
-"""Whether a kernel can use the orchestrator that runs: pure decisions on its runtime file."""
+"""Whether a kernel can use the orchestrator that runs, or that a start would run: pure decisions on
+versions and on the runtime file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -14,11 +16,22 @@ KERNELS_OWN = frozenset({"home", "state", "start_timeout_s", "progress", "log_le
 """Settings that each kernel may have as it likes."""
 
 
-def outdated(runtime: Runtime, version: str, protocol: int) -> bool:
-    """Whether what runs is older than we are, so that it is to be replaced."""
-    if runtime.protocol != protocol:
-        return runtime.protocol < protocol
-    return _release(runtime.version) < _release(version)
+RESTART = "Restart this kernel, so that it uses the version that is installed now"
+
+
+class Installed(NamedTuple):
+    """What a start would run; not what we are, once another version was installed under us."""
+
+    version: str
+    protocol: int
+
+
+def outdated(theirs: Runtime | Installed, version: str, protocol: int) -> bool:
+    """Whether what runs is older than we are, so that it is to be replaced; or what is installed,
+    so that it cannot be."""
+    if theirs.protocol != protocol:
+        return theirs.protocol < protocol
+    return _release(theirs.version) < _release(version)
 
 
 def objection(runtime: Runtime, prefix: str, protocol: int) -> tuple[str, str] | None:
@@ -36,8 +49,7 @@ def objection(runtime: Runtime, prefix: str, protocol: int) -> tuple[str, str] |
         return (
             f"is MystiCanvas {runtime.version}, which is newer than this kernel and which it "
             "cannot talk to",
-            "Restart this kernel, so that it uses the version that is installed now, or use "
-            "another home: Canvas(home=...) or MYSTICANVAS_HOME.",
+            f"{RESTART}, or use another home: Canvas(home=...) or MYSTICANVAS_HOME.",
         )
     return None
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -23,28 +21,18 @@ from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, StoreLocked
 from mysticanvas.locks import FileLock, LocksDoNotHold
-from mysticanvas.processes import (
-    Holding,
-    Identity,
-    Spawned,
-    child_environment,
-    kill_group,
-    network_environment,
-    reap,
-    spawn,
-)
-from mysticanvas.session import compatibility
+from mysticanvas.processes import Holding, Identity
+from mysticanvas.session import compatibility, starting
+from mysticanvas.session.compatibility import Installed
 from mysticanvas.settings import LOCAL_STATE, HomePaths, Settings
 
 if TYPE_CHECKING:
     from mysticanvas.client.http import HttpClient
 
-MODULE = "mysticanvas.orchestrator"
 DRAIN_S = 30.0
 """Seconds that jobs have to end by themselves before they go back to the queue for an upgrade."""
 _RESTORED_S = 5.0
 _POLL_S = 0.05
-_LOG_LINES = 10
 
 
 def attach(settings: Settings, strict: bool = False) -> Runtime:
@@ -83,14 +71,7 @@ def find(paths: HomePaths) -> Runtime | None:
     runtime = _recorded(paths)
     if runtime is None or not endpoint(runtime).alive():
         return None
-    objection = compatibility.objection(runtime, sys.prefix, PROTOCOL)
-    if objection is not None:
-        problem, hint = objection
-        raise OrchestratorUnavailable(
-            f"The orchestrator of {paths.root} (process {runtime.pid}) {problem}.",
-            hint=hint,
-            pid=runtime.pid,
-        )
+    _check_objection(runtime, paths)
     return runtime
 
 
@@ -100,6 +81,42 @@ def ending(paths: HomePaths) -> Runtime | None:
     if runtime is None or not identity(runtime).alive() or endpoint(runtime).alive():
         return None
     return runtime
+
+
+def refuse_elsewhere(paths: HomePaths) -> None:
+    """Do nothing for a home whose orchestrator runs on another machine or in another container.
+
+    The start lock must be held: the store's is taken for a moment, and nobody here may need it.
+
+    Raises:
+        OrchestratorUnavailable: it does; says where.
+    """
+    there = _written_elsewhere(paths)
+    if there is None or there.pid != _holder(paths):
+        return
+    # Its process cannot be seen from here, but its lock can. A container has another name at each
+    # start, so the name alone means nothing.
+    store = FileLock(paths.store_lock)
+    if store.acquire():
+        store.release()
+        return
+    raise OrchestratorUnavailable(
+        f"The orchestrator of {paths.root} runs on {there.host}, as process {there.pid} there.",
+        hint="Stop it there, with `mysticanvas stop`, or use another home: Canvas(home=...) or "
+        "MYSTICANVAS_HOME.",
+    )
+
+
+def look_elsewhere(paths: HomePaths) -> None:
+    """The same for who does not hold the start lock; whoever does has looked, or will.
+
+    Raises:
+        OrchestratorUnavailable: see `refuse_elsewhere`.
+    """
+    lock = FileLock(paths.start_lock)
+    if _written_elsewhere(paths) is not None and lock.acquire():
+        with lock:
+            refuse_elsewhere(paths)
 
 
 def identity(runtime: Runtime) -> Identity:
@@ -128,6 +145,35 @@ def _recorded(paths: HomePaths) -> Runtime | None:
         return None
 
 
+def _written_elsewhere(paths: HomePaths) -> Runtime | None:
+    """What a process has recorded that is not one of this machine, as far as can be seen."""
+    runtime = _recorded(paths)
+    if runtime is None or runtime.host == os.uname().nodename or identity(runtime).alive():
+        return None
+    return runtime
+
+
+def _check_objection(runtime: Runtime, paths: HomePaths) -> None:
+    objection = compatibility.objection(runtime, sys.prefix, PROTOCOL)
+    if objection is not None:
+        problem, hint = objection
+        raise OrchestratorUnavailable(
+            f"The orchestrator of {paths.root} (process {runtime.pid}) {problem}.",
+            hint=hint,
+            pid=runtime.pid,
+        )
+
+
+def _check_installed(theirs: Runtime | Installed) -> None:
+    """Replace nothing by what we would replace again at the next call."""
+    if compatibility.outdated(theirs, __version__, PROTOCOL):
+        raise OrchestratorUnavailable(
+            f"This kernel is MystiCanvas {__version__}, and what is installed is {theirs.version}, "
+            "which is older.",
+            hint=f"{compatibility.RESTART}.",
+        )
+
+
 def _current(paths: HomePaths) -> Runtime | None:
     """The orchestrator that runs, unless it is to be replaced."""
     runtime = find(paths)
@@ -140,8 +186,9 @@ def _start(settings: Settings, paths: HomePaths) -> Runtime:
     """Start an orchestrator, unless another kernel has done so meanwhile."""
     _create(paths)
     lock = FileLock(paths.start_lock)
+    patience_s = _succession_s(settings)
     try:
-        ours = lock.acquire(settings.start_timeout_s)
+        ours = lock.acquire(patience_s)
     except LocksDoNotHold as error:
         raise OrchestratorUnavailable(
             f"Locks do not hold in {paths.run}: {error}.", hint=LOCAL_STATE
@@ -149,15 +196,23 @@ def _start(settings: Settings, paths: HomePaths) -> Runtime:
     if not ours:
         raise OrchestratorUnavailable(
             f"Another kernel has been starting the orchestrator of {settings.home} for more than "
-            f"{settings.start_timeout_s:g} s.",
-            hint=_see_logs(paths),
+            f"{patience_s:g} s.",
+            hint=starting.see_logs(paths),
         )
     with lock:
         runtime = _current(paths)
         if runtime is None:
+            refuse_elsewhere(paths)
             _succeed(settings, paths)
             runtime = _launched(settings, paths)
+            _check_objection(runtime, paths)
+            _check_installed(runtime)
         return runtime
+
+
+def _succession_s(settings: Settings) -> float:
+    """Seconds that it may take to drain an orchestrator, see it end and start another."""
+    return DRAIN_S + settings.end_timeout_s + settings.start_timeout_s
 
 
 def _succeed(settings: Settings, paths: HomePaths) -> None:
@@ -167,13 +222,14 @@ def _succeed(settings: Settings, paths: HomePaths) -> None:
         return
     patience_s = settings.end_timeout_s
     if endpoint(former).alive():
+        _check_installed(starting.installed())
         _drain(former)
         patience_s += DRAIN_S
     if not identity(former).wait_gone(patience_s):
         raise OrchestratorUnavailable(
             f"The former orchestrator of {paths.root} (process {former.pid}) does not end.",
             hint=f"`kill -9 {former.pid}` ends it: nothing that was recorded is lost. "
-            f"{_see_logs(paths)}",
+            f"{starting.see_logs(paths)}",
             pid=former.pid,
         )
 
@@ -203,7 +259,7 @@ def _launched(settings: Settings, paths: HomePaths) -> Runtime:
     puts its runtime file back within a second if somebody took that away.
     """
     try:
-        return _launch(settings, paths)
+        return starting.start(settings, paths)
     except StoreLocked:
         holder = _holder(paths)
         runtime = _awaited(paths, holder, settings.start_timeout_s if holder else _RESTORED_S)
@@ -212,7 +268,7 @@ def _launched(settings: Settings, paths: HomePaths) -> Runtime:
         if holder is None or _exists(holder):
             raise
     # It ended without having been there for anybody.
-    return _launch(settings, paths)
+    return starting.start(settings, paths)
 
 
 def _awaited(paths: HomePaths, holder: int | None, timeout_s: float) -> Runtime | None:
@@ -253,63 +309,3 @@ def _create(paths: HomePaths) -> None:
             hint="Make it a folder that you can write to, or use another: Canvas(home=...) or "
             "MYSTICANVAS_HOME.",
         ) from error
-
-
-def _launch(settings: Settings, paths: HomePaths) -> Runtime:
-    log = paths.logs / "orchestrator.out"
-    try:
-        spawned = spawn(
-            MODULE,
-            ["--home", str(settings.home)],
-            environment=child_environment({**network_environment(), **settings.to_environ()}),
-            log=log,
-        )
-    except OSError as error:
-        raise OrchestratorUnavailable(
-            f"The orchestrator cannot be started: {error.strerror or error}.",
-            hint=f"Python is {sys.executable}, the log is {log}.",
-        ) from error
-    reap(spawned.process)
-    return _outcome(_report(spawned, settings.start_timeout_s, paths), paths)
-
-
-def _report(spawned: Spawned, timeout_s: float, paths: HomePaths) -> dict[str, object] | None:
-    """What the child says once it answers, or why it cannot; None if it ends without a word."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(spawned.ready, selectors.EVENT_READ)
-        if selector.select(timeout_s):
-            return spawned.read_ready()
-    spawned.ready.close()
-    kill_group(spawned.process.pid, signal.SIGKILL)
-    spawned.process.wait()
-    raise OrchestratorUnavailable(
-        f"The orchestrator did not answer within {timeout_s:g} s and was stopped.",
-        hint=f"On a busy machine, set MYSTICANVAS_START_TIMEOUT_S higher. {_see_logs(paths)}",
-    )
-
-
-def _outcome(report: dict[str, object] | None, paths: HomePaths) -> Runtime:
-    # Imported here, where something is started anyway: attaching has to be quick.
-    from mysticanvas.contracts.problem import Problem
-
-    if report is not None and "runtime" in report:
-        return Runtime.model_validate(report["runtime"])
-    if report is not None and "problem" in report:
-        raise Problem.model_validate(report["problem"]).to_error()
-    log = paths.logs / "orchestrator.out"
-    raise OrchestratorUnavailable(
-        f"The orchestrator ended before it answered. The end of its log:\n{_tail(log)}\n",
-        hint=_see_logs(paths),
-    )
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    return "\n".join(f"    {line}" for line in lines[-_LOG_LINES:]) or "    (it is empty)"
-
-
-def _see_logs(paths: HomePaths) -> str:
-    return f"The logs are in {paths.logs}."

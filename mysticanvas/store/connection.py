@@ -12,7 +12,7 @@ import contextlib
 import resource
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,16 @@ class Database:
             must not CHECKPOINT by itself: a full disk in the middle of it would stop the database,
             reads included.
         file: the database's file, of which only the size is ever asked.
+        in_place: whether the file's path still leads to it. DuckDB makes and removes its log by
+            path, and where the home was made again, that is the log of another.
     """
 
-    def __init__(self, root: duckdb.DuckDBPyConnection, file: Path) -> None:
+    def __init__(
+        self, root: duckdb.DuckDBPyConnection, file: Path, in_place: Callable[[], bool]
+    ) -> None:
         self._root = root
         self._file = file
+        self._in_place = in_place
         self._log = file.with_name(f"{file.name}.wal")
         self._writer = self._new_cursor()
         self._writing = threading.Lock()
@@ -145,7 +150,7 @@ class Database:
         """
         self.asked += 1
         with self._writing, self._translated():
-            self._check()
+            self._check_place()
             with _transaction(self._writer) as transaction:
                 yield transaction
             self.commits += 1
@@ -171,6 +176,7 @@ class Database:
         Raises:
             StoreFull, StoreError: as `write`.
         """
+        self._check_place()
         with self.snapshot() as transaction:
             yield transaction
         with self._readers:
@@ -208,7 +214,6 @@ class Database:
             StoreError: it could not be done; no row is lost by that.
         """
         with self._writing, self._translated():
-            self._check()
             self._checkpoint()
 
     def close(self) -> None:
@@ -219,11 +224,16 @@ class Database:
                 # Again, since one that comes between two statements is forgotten.
                 for cursor in self._lent:
                     cursor.interrupt()
+            if not self._in_place():
+                # One that has stopped answers with an error, and makes none.
+                with contextlib.suppress(duckdb.Error):
+                    self._root.execute("PRAGMA disable_checkpoint_on_shutdown")
             for connection in (*self._idle, self._writer, self._root):
                 connection.close()
             self._idle.clear()
 
     def _checkpoint(self) -> None:
+        self._check_place()
         commits, log = self.commits, _size(self._log)
         needed = checkpoints.room(log, _size(self._file))
         free = _free(self._file)
@@ -267,6 +277,15 @@ class Database:
     def _check(self) -> None:
         if self._refusal is not None:
             raise type(self._refusal)(self._refusal.detail, hint=self._refusal.hint)
+
+    def _check_place(self) -> None:
+        if self._refusal is None and not self._in_place():
+            self._refusal = StoreError(
+                f"The folder of {self._file} was deleted while it was in use, so nothing can be "
+                "recorded.",
+                hint="Try again: an orchestrator is started for the folder that is there now.",
+            )
+        self._check()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -6,10 +6,10 @@ import hashlib
 import stat
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from mysticanvas.contracts import picture
 from mysticanvas.contracts.images import FileRecord
@@ -19,6 +19,8 @@ from mysticanvas.settings import HomePaths
 from mysticanvas.store import parts, times, tombstones
 from mysticanvas.store.images import NewImage
 from mysticanvas.store.store import Store
+
+T = TypeVar("T")
 
 BATCH = 500
 _UNREADABLE = (
@@ -66,7 +68,13 @@ class _Unfit(Exception):
     """The file cannot be recorded; the text says why."""
 
 
-def rebuild(store: Store, images_folder: Path, home: Path) -> RebuildReport:
+def _nobody() -> None:
+    """Who waits for no sign."""
+
+
+def rebuild(
+    store: Store, images_folder: Path, home: Path, at_work: Callable[[], None] = _nobody
+) -> RebuildReport:
     """Record the pictures of a folder that the store does not know, oldest first.
 
     No pixel is decoded. Pictures that are known, deleted ones among them, stay as they are, so it
@@ -75,22 +83,30 @@ def rebuild(store: Store, images_folder: Path, home: Path) -> RebuildReport:
     Args:
         images_folder: looked through with its subfolders; links are not followed.
         home: what the recorded paths are relative to.
+        at_work: called for each file, twice.
 
     Raises:
         StoreError: the database failed; the batches before are kept.
     """
-    return record(store, images_folder.rglob("*.png"), images_folder, home)
+    return record(store, images_folder.rglob("*.png"), images_folder, home, at_work)
 
 
-def record(store: Store, files: Iterable[Path], images_folder: Path, home: Path) -> RebuildReport:
+def record(
+    store: Store,
+    files: Iterable[Path],
+    images_folder: Path,
+    home: Path,
+    at_work: Callable[[], None] = _nobody,
+) -> RebuildReport:
     """The same for some files of that folder."""
-    found, skipped = _survey(files, tombstones.read(images_folder), home)
+    found, skipped = _survey(_telling(files, at_work), tombstones.read(images_folder), home)
     added = known = 0
     # Each file is read again when its batch comes: all recipes may be more than fits in memory.
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
         taken = store.images.known([each.image_id for each in batch])
-        new, unfit = _load([each for each in batch if each.image_id not in taken], home)
+        fresh = [each for each in batch if each.image_id not in taken]
+        new, unfit = _load(_telling(fresh, at_work), home)
         refused = _add(store, new)
         added += len(new) - len(refused)
         known += sum(each.image_id in taken for each in batch)
@@ -107,7 +123,9 @@ def picture_in(path: Path) -> PictureText | None:
         return None
 
 
-def if_demanded(store: Store, paths: HomePaths) -> RebuildReport | None:
+def if_demanded(
+    store: Store, paths: HomePaths, at_work: Callable[[], None] = _nobody
+) -> RebuildReport | None:
     """Rebuild the store of a home if that was demanded, by its making or by a restore, and is not
     done yet, in whichever process; None if not.
 
@@ -116,9 +134,15 @@ def if_demanded(store: Store, paths: HomePaths) -> RebuildReport | None:
     """
     if not paths.rebuild_demand.exists():
         return None
-    report = rebuild(store, paths.images, paths.root)
+    report = rebuild(store, paths.images, paths.root, at_work)
     paths.rebuild_demand.unlink()
     return report
+
+
+def _telling(items: Iterable[T], at_work: Callable[[], None]) -> Iterator[T]:
+    for item in items:
+        at_work()
+        yield item
 
 
 def _survey(files: Iterable[Path], deleted: set[str], home: Path) -> tuple[list[_Found], list[str]]:
@@ -136,7 +160,7 @@ def _survey(files: Iterable[Path], deleted: set[str], home: Path) -> tuple[list[
     return sorted(found), sorted(skipped)
 
 
-def _load(batch: Sequence[_Found], home: Path) -> tuple[list[NewImage], list[str]]:
+def _load(batch: Iterable[_Found], home: Path) -> tuple[list[NewImage], list[str]]:
     """The pictures of a batch, whole, and the files that are not fit for it."""
     new: dict[str, NewImage] = {}
     unfit = []

@@ -38,7 +38,7 @@ class Store:
     def __init__(self, paths: HomePaths, opened: opener.Opened, stemmer: str) -> None:
         self.versions = opened.versions
         """The schema version that the database had, 0 for none, and the one that it has."""
-        self.database = Database(opened.connection, paths.database)
+        self.database = Database(opened.connection, paths.database, opened.lock.in_place)
         self._lock = opened.lock
         self._high_water = HighWater(paths.high_water, self._measure)
         self._closed = False
@@ -75,10 +75,16 @@ class Store:
         store.raise_high_water()
         return store
 
+    def in_place(self) -> bool:
+        """Whether the home is still the one that the store was opened in. Once that was deleted,
+        whatever has its path is another's: nothing is recorded, and no file there is touched."""
+        return self._lock.in_place()
+
     def raise_high_water(self) -> None:
         """Bring the high-water mark up to what is committed; what came since could be lost with
         the write-ahead log and nobody would notice."""
-        self._high_water.update()
+        if self.in_place():
+            self._high_water.update()
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database file, and raise the high-water mark.
@@ -95,8 +101,7 @@ class Store:
             return
         self._closed = True
         try:
-            # OSError: there is no folder to ask for room, since the home was deleted.
-            with contextlib.suppress(StoreError, OSError):
+            with contextlib.suppress(StoreError):
                 self.checkpoint()
         finally:
             self.database.close()

@@ -47,7 +47,7 @@ def test_a_start_that_fails_at_any_stage_is_told_and_the_next_one_works(
 ) -> None:
     paths = HomePaths.of(home)
     for stage, action in chosen(count):
-        told = "did not answer" if action == "stop" else "ended before it answered"
+        told = "was silent for" if action == "stop" else "ended before it answered"
         with faults.inject(f"{action} of an orchestrator {stage}", "told; nothing is in the way"):
             with monkeypatch.context() as fault:
                 start_as(fault, "start_and_fail", FAULT=f"{stage}:{action}")

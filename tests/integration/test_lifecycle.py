@@ -135,6 +135,28 @@ def test_it_ends_as_well_when_its_home_was_deleted(home: Path) -> None:
         assert identity.wait_gone(30)
 
 
+@pytest.mark.fault("the home is deleted and started again", "the former orchestrator gives way")
+def test_a_home_that_was_deleted_and_started_again_has_one_orchestrator(
+    home: Path, tiny_sd: Path
+) -> None:
+    with Canvas(home=home) as canvas:
+        former = Identity.of(canvas.health().pid)
+        for _ in range(2):
+            canvas.generate("of the former home", preset=tiny_sd, num_inference_steps=1)
+        shutil.rmtree(home)
+        with Canvas(home=home) as again:
+            successor = Identity.of(again.health().pid)
+            assert successor.pid != former.pid
+            made = again.generate("of the new one", preset=tiny_sd, num_inference_steps=1)
+            assert former.wait_gone(30)
+            assert canvas.health().pid == successor.pid
+        os.kill(successor.pid, signal.SIGKILL)
+        assert successor.wait_gone(WORKERS_GONE_S)
+    with Canvas(home=home) as third:
+        assert [image.id for image in third.images()] == [made.id]
+        third.shutdown()
+
+
 def test_the_store_is_rebuilt_from_the_pictures_alone_and_that_is_told(
     home_with_pictures: Path, tiny_sd: Path
 ) -> None:

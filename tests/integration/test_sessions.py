@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support import processes_of
+from support import processes_of, start_as
 
 from mysticanvas import Canvas, Conflict, OrchestratorUnavailable, locks
 from mysticanvas.session import launch
@@ -68,14 +68,16 @@ def test_a_new_kernel_finds_the_running_job_and_its_previews_when_the_old_group_
 def test_a_newer_client_replaces_what_runs_and_no_job_is_lost(
     home: Path, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Canvas(home=home) as older:
+    with monkeypatch.context() as as_it_was:
+        as_it_was.setattr(launch, "__version__", "0.0.1")
+        start_as(as_it_was, "start_of_version", VERSION="0.0.1")
+        older = Canvas(home=home)
         former = older.health().pid
         jobs = [older.submit("x", preset=tiny_sd, num_inference_steps=40) for _ in range(3)]
-        with monkeypatch.context() as newer:
-            newer.setattr(launch, "__version__", "99.0")
-            newer.setattr(launch, "DRAIN_S", 1.0)
-            with Canvas(home=home) as upgraded:
-                pid = upgraded._connection.attach().identity.pid
+    with older:
+        monkeypatch.setattr(launch, "DRAIN_S", 1.0)
+        with Canvas(home=home) as upgraded:
+            pid = upgraded._connection.attach().identity.pid
         assert pid != former
         images = [job.result(timeout=180) for job in jobs]
         assert older.health().pid == pid
@@ -83,6 +85,10 @@ def test_a_newer_client_replaces_what_runs_and_no_job_is_lost(
         with monkeypatch.context() as too_old:
             too_old.setattr(launch, "PROTOCOL", launch.PROTOCOL - 1)
             with pytest.raises(OrchestratorUnavailable, match="newer than this kernel"):
+                Canvas(home=home)
+        with monkeypatch.context() as downgraded:
+            downgraded.setattr(launch, "__version__", "99.0")
+            with pytest.raises(OrchestratorUnavailable, match=r"99\.0.*installed is .* older"):
                 Canvas(home=home)
         assert older.health().pid == pid
         older.shutdown()

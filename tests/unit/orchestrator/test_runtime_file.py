@@ -21,12 +21,19 @@ def runtime() -> Runtime:
     )
 
 
+def keeper(path: Path) -> RuntimeFile:
+    def displaced() -> None:
+        raise AssertionError("it is in place")
+
+    return RuntimeFile(path, lambda: True, displaced)
+
+
 @pytest.mark.parametrize("damage", [None, b"", b'{"url": "x"', b"\0" * 900])
 def test_a_file_that_is_gone_or_damaged_is_put_back(
     tmp_path: Path, runtime: Runtime, damage: bytes | None
 ) -> None:
     path = tmp_path / "orchestrator.json"
-    file = RuntimeFile(path)
+    file = keeper(path)
     file.write(runtime)
     if damage is None:
         path.unlink()
@@ -42,19 +49,24 @@ def test_a_file_that_is_gone_or_damaged_is_put_back(
 
 def test_one_that_is_as_it_was_is_left_alone(tmp_path: Path, runtime: Runtime) -> None:
     path = tmp_path / "orchestrator.json"
-    file = RuntimeFile(path)
+    file = keeper(path)
     file.write(runtime)
     before = path.stat().st_ino
     file.look()
     assert path.stat().st_ino == before
 
 
-def test_a_folder_that_was_deleted_is_not_made_again(tmp_path: Path, runtime: Runtime) -> None:
-    path = tmp_path / "run" / "orchestrator.json"
-    path.parent.mkdir()
-    file = RuntimeFile(path)
+def test_in_a_folder_that_was_deleted_and_made_again_it_is_anothers(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    path = tmp_path / "orchestrator.json"
+    told = []
+    file = RuntimeFile(path, lambda: False, lambda: told.append(True))
     file.write(runtime)
-    path.unlink()
-    path.parent.rmdir()
+    path.write_text("of another")
     file.look()
-    assert not path.parent.exists()
+    assert told
+    assert path.read_text() == "of another"
+    path.unlink()
+    file.look()
+    assert not path.exists()

@@ -1,18 +1,18 @@
 import errno
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import write_runtime as write
 
 from mysticanvas import OrchestratorUnavailable, __version__, locks
 from mysticanvas.commands import status
+from mysticanvas.commands.doctor import diagnose
+from mysticanvas.commands.stop import stop
 from mysticanvas.contracts.base import PROTOCOL
-from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.locks import FileLock
-from mysticanvas.processes import Identity
-from mysticanvas.session import launch
+from mysticanvas.session import launch, starting
 from mysticanvas.settings import HomePaths, Settings
 
 
@@ -23,22 +23,10 @@ def paths(tmp_path: Path) -> HomePaths:
     return paths
 
 
-def write(paths: HomePaths, **changes: object) -> Runtime:
-    """A runtime file that speaks of this very process."""
-    me = Identity.of(os.getpid())
-    runtime = Runtime(
-        url="http://127.0.0.1:1",
-        token="t",
-        pid=me.pid,
-        started_at=me.started_at,
-        boot_id=me.boot_id,
-        host="here",
-        version=__version__,
-        protocol=PROTOCOL,
-        prefix=sys.prefix,
-    ).model_copy(update=changes)
-    paths.runtime_file.write_text(runtime.model_dump_json())
-    return runtime
+def start(patch: pytest.MonkeyPatch, module: str, folder: Path) -> None:
+    """Have a module of that folder started as the orchestrator."""
+    patch.setattr(starting, "MODULE", module)
+    patch.setattr(starting, "child_environment", lambda extra: {**extra, "PYTHONPATH": str(folder)})
 
 
 def test_a_live_orchestrator_is_found_and_attached_to(paths: HomePaths) -> None:
@@ -90,6 +78,45 @@ def test_an_orchestrator_of_another_protocol_is_refused(paths: HomePaths) -> Non
         launch.find(paths)
 
 
+def test_nothing_is_replaced_by_what_is_older_than_this_kernel(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a downgrade under a kernel that goes on: each of its calls would replace it."""
+    write(paths)
+    monkeypatch.setattr(launch, "__version__", "99.0")
+    monkeypatch.setattr(launch, "_drain", lambda _: pytest.fail("it is in use"))
+    with pytest.raises(OrchestratorUnavailable, match=rf"99\.0.*{__version__}") as refused:
+        launch.attach(Settings.load({}, home=paths.root))
+    assert "Restart this kernel" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"version": "0.0.1"}, r"installed is 0\.0\.1, which is older"),
+        ({"version": "9.9", "protocol": PROTOCOL + 1}, r"is MystiCanvas 9\.9, which is newer"),
+    ],
+)
+def test_what_was_started_is_judged_as_what_is_found(
+    paths: HomePaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    told: str,
+) -> None:
+    """As where another version was installed under this kernel, and none runs."""
+    runtime = write(paths, **changes).model_dump_json()
+    paths.runtime_file.unlink()
+    (tmp_path / "other.py").write_text(
+        "import os, sys\n"
+        f"os.write(int(sys.argv[2]), b'{{\"runtime\": ' + {runtime.encode()!r} + b'}}\\n')\n"
+    )
+    start(monkeypatch, "other", tmp_path)
+    with pytest.raises(OrchestratorUnavailable, match=told) as refused:
+        launch.attach(Settings.load({}, home=paths.root))
+    assert "Restart this kernel" in refused.value.hint
+
+
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     home = tmp_path / "file" / "home"
@@ -98,35 +125,58 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert str(home) in str(refused.value)
 
 
-def test_a_start_that_never_ends_is_not_waited_for_forever(paths: HomePaths) -> None:
-    lock = FileLock(paths.start_lock)
-    assert lock.acquire()
-    with lock, pytest.raises(OrchestratorUnavailable, match="Another kernel"):
+def test_a_start_that_never_ends_is_not_waited_for_forever(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_succession_s", lambda settings: settings.start_timeout_s)
+    with FileLock(paths.start_lock), pytest.raises(OrchestratorUnavailable, match="Another kernel"):
         launch.attach(Settings.load({}, home=paths.root, start_timeout_s=0.1))
+
+
+def test_another_kernel_has_the_time_for_a_whole_succession() -> None:
+    settings = Settings.load({}, start_timeout_s=60, stop_timeout_s=10)
+    whole_s = launch.DRAIN_S + settings.end_timeout_s + settings.start_timeout_s
+    assert launch._succession_s(settings) >= whole_s
+
+
+def test_a_child_that_is_at_work_is_waited_for(
+    paths: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = write(paths).model_dump_json()
+    paths.runtime_file.unlink()
+    (tmp_path / "slow.py").write_text(
+        "import os, sys, time\n"
+        "for _ in range(12):\n"
+        "    time.sleep(0.5)\n"
+        "    os.write(int(sys.argv[2]), b' ')\n"
+        f"os.write(int(sys.argv[2]), b'{{\"runtime\": ' + {runtime.encode()!r} + b'}}\\n')\n"
+    )
+    start(monkeypatch, "slow", tmp_path)
+    found = launch.attach(Settings.load({}, home=paths.root, start_timeout_s=3))
+    assert found.model_dump_json() == runtime
 
 
 def test_a_child_that_ends_without_a_word_is_told_by_its_log(
     paths: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "MODULE", "mysticanvas.no_such_module")
+    monkeypatch.setattr(starting, "MODULE", "mysticanvas.no_such_module")
     with pytest.raises(OrchestratorUnavailable, match="no_such_module"):
         launch.attach(Settings.load({}, home=paths.root))
     assert FileLock(paths.start_lock).acquire(), "the start lock is free again"
 
 
+@pytest.mark.parametrize("sign", ["", " "])
 def test_a_child_that_never_reports_is_ended(
-    paths: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paths: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str
 ) -> None:
     note = tmp_path / "pid"
     (tmp_path / "sleeper.py").write_text(
-        f"import os, pathlib, time\npathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n"
+        f"import os, pathlib, sys, time\npathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n"
+        f"os.write(int(sys.argv[2]), {sign.encode()!r})\n"
         "time.sleep(600)\n"
     )
-    monkeypatch.setattr(launch, "MODULE", "sleeper")
-    monkeypatch.setattr(
-        launch, "child_environment", lambda extra: {**extra, "PYTHONPATH": str(tmp_path)}
-    )
-    with pytest.raises(OrchestratorUnavailable, match="did not answer within 2 s"):
+    start(monkeypatch, "sleeper", tmp_path)
+    with pytest.raises(OrchestratorUnavailable, match="was silent for 2 s"):
         launch.attach(Settings.load({}, home=paths.root, start_timeout_s=2))
     assert not Path(f"/proc/{note.read_text()}/cwd").exists()
 
@@ -153,3 +203,54 @@ def test_a_home_whose_locks_do_not_hold_asks_for_a_state_on_a_local_disk(
         launch.attach(Settings.load({}, home=paths.root))
     assert "MYSTICANVAS_STATE" in refused.value.hint
     assert not paths.database.exists()
+
+
+@pytest.fixture
+def there(paths: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileLock]:
+    """The store's lock as an orchestrator on another machine has it."""
+    monkeypatch.setattr(launch, "_launched", lambda *_: pytest.fail("one runs already"))
+    # There may be a process of that number here as well.
+    write(paths, host="pod-2", pid=os.getppid(), started_at=1.0)
+    with FileLock(paths.store_lock) as lock:
+        lock.write(f"{os.getppid()}\n")
+        yield lock
+
+
+def test_one_on_another_machine_is_neither_waited_for_nor_doubted(
+    paths: HomePaths, there: FileLock
+) -> None:
+    settings = Settings.load({}, home=paths.root)
+    told = f"runs on pod-2, as process {os.getppid()} there"
+    for ask in (
+        lambda: launch.attach(settings),
+        lambda: stop(settings, force=True),
+        lambda: status.report(paths),
+    ):
+        with pytest.raises(OrchestratorUnavailable, match=told) as refused:
+            ask()
+        assert "Stop it there" in refused.value.hint
+    first = diagnose(settings, paths, repair=True).findings[0]
+    assert (first.check, first.state) == ("orchestrator", "problem")
+    assert told in first.message
+    assert paths.runtime_file.exists()
+
+
+def test_what_a_container_of_another_name_left_is_in_nobodys_way(
+    paths: HomePaths, there: FileLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there.release()
+    settings = Settings.load({}, home=paths.root)
+    assert status.report(paths).state == "stopped"
+    assert not stop(settings, force=False).stopped
+    runtime = launch._recorded(paths)
+    assert runtime is not None
+    monkeypatch.setattr(launch, "_launched", lambda *_: runtime)
+    assert launch.attach(settings) == runtime
+
+
+def test_a_machine_that_was_renamed_is_the_same(paths: HomePaths, there: FileLock) -> None:
+    runtime = write(paths, host="as it was called before")
+    assert launch.attach(Settings.load({}, home=paths.root)) == runtime
+    there.write(f"{runtime.pid}\n")
+    write(paths, host="as it was called before", listener=(1 << 30, 1))
+    assert status.report(paths).state == "stopping"

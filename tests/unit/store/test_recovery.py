@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from mysticanvas.errors import StoreDamaged
+from mysticanvas.errors import StoreDamaged, StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, migrate, opener, rebuild
 from mysticanvas.store.restore import restore, restore_from_images, restore_latest
@@ -278,3 +278,34 @@ def test_a_full_disk_loses_nothing_and_is_said(paths: HomePaths) -> None:
     with Store.open(paths) as store:
         assert len(store.presets.list()) == saved + 1
         assert store.presets.get("after")
+
+
+def test_a_home_that_was_deleted_and_made_again_is_left_to_its_new_owner(
+    paths: HomePaths, killed_home: Path, maker: Any, digests: Digests
+) -> None:
+    former = Store.open(paths)
+    maker.recorded(former, size=9)
+    shutil.rmtree(paths.root)
+    shutil.copytree(killed_home, paths.root)
+    before, mark = digests(paths), paths.high_water.read_bytes()
+
+    former.raise_high_water()
+    for write in (lambda: maker.recorded(former), former.checkpoint):
+        with pytest.raises(StoreError, match="was deleted"):
+            write()
+    former.close()
+
+    assert paths.high_water.read_bytes() == mark
+    assert digests(paths) == before
+    with Store.open(paths) as store:
+        assert store.images.count() == 5
+
+
+def test_a_store_whose_home_is_gone_is_closed_and_makes_no_file(
+    paths: HomePaths, maker: Any
+) -> None:
+    store = Store.open(paths)
+    maker.recorded(store)
+    shutil.rmtree(paths.root)
+    store.close()
+    assert not paths.root.exists()
