@@ -141,6 +141,8 @@ class Canvas(Generating):
 
         Raises:
             InvalidRequest: an argument is not allowed, or the cursor belongs to another search.
+            StoreBusy: the index is being made, such as after `mysticanvas restore`, and is far from
+                complete; says how many pictures are left.
         """
         __tracebackhide__ = True
         from mysticanvas.contracts.search import SearchSort
