@@ -14,7 +14,7 @@ from mysticanvas.errors import StoreBusy, StoreError
 from mysticanvas.store import filters as conditions, queries
 from mysticanvas.store.connection import Database
 from mysticanvas.store.filters import TagIds
-from mysticanvas.store.search import bm25, query as queried, ranking, tail as tails
+from mysticanvas.store.search import bm25, plan as plans, query as queried, ranking, tail as tails
 from mysticanvas.store.search.maintenance import FORMAT, Maintenance
 from mysticanvas.store.search.position import Position
 from mysticanvas.store.search.query import Query
@@ -133,7 +133,7 @@ class Search:
         tail = self._newest_tail()
         for _ in range(_TRIES):
             expand = functools.partial(self._words, tail)
-            plan = ranking.plan(query, self._stems.of, expand)
+            plan = plans.make(query, self._stems.of, expand)
             if query.ranked:
                 restriction = None if empty else clause
                 found = ranking.ranked(
