@@ -207,7 +207,8 @@ class Canvas(Generating):
             A data frame. A result that is larger than allowed is refused, never cut.
 
         Raises:
-            InvalidRequest: it is no such SELECT, it is wrong (the message says where), it takes
+            InvalidRequest: it is no such SELECT, it is wrong (the message says where), it is nested
+                more than 200 levels deep (a subquery in an expression counts as 25), it takes
                 longer than `MYSTICANVAS_SQL_TIMEOUT_S` (30 s), or gives more rows than
                 `MYSTICANVAS_SQL_MAX_ROWS` (1,000,000) or more than 1 GiB.
         """
