@@ -12,6 +12,7 @@
     ├── JobCancelled                       job_cancelled
     ├── PermissionDenied (PermissionError) permission_denied
     ├── StoreError                         store_error
+    │   ├── StoreBusy                      store_busy
     │   ├── StoreLocked                    store_locked
     │   ├── StoreTooNew                    store_too_new
     │   ├── StoreDamaged                   store_damaged
@@ -179,6 +180,14 @@ class StoreError(MystiCanvasError):
 
     code = "store_error"
     title = "The store failed"
+
+
+class StoreBusy(StoreError):
+    """What was asked has to wait for work on the store that is under way; ask again later."""
+
+    code = "store_busy"
+    status = 503
+    title = "The store is at work"
 
 
 class StoreLocked(StoreError):

@@ -130,9 +130,10 @@ class Canvas(Generating):
         Args:
             text: at most 4,000 characters. Of words, the more and the rarer count more (BM25).
                 `"red circle"` has to be there as it stands, `-blurry` and `-"red circle"` must not;
-                `cast*` is every word that starts so. `tag:noir`, `-tag:noir`, `preset:…`,
-                `style:…`, `project:…`, `seed:42`, `starred:true` and `rating:4` (or better) are
-                conditions. Without any words, the newest come first.
+                `cast*` is every word that starts so; all these leave the negative prompt aside.
+                `tag:noir`, `-tag:noir`, `preset:…`, `style:…`, `project:…`, `seed:42`,
+                `starred:true` and `rating:4` (or better) are conditions. Without any words, the
+                newest come first.
             limit: pictures on a page, 1 to 1,000.
             cursor: `next_cursor` of the page before, asked for in the same way.
             sort: which come first: those that meet the words best, or the newest or the oldest of
@@ -141,6 +142,8 @@ class Canvas(Generating):
 
         Raises:
             InvalidRequest: an argument is not allowed, or the cursor belongs to another search.
+            StoreBusy: the index is being made, such as after `mysticanvas restore`, and is far from
+                complete; says how many pictures are left.
         """
         __tracebackhide__ = True
         from mysticanvas.contracts.search import SearchSort
@@ -204,7 +207,8 @@ class Canvas(Generating):
             A data frame. A result that is larger than allowed is refused, never cut.
 
         Raises:
-            InvalidRequest: it is no such SELECT, it is wrong (the message says where), it takes
+            InvalidRequest: it is no such SELECT, it is wrong (the message says where), it is nested
+                more than 200 levels deep (a subquery in an expression counts as 25), it takes
                 longer than `MYSTICANVAS_SQL_TIMEOUT_S` (30 s), or gives more rows than
                 `MYSTICANVAS_SQL_MAX_ROWS` (1,000,000) or more than 1 GiB.
         """

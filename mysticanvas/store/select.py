@@ -20,7 +20,17 @@ from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import MAX_SQL_CHARS
 from mysticanvas.store import queries, views
 
+MAX_DEPTH = 200
+"""Expressions, and sources to select from, within each other."""
+SUBQUERY_DEPTH = 25
+"""What a subquery in an expression counts as. DuckDB plans before it runs, and nothing interrupts
+that: a sum of a thousand numbers takes it minutes, as do twelve subqueries within each other."""
+
 ALLOWED = f"one SELECT over the views {', '.join(sorted(views.NAMES))}"
+_TOO_DEEP = (
+    f"The query is nested too deeply: it may have {MAX_DEPTH} levels, and a subquery in an "
+    f"expression counts as {SUBQUERY_DEPTH}."
+)
 _HINT = "`canvas.sql()` lists the views and their columns."
 _SQL = queries.load("select")
 
@@ -99,13 +109,20 @@ def check(cursor: duckdb.DuckDBPyConnection, query: str, known: frozenset[str]) 
     try:
         statements = cursor.extract_statements(query)
     except duckdb.Error as error:
+        if "max_expression_depth" in str(error):
+            # Its advice is to SET that, which is refused.
+            raise _refusal(query, _TOO_DEEP) from None
         raise explained(str(error)) from None
     if len(statements) != 1:
         raise _refusal(query, f"The query has {len(statements)} statements.")
     [statement] = statements
     if statement.type != duckdb.StatementType.SELECT:
         raise _refusal(query, f"The query is no SELECT, but {statement.type.name}.")
-    tree = json.loads(cursor.execute(_SQL["tree"], {"query": query}).fetchall()[0][0])
+    [[text]] = cursor.execute(_SQL["tree"], {"query": query}).fetchall()
+    try:
+        tree = json.loads(text)
+    except RecursionError:
+        raise _refusal(query, _TOO_DEEP) from None
     if tree["error"]:
         # Such as `PRAGMA database_list`, which is called a SELECT all the same.
         raise _refusal(query, "The query is no SELECT.")
@@ -136,16 +153,25 @@ def _refusal(query: str, what: str) -> InvalidRequest:
 def _complaints(statements: Any, known: frozenset[str]) -> list[str]:
     """What in the tree is not allowed, a sentence each."""
     found: list[str] = []
-    # A stack of its own: no query may be too deep for Python.
-    todo: list[tuple[Any, frozenset[bytes]]] = [(statements, _VIEWS)]
+    todo: list[tuple[Any, frozenset[bytes], int]] = [(statements, _VIEWS, 0)]
     while todo:
-        node, tables = todo.pop()
+        node, tables, depth = todo.pop()
         if isinstance(node, list):
-            todo += [(child, tables) for child in node]
+            todo += [(child, tables, depth) for child in node]
         elif isinstance(node, dict):
+            depth += _depth(node)
+            if depth > MAX_DEPTH:
+                return [_TOO_DEEP]
             found += _complaint(node, tables, known)
-            todo += _children(node, tables)
+            todo += [(part, names, depth) for part, names in _children(node, tables)]
     return found
+
+
+def _depth(node: dict[str, Any]) -> int:
+    """How much deeper the parts of this node are."""
+    if node.get("class") == "SUBQUERY":
+        return SUBQUERY_DEPTH
+    return 1 if "class" in node or _is_source(node) else 0
 
 
 def _children(node: dict[str, Any], tables: frozenset[bytes]) -> list[tuple[Any, frozenset[bytes]]]:

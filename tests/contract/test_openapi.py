@@ -78,6 +78,7 @@ def test_the_codes_are_these() -> None:
         "out_of_memory": 507,
         "permission_denied": 403,
         "preset_error": 422,
+        "store_busy": 503,
         "store_damaged": 503,
         "store_error": 500,
         "store_full": 507,

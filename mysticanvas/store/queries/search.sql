@@ -72,6 +72,9 @@ SELECT term, seq, tf, length, shown FROM search_postings_1 WHERE term IN ({terms
 UNION ALL
 SELECT term, seq, tf, length, shown FROM search_postings_2 WHERE term IN ({terms}) {current}
 
+-- name: hits_with
+SELECT * FROM ({hits}) WHERE seq IN (SELECT seq FROM search_texts WHERE {has})
+
 -- name: few
 -- The postings of some terms as far as `most` goes, and the generation they are of. DuckDB takes
 -- longer to plan a ranking than to read the few pictures that a rare word has.
@@ -139,11 +142,14 @@ HAVING bool_or(wanted) AND NOT bool_or(shown AND NOT wanted) AND bit_or(bit) = {
 idf * (tf::DOUBLE * ({k1} + 1)
     / (tf::DOUBLE + {k1} * (1 - {b} + {b} * (length::DOUBLE / $average::DOUBLE)))) * {unit}
 
--- name: with_phrase
-AND seq IN (SELECT seq FROM search_texts WHERE contains(text, ${name}) {current})
+-- name: has
+contains(text, ${name})
 
--- name: without_phrase
-AND seq NOT IN (SELECT seq FROM search_texts WHERE contains(text, ${name}) {current})
+-- name: with_piece
+AND seq IN (SELECT seq FROM search_texts WHERE {has} {current})
+
+-- name: without_piece
+AND seq NOT IN (SELECT seq FROM search_texts WHERE {has} {current})
 
 -- name: without_terms
 AND seq NOT IN (SELECT seq FROM ({hits}) WHERE shown)

@@ -14,8 +14,8 @@ WEIGHTS = {"prompt": 1.0, "caption": 1.0, "tags": 2.0, "style": 0.5, "negative_p
 """What an occurrence in each field counts, in a term's frequency and in the picture's length.
 Powers of two, so that their sums are exact."""
 SHOWN = [field for field in WEIGHTS if field != "negative_prompt"]
-"""What the picture shows. A minus and a phrase mean these: most negative prompts are alike, and
-`-blurry` is not meant to exclude what was made with "blurry" among them."""
+"""What the picture shows. A minus, a phrase and a prefix mean these: most negative prompts are
+alike, and `-blurry` is not meant to exclude what was made with "blurry" among them."""
 
 _SQL = queries.load("search")
 Read = Callable[..., list[Row]]
@@ -35,7 +35,7 @@ class Document(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What phrases are looked for in: each text between spaces, on a line of its own."""
+        """What phrases and prefixes are looked for in: a line for each text, between spaces."""
         return "\n".join(f" {text} " for field in SHOWN for text in self.fields[field] if text)
 
     @property

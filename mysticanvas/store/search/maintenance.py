@@ -73,23 +73,29 @@ class Maintenance:
         self._asked = database.asked
         """What the database had counted when the segment before was begun."""
 
-    def run(self, budget_s: float) -> bool:
+    def run(self, budget_s: float, patience_s: float = -1) -> bool:
         """Take steps until nothing is due or the time is over, and one at least.
 
         Args:
             budget_s: seconds; the step that is under way is finished.
+            patience_s: seconds to wait for another thread that is at it; below 0 as long as it
+                takes. After that nothing is done.
 
         Returns:
             Whether there is more to do.
         """
         end = time.monotonic() + budget_s
-        with self._lock:
+        if not self._lock.acquire(timeout=patience_s):
+            return True
+        try:
             self._prepare()
             while (step := self._due()) != Due():
                 self._take(step)
                 if time.monotonic() >= end:
                     return self._due() != Due()
-        return False
+            return False
+        finally:
+            self._lock.release()
 
     def prepare(self) -> None:
         """See that the index is one of this library and stemmer, if need be by emptying it."""

@@ -3,7 +3,7 @@
     red circle            pictures with any of the words, those with more and rarer ones first
     "red circle"          the words side by side; required
     -blurry  -"red circle"  pictures without
-    cast*                 words that start so
+    cast*                 words that start so, as they stand and not by their stems
     tag:noir  -tag:noir  preset:…  style:…  project:…  seed:42  starred:true  rating:4
 
 Words that a hyphen joins, and Chinese or Japanese characters that stand together, are a phrase. A

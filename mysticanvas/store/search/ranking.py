@@ -17,8 +17,8 @@ from mysticanvas.store.connection import Row
 from mysticanvas.store.filters import Clause
 from mysticanvas.store.search import bm25
 from mysticanvas.store.search.documents import Read
+from mysticanvas.store.search.plan import Plan
 from mysticanvas.store.search.position import TOP, Position
-from mysticanvas.store.search.query import Query, Terms
 from mysticanvas.store.search.stems import number
 from mysticanvas.store.search.tail import Entry, Tail
 
@@ -42,51 +42,11 @@ _BEFORE_ALL: Mapping[SearchSort, int] = {"best": TOP, "newest": TOP, "oldest": 0
 """The seq that a first page comes behind."""
 
 
-class Plan(NamedTuple):
-    """A query in the terms of the index."""
-
-    words: tuple[str, ...]
-    """What is ranked, each term once."""
-    variants: tuple[str, ...]
-    """What prefixes stand for, without what is among the words."""
-    required: frozenset[str]
-    """Words that are in a phrase."""
-    phrases: tuple[str, ...]
-    unwanted: frozenset[str]
-    unwanted_phrases: tuple[str, ...]
-
-
 class Found(NamedTuple):
     """The pictures of a page and one more if there are any, in order; and what to go on with."""
 
     hits: list[Hit]
     position: Position
-
-
-def plan(
-    query: Query,
-    stem: Callable[[Sequence[str]], Mapping[str, str]],
-    expand: Callable[[str], Sequence[str]],
-) -> Plan:
-    """What a query looks for.
-
-    Args:
-        stem: words -> their stems.
-        expand: a prefix -> the words that start so.
-    """
-    wanted, unwanted = query.wanted, query.unwanted
-    in_phrases = [word for phrase in wanted.phrases for word in phrase.split()]
-    variants, forbidden = (_expanded(terms, expand) for terms in (wanted, unwanted))
-    stems = stem([*wanted.words, *variants, *unwanted.words, *forbidden])
-    words = dict.fromkeys(stems[word] for word in wanted.words)
-    return Plan(
-        words=tuple(words),
-        variants=tuple(dict.fromkeys(stems[word] for word in variants if stems[word] not in words)),
-        required=frozenset(stems[word] for word in in_phrases),
-        phrases=wanted.phrases,
-        unwanted=frozenset(stems[word] for word in (*unwanted.words, *forbidden)),
-        unwanted_phrases=unwanted.phrases,
-    )
 
 
 def ranked(
@@ -125,7 +85,7 @@ def ranked(
     idfs = {term.term: idf for term, idf in zip(asked, best.idfs, strict=True) if term.wanted}
     others = [*best.entries, *tail.entries.values()]
     met = _meeting(read, others, clause, lambda entry: _wanted(entry, plan, at.horizon))
-    found = [(_score(entry, idfs, at.average), entry.seq) for entry in met]
+    found = [(_score(entry, _counted(entry, plan), idfs, at.average), entry.seq) for entry in met]
     hits = best.hits + [hit for hit in found if key(hit) > key((at.score, at.seq))]
     total = at.total if start else best.total + len(found)
     kept = tuple(idfs[word] for word in plan.words)
@@ -151,7 +111,8 @@ def _few(
 ) -> _Best | None:
     """All pictures with one of the terms; None if they are many, or their texts are needed."""
     numbers = [term.number for term in asked]
-    if plan.phrases or plan.unwanted_phrases or not frequent.isdisjoint(numbers):
+    in_text = plan.pieces or plan.beginnings or plan.unwanted_pieces
+    if in_text or not frequent.isdisjoint(numbers):
         return None
     hits = _hits(numbers, tail)
     # One more for the generation, and one to know that there are not more.
@@ -303,7 +264,7 @@ def _ranked(
     return _statement(
         "ranked",
         conditions,
-        hits=_hits([term.number for term in asked], tail),
+        hits=_counting(plan, asked, tail),
         weighed=Clause(weighed, {}),
         scored=Clause(scored, {}),
         **_following(at, sort),
@@ -325,12 +286,34 @@ def _conditions(plan: Plan, tail: Tail) -> list[Clause]:
     if plan.unwanted:
         numbers = [number(term) for term in sorted(plan.unwanted)]
         found.append(_statement("without_terms", hits=_hits(numbers, tail)))
-    for block, phrases in (("with", plan.phrases), ("without", plan.unwanted_phrases)):
-        for place, phrase in enumerate(phrases):
-            name = f"{block}_phrase_{place}"
-            named = Clause(name, {name: f" {phrase} "})
-            found.append(_statement(f"{block}_phrase", name=named, current=_current(tail)))
+    for block, pieces in (("with", plan.pieces), ("without", plan.unwanted_pieces)):
+        for place, piece in enumerate(pieces):
+            has = _has(f"{block}_{place}", piece)
+            found.append(_statement(f"{block}_piece", has=has, current=_current(tail)))
     return found
+
+
+def _counting(plan: Plan, asked: Sequence[_Asked], tail: Tail) -> Clause:
+    """The postings of the terms, those of variants as far as they count."""
+    begun = frozenset(plan.variants)
+    variants = [term.number for term in asked if term.term in begun]
+    others = [term.number for term in asked if term.term not in begun]
+    parts = [_hits(others, tail)] if others else []
+    if variants:
+        each = [_has(f"beginning_{place}", piece) for place, piece in enumerate(plan.beginnings)]
+        has = _joined(" OR ", each)
+        parts.append(_statement("hits_with", hits=_hits(variants, tail), has=has))
+    return _joined(" UNION ALL ", parts)
+
+
+def _has(name: str, piece: str) -> Clause:
+    """The condition that a piece of text is there."""
+    return _statement("has", name=Clause(name, {name: piece}))
+
+
+def _joined(between: str, clauses: Sequence[Clause]) -> Clause:
+    values = {name: value for clause in clauses for name, value in clause.parameters.items()}
+    return Clause(between.join(clause.sql for clause in clauses), values)
 
 
 def _hits(numbers: Sequence[int], tail: Tail) -> Clause:
@@ -358,16 +341,22 @@ def _wanted(entry: Entry, plan: Plan, horizon: int) -> bool:
     """Whether a picture of the tail is what a ranked query looks for, filters apart."""
     return (
         entry.seq <= horizon
-        and any(term in entry.tf for term in (*plan.words, *plan.variants))
-        and all(f" {phrase} " in entry.text for phrase in plan.phrases)
+        and any(term in entry.tf for term in _counted(entry, plan))
+        and all(piece in entry.text for piece in plan.pieces)
         and not _excluded(entry, plan)
     )
 
 
 def _excluded(entry: Entry, plan: Plan) -> bool:
     return not plan.unwanted.isdisjoint(entry.shown) or any(
-        f" {phrase} " in entry.text for phrase in plan.unwanted_phrases
+        piece in entry.text for piece in plan.unwanted_pieces
     )
+
+
+def _counted(entry: Entry, plan: Plan) -> tuple[str, ...]:
+    """The terms that this picture is ranked by if it has them."""
+    begun = any(piece in entry.text for piece in plan.beginnings)
+    return (*plan.words, *plan.variants) if begun else plan.words
 
 
 def _meeting(
@@ -381,13 +370,9 @@ def _meeting(
     return [entries[row["seq"]] for row in read(sql, seqs=list(entries), **clause.parameters)]
 
 
-def _score(entry: Entry, idfs: Mapping[str, float], average: float) -> int:
+def _score(entry: Entry, terms: Sequence[str], idfs: Mapping[str, float], average: float) -> int:
     return sum(
-        bm25.score(idf, entry.tf[term], entry.length, average)
-        for term, idf in idfs.items()
+        bm25.score(idfs[term], entry.tf[term], entry.length, average)
+        for term in terms
         if term in entry.tf
     )
-
-
-def _expanded(terms: Terms, expand: Callable[[str], Sequence[str]]) -> list[str]:
-    return [word for prefix in terms.prefixes for word in expand(prefix)]

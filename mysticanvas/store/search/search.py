@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.params import refused
 from mysticanvas.contracts.search import SearchSort
-from mysticanvas.errors import StoreError
+from mysticanvas.errors import StoreBusy, StoreError
 from mysticanvas.store import filters as conditions, queries
 from mysticanvas.store.connection import Database
 from mysticanvas.store.filters import TagIds
-from mysticanvas.store.search import bm25, query as queried, ranking, tail as tails
+from mysticanvas.store.search import bm25, plan as plans, query as queried, ranking, tail as tails
 from mysticanvas.store.search.maintenance import FORMAT, Maintenance
 from mysticanvas.store.search.position import Position
 from mysticanvas.store.search.query import Query
@@ -25,7 +25,8 @@ from mysticanvas.store.search.tail import Tail
 MAX_PAGE = 1000
 MAX_VARIANTS = 1000
 """Words that a prefix may stand for."""
-_CATCH_UP_S = 5.0
+CATCH_UP_S = 1.0
+"""What a search gives to an index that is far behind, before it is refused."""
 _TRIES = 20
 _SQL = queries.load("search")
 
@@ -80,7 +81,8 @@ class Search:
 
         Raises:
             InvalidRequest: an argument is not allowed.
-            StoreError: the index is far behind, and being made.
+            StoreBusy: the index is far behind, and being made; says how much is left.
+            StoreError: the database could not answer.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise refused("limit", limit, f"1 to {MAX_PAGE}")
@@ -128,10 +130,10 @@ class Search:
     def _found(self, query: Query, start: Position | None, limit: int, sort: SearchSort) -> Found:
         empty = query.filters == ImageFilters()
         clause = conditions.where(query.filters, self._tag_ids)
+        tail = self._newest_tail()
         for _ in range(_TRIES):
-            tail = self._newest_tail()
             expand = functools.partial(self._words, tail)
-            plan = ranking.plan(query, self._stems.of, expand)
+            plan = plans.make(query, self._stems.of, expand)
             if query.ranked:
                 restriction = None if empty else clause
                 found = ranking.ranked(
@@ -144,28 +146,41 @@ class Search:
                 )
             if found is not None:
                 return found
-            self._tail = None
+            tail = self._newest_tail(outdated=tail)
         raise StoreError("The search index changes too quickly.", hint="Try again.")
 
-    def _newest_tail(self) -> Tail:
-        """The tail as of now, or later; what was committed before this call is in it."""
-        if self._tail is None:
-            self._maintenance.prepare()
+    def _newest_tail(self, outdated: Tail | None = None) -> Tail:
+        """The tail as of now, or later; what was committed before this call is in it.
+
+        Args:
+            outdated: one that the index is past, though nothing may have been counted yet.
+
+        Raises:
+            StoreBusy: it is too long, and stayed so although this search helped to index it.
+        """
+        self._maintenance.prepare()
+        try:
+            return self._read_tail(outdated)
+        except tails.TooLong:
+            # Not while others are kept from reading it: they would wait in a row.
+            self._maintenance.run(CATCH_UP_S, CATCH_UP_S)
+        try:
+            return self._read_tail(outdated)
+        except tails.TooLong as error:
+            raise StoreBusy(
+                f"The search index is being made; {error.images:,} pictures are not in it yet.",
+                hint="Search again in a while: the number goes down. All else works meanwhile.",
+            ) from None
+
+    def _read_tail(self, outdated: Tail | None) -> Tail:
         with self._reading:
-            for _ in range(_TRIES):
-                commits = self._database.commits
-                if self._tail is not None and self._tail.commits == commits:
-                    return self._tail
-                try:
-                    with self._database.snapshot() as snapshot:
-                        self._tail = tails.read(snapshot.run, self._stems.of, commits, self._tail)
-                    return self._tail
-                except tails.TooLong:
-                    if self._maintenance.run(_CATCH_UP_S):
-                        continue
-        raise StoreError(
-            "The search index is being made, and far from complete.", hint="Try again later."
-        )
+            commits = self._database.commits
+            tail = self._tail
+            if tail is None or tail is outdated or tail.commits != commits:
+                with self._database.snapshot() as snapshot:
+                    tail = tails.read(snapshot.run, self._stems.of, commits, tail)
+                self._tail = tail
+            return tail
 
     def _words(self, tail: Tail, prefix: str) -> Sequence[str]:
         """The words that start so, in the index and in the tail."""

@@ -33,7 +33,15 @@ class Entry(NamedTuple):
 
 
 class TooLong(Exception):
-    """There is more than a search can look through; some has to be indexed first."""
+    """There is more than a search can look through; some has to be indexed first.
+
+    Args:
+        images: how many pictures.
+    """
+
+    def __init__(self, images: int) -> None:
+        super().__init__(f"{images} pictures")
+        self.images = images
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,9 @@ def read(run: Read, stem: _Stem, commits: int, before: Tail | None) -> Tail:
         known = dict(before.entries)
         after, change, hidden = before.newest, before.change, before.hidden
     backlog = run(_SQL["backlog"], after=after)[0]
-    if len(known) + backlog["newer"] + backlog["changed"] > MAX_IMAGES:
-        raise TooLong
+    images = len(known) + backlog["newer"] + backlog["changed"]
+    if images > MAX_IMAGES:
+        raise TooLong(images)
     changed = [row["seq"] for row in run(_SQL["changed"], change=change, limit=_ALL)]
     for seq in changed:
         known.pop(seq, None)

@@ -74,3 +74,12 @@ def test_what_cannot_be_asked_is_a_problem(client: TestClient, query: dict[str, 
 def test_hostile_text_is_text(client: TestClient, store: Store, text: str) -> None:
     assert client.get("/v1/search", params={"text": text}).status_code == 200
     assert store.images.count() == 3
+
+
+def test_an_index_that_is_far_behind_is_a_problem_with_a_code_of_its_own(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mysticanvas.store.search.tail.MAX_IMAGES", 2)
+    answer = client.get("/v1/search", params={"text": "red"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_busy")
+    assert "3 pictures" in answer.json()["detail"]

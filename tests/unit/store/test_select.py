@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,13 +101,41 @@ def test_a_query_that_is_too_long_is_refused(
         select.check(cursor, "SELECT 1".ljust(MAX_SQL_CHARS + 1), known)
 
 
-@pytest.mark.parametrize("part", ["(", "[", "NOT ", "- ", "CASE WHEN true THEN ", "(SELECT "])
-def test_a_query_that_is_too_deep_is_refused(
-    part: str, cursor: duckdb.DuckDBPyConnection, known: frozenset[str]
+NESTS = [
+    pytest.param("1+", "1", "", 198, id="sum"),
+    pytest.param("'a'||", "'a'", "", 198, id="text"),
+    pytest.param("NOT ", "true", "", 198, id="not"),
+    pytest.param("lower(", "'A'", ")", 198, id="function"),
+    pytest.param("CASE WHEN true THEN ", "1", " END", 198, id="case"),
+    pytest.param("[", "1", "]", 198, id="list"),
+    pytest.param("(SELECT ", "1", ")", 7, id="subquery"),
+    pytest.param("EXISTS (FROM images WHERE ", "true", ")", 7, id="exists"),
+    pytest.param("1 FROM (SELECT ", "1", ")", 198, id="source"),
+    pytest.param("(SELECT max(seed) FROM images WHERE seed = ", "1", ")", 6, id="correlated"),
+]
+"""What nests something, what stands in the middle, what closes it, and how many are allowed."""
+
+
+@pytest.mark.parametrize(("opening", "middle", "closing", "allowed"), NESTS)
+def test_a_query_that_is_too_deep_is_refused_as_such(
+    opening: str,
+    middle: str,
+    closing: str,
+    allowed: int,
+    cursor: duckdb.DuckDBPyConnection,
+    known: frozenset[str],
 ) -> None:
-    query = "SELECT " + part * (MAX_SQL_CHARS // len(part) - 5)
-    with pytest.raises(InvalidRequest):
-        select.check(cursor, query, known)
+    def nested(levels: int) -> str:
+        return "SELECT " + opening * levels + middle + closing * levels
+
+    select.check(cursor, nested(allowed), known)
+    began = time.monotonic()
+    cursor.execute(nested(allowed)).fetchall()
+    assert time.monotonic() - began < 20
+    longest = (MAX_SQL_CHARS - 50) // len(opening + closing)
+    for levels in (allowed + 3, 300, 450, 600, 990):
+        with pytest.raises(InvalidRequest, match="nested too deeply"):
+            select.check(cursor, nested(min(levels, longest)), known)
 
 
 def test_the_functions_were_reviewed_for_this_release_of_duckdb(known: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mysticanvas.errors import StoreError
+from mysticanvas.errors import StoreBusy, StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.search import maintenance
@@ -86,6 +86,48 @@ def test_a_tail_that_is_too_long_is_indexed_by_the_search(
     shelf.add(*(["red"] * 12))
     assert len(shelf.find("red")) == 12
     assert counts(shelf.store)["search_texts"] >= 8
+
+
+def test_a_search_takes_its_share_and_says_how_much_is_left(
+    shelf: Any, eager: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eager(levels=(100, 200, None))
+    monkeypatch.setattr("mysticanvas.store.search.tail.MAX_IMAGES", 4)
+    monkeypatch.setattr("mysticanvas.store.search.search.CATCH_UP_S", 0)
+    shelf.add(*(["red"] * 18))
+    for left in (13, 8):
+        with pytest.raises(StoreBusy, match=f"being made; {left} pictures are not in it"):
+            shelf.find("red")
+    assert len(shelf.find("red")) == 18
+
+
+def test_searches_do_not_wait_for_one_that_indexes(
+    shelf: Any, eager: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eager()
+    monkeypatch.setattr("mysticanvas.store.search.tail.MAX_IMAGES", 4)
+    shelf.add(*(["red"] * 8))
+    reached, go_on = threading.Event(), threading.Event()
+    index = Maintenance._index
+
+    def pause(self: Maintenance, batch: Any) -> None:
+        reached.set()
+        assert go_on.wait(60)
+        index(self, batch)
+
+    monkeypatch.setattr(Maintenance, "_index", pause)
+    found: list[list[int]] = []
+    first = threading.Thread(target=lambda: found.append(shelf.find("red")))
+    first.start()
+    try:
+        assert reached.wait(60)
+        monkeypatch.setattr("mysticanvas.store.search.search.CATCH_UP_S", 0.01)
+        with pytest.raises(StoreBusy, match="8 pictures"):
+            shelf.find("red")
+    finally:
+        go_on.set()
+        first.join()
+    assert [len(seqs) for seqs in found] == [8]
 
 
 def test_a_step_holds_up_neither_the_writer_nor_readers_and_loses_no_change(

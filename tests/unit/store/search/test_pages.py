@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from mysticanvas.contracts.search import SearchSort
 from mysticanvas.errors import InvalidRequest
+from mysticanvas.store.connection import Transaction
+from mysticanvas.store.search import ranking
 from mysticanvas.store.search.position import Position
 
 PROMPTS = [f"red castle number{k % 3}" + " blue" * (k % 4) for k in range(30)]
@@ -117,6 +120,41 @@ def test_pages_are_whole_beside_threads_that_add_and_maintain(
             thread.join()
     assert not failures
     assert seqs == whole.seqs
+
+
+def test_a_page_that_came_too_late_takes_nothing_from_another_search(
+    shelf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for a newer tail in the very moment when the other search has read one."""
+    shelf.add(*PROMPTS)
+    ranked, commit = ranking.ranked, Transaction.commit
+    began, has_read, too_late = (threading.Event() for _ in range(3))
+    found: list[list[int]] = []
+
+    def come_too_late(*arguments: Any) -> Any:
+        if threading.current_thread() is not late or too_late.is_set():
+            return ranked(*arguments)
+        began.set()
+        assert has_read.wait(60)
+        too_late.set()
+        return None
+
+    def commit_slowly(transaction: Transaction) -> None:
+        commit(transaction)
+        if threading.current_thread() is not late:
+            has_read.set()
+            assert too_late.wait(60)
+            time.sleep(0.05)
+
+    monkeypatch.setattr(ranking, "ranked", come_too_late)
+    late = threading.Thread(target=lambda: found.append(shelf.find("red")))
+    late.start()
+    assert began.wait(60)
+    shelf.add("red")
+    monkeypatch.setattr(Transaction, "commit", commit_slowly)
+    found.append(shelf.find("red"))
+    late.join()
+    assert [len(seqs) for seqs in found] == [31, 31]
 
 
 def test_a_picture_that_is_deleted_leaves_the_others_where_they_are(

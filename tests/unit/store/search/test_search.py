@@ -160,6 +160,31 @@ def test_every_element_of_a_query(shelf: Any, settled: Callable[[Any], None]) ->
     assert shelf.find("-red") == [5, 4]
 
 
+def test_a_prefix_is_what_words_start_with_and_not_their_stems(
+    shelf: Any, settled: Callable[[Any], None]
+) -> None:
+    shelf.add("a run in the park", "running shoes", "a runner runs", "castle")
+    shelf.add("the university", "the universe", negative_prompt="running")
+    settled(shelf)
+    found = {
+        "run": [1, 2, 3, 5, 6],
+        "runn*": [2, 3],
+        "runni*": [2],
+        "-runn*": [1, 4, 5, 6],
+        "park -runn*": [1],
+        "shoes castle -runn*": [4],
+        "castle runn*": [2, 3, 4],
+        "runn* cast*": [2, 3, 4],
+        "run runni*": [1, 2, 3, 5, 6],
+        "runn* -run": [],
+        "runne* -running": [],
+        "universit*": [5],
+        "univers*": [5, 6],
+        '"a runner" runn*': [3],
+    }
+    assert {text: sorted(shelf.find(text)) for text in found} == found
+
+
 def test_fields_weigh_differently(shelf: Any, settled: Callable[[Any], None]) -> None:
     shelf.add("castle by the sea", negative_prompt="fog night rain dark")
     shelf.add("fog night rain dark", negative_prompt="castle by the sea")

@@ -1,0 +1,65 @@
+"""A query in the terms of the index, and in pieces of the texts that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from mysticanvas.store.search.query import Query, Terms
+
+
+class Plan(NamedTuple):
+    """What is looked for, and what must not be there."""
+
+    words: tuple[str, ...]
+    """What is ranked, each term once."""
+    variants: tuple[str, ...]
+    """What prefixes stand for, without what is among the words or unwanted."""
+    beginnings: tuple[str, ...]
+    """Pieces of text. Variants count in pictures that have one of them: a term is that of other
+    words as well, which do not start so."""
+    required: frozenset[str]
+    """Words that are in a phrase."""
+    pieces: tuple[str, ...]
+    """Pieces of text that have to be there."""
+    unwanted: frozenset[str]
+    unwanted_pieces: tuple[str, ...]
+
+
+def make(
+    query: Query,
+    stem: Callable[[Sequence[str]], Mapping[str, str]],
+    expand: Callable[[str], Sequence[str]],
+) -> Plan:
+    """What a query looks for.
+
+    Args:
+        stem: words -> their stems.
+        expand: a prefix -> the words that start so.
+    """
+    wanted, unwanted = query.wanted, query.unwanted
+    in_phrases = [word for phrase in wanted.phrases for word in phrase.split()]
+    variants = [word for prefix in wanted.prefixes for word in expand(prefix)]
+    stems = stem([*wanted.words, *variants, *unwanted.words])
+    words = dict.fromkeys(stems[word] for word in wanted.words)
+    excluded = frozenset(stems[word] for word in unwanted.words)
+    begun = dict.fromkeys(stems[word] for word in variants)
+    return Plan(
+        words=tuple(words),
+        variants=tuple(term for term in begun if term not in words and term not in excluded),
+        beginnings=_beginnings(wanted),
+        required=frozenset(stems[word] for word in in_phrases),
+        pieces=_whole(wanted),
+        unwanted=excluded,
+        unwanted_pieces=(*_whole(unwanted), *_beginnings(unwanted)),
+    )
+
+
+def _whole(terms: Terms) -> tuple[str, ...]:
+    """Phrases as they stand in a text."""
+    return tuple(f" {phrase} " for phrase in terms.phrases)
+
+
+def _beginnings(terms: Terms) -> tuple[str, ...]:
+    """Prefixes as they stand in a text."""
+    return tuple(f" {prefix}" for prefix in terms.prefixes)
