@@ -148,13 +148,15 @@ def _reference(preset: LLMPreset, store: Store) -> LLMRef:
     files = {"model": _resolved(hub.gguf(preset.model))}
     if preset.mmproj is not None:
         files["mmproj"] = _resolved(Path(preset.mmproj))
-    digests = {role: store.model_files.sha256(path) for role, path in files.items()}
+    hashed = [store.model_files.hashed(path) for path in files.values()]
+    digests = {role: each.sha256 for role, each in zip(files, hashed, strict=True)}
     return LLMRef(
         path=str(files["model"]),
         digest=digests["model"] if len(digests) == 1 else sha256_of(digests),
         mmproj=str(files["mmproj"]) if "mmproj" in files else None,
         n_gpu_layers=preset.n_gpu_layers,
         context=ContextParams(n_ctx=preset.n_ctx, type_k=preset.type_k, type_v=preset.type_v),
+        hashed=tuple(hashed),
     )
 
 

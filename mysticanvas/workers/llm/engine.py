@@ -14,6 +14,7 @@ from mysticanvas.workers.engine import Options
 from mysticanvas.workers.llm import metadata, vetting
 from mysticanvas.workers.llm.model import Model
 from mysticanvas.workers.model_files import gguf
+from mysticanvas.workers.model_files.unchanged import unchanged
 
 _log = logs.get(__name__)
 
@@ -79,8 +80,10 @@ class LLMEngine:
         # First out, then in: two models at once may not fit.
         self.unload()
         path = Path(ref.path)
-        described = metadata.describe(gguf.read(path), path)
-        vetting.vet(path, [ref.context], ref.n_gpu_layers, mmproj=ref.mmproj)
-        self._model = Model(ref, described.dtype, self._threads)
+        with unchanged(ref.hashed):
+            described = metadata.describe(gguf.read(path), path)
+            vetting.vet(path, [ref.context], ref.n_gpu_layers, mmproj=ref.mmproj)
+            model = Model(ref, described.dtype, self._threads)
+        self._model = model
         _log.info("model_loaded", digest=ref.digest, architecture=described.architecture)
         return self._model
