@@ -16,9 +16,9 @@ from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.worker import LLMRef
 from mysticanvas.errors import MystiCanvasError, WorkerCrashed
 from mysticanvas.orchestrator import hub
-from mysticanvas.orchestrator.arbiter import planning
+from mysticanvas.orchestrator.arbiter import language_planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
-from mysticanvas.orchestrator.arbiter.planning import Needs
+from mysticanvas.orchestrator.arbiter.language_planning import Needs
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Lease, Worker
@@ -85,7 +85,7 @@ class LanguageModels:
         def prepare() -> Decide:
             leases.append(self._worker.lease(_WORKER_START_S))
             needs = needing(ref.context, self._inspect(ref, leases[0].client))
-            return functools.partial(planning.plan_language_model, needs, ref.context.n_ctx)
+            return functools.partial(language_planning.plan, needs, ref.context.n_ctx)
 
         wanted = Held(ref.digest, preset)
         with self._arbiter.admitted(self._worker.kind, prepare, wanted=wanted) as plan:
