@@ -24,7 +24,7 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.errors import DoesNotFit
-from mysticanvas.orchestrator.arbiter import grounds, planning
+from mysticanvas.orchestrator.arbiter import grounds, language_planning, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject
@@ -186,7 +186,7 @@ def deciding(request: Request, known: dict[str, ImageProfile]) -> Callable[[Situ
             MemoryPart(name=llm.WEIGHTS, mib=preset.weights, known="exact", device=llm.SYSTEM),
             MemoryPart(name=llm.CACHE, mib=preset.context, known="exact", device=llm.SYSTEM),
         ]
-        return lambda situation: planning.plan_language_model(lambda _: parts, 0, situation)
+        return lambda situation: language_planning.plan(lambda _: parts, 0, situation)
     params = ResolvedParams(
         prompt="x", width=request.side_px, height=request.side_px, num_inference_steps=20,
         guidance_scale=7.5, seed=0, num_images=request.num_images, scheduler="DDIMScheduler",

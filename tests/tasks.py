@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 
@@ -23,6 +24,18 @@ _PARAMS: dict[str, Any] = {
     "seed": 7,
     "scheduler": "DDIMScheduler",
 }
+
+
+def hashed(path: Path) -> HashedFile:
+    """A file as it is now, as the orchestrator would tell a worker."""
+    looks, digest = path.stat(), hashlib.sha256(path.read_bytes()).hexdigest()
+    return HashedFile(
+        path=str(path),
+        sha256=digest,
+        size=looks.st_size,
+        mtime_ns=looks.st_mtime_ns,
+        inode=looks.st_ino,
+    )
 
 
 @contextlib.contextmanager
@@ -52,7 +65,8 @@ def with_loras(task: GenerateTask, loras: dict[Path, float]) -> GenerateTask:
         }
     )
     paths = tuple(str(path) for _, path, _ in by_content)
-    model = task.model.model_copy(update={"loras": paths})
+    every = (*task.model.hashed, *(hashed(Path(path)) for path in paths))
+    model = task.model.model_copy(update={"loras": paths, "hashed": every})
     return task.model_copy(update={"recipe": recipe, "model": model})
 
 

@@ -300,7 +300,7 @@ class Api:
         return self._http.request("POST", "/v1/sql", body=request, answer_s=LONG_ANSWER_S)
 
     def unload(self, preset: str | None) -> None:
-        """Returns when the memory is free, which is after the job that runs."""
+        """Returns when the memory is free, which may be after the job that runs."""
         self._http.request("POST", "/v1/unload", body={"preset": preset}, answer_s=LONG_ANSWER_S)
 
     def pin(self, preset: str, pinned: bool) -> None:

@@ -7,6 +7,19 @@ from mysticanvas.contracts.llm import LanguageModel
 from mysticanvas.contracts.problem import Problem
 
 
+class HashedFile(Contract):
+    """A file of a model, as it was when its digest was taken."""
+
+    path: str
+    """An absolute one."""
+    sha256: str
+    """64 hexadecimal digits."""
+    size: int
+    """In bytes."""
+    mtime_ns: int
+    inode: int
+
+
 class ModelFiles(Contract):
     """An image model as files on this machine.
 
@@ -20,6 +33,8 @@ class ModelFiles(Contract):
     vae: str | None = None
     clip: tuple[str, ...] = ()
     loras: tuple[str, ...] = ()
+    hashed: tuple[HashedFile, ...] = ()
+    """Those that have to be what they were, LoRAs included, or nothing is loaded."""
 
 
 class Inspection(Contract):

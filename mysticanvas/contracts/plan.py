@@ -57,7 +57,10 @@ class Plan(Contract):
     """Their sum."""
     system_terms: list[Term] = []
     """What it takes of the system's memory in that way, where that is not the device: weights that
-    lie there, and what is decoded on the CPU."""
+    lie there, if only while they are loaded, what is decoded on the CPU, and layers of a language
+    model."""
+    system_free_mib: float | None = None
+    """What it may have of the system's memory; None if that is not known."""
     free_mib: float
     """What the device has left for it before anything is done."""
     held_mib: float = 0.0
@@ -87,6 +90,16 @@ class Plan(Contract):
         """Whether it can be run at all."""
         return self.decision != "refuse"
 
+    @property
+    def system_mib(self) -> float:
+        """Sum of `system_terms`."""
+        return sum(term.mib for term in self.system_terms)
+
+    @property
+    def lacks_system_memory(self) -> bool:
+        """Whether it is the system's memory that has no room for it."""
+        return self.system_free_mib is not None and self.system_mib > self.system_free_mib
+
     def explain(self) -> str:
         """The plan in words, a line for each term and action."""
         # Where there is room for all of it anyway, it would only be one more figure.
@@ -96,7 +109,8 @@ class Plan(Contract):
         lines = [f"{self.total_mib:,.0f} MiB needed{held}, {free}: {self._told()}"]
         lines += [_line(term) for term in self.terms]
         if self.system_terms:
-            lines.append("  of system memory:")
+            free = "" if self.system_free_mib is None else f", {self.system_free_mib:,.0f} MiB free"
+            lines.append(f"  of system memory{free}:")
             lines += [_line(term) for term in self.system_terms]
         lines += [f"  {action.why}" for action in self.actions]
         if self.waits_for:

@@ -17,7 +17,7 @@ from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.llm import ContextParams
 from mysticanvas.contracts.memory import Known, MemoryPart
 from mysticanvas.contracts.mitigations import Allowed
-from mysticanvas.contracts.model_files import ModelFiles
+from mysticanvas.contracts.model_files import HashedFile, ModelFiles
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.recipe import Environment, Recipe
 from mysticanvas.contracts.tags import TagName
@@ -44,6 +44,8 @@ class LLMRef(Contract):
     n_gpu_layers: int = Field(default=-1, ge=-1, le=9999)
     """Layers that go to the GPU, from the last one on; -1 for all."""
     context: ContextParams = ContextParams()
+    hashed: tuple[HashedFile, ...] = ()
+    """As in `ModelFiles`."""
 
 
 def _kind(model: Any) -> str:

@@ -317,9 +317,9 @@ class Orchestrator:
         return app
 
     def _unloading(self) -> list[Callable[[str | None], None]]:
-        """What gives memory back."""
+        """What gives memory back; the image worker last, since that may take a job's time."""
         language = [] if self.language is None else [self.language.unload]
-        return [self.pins.clear, self.dispatcher.unload, *language]
+        return [self.pins.clear, *language, self.dispatcher.unload]
 
     def _sql(self) -> Sql:
         limits = (self.settings.sql_timeout_s, self.settings.sql_max_rows)

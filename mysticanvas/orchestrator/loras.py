@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mysticanvas.contracts import loras
+from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.contracts.plugins import DEFAULT_ENGINE
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe
@@ -22,9 +23,12 @@ class Lora(NamedTuple):
 
     name: str
     """As it was given."""
-    path: Path
-    sha256: str
+    file: HashedFile
     weight: float
+
+    @property
+    def sha256(self) -> str:
+        return self.file.sha256
 
 
 class Loras(NamedTuple):
@@ -51,7 +55,7 @@ class Loras(NamedTuple):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        return tuple(str(each.path) for each in self.used)
+        return tuple(each.file.path for each in self.used)
 
     def _by_role(self) -> Iterator[tuple[str, Lora]]:
         return ((loras.role(number), each) for number, each in enumerate(self.used, 1))
@@ -155,7 +159,7 @@ class Finder:
                 hint="A LoRA has pairs of tensors such as `….lora_down.weight` and "
                 "`….lora_up.weight`. A whole model is given as `preset`.",
             )
-        return Lora(name, path, self._store.model_files.sha256(path), weight)
+        return Lora(name, self._store.model_files.hashed(path), weight)
 
     def _path(self, name: str, parameter: str) -> Path:
         path = Path(name).expanduser()

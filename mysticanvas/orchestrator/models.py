@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from mysticanvas import settings
 from mysticanvas.contracts import params
 from mysticanvas.contracts.base import sha256_of
+from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.errors import InvalidRequest, ModelFileError, PresetError
 
 INDEX = "model_index.json"
@@ -48,6 +49,8 @@ class Model(NamedTuple):
     """Path relative to the folder, or the role of a single file -> SHA-256."""
     default_params: dict[str, Any]
     world: World | None
+    hashed: tuple[HashedFile, ...] = ()
+    """Its files as they were then, where who had it described looked at them."""
 
     @property
     def digest(self) -> str:

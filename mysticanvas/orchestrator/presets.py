@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mysticanvas import logs
 from mysticanvas.contracts import loras, params
-from mysticanvas.contracts.model_files import ModelFiles
+from mysticanvas.contracts.model_files import HashedFile, ModelFiles
 from mysticanvas.contracts.presets import STARTER, ImagePreset, Preset
 from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.contracts.refusal import missing
@@ -157,7 +157,13 @@ class Presets:
             PresetError: it is not there, or needs another engine.
             ModelFileError: a file is damaged or unsafe.
         """
-        return self._described(preset, self._store.model_files.sha256)
+        hashed: list[HashedFile] = []
+
+        def sha256(path: Path) -> str:
+            hashed.append(self._store.model_files.hashed(path))
+            return hashed[-1].sha256
+
+        return self._described(preset, sha256)._replace(hashed=tuple(hashed))
 
     def files(self, preset: ImagePreset) -> ModelFiles:
         """Where the files of a preset are.

@@ -334,8 +334,8 @@ class Canvas(Generating):
         return self._connection.call(lambda api: api.health())
 
     def unload(self, preset: str | None = None) -> None:
-        """Give the device's memory back; returns when it is free, after the job that runs. What
-        was pinned is so no longer.
+        """Give the device's memory back; returns when it is free, which is after the job that runs
+        if that has the model. What was pinned is so no longer.
 
         Args:
             preset: only the model of this preset; None for all.

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.errors import ModelFileError
 from mysticanvas.store import queries, times
 from mysticanvas.store.connection import Database
@@ -38,7 +39,15 @@ class ModelFiles:
     def sha256(self, path: Path) -> str:
         """SHA-256 of a file, as 64 hexadecimal digits.
 
-        The file is read only if size, modification time or inode are not those of the last time.
+        Raises:
+            ModelFileError: as `hashed`.
+        """
+        return self.hashed(path).sha256
+
+    def hashed(self, path: Path) -> HashedFile:
+        """A file with its digest, and how it looked when it had that.
+
+        It is read only if size, modification time or inode are not those of the last time.
 
         Raises:
             ModelFileError: the file cannot be read, or changes while it is.
@@ -48,7 +57,7 @@ class ModelFiles:
             with path.open("rb") as file:
                 before = _looks(os.fstat(file.fileno()))
                 if (known := self._remembered(name, before)) is not None:
-                    return known
+                    return HashedFile(path=name, sha256=known, **before)
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 after = _looks(os.fstat(file.fileno()))
         except OSError as error:
@@ -62,7 +71,7 @@ class ModelFiles:
         with self._database.write() as transaction:
             transaction.run(_SQL["save"], path=name, sha256=digest, now=times.now(), **after)
         self._seen[name] = after, digest
-        return digest
+        return HashedFile(path=name, sha256=digest, **after)
 
     def _remembered(self, name: str, looks: dict[str, int]) -> str | None:
         if name in self._seen and self._seen[name][0] == looks:

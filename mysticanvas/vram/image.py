@@ -32,6 +32,7 @@ _COLOURS = 3
 _PATCH = 2
 """Side of the pixels of latents that are a token of a picture, where those are filled up."""
 OFFLOADED = "weights, offloaded"
+LOADING = "weights, while they are loaded"
 _CONTEXT, _SAFETY = "context", "safety"
 _NOT_GIVEN_OUT = (_CONTEXT, _SAFETY)
 _HISTORY = 2
@@ -123,20 +124,29 @@ def predict(
 
 
 def beside(
-    profile: ImageProfile, work: ImageWork, threads: int, offload: Offload | None = None
+    profile: ImageProfile,
+    work: ImageWork,
+    threads: int,
+    offload: Offload | None = None,
+    loads: bool = False,
 ) -> tuple[Term, ...]:
     """What a job on a device takes of the system's memory beside it.
 
     Args:
         threads: that compute on the CPU.
         offload: how its weights are offloaded.
+        loads: whether they are loaded for it, which goes through the system's memory.
 
     Raises:
         LookupError: the profile has no envelope for the work.
     """
     terms = []
+    weights_bytes = sum(profile.weights.values())
     if offload is not None:
-        terms.append(_term(OFFLOADED, sum(profile.weights.values()), "exact"))
+        terms.append(_term(OFFLOADED, weights_bytes, "exact"))
+    elif loads and profile.device == "cuda":
+        # Some may only be mapped from their files, which are not known here.
+        terms.append(_term(LOADING, weights_bytes, "assumed"))
     if work.decode_on_cpu:
         shape = _latents(profile, work)
         [found] = _traced(profile, "vae_decode", _batch("vae_decode", shape, work))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import httpx
 import psutil
 import pytest
 from gguf import GGUFValueType
-from tasks import make_task
+from tasks import hashed, make_task
 from worker_process import Worker
 
 from mysticanvas.contracts.health import WorkerState
@@ -54,6 +55,19 @@ def test_load_drop_the_context_load_again_unload(llm_worker: Worker, tiny_llm: P
 
     unloaded = llm_worker.http.post("/v1/unload").json()
     assert (unloaded["models"], unloaded["memory_parts"]) == ([], [])
+
+
+def test_a_file_that_changed_since_its_digest_was_taken_is_not_loaded(
+    llm_worker: Worker, tiny_llm: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(tiny_llm, tmp_path / "model.gguf"))
+    ref = LLMRef(path=str(path), digest="digest", hashed=(hashed(path),))
+    with path.open("ab") as file:
+        file.write(b"\0")
+    refused = llm_worker.http.post("/v1/load", json={"model": ref.model_dump(mode="json")})
+    assert refused.json()["code"] == "model_file_error"
+    assert "model.gguf was replaced" in refused.json()["detail"]
+    assert llm_worker.health().models == []
 
 
 def test_dropping_a_context_gives_its_memory_back(llm_worker: Worker, tiny_llm: Path) -> None:

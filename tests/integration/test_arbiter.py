@@ -124,6 +124,30 @@ def test_a_process_is_ended_for_pictures_and_starts_again_when_it_is_wanted(
     assert "kv cache" in parts_of(canvas)
 
 
+def test_a_language_model_is_given_back_while_a_picture_is_made(
+    start: Callable[[float], Canvas],
+    footprints: Footprints,
+    chat: LLMPreset,
+    usual: dict[str, Any],
+) -> None:
+    canvas = start(sum(footprints) + 300)
+    small = beside(canvas, chat, usual)
+    job = canvas.submit("x", **{**usual, "num_inference_steps": 900})
+    for name in (small.name, None):
+        canvas.workers.start("llm", preset=small.name)
+        with ThreadPoolExecutor(1) as pool:
+            unloading = pool.submit(canvas.unload, name)
+            deadline = time.monotonic() + WAIT_S
+            while canvas.workers["llm"].preset and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert canvas.workers["llm"].preset is None
+            assert job.status == "running"
+            if name is None:
+                job.cancel()
+            unloading.result(WAIT_S)
+    assert canvas.workers["image"].preset is None
+
+
 def test_a_pinned_model_is_in_the_way_of_pictures_and_named(
     start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
 ) -> None:

@@ -190,6 +190,29 @@ def test_files_that_change_under_a_preset_are_noticed(canvas: Canvas, folder: Pa
     assert again.notices == []
 
 
+def test_no_picture_is_made_of_other_files_than_those_its_job_was_queued_with(
+    canvas: Canvas, folder: Path
+) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    first = shutil.copy(path, folder.parent / "first.safetensors")
+    weights = load_file(path)
+    weights["conv_out.bias"] += 1.0
+    canvas.jobs.pause()
+    try:
+        job = canvas.submit("a", preset=folder, **SMALL)
+        save_file(weights, path, {"format": "pt"})
+    finally:
+        canvas.jobs.resume()
+    with pytest.raises(errors.ModelFileError, match=r"unet/diffusion_pytorch_model\.safetensors"):
+        job.result()
+    later = canvas.generate("a", preset=folder, **SMALL)
+    # Nothing of the new file is left under the digest of the old one.
+    shutil.copy(first, path)
+    before = canvas.generate("a", preset=folder, **SMALL)
+    assert before.recipe.model_files != later.recipe.model_files
+    assert not np.array_equal(before.numpy(), later.numpy())
+
+
 def test_a_single_file_is_a_preset_by_its_path(canvas: Canvas, tmp_path: Path) -> None:
     path = tmp_path / f"tiny-{tmp_path.name}.safetensors"
     checkpoints.write_sd(checkpoints.make_sd(), path)

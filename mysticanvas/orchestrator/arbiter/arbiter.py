@@ -238,7 +238,7 @@ class Arbiter:
     def _system_mib(self, kind: str) -> float:
         """What is free of the system's memory, and what the worker's model has of it."""
         parts = self._workers[kind].status.memory_parts
-        return self._free_mib() + sum(each.mib for each in parts if each.device == "cpu")
+        return self._free_mib() + sum(each.mib for each in registry.counting(parts, on_gpu=False))
 
     def _looked_at(self, kind: str) -> Use:
         """How a worker is used, once it is noted what its process has without a model."""

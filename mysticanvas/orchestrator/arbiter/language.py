@@ -16,9 +16,9 @@ from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.worker import LLMRef
 from mysticanvas.errors import MystiCanvasError, WorkerCrashed
 from mysticanvas.orchestrator import hub
-from mysticanvas.orchestrator.arbiter import planning
+from mysticanvas.orchestrator.arbiter import language_planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
-from mysticanvas.orchestrator.arbiter.planning import Needs
+from mysticanvas.orchestrator.arbiter.language_planning import Needs
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
@@ -92,7 +92,7 @@ class LanguageModels:
             with leases[0].relied_on():
                 found = self._inspect(ref, leases[0].client)
             needs = needing(ref.context, found)
-            return functools.partial(planning.plan_language_model, needs, ref.context.n_ctx)
+            return functools.partial(language_planning.plan, needs, ref.context.n_ctx)
 
         wanted = Held(ref.digest, preset)
         with self._arbiter.admitted(self._worker.kind, prepare, wanted=wanted) as plan:
@@ -157,13 +157,15 @@ def _reference(preset: LLMPreset, store: Store) -> LLMRef:
     files = {"model": _resolved(hub.gguf(preset.model))}
     if preset.mmproj is not None:
         files["mmproj"] = _resolved(Path(preset.mmproj))
-    digests = {role: store.model_files.sha256(path) for role, path in files.items()}
+    hashed = [store.model_files.hashed(path) for path in files.values()]
+    digests = {role: each.sha256 for role, each in zip(files, hashed, strict=True)}
     return LLMRef(
         path=str(files["model"]),
         digest=digests["model"] if len(digests) == 1 else sha256_of(digests),
         mmproj=str(files["mmproj"]) if "mmproj" in files else None,
         n_gpu_layers=preset.n_gpu_layers,
         context=ContextParams(n_ctx=preset.n_ctx, type_k=preset.type_k, type_v=preset.type_v),
+        hashed=tuple(hashed),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from mysticanvas.contracts.image_work import ImageWork
-from mysticanvas.contracts.memory import Known, MemoryPart, Term
+from mysticanvas.contracts.memory import Known
 from mysticanvas.contracts.mitigations import Allowed, without_offload
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.plugins import LLM_ENGINE
@@ -23,7 +24,7 @@ from mysticanvas.orchestrator.arbiter.policy import (
     is_allowed,
     most_mib,
 )
-from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest, suggest_context
+from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
 from mysticanvas.orchestrator.arbiter.ways import Asked, Way
 from mysticanvas.vram import image, llm, reserve
 from mysticanvas.vram.image import Surroundings
@@ -44,10 +45,6 @@ Factors = Callable[[Sequence[str]], Mapping[Phase, float]]
 
 Seconds = Callable[[tuple[str, ...]], float | None]
 """Gives for mitigations how long such jobs took with them; None before the first."""
-
-
-Needs = Callable[[int], Sequence[MemoryPart]]
-"""Gives for the tokens of a context what a language model takes with it, and where."""
 
 
 class Experience(NamedTuple):
@@ -163,7 +160,15 @@ class Situation(NamedTuple):
             if kind != self.worker and kind not in have
         )
         owed = (self._will_have_mib(each) - each.mib for each in self._others)
-        return Device(self.status.device.free_mib, sum(owed) + sum(promised))
+        free_mib = self.status.device.free_mib
+        return Device(free_mib, sum(owed) + sum(promised), self.system_mib)
+
+    @property
+    def loads(self) -> bool:
+        """Whether the worker has the model of the request yet to load."""
+        own = self.own
+        has = own is not None and any(part.name.startswith("weights.") for part in own.parts)
+        return not has or own is None or own.preset != self.wanted
 
     @property
     def _others(self) -> list[Holding]:
@@ -202,7 +207,7 @@ def plan(
     residents, device = situation.residents, situation.device
     plainly = ways.ways(profile, size, of_request)[0]
     request = Request(
-        [_variant(profile, plainly, around, known)],
+        [_variant(profile, plainly, around, known, situation.loads)],
         situation.held_mib,
         displaces=situation.displaces,
         wanted=situation.wanted,
@@ -210,7 +215,7 @@ def plan(
     if not needed and (made := decide(request, residents, device)).decision == "proceed":
         # Nothing is milder; and nearly all jobs fit, each of which would pay for the other ways.
         return made
-    found = _variants(profile, size, of_request, around, known, situation.system_mib)
+    found = _variants(profile, size, of_request, around, known, situation)
     request = Request(
         variants=_having(needed, found),
         held_mib=situation.held_mib,
@@ -224,8 +229,9 @@ def plan(
         return made
 
     def needs_mib(smaller: Size) -> float:
-        found = _variants(profile, smaller, of_request, around, known, situation.system_mib)
-        return min(each.total_mib for each in found if is_allowed(each, allowed))
+        found = _variants(profile, smaller, of_request, around, known, situation)
+        able = (each for each in found if is_allowed(each, allowed) and device.has_beside(each))
+        return min((each.total_mib for each in able), default=math.inf)
 
     fitting = suggest(size, needs_mib, most_mib(residents, device, request.held_mib))
     return made.model_copy(update={"suggestion": fitting})
@@ -249,73 +255,25 @@ def works(params: ResolvedParams, profile: ImageProfile) -> list[ImageWork]:
     return [way.work for way in found if way.offload is None]
 
 
-def plan_language_model(needs: Needs, n_ctx: int, situation: Situation) -> Plan:
-    """What a language model with a context would take of the device, and what would be done for it.
-
-    Args:
-        needs: for contexts of at most so many tokens.
-        n_ctx: tokens that are asked for.
-    """
-
-    def variant(tokens: int) -> Variant:
-        return Variant(_language_terms(needs(tokens), situation))
-
-    residents, device = situation.residents, situation.device
-    request = Request(
-        [variant(n_ctx)],
-        held_mib=situation.held_mib,
-        displaces=situation.displaces,
-        wanted=situation.wanted,
-    )
-    made = decide(request, residents, device)
-    if made.fits or request.displaces is not None:
-        return made
-    fitting = suggest_context(
-        n_ctx,
-        lambda tokens: variant(tokens).total_mib,
-        most_mib(residents, device, request.held_mib),
-    )
-    return made.model_copy(update={"suggestion": fitting})
-
-
-def _language_terms(parts: Sequence[MemoryPart], situation: Situation) -> tuple[Term, ...]:
-    """Those of the device; none if nothing of the model lies there."""
-    # Where the device is the system's memory, others share it, or nobody has seen them yet.
-    is_gpu = situation.status.is_gpu
-    there = registry.counting(parts, on_gpu=True) if is_gpu else parts
-    if not there:
-        return ()
-    sizes: dict[str, float] = {}
-    for part in there:
-        sizes[part.name] = sizes.get(part.name, 0.0) + part.mib
-    known = {part.name: part.known for part in there}
-    activations = sum(sizes.get(name, 0.0) for name in (llm.COMPUTE, llm.OUTPUT))
-    return (
-        _language_context(situation),
-        *(Term(name=name, mib=mib, known=known[name]) for name, mib in sizes.items()),
-        Term(name="safety", mib=image.safety(round(activations * MIB)) / MIB, known="assumed"),
-    )
-
-
-def _language_context(situation: Situation) -> Term:
-    mib, known = situation.gpu_context if situation.status.is_gpu else situation.context
-    return Term(name="context", mib=mib, known=known)
-
-
 def _variants(
     profile: ImageProfile,
     size: Size,
     asked: Asked,
     around: Surroundings,
     known: Experience,
-    system_mib: float | None,
+    situation: Situation,
 ) -> Sequence[Variant]:
-    """The plain way first; nothing is moved to the system's memory if that has no room for it."""
-    found = (_variant(profile, way, around, known) for way in ways.ways(profile, size, asked))
-    return [each for each in found if system_mib is None or each.system_mib <= system_mib]
+    """The plain way first, and none for which the system's memory has no room; if it has room for
+    none, the plain one."""
+    device, loads = situation.device, situation.loads
+    all_ways = ways.ways(profile, size, asked)
+    found = [_variant(profile, way, around, known, loads) for way in all_ways]
+    return [each for each in found if device.has_beside(each)] or found[:1]
 
 
-def _variant(profile: ImageProfile, way: Way, around: Surroundings, known: Experience) -> Variant:
+def _variant(
+    profile: ImageProfile, way: Way, around: Surroundings, known: Experience, loads: bool
+) -> Variant:
     names, offload, decoding = way.mitigations, way.offload, without_offload(way.mitigations)
     terms = image.predict(profile, way.work, around, known.factors(decoding), offload).terms
     if profile.device == "cuda":
@@ -331,7 +289,7 @@ def _variant(profile: ImageProfile, way: Way, around: Surroundings, known: Exper
         changes_pixels=bool(decoding),
         slowdown=slowdown,
         slowdown_known=slowdown_known,
-        system_terms=image.beside(profile, way.work, around.threads, offload),
+        system_terms=image.beside(profile, way.work, around.threads, offload, loads),
     )
 
 

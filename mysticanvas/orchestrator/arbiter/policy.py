@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from mysticanvas.contracts.memory import Known, Term
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.plan import Action, Decision, Plan, Way
-from mysticanvas.vram.image import OFFLOADED
+from mysticanvas.vram.image import LOADING, OFFLOADED
 
 ORDER: tuple[Decision, ...] = ("proceed", "soft_unload", "mitigate", "hard_unload", "offload")
 HALF_LIFE_S = 300.0
@@ -97,10 +97,16 @@ class Device(NamedTuple):
     free_mib: float
     committed_mib: float = 0.0
     """What jobs that are starting will take and do not have yet."""
+    system_mib: float | None = None
+    """What a request may have of the system's memory beside it; None if that is not known."""
 
     @property
     def available_mib(self) -> float:
         return self.free_mib - self.committed_mib
+
+    def has_beside(self, variant: Variant) -> bool:
+        """Whether the system's memory has room for what is not on the device."""
+        return self.system_mib is None or variant.system_mib <= self.system_mib
 
 
 class _Way(NamedTuple):
@@ -172,6 +178,7 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
         decision="refuse",
         terms=list(smallest.terms),
         system_terms=list(smallest.system_terms),
+        system_free_mib=device.system_mib,
         total_mib=smallest.total_mib,
         free_mib=device.available_mib,
         held_mib=request.held_mib,
@@ -197,7 +204,7 @@ def _best(
 ) -> _Way | None:
     enough = (
         way
-        for way in _ways(variants, residents)
+        for way in _ways([each for each in variants if device.has_beside(each)], residents)
         if way.variant.total_mib - request.held_mib <= device.available_mib + way.frees_mib
     )
     return min(enough, key=lambda way: way.rank(request.seconds), default=None)
@@ -241,6 +248,7 @@ def _plan(way: _Way, request: Request, device: Device, allowed: Sequence[Variant
         actions=[*_unloads(way, request.wanted), *_mitigations(request, variant)],
         terms=list(variant.terms),
         system_terms=list(variant.system_terms),
+        system_free_mib=device.system_mib,
         total_mib=variant.total_mib,
         free_mib=device.available_mib,
         held_mib=request.held_mib,
@@ -306,6 +314,7 @@ def _mitigations(request: Request, variant: Variant) -> Iterator[Action]:
     kept = sum(term.mib for term in variant.system_terms if term.name == OFFLOADED)
     if kept:
         why += f" and keeps {kept:,.0f} MiB of weights in system memory"
-    if variant.system_mib > kept:
-        why += f" and takes {variant.system_mib - kept:,.0f} MiB of system memory to decode"
+    rest = sum(term.mib for term in variant.system_terms if term.name not in (OFFLOADED, LOADING))
+    if rest:
+        why += f" and takes {rest:,.0f} MiB of system memory to decode"
     yield Action(kind=variant.kind, target=names, frees_mib=saved, why=why)

@@ -13,14 +13,25 @@ def of(plan: Plan) -> DoesNotFit:
     if plan.pinned:
         hint = f"{plan.in_the_way()} {hint if given else ''}".strip()
     return DoesNotFit(
-        f"The request needs {plan.total_mib:,.0f} MiB and {plan.free_mib:,.0f} MiB are free; "
-        "unloading what may be unloaded does not make enough room."
-        if plan.terms
-        else "The request needs another model than the one that is loaded, which is to stay.",
+        _why(plan),
         hint=hint,
         plan=plan.model_dump(mode="json"),
         suggestion=plan.suggestion,
     )
+
+
+def _why(plan: Plan) -> str:
+    if plan.lacks_system_memory:
+        return (
+            f"The request needs {plan.system_mib:,.0f} MiB of system memory beside the GPU, and "
+            f"{plan.system_free_mib:,.0f} MiB of that are free."
+        )
+    if plan.terms:
+        return (
+            f"The request needs {plan.total_mib:,.0f} MiB and {plan.free_mib:,.0f} MiB are free; "
+            "unloading what may be unloaded does not make enough room."
+        )
+    return "The request needs another model than the one that is loaded, which is to stay."
 
 
 def in_the_way_of_an_unknown(pinned: str) -> Plan:

@@ -116,14 +116,15 @@ class Dispatcher(Lane[Generation]):
             asked.done.set()
 
     def unload(self, preset: str | None = None) -> None:
-        """Have the model leave the device, after the job that runs; returns when it has left.
+        """Have the model leave the device; returns when it has left, which is after the job that
+        runs if that has the model.
 
         Args:
             preset: do so only if it is this preset's model.
         """
         asked = _Unload(preset, threading.Event())
         with self._transitions.changed:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or not self._may_have(preset):
                 return
             self._unload_asked.append(asked)
             self._transitions.changed.notify_all()
@@ -301,6 +302,16 @@ class Dispatcher(Lane[Generation]):
             self._holding = _Holding(run.model, run.lease, parts)
         held = self._held
         run.lease.ended(held, self._holding.parts if self._holding else ())
+
+    def _may_have(self, preset: str | None) -> bool:
+        """Whether the worker has the model of a preset, or will have it for the job that runs; None
+        stands for any. To be asked under the lock of the transitions: a run leaves them when what
+        it left behind is noted."""
+        runs = [run for run in self._transitions.runs() if isinstance(run, Generation)]
+        models = [run.model for run in runs]
+        if self._holding is not None and not any(run.has_model for run in runs):
+            models.append(self._holding.model)
+        return preset is None or preset in {each.preset for each in models}
 
     @property
     def _held(self) -> Held | None:

@@ -24,7 +24,7 @@ from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import preemption
 from mysticanvas.orchestrator.queue.retry import Failure
-from mysticanvas.orchestrator.queue.run import Run
+from mysticanvas.orchestrator.queue.run import LOADING, Run
 from mysticanvas.orchestrator.supervisor.client import GenerateStream
 from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
@@ -65,6 +65,11 @@ class Generation(Run):
     def model(self) -> Held:
         """What it runs with."""
         return Held(self.task.model.digest, self.task.recipe.preset)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether its model is loaded, so that no other is."""
+        return self.progress.stage != LOADING
 
     @property
     def images(self) -> list[NewImage]:
@@ -175,8 +180,7 @@ class Generation(Run):
 
     def _make_way(self) -> None:
         """Go back to the queue if somebody waits; a model that is being loaded cannot be left."""
-        loading = self.progress.stage == "load"
-        if loading or not preemption.decide(self.job.record, self.progress.fraction):
+        if not self.has_model or not preemption.decide(self.job.record, self.progress.fraction):
             return
         if self._is_wanted():
             self.stop(Failure.PREEMPTED)

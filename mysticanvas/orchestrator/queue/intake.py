@@ -250,6 +250,7 @@ def model_ref(preset: ImagePreset, model: models.Model, adapters: Loras = NONE) 
             "path": str(model.path),
             "digest": model.digest,
             "loras": adapters.paths,
+            "hashed": (*model.hashed, *(each.file for each in adapters.used)),
             **preset.model_dump(include={"dtype", "unet", "vae", "clip"}),
         }
     )

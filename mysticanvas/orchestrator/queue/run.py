@@ -12,6 +12,9 @@ from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.store import StoredJob
 
+LOADING = "load"
+"""The stage that a job begins with."""
+
 
 class Run:
     """An attempt that is under way. Subclasses carry it out.
@@ -24,7 +27,7 @@ class Run:
     def __init__(self, job: StoredJob, bus: Bus) -> None:
         self.job = job
         self.bus = bus
-        self.progress = Progress(stage="load")
+        self.progress = Progress(stage=LOADING)
         self._began = time.monotonic()
         self.stopped = False
         self.stop_reason: Failure | None = None

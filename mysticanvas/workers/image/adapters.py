@@ -17,9 +17,11 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.contracts.recipe import Environment
-from mysticanvas.contracts.worker import GenerateTask
+from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.workers.image import devices, lora_files
+from mysticanvas.workers.model_files.unchanged import unchanged
 
 _MIB = 1 << 20
 
@@ -30,6 +32,8 @@ class Lora(NamedTuple):
     path: Path
     sha256: str
     weight: float
+    hashed: tuple[HashedFile, ...] = ()
+    """The file as it was when its digest was taken, where that is known."""
 
 
 def environment(plain: Environment) -> Environment:
@@ -42,7 +46,7 @@ def wanted(task: GenerateTask) -> list[Lora]:
     """Those of a job, in the order of their roles."""
     files, weights = loras.digests(task.recipe.model_files), task.recipe.params.loras
     return [
-        Lora(Path(path), sha256, weights[role])
+        Lora(Path(path), sha256, weights[role], _hashed(task.model, path))
         for (role, sha256), path in zip(files.items(), task.model.loras, strict=True)
     ]
 
@@ -75,7 +79,8 @@ class Adapters:
         """Have the pipeline use these and no others; what a job does not use is not kept.
 
         Raises:
-            ModelFileError: one does not suit the pipeline, or its file is damaged or unsafe. None
+            ModelFileError: one does not suit the pipeline, or its file is damaged, unsafe or
+                another than it was. None
                 is used then, and `is_sound` tells whether the model can be.
         """
         if not wanted:
@@ -88,7 +93,8 @@ class Adapters:
                 self._names.remove(gone)
             for each in wanted:
                 if _name(each) not in self._names:
-                    self._load(each)
+                    with unchanged(each.hashed):
+                        self._load(each)
             self._pipeline.set_adapters(names, [each.weight for each in wanted])
         except BaseException:
             self.is_sound = False
@@ -147,6 +153,10 @@ def unet_config(pipeline: Any) -> Mapping[str, Any] | None:
     """The configuration of its UNet, if it has one."""
     unet = getattr(pipeline, "unet", None)
     return None if unet is None else dict(unet.config)
+
+
+def _hashed(model: ModelRef, path: str) -> tuple[HashedFile, ...]:
+    return tuple(each for each in model.hashed if each.path == path)
 
 
 def _name(of: Lora) -> str:

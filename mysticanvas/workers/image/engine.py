@@ -41,6 +41,7 @@ from mysticanvas.workers.image.job_kinds import Kind, Known
 from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.parts import Replaced
 from mysticanvas.workers.image.previews import Previewer
+from mysticanvas.workers.model_files import unchanged
 from mysticanvas.workers.report import Report
 
 T = TypeVar("T")
@@ -259,11 +260,14 @@ class ImageEngine:
     def _ensure(self, ref: ModelRef, offloaded: Offload | None = None) -> job.Model:
         """The model; if it has to be loaded, to where it lies between two jobs of that kind."""
         if self._loaded is not None and self._has(ref):
+            # Of some weights, the library reads the file when they are first used.
+            unchanged.require(ref.hashed)
             return self._loaded.model
         self._make_context()
         # First out, then in: two models at once may not fit.
         self.unload()
-        model = self._load(ref, self._device if offloaded is None else offload.CPU)
+        with unchanged.unchanged(ref.hashed):
+            model = self._load(ref, self._device if offloaded is None else offload.CPU)
         dtype = getattr(torch, model.environment.dtype)
         on = Adapters(model.pipeline, dtype)
         self._loaded = _Loaded(ref, model, on, devices.weights(model.pipeline))

@@ -43,6 +43,7 @@ from mysticanvas.workers.image.architectures import Tracee
 from mysticanvas.workers.image.components import Model, Part
 from mysticanvas.workers.image.kernels import KernelsOf
 from mysticanvas.workers.image.tracing import Memory, following
+from mysticanvas.workers.model_files.unchanged import unchanged
 
 TOKENS = conditioning.CLIP_TOKENS
 _LONGEST = 512
@@ -73,8 +74,13 @@ def profile(order: TraceOrder) -> TraceAnswer:
 
     Raises:
         ModelFileError: a file is no model, is damaged, or is of an architecture that is not
-            known here.
+            known here; or it was changed.
     """
+    with unchanged(order.hashed):
+        return _profile(order)
+
+
+def _profile(order: TraceOrder) -> TraceAnswer:
     start = time.perf_counter()
     model = components.of(order)
     runs = list(_runs(order, model))

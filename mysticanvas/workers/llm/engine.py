@@ -15,6 +15,7 @@ from mysticanvas.workers.engine import Options
 from mysticanvas.workers.llm import metadata, vetting
 from mysticanvas.workers.llm.model import Model
 from mysticanvas.workers.model_files import gguf
+from mysticanvas.workers.model_files.unchanged import unchanged
 
 _KINDS: Mapping[str, DeviceKind] = {"cuda": "cuda", "metal": "mps", "mtl": "mps"}
 """What the names of llama.cpp's devices begin with."""
@@ -95,9 +96,11 @@ class LLMEngine:
         # First out, then in: two models at once may not fit.
         self.unload()
         path = Path(ref.path)
-        described = metadata.describe(gguf.read(path), path)
-        vetting.vet(path, [ref.context], ref.n_gpu_layers, mmproj=ref.mmproj)
-        self._model = Model(ref, described.dtype, self._threads)
+        with unchanged(ref.hashed):
+            described = metadata.describe(gguf.read(path), path)
+            vetting.vet(path, [ref.context], ref.n_gpu_layers, mmproj=ref.mmproj)
+            model = Model(ref, described.dtype, self._threads)
+        self._model = model
         _log.info("model_loaded", digest=ref.digest, architecture=described.architecture)
         return self._model
 

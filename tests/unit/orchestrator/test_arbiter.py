@@ -220,6 +220,17 @@ def test_a_worker_that_cannot_be_asked_is_ended() -> None:
     assert action.why.startswith("unload chat to make room, which gives 4,000 MiB back")
 
 
+def test_what_a_model_has_of_the_systems_memory_can_be_used_again_however_its_engine_calls_it() -> (
+    None
+):
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000, 1_000)
+    memory = Machine(8_000, image, chat).memory
+    arbiter = Arbiter([image, chat], memory, free_mib=lambda: 500.0)
+    assert arbiter.situation("llm").system_mib == 500 + 3_000 + 1_000
+    assert arbiter.situation("image").system_mib == 500
+
+
 def test_what_a_process_had_is_known_of_the_next_one_while_that_imports() -> None:
     image, chat = Tenant("image", base_mib=400, is_running=True), Tenant("llm")
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,8 +107,16 @@ def dispatcher(
 def submit(store: Store, transitions: Transitions) -> Submit:
     """Queues a batch of two pictures and gives its id."""
 
-    def submit(prompt: str, seed: int = 7, priority: str = "interactive", model: str = "sd") -> str:
+    def submit(
+        prompt: str,
+        seed: int = 7,
+        priority: str = "interactive",
+        model: str = "sd",
+        preset: str = "tiny",
+    ) -> str:
         task = make_task(Path(model), prompt=prompt, seed=seed, num_images=2)
+        recipe = task.recipe.model_copy(update={"preset": preset})
+        task = task.model_copy(update={"recipe": recipe})
         record = JobRecord.model_validate(
             {
                 "id": task.job_id,
@@ -282,10 +292,54 @@ def test_a_model_that_is_given_back_is_told_once_with_the_reason(
     assert str(told).startswith("The model of tiny was unloaded because it was asked for, which")
     dispatcher._keep_alive_s = 0.0
     reached(submit("a tower"), "succeeded")
-    # The second is heard when what the first came to is done.
-    for _ in range(2):
-        dispatcher.unload("another")
+    deadline = time.monotonic() + WAIT_S
+    while len(unloads) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert [each.reason for each in unloads[1:]] == ["because it was not used for 0 s"]
+
+
+def test_only_who_wants_the_model_of_the_job_that_runs_waits_for_it(
+    paths: HomePaths,
+    dispatcher: Dispatcher,
+    unloads: list[Unloaded],
+    submit: Submit,
+    reached: Any,
+) -> None:
+    job = submit("endless")
+    dispatcher.start()
+    reached(job, "running")
+    waiting = [threading.Thread(target=dispatcher.unload, args=given) for given in ((), ("tiny",))]
+    for each in waiting:
+        each.start()
+    other = threading.Thread(target=dispatcher.unload, args=("another",), daemon=True)
+    other.start()
+    other.join(WAIT_S)
+    assert not other.is_alive()
+    assert all(each.is_alive() for each in waiting)
+    assert unloads == []
+    (paths.images.parent / "enough").touch()
+    for each in waiting:
+        each.join(WAIT_S)
+    assert reached(job, "succeeded").attempts == 1
+    assert [each.preset for each in unloads] == ["tiny"]
+
+
+def test_a_model_that_made_way_for_that_of_the_job_is_gone(
+    paths: HomePaths, dispatcher: Dispatcher, submit: Submit, reached: Any, transitions: Transitions
+) -> None:
+    dispatcher.start()
+    reached(submit("a castle"), "succeeded")
+    job = submit("endless", preset="another")
+    with transitions.changed:
+        assert transitions.changed.wait_for(transitions.runs, WAIT_S)
+        [run] = transitions.runs()
+    deadline = time.monotonic() + WAIT_S
+    while run.progress.stage == "load" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    dispatcher.unload("tiny")
+    assert reached(job, "running")
+    (paths.images.parent / "enough").touch()
+    reached(job, "succeeded")
 
 
 def test_a_job_that_somebody_waits_for_makes_way_for_none(

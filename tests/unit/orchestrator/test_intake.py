@@ -68,6 +68,16 @@ def test_the_worker_hears_which_mitigations_are_allowed(
     assert task.allowed == allowed
 
 
+def test_the_worker_hears_how_each_file_looked_whose_digest_the_recipe_has(
+    tmp_path: Path, store: Store, generate: Generate
+) -> None:
+    task = store.jobs.get(generate().id).task
+    assert task is not None
+    told = {str(Path(each.path).relative_to(tmp_path / "m")): each for each in task.model.hashed}
+    assert {name: each.sha256 for name, each in told.items()} == task.recipe.model_files
+    assert all(each.size == Path(each.path).stat().st_size for each in told.values())
+
+
 def test_a_path_that_is_a_preset_already_costs_no_write(
     tmp_path: Path, store: Store, intake: Intake
 ) -> None:

@@ -11,7 +11,7 @@ from mysticanvas.contracts.llm import AttentionLayer, ContextParams, Inspection,
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
-from mysticanvas.orchestrator.arbiter import planning, refusals, registry
+from mysticanvas.orchestrator.arbiter import language_planning, planning, refusals, registry
 from mysticanvas.orchestrator.arbiter.language import needing
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.vram import llm
@@ -66,7 +66,7 @@ def plan(
     device = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=free)
     status = VramStatus(device=device, is_gpu=is_gpu, holdings=list(holdings))
     needs = needing(context, found(devices, context))
-    return planning.plan_language_model(needs, context.n_ctx, Situation(status, "llm", **more))
+    return language_planning.plan(needs, context.n_ctx, Situation(status, "llm", **more))
 
 
 def terms(made: Plan) -> dict[str, tuple[float, str]]:
@@ -93,8 +93,32 @@ def test_layers_in_system_memory_do_not_count() -> None:
 def test_a_model_in_system_memory_evicts_nothing_from_a_gpu() -> None:
     made = plan(100, IMAGE, devices=NONE)
     assert (made.decision, made.actions, made.total_mib) == ("proceed", [], 0)
+    assert {term.name: term.mib for term in made.system_terms} == {
+        "weights": 3_500,
+        "kv cache": 256,
+        "compute": 564,
+        "output": 0.5,
+    }
     # Where it does lie there, it needs the room.
     assert plan(100, IMAGE).decision == "hard_unload"
+
+
+def test_layers_go_to_system_memory_only_where_that_has_room_for_them() -> None:
+    half = plan(9_000, devices=HALF)
+    known = {term.name: (term.mib, term.known) for term in half.system_terms}
+    assert known["weights"] == (1_700, "exact")
+    assert known["kv cache"] == (128, "exact")
+    assert plan(9_000, devices=HALF, system_mib=half.system_mib).fits
+    less = plan(9_000, IMAGE, devices=HALF, system_mib=half.system_mib - 16)
+    assert (less.decision, less.lacks_system_memory) == ("refuse", True)
+    assert "of system memory beside the GPU" in str(refusals.of(less))
+    fitting = less.suggestion["n_ctx"]
+    assert isinstance(fitting, int)
+    assert 0 < fitting < CONTEXT.n_ctx
+    shorter = ContextParams(n_ctx=fitting)
+    given = {"devices": HALF, "system_mib": half.system_mib - 16}
+    assert plan(9_000, context=shorter, **given).fits
+    assert not plan(9_000, context=ContextParams(n_ctx=fitting + 256), **given).fits
 
 
 def test_without_a_gpu_all_of_it_counts() -> None:

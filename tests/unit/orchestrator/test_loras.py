@@ -13,6 +13,7 @@ from mysticanvas.contracts.base import canonical_json
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import GenerateRequest, ReproduceRequest
 from mysticanvas.contracts.loras import digests
+from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.contracts.params import parse
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe
@@ -225,5 +226,6 @@ def test_of_a_label_the_home_is_nobodys_business(monkeypatch: pytest.MonkeyPatch
     from mysticanvas.orchestrator.loras import Lora, Loras
 
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
-    lora = Lora("/home/me/loras/a.safetensors", Path("/x"), "0" * 64, 1.0)
+    file = HashedFile(path="/x", sha256="0" * 64, size=1, mtime_ns=1, inode=1)
+    lora = Lora("/home/me/loras/a.safetensors", file, 1.0)
     assert Loras((lora,)).labels == {"~/loras/a.safetensors": "lora_1"}

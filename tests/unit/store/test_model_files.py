@@ -62,6 +62,18 @@ def test_a_file_that_looks_different_is_read_again(store: Store, weights: Path, 
     assert store.model_files.sha256(weights) == digest(content)
 
 
+def test_a_digest_goes_with_how_its_file_looks(store: Store, weights: Path) -> None:
+    looks = weights.stat()
+    first, known = store.model_files.hashed(weights), store.model_files.hashed(weights)
+    assert first == known
+    assert (first.path, first.sha256) == (str(weights), digest(OLD))
+    assert (first.size, first.mtime_ns, first.inode) == (
+        looks.st_size,
+        looks.st_mtime_ns,
+        looks.st_ino,
+    )
+
+
 def test_an_empty_file_has_a_digest(store: Store, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.touch()

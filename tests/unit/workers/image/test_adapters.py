@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import image
 from mysticanvas.vram.image import Surroundings
 from mysticanvas.workers.engine import Control, Options
-from mysticanvas.workers.image import adapting, architectures, lora_files, profiling
+from mysticanvas.workers.image import adapters, adapting, architectures, lora_files, profiling
 from mysticanvas.workers.image.engine import ImageEngine
 from mysticanvas.workers.image.job_kinds import Known
 
@@ -82,6 +83,36 @@ def test_pictures_are_those_of_a_fresh_process_whatever_ran_before(
         assert ("peft" in environment.versions) is (name != "none")
         assert pixels(messages) == expected[name], name
         assert engine._loaded.model is model  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_file_that_is_not_what_its_digest_says_is_not_put_on(
+    engine: ImageEngine,
+    run: Run,
+    tiny_sd: Path,
+    ink: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    path = Path(shutil.copy(ink, tmp_path))
+    other = make_lora(tiny_sd, tmp_path / "other.safetensors", seed=3)
+    task = with_loras(make_task(tiny_sd), {path: 0.8})
+    check = lora_files.check_config
+
+    def changing(*args: Any) -> None:
+        check(*args)
+        shutil.copy(other, path)
+
+    if when == "before":
+        shutil.copy(other, path)
+    else:
+        monkeypatch.setattr(lora_files, "check_config", changing)
+    with pytest.raises(ModelFileError, match=r"ink\.safetensors was replaced"):
+        run(task)
+    assert engine._loaded is not None
+    assert engine._loaded.adapters.parts == []
+    assert not engine._loaded.adapters.has(adapters.wanted(task))
 
 
 @pytest.mark.filterwarnings("ignore:Already found")

@@ -1,17 +1,19 @@
+import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tasks import make_task
+from tasks import hashed, make_task
 
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.tracing import ProfileOrder, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, ModelRef
 from mysticanvas.errors import InvalidRequest, JobCancelled, ModelFileError, OutOfMemory
 from mysticanvas.workers.engine import Control, Options
-from mysticanvas.workers.image import devices, job
+from mysticanvas.workers.image import devices, job, loading
 from mysticanvas.workers.image.engine import ImageEngine
 
 
@@ -70,6 +72,59 @@ def test_a_bad_model_leaves_the_engine_usable(
         engine.load(ref(tmp_path))
     assert engine.models == []
     assert engine.load(ref(tiny_sd)).device == "cpu"
+
+
+@pytest.fixture
+def copy(tiny_sd: Path, tmp_path: Path) -> Path:
+    """A model whose files a test may change."""
+    return shutil.copytree(tiny_sd, tmp_path / "sd")
+
+
+def _as_it_is(folder: Path) -> tuple[ModelRef, Path]:
+    """A reference to a model, and a file of it."""
+    path = folder / "unet" / "config.json"
+    files = (hashed(path), hashed(folder / "model_index.json"))
+    return ref(folder).model_copy(update={"hashed": files}), path
+
+
+def test_a_file_that_changed_since_its_digest_was_taken_is_named(
+    engine: ImageEngine, copy: Path
+) -> None:
+    wanted, path = _as_it_is(copy)
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(ModelFileError, match=r"unet/config\.json was replaced, written to"):
+        engine.load(wanted)
+    assert engine.models == []
+    with pytest.raises(ModelFileError, match=r"unet/config\.json"):
+        engine.profile(ProfileOrder(path=str(copy), hashed=wanted.hashed))
+
+
+def test_a_file_that_changes_while_it_is_loaded_leaves_no_model_of_its_digest(
+    engine: ImageEngine, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, path = _as_it_is(copy)
+    load = loading.load
+
+    def changing(*args: Any) -> Any:
+        loaded = load(*args)
+        path.write_text(path.read_text() + "\n")
+        return loaded
+
+    monkeypatch.setattr(loading, "load", changing)
+    with pytest.raises(ModelFileError, match=r"unet/config\.json"):
+        engine.load(wanted)
+    assert engine.models == []
+
+
+def test_a_model_that_is_loaded_draws_nothing_once_its_files_changed(
+    engine: ImageEngine, run: Callable[[GenerateTask], object], copy: Path
+) -> None:
+    wanted, path = _as_it_is(copy)
+    task = make_task(copy, task={"model": wanted})
+    run(task)
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(ModelFileError, match=r"unet/config\.json"):
+        run(task)
 
 
 def test_a_job_loads_what_it_needs(
