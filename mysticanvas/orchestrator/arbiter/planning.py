@@ -26,7 +26,7 @@ from mysticanvas.orchestrator.arbiter.policy import (
 )
 from mysticanvas.orchestrator.arbiter.suggestion import Size, suggest
 from mysticanvas.orchestrator.arbiter.ways import Asked, Way
-from mysticanvas.vram import image, llm, reserve
+from mysticanvas.vram import image, reserve
 from mysticanvas.vram.image import Surroundings
 
 MIB = 1 << 20
