@@ -1,9 +1,9 @@
-<<<<<<< HEAD
 """The orchestrator as it is wired, without a process of its own or of a worker."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -161,18 +161,6 @@ def test_a_device_that_is_set_is_known_before_a_worker_says_so(
     orchestrator = wired(device="cuda")
     assert orchestrator.memory().device == GPU
     assert orchestrator.planner.device_kind == "cuda"
-=======
-"""An orchestrator whose home was deleted and made again leaves it to its new owner."""
-
-from __future__ import annotations
-
-import shutil
-from pathlib import Path
-
-import pytest
-
-from mysticanvas.orchestrator.app import Orchestrator
-from mysticanvas.settings import Settings
 
 
 @pytest.mark.parametrize("displaced", [False, True])
@@ -188,4 +176,3 @@ def test_only_what_is_its_own_is_removed_at_its_end(tmp_path: Path, displaced: b
         file.touch()
     orchestrator.close()
     assert {file for file in files if file.exists()} == (files if displaced else set())
->>>>>>> w4a
