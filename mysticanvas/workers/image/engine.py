@@ -112,6 +112,9 @@ class ImageEngine:
         )
 
     def profile(self, order: ProfileOrder) -> TraceAnswer:
+        return self._reporting_memory(lambda: self._profile(order))
+
+    def _profile(self, order: ProfileOrder) -> TraceAnswer:
         self._make_context()
         transformer = loading.uses_transformer(loading.base(Path(order.path)).index)
         dtype = devices.dtype_for(self._device, order.dtype, transformer)

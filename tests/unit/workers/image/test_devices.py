@@ -48,3 +48,25 @@ def test_running_out_of_memory_is_recognized() -> None:
     assert devices.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert not devices.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not devices.is_out_of_memory(ValueError("DefaultCPUAllocator"))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_about_memory"),
+    [
+        (
+            torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be ..."),
+            True,
+        ),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), False),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_it_is_recognized_in_what_the_libraries_around_the_allocator_say(
+    error: Exception, is_about_memory: bool
+) -> None:
+    assert devices.is_out_of_memory(error) == is_about_memory
