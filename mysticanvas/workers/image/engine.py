@@ -211,7 +211,7 @@ class ImageEngine:
         model = self._adapted(model, task, report)
         kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
         self._meter = measuring.meter(
-            model.pipeline, self._device, kind, self._measured, model.stages.whole, offloaded
+            model.pipeline, self._device, kind, self._measured, model.stages.encodes, offloaded
         )
         try:
             job.run(task, model, self._images, report, self._meter, kept)
