@@ -2,7 +2,7 @@
 
 Usage: as `python -m mysticanvas.workers`. A prompt is a step and how many attempts die there, such
 as "denoise 1". The prompt "endless" is drawn until a file `enough` is beside the folder of
-pictures.
+pictures; for "scarce" there is memory once the weights are offloaded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mysticanvas import durable
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, Made, ModelRef, Progressed
-from mysticanvas.errors import JobCancelled
+from mysticanvas.errors import JobCancelled, OutOfMemory
 from mysticanvas.workers import __main__ as worker, engine, saving, server
 from mysticanvas.workers.engine import Control, Emit, Options
 
@@ -60,6 +60,8 @@ class MortalEngine:
         for step in ("load", "encode", "denoise", "decode"):
             emit(Progressed(progress=Progress(stage=step)))
             die_if_fatal(task, step)
+            if task.recipe.params.prompt == "scarce" and not task.recipe.mitigations:
+                raise OutOfMemory("cpu ran out of memory.")
         # As the image engine says it: with zero for a model that is there.
         seconds = {"load": 0.0 if task.model.digest in self.models else LOAD_S}
         self.load(task.model)

@@ -220,3 +220,12 @@ def _vae(**more: Any) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 4,
         **more,
     )
+
+
+MAKERS = {
+    "StableDiffusion3Pipeline": make_sd3,
+    "FluxPipeline": make_flux,
+    "QwenImagePipeline": make_qwen_image,
+    "ZImagePipeline": make_z_image,
+}
+"""Class of diffusers -> what builds a folder of it."""

@@ -147,7 +147,7 @@ class PhaseReport(Report):
 
 
 def split(pipeline: Any, meter: Meter) -> None:
-    """Have the phases of a pipeline that runs in one call begin with the calls of its models."""
+    """Have the phases of a call that encodes and denoises begin with those of its models."""
     denoiser = pipeline.transformer
     begun = set()
 
@@ -157,13 +157,6 @@ def split(pipeline: Any, meter: Meter) -> None:
             meter.begin("denoise")
 
     denoiser.register_forward_pre_hook(before_denoising)
-    decode = pipeline.vae.decode
-
-    def decoding(*args: Any, **kwargs: Any) -> Any:
-        meter.begin("vae_decode")
-        return decode(*args, **kwargs)
-
-    pipeline.vae.decode = decoding
     encode = pipeline.encode_prompt
 
     def encoding(*args: Any, **kwargs: Any) -> Any:

@@ -18,7 +18,6 @@ from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.workers.image import attention, devices, job, stages
 from mysticanvas.workers.image.measuring import NoMeter
 from mysticanvas.workers.image.previews import Previewer
-from mysticanvas.workers.image.stages import WholePipeline
 
 _GUIDANCE = 5.0
 
@@ -96,7 +95,7 @@ def measure(point: Point, device: torch.device, tiny: bool) -> dict[str, Any]:
         }
     meter: Any = meters.CudaMeter() if on_gpu else meters.CpuMeter(sum(weights.values()))
     report = meters.PhaseReport(meter, lambda: devices.synchronize(device))
-    if isinstance(model.stages, WholePipeline):
+    if not model.stages.encodes:
         meters.split(model.pipeline, meter)
     with tempfile.TemporaryDirectory() as folder, meter.sampling():
         job.run(task(point, model.pipeline), model, Path(folder), report, NoMeter())

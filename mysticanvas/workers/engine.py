@@ -99,6 +99,7 @@ class ProfilesModels(Protocol):
 
         Raises:
             ModelFileError: it is no model, is damaged, or of an architecture that is not known.
+            OutOfMemory: the device has no room for what it is asked.
         """
 
 

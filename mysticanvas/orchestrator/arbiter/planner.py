@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mysticanvas import logs
 from mysticanvas.contracts import conditioning
@@ -16,7 +16,7 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, ProfileOrder
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.errors import MystiCanvasError, WorkerCrashed
+from mysticanvas.errors import MystiCanvasError, OutOfMemory, WorkerCrashed
 from mysticanvas.orchestrator.arbiter import comparison, formats, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -121,7 +121,7 @@ class Planner:
         try:
             subject = _subject(ref, task.recipe.pipeline, self.device_kind, task.recipe.model_files)
             batches = _batches(params, task.recipe.pipeline)
-            profile = self._profiles.of(subject, batches, _asking(ref, lease.client))
+            profile = self._profile(subject, batches, _asking(ref, lease.client))
         except MystiCanvasError as error:
             _log.info("job_not_planned", reason=error.code)
             return None
@@ -143,6 +143,17 @@ class Planner:
             )
 
         return decide
+
+    def _profile(self, subject: Subject, batches: Sequence[Batches], ask: Ask) -> ImageProfile:
+        """What a model needs, as the worker tells it. On a device that is so full that it cannot be
+        asked, what it does is assumed, or nobody would make room."""
+        try:
+            return self._profiles.of(subject, batches, ask)
+        except OutOfMemory:
+            if subject.device is None:
+                raise
+            _log.info("device_too_full_to_ask", device=subject.device)
+            return self._profiles.of(subject, batches)
 
     def _experience(
         self,

@@ -178,6 +178,15 @@ class Dispatcher(Lane[Generation]):
             self._forget(run)
 
     def _generate(self, run: Generation) -> None:
+        self._carry_out(run)
+        if run.ran_out_loading and not run.stopped:
+            # Others have taken memory since the plan was made: another is, of what is there.
+            _log.warning("planning_anew")
+            self._settle(run)
+            run.begin_anew()
+            self._carry_out(run)
+
+    def _carry_out(self, run: Generation) -> None:
         with self._admit(run.task, lambda: self._ready(run), lambda: run.stopped) as plan:
             if plan is not None:
                 self._take_in(run, plan)

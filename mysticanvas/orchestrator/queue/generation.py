@@ -20,6 +20,7 @@ from mysticanvas.contracts.worker import (
     Progressed,
     RanOut,
 )
+from mysticanvas.errors import OutOfMemory
 from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import preemption
@@ -49,6 +50,7 @@ class Generation(Run):
         self.task: GenerateTask = job.task.model_copy(
             update={"attempt": job.record.attempts, "previews": bus.previews_wanted}
         )
+        self._asked = self.task
         self.made: list[Made] = []
         self.finished: Finished | None = None
         self.kept: Kept | None = None
@@ -88,6 +90,17 @@ class Generation(Run):
         """Mitigations that there were in the end beside those of the plan."""
         used = self.made[-1].recipe.mitigations if self.made else ()
         return [name for name in used if name not in self._planned]
+
+    @property
+    def ran_out_loading(self) -> bool:
+        """Whether memory ran out before anything was computed."""
+        ran_out = self.problem is not None and self.problem.code == OutOfMemory.code
+        return ran_out and self.progress.stage == "load"
+
+    def begin_anew(self) -> None:
+        """Be as before the first plan."""
+        self.problem = None
+        self.task = self._asked
 
     def planned(self, plan: Plan) -> None:
         """Take over how it is to be run."""

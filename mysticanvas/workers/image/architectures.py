@@ -27,6 +27,7 @@ from transformers import (
 from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.tracing import Dtype, Shape
 from mysticanvas.errors import ModelFileError
+from mysticanvas.workers.image import bounds
 
 _REPETITIONS = ("transformer_layers_per_block", "num_layers", "num_single_layers", "n_layers")
 """Settings that say how often a block of a denoiser is repeated."""
@@ -131,10 +132,12 @@ def unstored(library: str, name: str, config: Mapping[str, Any]) -> int:
 def _made(library: str, name: str, config: Mapping[str, Any]) -> Any:
     kind = _class_of(library, name)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), bounds.building(name):
             if library == "transformers":
                 return kind(kind.config_class.from_dict(dict(config)))
             return kind.from_config(dict(config))
+    except ModelFileError:
+        raise
     # Whatever a constructor makes of numbers that a file holds.
     except Exception as error:
         raise ModelFileError(

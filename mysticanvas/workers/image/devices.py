@@ -34,6 +34,20 @@ _LARGE_CHIPS = (9, 10)
 """Major compute capabilities, Hopper's and Blackwell's, that get the larger workspace of cuBLAS."""
 _LARGE_WORKSPACE, _SMALL_WORKSPACE = 32 << 20, (8 << 20) + (128 << 10)
 _LINEAR_WORKSPACE = 1 << 20
+_NO_MEMORY = (
+    "DefaultCPUAllocator",
+    "MPS backend out of memory",
+    # Of the driver and the runtime, as a context is made, say, or a kernel is loaded.
+    "error: out of memory",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",
+    # What PyTorch says when no algorithm of cuDNN gets the workspace that it wants.
+    "unable to find an engine to execute this computation",
+    "Unable to find a valid cuDNN algorithm",
+)
+"""Parts of the texts of errors that have no class of their own and mean that memory ran out."""
 
 
 def choose(wanted: str) -> torch.device:
@@ -133,10 +147,12 @@ def empty_cache(device: torch.device) -> None:
 
 
 def has_context(device: torch.device) -> bool:
-    """Whether this process uses a GPU already."""
-    return device.type == "cuda" and bool(
-        torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    )
+    """Whether this process has a context on a GPU. Where there was no room for one,
+    PyTorch counts as initialized all the same."""
+    if device.type != "cuda" or not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return False
+    of_this_build: Any = torch._C
+    return bool(of_this_build._cuda_hasPrimaryContext(device.index or 0))
 
 
 def memory(device: torch.device) -> DeviceMemory | None:
@@ -236,10 +252,9 @@ def allocator_parts(device: torch.device, weights: Sequence[MemoryPart]) -> list
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out. Only CUDA has a class of its own for it."""
+    """Whether an error says that memory ran out. Only CUDA's allocator has a class of its own for
+    it; the libraries around it do not."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "DefaultCPUAllocator" in text or "MPS backend out of memory" in text
-    )
+    return isinstance(error, RuntimeError) and any(each in text for each in _NO_MEMORY)

@@ -112,6 +112,9 @@ class ImageEngine:
         )
 
     def profile(self, order: ProfileOrder) -> TraceAnswer:
+        return self._reporting_memory(lambda: self._profile(order))
+
+    def _profile(self, order: ProfileOrder) -> TraceAnswer:
         self._make_context()
         transformer = loading.uses_transformer(loading.base(Path(order.path)).index)
         dtype = devices.dtype_for(self._device, order.dtype, transformer)
@@ -208,7 +211,7 @@ class ImageEngine:
         model = self._adapted(model, task, report)
         kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
         self._meter = measuring.meter(
-            model.pipeline, self._device, kind, self._measured, model.stages.whole, offloaded
+            model.pipeline, self._device, kind, self._measured, model.stages.encodes, offloaded
         )
         try:
             job.run(task, model, self._images, report, self._meter, kept)

@@ -15,7 +15,7 @@ import diffusers
 import torch
 
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import weights
+from mysticanvas.workers.image import bounds, weights
 from mysticanvas.workers.model_files import safetensors
 from mysticanvas.workers.model_files.shapes import Config
 
@@ -23,6 +23,8 @@ INDEX = "model_index.json"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _MAX_CONFIG_BYTES = 4 << 20
 _ADAPTER = "adapter_config.json"
+_CONFIGS = ("config.json", "scheduler_config.json")
+"""Those that say how much is made. A tokenizer's has lengths that stand for none."""
 
 
 class Folder:
@@ -102,7 +104,8 @@ def read_config(path: Path) -> Config:
     """A JSON object of a model.
 
     Raises:
-        ModelFileError: the file cannot be read, is too large or holds something else.
+        ModelFileError: the file cannot be read, is too large, or holds something else or a number
+            that no model has.
     """
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
@@ -112,6 +115,7 @@ def read_config(path: Path) -> Config:
         raise ModelFileError(f"{path} cannot be read: {error}.") from error
     if not isinstance(value, dict):
         raise ModelFileError(f"{path} does not hold a JSON object.")
+    bounds.check(path, value)
     return value
 
 
@@ -123,11 +127,11 @@ def components(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check_part(folder: Path, name: str) -> None:
-    """Check the header of every weights file of a component.
+    """Check the configuration of a component, and the header of every weights file.
 
     Raises:
         ModelFileError: a file is cut off or no safetensors file, the component's folder is
-            missing, or it has pickled weights only.
+            missing, or it has pickled weights only; or as `read_config`.
     """
     part = folder / name
     if not part.is_dir():
@@ -135,11 +139,11 @@ def check_part(folder: Path, name: str) -> None:
             f"The model {folder} has no folder {name!r}, which its {INDEX} names.",
             hint="Copy or download the model again, completely.",
         )
-    check_weights(part)
+    check_files(part)
 
 
-def check_weights(part: Path) -> None:
-    """Check the header of every weights file in a component's folder.
+def check_files(part: Path) -> None:
+    """Check the configuration in a component's folder, and the header of every weights file.
 
     Raises:
         ModelFileError: as `check_part`.
@@ -150,6 +154,9 @@ def check_weights(part: Path) -> None:
             f"{part} holds an adapter ({_ADAPTER}), not a model.",
             hint="Give the folder of the model, and the adapter as a LoRA in a .safetensors file.",
         )
+    for name in _CONFIGS:
+        if (part / name).is_file():
+            read_config(part / name)
     weights = sorted(part.glob("*.safetensors"))
     pickles = [path for path in sorted(part.iterdir()) if path.suffix in PICKLES]
     if pickles and not weights:

@@ -103,12 +103,12 @@ def _images(
         placed: ends what was done about where the weights lie.
     """
     params, planned = task.recipe.params, task.recipe.mitigations
-    # Where one call does it all, it counts as denoising.
-    around = NoMeter() if model.stages.whole else meter
+    # What is part of the call that denoises is no phase of its own.
+    encoding = meter if model.stages.encodes else NoMeter()
     moved = offload.named(planned)
 
     def encode() -> dict[str, Any]:
-        with around.phase("text_encode", (), moved):
+        with encoding.phase("text_encode", (), moved):
             return model.stages.encode(params)
 
     with report.stage("encode"):
@@ -117,14 +117,17 @@ def _images(
     with report.stage("denoise"), schedulers.applied(model.pipeline, params):
         on_step = _on_step(model, report, task, meter)
         used, sampled = _sample(model, encoded, task, on_step, meter, placed)
-    if offload_of(used) != offload_of(planned):
-        # Weights come and go from here on, which the meter does not know of.
-        around = NoMeter()
+    # If weights come and go from here on, the meter does not know of it.
+    knows = model.stages.decodes and offload_of(used) == offload_of(planned)
     with report.stage("decode"):
         try:
-            return _decode(model, sampled, encoded, task, used, around)
+            return _decode(model, sampled, encoded, task, used, meter if knows else NoMeter())
         except Exception as error:
-            if model.stages.whole or task.allowed == "none" or not devices.is_out_of_memory(error):
+            if (
+                not model.stages.decodes
+                or task.allowed == "none"
+                or not devices.is_out_of_memory(error)
+            ):
                 raise
     # Out here the traceback is gone, and with it the tensors that its frames held.
     devices.release_memory(model.device)
@@ -156,32 +159,32 @@ def _sample(
     """The latents, and the mitigations by now. If memory runs out, it begins once more from the
     first step, after all that could be given back was, and in a more careful way if there is one.
     """
-    params = task.recipe.params
-    moved = offload.named(task.recipe.mitigations)
+    params, planned = task.recipe.params, task.recipe.mitigations
+    moved = offload.named(planned)
 
-    def decoding() -> AbstractContextManager[None]:
-        """Where the same call decodes, it does so as planned."""
-        names = without_offload(task.recipe.mitigations)
-        if not (model.stages.whole and names):
-            return contextlib.nullcontext()
-        return mitigations.applied(model.pipeline.vae, names, max(params.width, params.height))
-
-    def sample(meter: Meter) -> Sampled:
-        with decoding(), meter.phase("denoise", list(encoded.values()), moved):
+    def sample(names: tuple[str, ...], meter: Meter) -> Sampled:
+        with contextlib.ExitStack() as applied:
+            if not model.stages.decodes:
+                applied.enter_context(_decoding_by(names, model, params))
+            applied.enter_context(meter.phase("denoise", list(encoded.values()), moved))
             return model.stages.denoise(encoded, params, _generators(params), on_step)
 
+    pieces = mitigations.in_pieces(
+        () if model.stages.decodes else mitigations.possible_on(model.pipeline, model.device),
+        params.num_images,
+    )
     ways = mitigations.ways_to_sample(
-        task.recipe.mitigations, task.allowed, model.device, offload.possible(model.pipeline)
+        planned, task.allowed, model.device, offload.possible(model.pipeline), pieces
     )
 
     def again() -> Sampled:
         more = offload_of(ways[-1])
-        if more == offload_of(ways[0]):
-            return sample(meter)
+        if more == offload_of(planned):
+            return sample(ways[-1], meter)
         placed.enter_context(offload.applied(model.pipeline, more, model.device))
-        return sample(NoMeter())
+        return sample(ways[-1], NoMeter())
 
-    tries: list[Callable[[], Sampled]] = [functools.partial(sample, meter), again]
+    tries: list[Callable[[], Sampled]] = [functools.partial(sample, planned, meter), again]
     place, sampled = recovery.first_that_fits("denoise", model.device, tries[: len(ways)])
     return ways[place], sampled
 
@@ -197,18 +200,28 @@ def _decode(
     """The pictures, from latents that are kept until they are there; and by what mitigations, with
     those that were `used` before."""
     params, device = task.recipe.params, model.device
-    ways = mitigations.ways(used, task.allowed, params.num_images, device.type == "cpu")
+    possible = mitigations.possible_on(model.pipeline, device)
+    ways = mitigations.ways(used, task.allowed, params.num_images, possible)
 
     def decode(names: tuple[str, ...]) -> list[Image.Image]:
-        with meter.phase("vae_decode", list(encoded.values()), names):
-            if not without_offload(names):
-                return model.stages.decode(sampled)
-            with mitigations.applied(model.pipeline.vae, names, max(params.width, params.height)):
-                return model.stages.decode(sampled)
+        with (
+            meter.phase("vae_decode", list(encoded.values()), names),
+            _decoding_by(names, model, params),
+        ):
+            return model.stages.decode(sampled)
 
     tries = [functools.partial(decode, names) for names in ways]
     place, images = recovery.first_that_fits("decode", device, tries)
     return ways[place], images
+
+
+def _decoding_by(
+    names: tuple[str, ...], model: Model, params: ResolvedParams
+) -> AbstractContextManager[None]:
+    """Have the VAE decode with these mitigations."""
+    if not without_offload(names):
+        return contextlib.nullcontext()
+    return mitigations.applied(model.pipeline.vae, names, max(params.width, params.height))
 
 
 def _on_step(model: Model, report: Report, task: GenerateTask, meter: Meter) -> OnStep:

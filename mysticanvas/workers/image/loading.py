@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mysticanvas.errors import ModelFileError, MystiCanvasError
-from mysticanvas.workers.image import devices, folder as folders, parts
+from mysticanvas.workers.image import bounds, devices, folder as folders, parts
 from mysticanvas.workers.image.checkpoint import Checkpoint
 from mysticanvas.workers.image.folder import Folder
 from mysticanvas.workers.image.parts import Replaced
@@ -48,8 +48,9 @@ def load(
     """
     model = base(path)
     try:
-        others = parts.load(replaced or Replaced(), model, dtype)
-        pipeline = model.pipeline(others, dtype)
+        with bounds.building(f"The model {path}"):
+            others = parts.load(replaced or Replaced(), model, dtype)
+            pipeline = model.pipeline(others, dtype)
         _require_numbers(path, pipeline)
         pipeline = pipeline.to(device, silence_dtype_warnings=True)
     except MystiCanvasError:

@@ -76,19 +76,19 @@ class CpuMeter:
         pipeline: whose weights do not count.
         kind: of the job.
         known: of this process.
-        whole: whether encoding and decoding are part of the same call as denoising; it is followed
-            behind the first step then.
+        encodes: whether prompts are encoded in a phase of their own; otherwise the same call
+            encodes and denoises, and is followed behind the first step.
         offloaded: whether its weights will come and go, so that the pipeline does not have them all
             the time.
     """
 
     def __init__(
-        self, pipeline: Any, kind: Kind, known: Known, whole: bool, offloaded: bool = False
+        self, pipeline: Any, kind: Kind, known: Known, encodes: bool, offloaded: bool = False
     ) -> None:
         self._pipeline = pipeline
         # Detached, since a parameter that is moved lets go of the numbers that it had.
         self._weights = [each.detach() for each in _weights(pipeline)] if offloaded else None
-        self._whole = whole
+        self._encodes = encodes
         self._kind = kind
         self._known = known
         self._uses: list[PhaseUse] = []
@@ -101,7 +101,7 @@ class CpuMeter:
     ) -> Iterator[None]:
         key = (self._kind, phase, mitigations)
         if self._known.get(key) is None:
-            self._begin(held)
+            self._begin(phase, held)
         try:
             yield
         except Exception as error:
@@ -137,13 +137,13 @@ class CpuMeter:
     def uses(self) -> list[PhaseUse]:
         return list(self._uses)
 
-    def _begin(self, held: Any) -> None:
+    def _begin(self, phase: Phase, held: Any) -> None:
         dtype: Any = self._kind.dtype
         weights = _weights(self._pipeline) if self._weights is None else self._weights
         self._footprint = Footprint(dtype, weights, torch.get_num_threads())
         self._footprint.hold(tensors_of(held))
         self._followed = False
-        if not self._whole:
+        if self._encodes or phase != "denoise":
             self._enter()
 
     def _end(self) -> None:
@@ -169,19 +169,19 @@ class CudaMeter:
     Args:
         pipeline: whose weights do not count.
         device: that it is on.
-        whole: whether encoding and decoding are part of the same call as denoising, of which then
-            the steps behind the first count.
+        encodes: whether prompts are encoded in a phase of their own; otherwise the same call
+            encodes and denoises, and its steps behind the first count.
         offload: how its weights will come and go. What of them is there at once does not count
             either, by the rules that predictions have.
     """
 
     def __init__(
-        self, pipeline: Any, device: torch.device, whole: bool, offload: Offload | None = None
+        self, pipeline: Any, device: torch.device, encodes: bool, offload: Offload | None = None
     ) -> None:
         self._pipeline = pipeline
         self._moved = {} if offload is None else moving.in_phases(pipeline, offload)
         self._device = device
-        self._whole = whole
+        self._encodes = encodes
         self._before = torch.cuda.memory_allocated(device)
         self._peak = 0
         self._uses: list[PhaseUse] = []
@@ -204,14 +204,14 @@ class CudaMeter:
                 taken = max(0, self._peak - self._before - weights)
                 self._uses.append(_ran_out(phase, taken, mitigations))
             raise
-        if not self._whole:
+        if self._encodes or phase != "denoise":
             self._read()
         if self._peak:
             taken = max(0, self._peak - weights)
             self._uses.append(PhaseUse(phase=phase, bytes=taken, mitigations=mitigations))
 
     def step(self, number: int) -> None:
-        if self._whole and number == 1:
+        if not self._encodes and number == 1:
             self._restart()
             self._peak = 0
         else:
@@ -250,20 +250,20 @@ def meter(
     device: torch.device,
     kind: Kind,
     known: Known,
-    whole: bool,
+    encodes: bool,
     offload: Offload | None = None,
 ) -> Meter:
     """What measures a job; to be made before its weights are offloaded.
 
     Args:
         device: that the pipeline computes on. Asking the pipeline itself takes a millisecond.
-        whole: as for `CudaMeter`.
+        encodes: as for `CudaMeter`.
         offload: how its weights will be.
     """
     if device.type == "cuda":
-        return CudaMeter(pipeline, device, whole, offload)
+        return CudaMeter(pipeline, device, encodes, offload)
     if device.type == "cpu":
-        return CpuMeter(pipeline, kind, known, whole, offload is not None)
+        return CpuMeter(pipeline, kind, known, encodes, offload is not None)
     return NoMeter()
 
 

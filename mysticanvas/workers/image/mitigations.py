@@ -27,14 +27,38 @@ def possible(pipeline: str, vae: str) -> tuple[Decoding, ...]:
         pipeline: name of its class; where one call does it all, the VAE decodes beside the rest.
         vae: name of its class, some of which have tiles of another kind.
     """
-    missing = {"vae_cpu"} if stages.is_whole(pipeline) else set()
+    missing = set() if stages.decodes(pipeline) else {"vae_cpu"}
     if vae not in _TILED:
         missing.add("vae_tiling")
     return tuple(each for each in get_args(Decoding) if each not in missing)
 
 
+def possible_on(pipeline: Any, device: torch.device) -> tuple[Decoding, ...]:
+    """Those of them that save something on a device.
+
+    Args:
+        pipeline: a loaded one.
+    """
+    vae = getattr(pipeline, "vae", None)
+    if vae is None:
+        return ()
+    found = possible(type(pipeline).__name__, type(vae).__name__)
+    return tuple(each for each in found if each != "vae_cpu" or device.type != "cpu")
+
+
+def in_pieces(possible: Collection[str], pictures: int) -> tuple[str, ...]:
+    """Those that have the VAE decode less at a time.
+
+    Args:
+        possible: ways in which it can decode with less memory.
+        pictures: how many are decoded.
+    """
+    pieces = ("vae_slicing", "vae_tiling") if pictures > 1 else ("vae_tiling",)
+    return tuple(each for each in pieces if each in possible)
+
+
 def ways(
-    asked: Collection[str], allowed: Allowed, pictures: int, on_cpu: bool
+    asked: Collection[str], allowed: Allowed, pictures: int, possible: Collection[str]
 ) -> list[tuple[str, ...]]:
     """The mitigations of each try to decode, the first of them as planned.
 
@@ -42,34 +66,39 @@ def ways(
         asked: those of the plan, by their names in `contracts/mitigations.py`.
         allowed: which the user allows; without leave, there is one try.
         pictures: how many are decoded.
-        on_cpu: whether the device is the CPU, so that moving there saves nothing.
+        possible: ways in which they can be decoded with less memory.
     """
     tries = [set(asked)]
     if allowed == "auto":
-        tiled = {*asked, "vae_tiling"}
-        if pictures > 1:
-            tiled.add("vae_slicing")
-        tries.append(tiled)
-        if not on_cpu:
-            tries.append({*tiled, "vae_cpu"})
+        pieces = {*asked, *in_pieces(possible, pictures)}
+        tries.append(pieces)
+        if "vae_cpu" in possible:
+            tries.append({*pieces, "vae_cpu"})
     ordered = [tuple(sorted(names)) for names in tries]
     return list(dict.fromkeys(ordered))
 
 
 def ways_to_sample(
-    asked: tuple[str, ...], allowed: Allowed, device: torch.device, possible: Collection[str]
+    asked: tuple[str, ...],
+    allowed: Allowed,
+    device: torch.device,
+    offloads: Collection[str],
+    pieces: Collection[str],
 ) -> list[tuple[str, ...]]:
     """The mitigations of each try to sample: as planned, and once more with all components but the
     denoiser away from the device, where there is other memory for them.
 
     Args:
         asked, allowed: as for `ways`.
-        possible: how the pipeline can be offloaded.
+        offloads: how the pipeline can be offloaded.
+        pieces: how the same call can decode less at a time; none if it does not decode.
     """
     if allowed == "none":
         return [asked]
-    is_new = offload_of(asked) is None and "offload_model" in possible and offload.helps(device)
-    return [asked, tuple(sorted({*asked, "offload_model"})) if is_new else asked]
+    again = {*asked, *(pieces if allowed == "auto" else ())}
+    if offload_of(asked) is None and "offload_model" in offloads and offload.helps(device):
+        again.add("offload_model")
+    return [asked, tuple(sorted(again))]
 
 
 @contextmanager

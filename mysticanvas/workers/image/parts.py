@@ -131,7 +131,7 @@ def component_folder(component: str, path: Path) -> Path:
             f"{path} is no folder of a {component}: it has no config.json.",
             hint="Give the folder of the component, or of a pipeline that has it.",
         )
-    folders.check_weights(part)
+    folders.check_files(part)
     return part
 
 

@@ -1,18 +1,19 @@
 """The three stages of a picture: encode the prompt, denoise latents, decode them.
 
-They stand apart so that one can be repeated without the others. What they compute is, operation
-for operation, what a single call of the diffusers pipeline computes, so the pixels are the same.
+They stand apart, as far as a kind of pipeline is known here, so that one can be repeated without
+the others. What they compute is, operation for operation, what a single call of the diffusers
+pipeline computes, so the pixels are the same.
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import diffusers
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from PIL import Image
 
 from mysticanvas import logs
@@ -36,8 +37,10 @@ class Sampled(NamedTuple):
 class Stages(Protocol):
     """One way to run a kind of pipeline."""
 
-    whole: bool
-    """Whether `denoise` does everything."""
+    encodes: bool
+    """Whether `encode` reads the prompts; otherwise `denoise` does it."""
+    decodes: bool
+    """Whether `decode` makes the pictures; otherwise `denoise` does it."""
 
     def encode(self, params: ResolvedParams) -> dict[str, Any]:
         """The prompts as keyword arguments of the pipeline."""
@@ -65,24 +68,22 @@ def of(pipeline: Any) -> Stages:
     Raises:
         ModelFileError: it needs more than a prompt to make a picture.
     """
-    # The class itself: a subclass may compute something else.
-    if type(pipeline) is StableDiffusionPipeline:
-        return StableDiffusion(pipeline)
-    if type(pipeline) is StableDiffusionXLPipeline:
-        return StableDiffusionXL(pipeline)
+    name = type(pipeline).__name__
+    # The class itself: another may compute something else.
+    if name in _KNOWN and type(pipeline) is getattr(diffusers, name):
+        return _KNOWN[name](pipeline)
     return WholePipeline(pipeline)
 
 
-def is_whole(pipeline: str) -> bool:
-    """Whether one call of a pipeline does it all, by the name of its class."""
-    apart = (StableDiffusionPipeline, StableDiffusionXLPipeline)
-    return pipeline not in {each.__name__ for each in apart}
+def decodes(pipeline: str) -> bool:
+    """Whether pictures are decoded apart from denoising, by the name of the pipeline's class."""
+    return pipeline in _KNOWN
 
 
 class _LatentStages:
     """What the Stable Diffusion family shares: a pipeline that stops at its latents when told."""
 
-    whole = False
+    encodes = decodes = True
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
@@ -180,7 +181,9 @@ class StableDiffusionXL(_LatentStages):
 class WholePipeline:
     """Any other text-to-image pipeline: one call does it all, and counts as denoising."""
 
-    whole = True
+    encodes = decodes = False
+    _asked: Mapping[str, Any] = {}
+    """Arguments of the call beside those that every pipeline gets."""
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
@@ -208,7 +211,7 @@ class WholePipeline:
         generators: Sequence[torch.Generator],
         on_step: OnStep,
     ) -> Sampled:
-        given = {**encoded, **_call(params, generators, on_step)}
+        given = {**encoded, **_call(params, generators, on_step), **self._asked}
         try:
             result = self.pipeline(**{name: given[name] for name in given if name in self._names})
         except (ValueError, TypeError, AttributeError) as error:
@@ -223,6 +226,89 @@ class WholePipeline:
 
     def decode_latents(self, latents: torch.Tensor) -> None:  # noqa: ARG002
         return None
+
+
+class _Transformer(WholePipeline):
+    """What diffusion transformers share: a call that encodes and denoises, and stops at its latents
+    when told."""
+
+    decodes = True
+    _asked = {"output_type": "latent"}
+
+    def denoise(
+        self,
+        encoded: dict[str, Any],
+        params: ResolvedParams,
+        generators: Sequence[torch.Generator],
+        on_step: OnStep,
+    ) -> Sampled:
+        sampled = super().denoise(encoded, params, generators, on_step)
+        return sampled._replace(latents=self._unpacked(sampled.latents, params))
+
+    def decode(self, sampled: Sampled) -> list[Image.Image]:
+        pixels = self._pixels(_beside(self.pipeline.vae, sampled.latents))
+        images: list[Image.Image] = self.pipeline.image_processor.postprocess(
+            pixels, output_type="pil"
+        )
+        return images
+
+    def _unpacked(self, latents: torch.Tensor, params: ResolvedParams) -> torch.Tensor:  # noqa: ARG002
+        """The latents as the VAE takes them, of what the denoiser made."""
+        return latents
+
+    def _pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        vae = self.pipeline.vae
+        scaled = latents / vae.config.scaling_factor + vae.config.shift_factor
+        pixels: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
+        return pixels
+
+
+class StableDiffusion3(_Transformer):
+    """Stable Diffusion 3."""
+
+
+class ZImage(_Transformer):
+    """Z-Image, whose latents are wider than its weights."""
+
+
+class _Patched(_Transformer):
+    """Those whose denoiser takes patches of latents as a sequence."""
+
+    def _unpacked(self, latents: torch.Tensor, params: ResolvedParams) -> torch.Tensor:
+        unpacked: torch.Tensor = self.pipeline._unpack_latents(
+            latents, params.height, params.width, self.pipeline.vae_scale_factor
+        )
+        return unpacked
+
+
+class Flux(_Patched):
+    """Flux."""
+
+
+class QwenImage(_Patched):
+    """Qwen-Image, whose VAE is one of films: a picture is one of a single frame."""
+
+    def _pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        vae = self.pipeline.vae
+        mean, spread = (
+            torch.tensor(given).view(1, -1, 1, 1, 1).to(latents.device, latents.dtype)
+            for given in (vae.config.latents_mean, vae.config.latents_std)
+        )
+        # Divided by the inverse, as the pipeline does, which rounds otherwise than a product.
+        scaled = latents / (1.0 / spread) + mean
+        frames: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
+        return frames[:, :, 0]
+
+
+_KNOWN: dict[str, Callable[[Any], Stages]] = {
+    "FluxPipeline": Flux,
+    "QwenImagePipeline": QwenImage,
+    "StableDiffusion3Pipeline": StableDiffusion3,
+    "StableDiffusionPipeline": StableDiffusion,
+    "StableDiffusionXLPipeline": StableDiffusionXL,
+    "ZImagePipeline": ZImage,
+}
+"""Class of diffusers -> its stages. By names, since to import one takes what it is made of."""
 
 
 def _is_guided(pipeline: Any, params: ResolvedParams) -> bool:

@@ -15,7 +15,7 @@ import llama_cpp
 
 from mysticanvas.contracts.llm import ContextParams
 from mysticanvas.contracts.memory import MemoryPart
-from mysticanvas.errors import InvalidRequest, ModelFileError
+from mysticanvas.errors import InvalidRequest, ModelFileError, OutOfMemory
 from mysticanvas.vram import llm
 from mysticanvas.workers.llm.listening import Said, buffers, cache_mib, devices, listening
 from mysticanvas.workers.model_files import ggml
@@ -42,6 +42,7 @@ def probe(path: Path, contexts: list[ContextParams], n_gpu_layers: int = -1) -> 
 
     Raises:
         ModelFileError: llama.cpp refuses the model.
+        OutOfMemory: a GPU has no room to look at it.
         InvalidRequest: it refuses a context.
     """
     with _planned_model(path, n_gpu_layers) as (model, places):
@@ -64,6 +65,15 @@ def context_refused(path: Path, params: ContextParams, said: Said) -> InvalidReq
     )
 
 
+def no_room_to_look(path: Path) -> OutOfMemory:
+    """The error for a device that is too full to plan a model for."""
+    return OutOfMemory(
+        f"A GPU is too full for llama.cpp to look into {path.name}.",
+        hint="Give memory back with canvas.unload(), close what else uses the GPU, or set "
+        "n_gpu_layers=0.",
+    )
+
+
 @contextmanager
 def _planned_model(path: Path, n_gpu_layers: int) -> Iterator[tuple[Any, list[str]]]:
     params = llama_cpp.llama_model_default_params()
@@ -73,6 +83,8 @@ def _planned_model(path: Path, n_gpu_layers: int) -> Iterator[tuple[Any, list[st
     params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
     with listening() as said:
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+    if model is None and said.ran_out_of_memory:
+        raise no_room_to_look(path)
     if model is None:
         raise ModelFileError(f"llama.cpp refuses {path}: {said.reason}.")
     try:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from mysticanvas import processes
 from mysticanvas.contracts.llm import ContextParams, Inspection, InspectionAnswer, InspectionOrder
 from mysticanvas.errors import ModelFileError
+from mysticanvas.workers.llm import probing
 
 INSPECTOR = "mysticanvas.workers.llm.inspector"
 TIMEOUT_S = 60.0
@@ -38,6 +39,7 @@ def vet(
 
     Raises:
         ModelFileError: it is damaged or refused, or the process crashed or hung over it.
+        OutOfMemory: a GPU has no room to look at it.
         InvalidRequest: the model cannot have such a context.
     """
     order = InspectionOrder(
@@ -45,6 +47,8 @@ def vet(
     )
     told, ending = _ask(order, timeout_s)
     if told is None:
+        if n_gpu_layers and _is_sound_without_gpu(order, timeout_s):
+            raise probing.no_room_to_look(path)
         raise ModelFileError(
             f"llama.cpp {ending} while it looked into {path}.",
             hint="The file is damaged, made to do harm, or of a kind that llama.cpp does not know. "
@@ -54,6 +58,13 @@ def vet(
         raise told.problem.to_error()
     assert told.inspection is not None
     return told.inspection
+
+
+def _is_sound_without_gpu(order: InspectionOrder, timeout_s: float) -> bool:
+    """Whether it is the GPU, and not the file, over which llama.cpp ended: without room for a
+    context there, it aborts as it does over hostile files."""
+    told, _ = _ask(order.model_copy(update={"n_gpu_layers": 0}), timeout_s)
+    return told is not None and told.problem is None
 
 
 def _ask(order: InspectionOrder, timeout_s: float) -> tuple[InspectionAnswer | None, str]:

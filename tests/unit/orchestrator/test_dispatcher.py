@@ -19,6 +19,7 @@ from tasks import as_it_comes, make_task
 
 from mysticanvas import processes
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.contracts.worker import GenerateTask
@@ -277,6 +278,45 @@ def test_a_job_that_fails_before_it_is_sent_leaves_the_worker_to_the_next(
     record = reached(failing, "failed")
     assert record.error == Problem.of(error)
     assert reached(behind, "succeeded").failures == []
+
+
+def offloaded_at(turn: int, admitted: list[GenerateTask]) -> Any:
+    """Admits jobs, and has those behind that many run with their weights offloaded."""
+
+    @contextlib.contextmanager
+    def admit(task: GenerateTask, ready: Callable[[], object], _stopped: object) -> Iterator[Plan]:
+        ready()
+        names = ("offload_model",) if len(admitted) >= turn else ()
+        admitted.append(task)
+        yield Plan(decision="proceed", terms=[], total_mib=0, free_mib=0, mitigations=names)
+
+    return admit
+
+
+@pytest.mark.fault("memory taken between plan and load", "planned once more with what is there")
+def test_a_model_for_which_memory_runs_out_as_it_is_loaded_is_planned_once_more(
+    dispatcher: Dispatcher, submit: Submit, reached: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admitted: list[GenerateTask] = []
+    monkeypatch.setattr(dispatcher, "_admit", offloaded_at(1, admitted))
+    job = submit("scarce")
+    dispatcher.start()
+    record = reached(job, "succeeded")
+    assert (record.attempts, record.failures) == (1, [])
+    # The second plan is of what was asked for, not of the first plan.
+    assert admitted[0] == admitted[1]
+
+
+def test_it_is_planned_once_more_and_no_oftener(
+    dispatcher: Dispatcher, submit: Submit, reached: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admitted: list[GenerateTask] = []
+    monkeypatch.setattr(dispatcher, "_admit", offloaded_at(2, admitted))
+    job, behind = submit("scarce"), submit("begin 0")
+    dispatcher.start()
+    assert reached(job, "failed").error.code == "out_of_memory"
+    reached(behind, "succeeded")
+    assert len(admitted) == 3
 
 
 def test_a_model_that_is_given_back_is_told_once_with_the_reason(

@@ -25,7 +25,7 @@ from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 from mysticanvas.workers.engine import Control, Options
-from mysticanvas.workers.image import attention, devices
+from mysticanvas.workers.image import attention, contexts, devices
 from mysticanvas.workers.image.engine import ImageEngine
 
 Planned = Callable[[GenerateTask], Plan]
@@ -161,3 +161,24 @@ def test_weights_in_system_memory_are_counted_as_what_the_worker_may_have_there(
     worker = SimpleNamespace(kind="image", status=status)
     arbiter = Arbiter([worker], machine.memory, free_mib=lambda: 500.0)
     assert arbiter.situation("image").system_mib == 3_500
+
+
+@pytest.mark.fault("a GPU too full for a context", "what it does is assumed, and room is made")
+def test_a_device_that_is_too_full_to_be_asked_is_planned_for_all_the_same(
+    client: Client, planner: Planner, planned: Planned, tiny_sd: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def full(_: object) -> list[MemoryPart]:
+        raise torch.AcceleratorError("CUDA error: out of memory")
+
+    monkeypatch.setattr(devices, "has_context", lambda _: False)
+    monkeypatch.setattr(contexts, "made", full)
+    monkeypatch.setattr(devices, "describe", lambda _: "cuda:A")
+    # As the worker says from its first word on.
+    monkeypatch.setattr(planner, "_told", "cuda")
+    plan = planned(make_task(tiny_sd))
+    assert client.orders
+    assert plan.decision == "proceed"
+    assert plan.total_mib > 0
+    # The first of a size is asked about again once there is room.
+    assert reserve(plan) == (48, "assumed")

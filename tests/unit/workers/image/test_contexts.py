@@ -85,3 +85,14 @@ def test_where_nothing_is_told_no_context_is_reported(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2 * MIB)
     assert contexts.made(torch.device("cuda")) == []
+
+
+def test_a_process_that_was_refused_a_context_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not devices.has_context(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    for there in (False, True):
+        monkeypatch.setattr(
+            torch._C, "_cuda_hasPrimaryContext", lambda _, there=there: there, raising=False
+        )
+        assert devices.has_context(torch.device("cuda")) == there
+    assert not devices.has_context(torch.device("cpu"))

@@ -68,3 +68,25 @@ def test_what_torch_has_of_a_gpu_beside_weights_is_told(monkeypatch: pytest.Monk
     # Those of an offloaded job come and go.
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 3_000 << 20)
     assert devices.allocator_parts(device, weights)[0].mib == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "is_about_memory"),
+    [
+        (
+            torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be ..."),
+            True,
+        ),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), False),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_it_is_recognized_in_what_the_libraries_around_the_allocator_say(
+    error: Exception, is_about_memory: bool
+) -> None:
+    assert devices.is_out_of_memory(error) == is_about_memory

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from tasks import make_task
+from transformer_models import MAKERS
 
 from mysticanvas.contracts.worker import Finished, GenerateTask, Kept, Made
 from mysticanvas.errors import OutOfMemory
@@ -73,11 +74,20 @@ def to_be_decoded(task: GenerateTask, kept: Kept) -> GenerateTask:
 
 
 @pytest.mark.fault("no memory to decode, in any way", "the latents are kept, and decoded elsewhere")
-@pytest.mark.parametrize("name", ["sd", "sdxl"])
+@pytest.mark.parametrize("name", ["sd", "sdxl", *MAKERS])
 def test_what_one_process_sampled_another_decodes_to_the_same_pixels(
-    engines: list[ImageEngine], tiny_sd: Path, tiny_sdxl: Path, folder: Path, name: str
+    engines: list[ImageEngine],
+    tiny_sd: Path,
+    tiny_sdxl: Path,
+    folder: Path,
+    tmp_path: Path,
+    name: str,
 ) -> None:
-    task = make_task({"sd": tiny_sd, "sdxl": tiny_sdxl}[name], num_images=2)
+    if name in MAKERS:
+        more = {"num_images": 2, "scheduler": "FlowMatchEulerDiscreteScheduler"}
+        task = make_task(MAKERS[name](tmp_path / name), **more)
+    else:
+        task = make_task({"sd": tiny_sd, "sdxl": tiny_sdxl}[name], num_images=2)
     plain = Ran(engines[0], task)
     with scarce(engines[0], task) as tried:
         kept = Ran(engines[0], task).last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -222,7 +223,7 @@ def test_a_pipeline_that_does_it_all_in_one_call_is_measured_while_it_denoises()
         components: dict[str, Any] = {}
 
     kind = Kind("digest", "float32", 64, 64, 1, True, True, "Euler", ())
-    meter = measuring.meter(Pipeline(), Pipeline.device, kind, Known(), whole=True)
+    meter = measuring.meter(Pipeline(), Pipeline.device, kind, Known(), encodes=False)
     with meter.phase("denoise"):
         _encoded = torch.zeros(1 << 20)
         for step in (1, 2, 3):
@@ -256,7 +257,7 @@ KIND = Kind(
 
 def test_on_cuda_the_allocators_peak_counts_without_what_stays(cuda: dict[str, int]) -> None:
     cuda.update(now=100)
-    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), whole=False)
+    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), encodes=True)
     cuda.update(peak=900)
     with meter.phase("denoise"):
         cuda.update(peak=150)
@@ -274,7 +275,7 @@ def test_on_cuda_a_call_that_does_it_all_counts_behind_its_first_step(
     cuda: dict[str, int],
 ) -> None:
     cuda.update(now=100)
-    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), whole=True)
+    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), encodes=False)
     with meter.phase("denoise"):
         cuda.update(peak=900)
         meter.step(1)
@@ -284,9 +285,24 @@ def test_on_cuda_a_call_that_does_it_all_counts_behind_its_first_step(
     assert [use.bytes for use in meter.uses()] == [40]
 
 
+def test_what_stands_apart_from_a_call_that_encodes_counts_as_a_whole(
+    cuda: dict[str, int],
+) -> None:
+    cuda.update(now=100)
+    meters = [
+        measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), encodes=False),
+        measuring.CpuMeter(SimpleNamespace(components={}), KIND, Known(), encodes=False),
+    ]
+    for meter in meters:
+        with meter.phase("vae_decode"):
+            cuda.update(peak=100 + 4000)
+            _pixels = torch.zeros(1000)
+        assert [(use.phase, use.bytes) for use in meter.uses()] == [("vae_decode", 4000)]
+
+
 def test_on_cuda_memory_that_ran_out_is_what_there_was(cuda: dict[str, int]) -> None:
     cuda.update(now=100)
-    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), whole=False)
+    meter = measuring.meter(OnCuda(), OnCuda.device, KIND, Known(), encodes=True)
     with pytest.raises(torch.OutOfMemoryError), meter.phase("vae_decode", (), ("vae_tiling",)):
         cuda.update(peak=500)
         raise torch.OutOfMemoryError
@@ -304,7 +320,7 @@ def test_on_cuda_weights_that_are_moved_in_do_not_count(cuda: dict[str, int]) ->
     expected = {"offload_model": both, "offload_group": both, "offload_sequential": layer}
     for kind, moved in expected.items():
         cuda.update(now=100, peak=100)
-        meter = measuring.meter(pipeline, OnCuda.device, KIND, Known(), False, kind)  # type: ignore[arg-type]
+        meter = measuring.meter(pipeline, OnCuda.device, KIND, Known(), True, kind)  # type: ignore[arg-type]
         with meter.phase("denoise", (), (kind,)):
             cuda.update(peak=100 + moved + 50)
         assert [(use.bytes, use.mitigations) for use in meter.uses()] == [(50, (kind,))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,20 @@ import pytest
 import torch
 from PIL import Image
 from tasks import make_task
+from transformer_models import MAKERS
 
 from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, Previewed, Progressed
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.workers.image import mitigations
 from mysticanvas.workers.image.engine import ImageEngine
+from mysticanvas.workers.image.folder import INDEX
 
 Messages = list[Progressed | Previewed | Made]
 Run = Callable[[GenerateTask], tuple[Messages, Finished]]
 ALWAYS = 1_000
 WIDE = {"width": 256, "height": 192}
+ON_CPU, ON_GPU = ("vae_slicing", "vae_tiling"), ("vae_slicing", "vae_tiling", "vae_cpu")
 
 
 class Scarcity:
@@ -34,20 +38,20 @@ class Scarcity:
 
     def hook(self, _: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         self.calls += 1
-        self.sizes.append(tuple(inputs[0].shape) if inputs else ())
+        self.sizes.append(tuple(getattr(inputs[0], "shape", ())) if inputs else ())
         if self.calls in self.fails:
             torch.empty(1 << 50)
 
 
 @pytest.fixture
 def scarce(engine: ImageEngine, run: Run, tiny_sd: Path) -> Iterator[Callable[[str], Scarcity]]:
-    """Watches a model of the loaded pipeline."""
+    """Watches a model of the loaded pipeline, at first that of the tiny one."""
     run(make_task(tiny_sd))
-    assert engine._loaded is not None
-    pipeline = engine._loaded.model.pipeline
     hooks = []
 
     def watch(name: str) -> Scarcity:
+        assert engine._loaded is not None
+        pipeline = engine._loaded.model.pipeline
         part = pipeline.vae.decoder if name == "vae" else getattr(pipeline, name)
         scarcity = Scarcity()
         hooks.append(part.register_forward_pre_hook(scarcity.hook))
@@ -69,20 +73,23 @@ def pixels(home: Path, message: Made) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("asked", "allowed", "pictures", "on_cpu", "tries"),
+    ("asked", "allowed", "pictures", "possible", "tries"),
     [
-        ((), "auto", 1, True, [(), ("vae_tiling",)]),
-        ((), "auto", 2, True, [(), ("vae_slicing", "vae_tiling")]),
-        ((), "auto", 1, False, [(), ("vae_tiling",), ("vae_cpu", "vae_tiling")]),
-        (("vae_tiling",), "auto", 1, True, [("vae_tiling",)]),
-        ((), "exact", 2, False, [()]),
-        (("vae_slicing",), "none", 2, False, [("vae_slicing",)]),
+        ((), "auto", 1, ON_CPU, [(), ("vae_tiling",)]),
+        ((), "auto", 2, ON_CPU, [(), ("vae_slicing", "vae_tiling")]),
+        ((), "auto", 1, ON_GPU, [(), ("vae_tiling",), ("vae_cpu", "vae_tiling")]),
+        (("vae_tiling",), "auto", 1, ON_CPU, [("vae_tiling",)]),
+        # What is not tiled is not said to be.
+        ((), "auto", 1, ("vae_slicing", "vae_cpu"), [(), ("vae_cpu",)]),
+        ((), "auto", 1, ("vae_slicing",), [()]),
+        ((), "exact", 2, ON_GPU, [()]),
+        (("vae_slicing",), "none", 2, ON_GPU, [("vae_slicing",)]),
     ],
 )
 def test_what_is_tried(
-    asked: tuple[str, ...], allowed: Any, pictures: int, on_cpu: bool, tries: list[Any]
+    asked: tuple[str, ...], allowed: Any, pictures: int, possible: Any, tries: list[Any]
 ) -> None:
-    assert mitigations.ways(asked, allowed, pictures, on_cpu) == tries
+    assert mitigations.ways(asked, allowed, pictures, possible) == tries
 
 
 @pytest.mark.parametrize(
@@ -111,6 +118,43 @@ def test_a_decode_that_finds_no_memory_is_done_in_tiles_without_sampling_again(
     difference = np.abs(pixels(home, first) - pixels(home, plain))
     assert difference.max() > 0
     assert difference.mean() < 8
+
+
+@pytest.mark.fault("no memory to decode for a transformer", "decoded in tiles, not sampled again")
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_a_transformer_sampled_is_not_sampled_again(
+    run: Run, scarce: Callable[[str], Scarcity], tmp_path: Path, name: str
+) -> None:
+    task = make_task(
+        MAKERS[name](tmp_path / name), num_images=2, guidance_scale=1.0,
+        scheduler="FlowMatchEulerDiscreteScheduler", **WIDE,
+    )  # fmt: skip
+    [plain, _] = made(run(task)[0])
+    denoiser, vae = scarce("transformer"), scarce("vae")
+    [_, _] = made(run(task)[0])
+    steps = denoiser.calls
+    vae.fails = range(vae.calls + 1, vae.calls + 2)
+    [again, _] = made(run(task)[0])
+    assert denoiser.calls == 2 * steps
+    tiled = () if name == "QwenImagePipeline" else ("vae_tiling",)
+    assert again.recipe.mitigations == ("vae_slicing", *tiled)
+    assert again.recipe.hash != plain.recipe.hash
+
+
+@pytest.mark.fault("no memory in a call that decodes as well", "run again, in tiles")
+def test_a_call_that_does_it_all_is_done_again_in_tiles(
+    run: Run, scarce: Callable[[str], Scarcity], tiny_sd: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_sd, tmp_path / "StableDiffusionPAGPipeline"))
+    index = folder / INDEX
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", folder.name))
+    task = make_task(folder, **WIDE)
+    [plain] = made(run(task)[0])
+    vae = scarce("vae")
+    vae.fails = range(1, 2)
+    [again] = made(run(task)[0])
+    assert again.recipe.mitigations == ("vae_tiling",)
+    assert again.pixels_sha256 != plain.pixels_sha256
 
 
 def test_a_recipe_with_tiles_gives_the_same_pixels_at_once_and_in_diffusers(

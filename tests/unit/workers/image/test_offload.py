@@ -195,19 +195,29 @@ def test_what_a_pipeline_can_do_is_told_by_its_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "allowed", "device", "tries"),
+    ("asked", "allowed", "device", "pieces", "tries"),
     [
-        ((), "auto", "cuda", [(), ("offload_model",)]),
-        (("vae_tiling",), "exact", "cuda", [("vae_tiling",), ("offload_model", "vae_tiling")]),
-        (("offload_group",), "auto", "cuda", [("offload_group",)] * 2),
-        ((), "auto", "cpu", [(), ()]),
-        ((), "none", "cuda", [()]),
+        ((), "auto", "cuda", (), [(), ("offload_model",)]),
+        (("vae_tiling",), "exact", "cuda", (), [("vae_tiling",), ("offload_model", "vae_tiling")]),
+        (("offload_group",), "auto", "cuda", (), [("offload_group",)] * 2),
+        ((), "auto", "cpu", (), [(), ()]),
+        ((), "none", "cuda", (), [()]),
+        # Where the same call decodes.
+        ((), "auto", "cuda", ("vae_tiling",), [(), ("offload_model", "vae_tiling")]),
+        ((), "auto", "cpu", ("vae_tiling",), [(), ("vae_tiling",)]),
+        ((), "exact", "cuda", ("vae_tiling",), [(), ("offload_model",)]),
+        ((), "none", "cuda", ("vae_tiling",), [()]),
     ],
 )
 def test_how_sampling_is_tried_again(
-    asked: tuple[str, ...], allowed: Any, device: str, tries: list[tuple[str, ...]]
+    asked: tuple[str, ...],
+    allowed: Any,
+    device: str,
+    pieces: tuple[str, ...],
+    tries: list[tuple[str, ...]],
 ) -> None:
-    assert mitigations.ways_to_sample(asked, allowed, torch.device(device), OFFLOADS) == tries
+    there = torch.device(device)
+    assert mitigations.ways_to_sample(asked, allowed, there, OFFLOADS, pieces) == tries
 
 
 @pytest.mark.fault("no memory at a step, and other memory beside", "sampled again, offloaded")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from tasks import make_task
+from transformer_models import MAKERS
 from transformers import CLIPImageProcessorPil
 
 from mysticanvas.contracts.recipe import ResolvedParams
@@ -105,6 +106,55 @@ def test_also_in_half_precision_where_the_vae_is_widened(load: Load, name: str) 
     ours = in_stages(pipeline, small)
     assert pipeline.vae.dtype is torch.float16
     assert_same(ours, in_one_call(pipeline, small))
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def transformer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny diffusion transformer, named after its pipeline."""
+    return MAKERS[request.param](tmp_path_factory.mktemp("transformers") / request.param)
+
+
+@pytest.fixture(scope="module")
+def transforming(transformer: Path) -> Any:
+    return loading.load(transformer, CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"negative_prompt": "blurry"},
+        {"guidance_scale": 1.0},
+        {"guidance_scale": 0.0},
+        {"num_images": 3},
+        {"width": 48, "height": 96},
+        {"prompt": "many words " * 40},
+        {"num_inference_steps": 1},
+    ],
+    ids=str,
+)
+def test_transformers_give_the_pixels_of_one_call_and_decode_apart_from_it(
+    transforming: Any, changes: dict[str, Any]
+) -> None:
+    wanted = params(**changes)
+    assert stages.of(transforming).decodes
+    ours = in_stages(transforming, wanted)
+    assert_same(ours, in_one_call(transforming, wanted))
+    assert [image.size for image in ours] == [(wanted.width, wanted.height)] * wanted.num_images
+
+
+def test_transformers_do_so_in_the_format_that_they_have_on_a_gpu(transformer: Path) -> None:
+    pipeline = loading.load(transformer, CPU, torch.bfloat16)
+    wanted = params(num_inference_steps=2, num_images=2)
+    assert_same(in_stages(pipeline, wanted), in_one_call(pipeline, wanted))
+
+
+def test_latents_of_transformers_are_as_the_vae_takes_them(transforming: Any) -> None:
+    made, wanted = stages.of(transforming), params(num_images=2)
+    with torch.inference_mode():
+        sampled = made.denoise(made.encode(wanted), wanted, generators(wanted), lambda *_: None)
+        assert len(sampled.latents) == 2
+        assert_same(made.decode(sampled), made.decode(sampled))
 
 
 def test_seed_and_prompt_decide_the_picture(load: Load) -> None:

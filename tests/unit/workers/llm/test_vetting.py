@@ -12,8 +12,8 @@ import pytest
 from gguf import GGUFValueType
 
 from mysticanvas import processes
-from mysticanvas.contracts.llm import ContextParams
-from mysticanvas.errors import InvalidRequest, ModelFileError
+from mysticanvas.contracts.llm import ContextParams, InspectionOrder
+from mysticanvas.errors import InvalidRequest, ModelFileError, OutOfMemory
 from mysticanvas.workers.llm import inspector, vetting
 
 
@@ -79,6 +79,22 @@ def test_one_that_does_not_come_back_is_ended(
     with pytest.raises(ModelFileError, match=r"did not come back within 0\.5 s"):
         vetting.vet(tiny_llm, [], timeout_s=0.5)
     assert set(psutil.Process(os.getpid()).children()) <= before
+
+
+def test_a_gpu_without_room_is_not_the_files_fault(
+    tiny_llm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, llama.cpp ends the process, which it does not with all layers on the CPU."""
+    ask = vetting._ask
+
+    def crowded(order: InspectionOrder, timeout_s: float) -> Any:
+        return (None, "crashed (SIGABRT)") if order.n_gpu_layers else ask(order, timeout_s)
+
+    monkeypatch.setattr(vetting, "_ask", crowded)
+    with pytest.raises(OutOfMemory, match=r"A GPU is too full .* tiny") as caught:
+        vetting.vet(tiny_llm, [ContextParams()])
+    assert "n_gpu_layers=0" in caught.value.hint
+    assert vetting.vet(tiny_llm, [ContextParams()], n_gpu_layers=0).model.architecture == "llama"
 
 
 def test_an_order_that_is_none_is_answered() -> None:
