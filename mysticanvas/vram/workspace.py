@@ -17,10 +17,6 @@ Layout = Literal["channels_first", "channels_last", "scattered"]
 _LONG, _MEDIUM = 768, 192
 _KEYS_AT_ONCE = 512
 _FLOAT32 = 4
-_BLOCK = 8
-"""Channels that oneDNN keeps together with AVX2."""
-_FEW = 4
-"""Channels of an input that oneDNN reads as it is."""
 UNFOLDED = 20_480
 """Up to so many numbers of a single item PyTorch does without oneDNN, and unfolds the input."""
 
@@ -40,6 +36,9 @@ class Convolution(NamedTuple):
     """Pixels of it: 9 for three by three."""
     layout: Layout
     """Of the input."""
+    block: int = 8
+    """Channels that oneDNN keeps together on this CPU: as many as a register has numbers, 8 with
+    AVX2 and 16 with AVX-512."""
 
 
 def convolution(
@@ -68,15 +67,20 @@ def _on_cpu(of: Convolution) -> tuple[int, ...]:
         return (of.weight * (1 if of.kernel == 1 else 2),)
     copy = of.given if of.layout == "scattered" else 0
     channels, made_channels = of.channels
-    given = 0 if channels <= _FEW else _blocked(of.given, channels)
-    made = _blocked(of.made, made_channels)
-    weight = _blocked(of.weight, made_channels)
+    made = _blocked(of.made, made_channels, of.block)
+    weight = _blocked(of.weight, made_channels, of.block)
+    if channels < of.block:
+        # It is read as it is.
+        given = 0
+    else:
+        given = _blocked(of.given, channels, of.block)
+        weight = _blocked(weight, channels, of.block)
     return copy + given + weight + made - of.made, copy + made
 
 
-def _blocked(size: int, channels: int) -> int:
+def _blocked(size: int, channels: int, block: int) -> int:
     """Bytes of a tensor whose channels are filled up to whole blocks."""
-    return size // channels * (-(-channels // _BLOCK) * _BLOCK)
+    return size // channels * (-(-channels // block) * block)
 
 
 def flash_on_cpu(queries: int, keys: int, width: int, threads: int) -> int:

@@ -3,6 +3,7 @@ that an operation takes for itself."""
 
 from __future__ import annotations
 
+import functools
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -126,7 +127,13 @@ def convolution(given: torch.Tensor, weight: torch.Tensor, made: torch.Tensor) -
         channels=(given.shape[1], made.shape[1]),
         kernel=math.prod(weight.shape[2:]),
         layout=layout_of(given),
+        block=_block(),
     )
+
+
+@functools.cache
+def _block() -> int:
+    return 16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8
 
 
 def unfolded(of: Convolution, given: torch.Tensor, made: torch.Tensor) -> Unfolded:

@@ -32,5 +32,13 @@ def test_some_gpus_do_not_copy_the_input_of_float32() -> None:
 
 
 def test_channels_are_filled_up_to_blocks_on_a_cpu() -> None:
-    of = OF._replace(made=300, channels=(32, 3), weight=90)
-    assert workspace.convolution("cpu", "float32", of) == (3200 + 240 + 800 - 300, 800)
+    of = OF._replace(made=300, channels=(32, 3), weight=384)
+    assert workspace.convolution("cpu", "float32", of) == (3200 + 1024 + 800 - 300, 800)
+    wide = of._replace(block=16)
+    assert workspace.convolution("cpu", "float32", wide) == (3200 + 2048 + 1600 - 300, 1600)
+
+
+def test_an_input_of_less_than_a_block_is_read_as_it_is_on_a_cpu() -> None:
+    of = OF._replace(given=1200, made=300, channels=(12, 3), weight=144)
+    assert workspace.convolution("cpu", "float32", of) == (1600 + 512 + 800 - 300, 800)
+    assert workspace.convolution("cpu", "float32", of._replace(block=16)) == (768 + 1300, 1600)
