@@ -91,6 +91,20 @@ def test_a_cancellation_outlives_the_loss_of_the_worker(
     assert claim() is None
 
 
+@pytest.mark.parametrize("reason", [Failure.PREEMPTED, Failure.ORCHESTRATOR_STOPPED])
+def test_a_cancellation_outweighs_what_a_run_is_being_stopped_for(
+    store: Store, transitions: Any, add: Any, claim: Any, reason: Failure
+) -> None:
+    job = add()
+    run = claim()
+    run.stop(reason)
+    transitions.cancel(job)
+    run.stop(reason)
+    transitions.stop(run)
+    assert store.jobs.get(job).record.status is JobStatus.CANCELLED
+    assert claim() is None
+
+
 def test_a_failure_is_final(store: Store, transitions: Any, add: Any, claim: Any) -> None:
     job = add()
     problem = Problem.of(ModelFileError("damaged"))
