@@ -56,8 +56,6 @@ class Generation(Run):
         self.problem: Problem | None = None
         self.lease: Lease | None = None
         """The worker process that it was given to, once there is one."""
-        self.sent = False
-        """Whether the process may have heard of it."""
         self._stream: GenerateStream | None = None
         self._planned: tuple[str, ...] = self.task.recipe.mitigations
 

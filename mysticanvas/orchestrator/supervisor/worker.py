@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mysticanvas import logs, processes
 from mysticanvas.contracts.alerts import Alert
-from mysticanvas.contracts.health import WorkerState, WorkerStatus
+from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages
@@ -350,25 +350,30 @@ class Lease:
         self._worker.tell(messages.Distrusted(self._watch.number, why))
         return self._worker.wait_gone(self._watch, _GONE_S) or why
 
-    def settle(self, timeout_s: float) -> None:
-        """Wait until a cancelled batch has really ended; a process that hangs on is ended.
+    def settle(self, timeout_s: float) -> Health:
+        """Wait until a cancelled batch has really ended; how the process is then. One that hangs on
+        is ended.
 
         Raises:
             WorkerLost: the process is gone.
         """
         deadline = time.monotonic() + timeout_s
-        while self._busy(deadline - time.monotonic()):
+        while (health := self._health(deadline - time.monotonic())) is None or (
+            health.state is WorkerState.BUSY
+        ):
             if time.monotonic() > deadline:
                 raise WorkerLost(self.distrust("did not stop a cancelled job in time"))
             time.sleep(_POLL_S)
+        return health
 
-    def _busy(self, timeout_s: float) -> bool:
+    def _health(self, timeout_s: float) -> Health | None:
+        """How the process is; None if it does not answer in time."""
         if self._watch.gone.is_set():
             raise WorkerLost("it ended")
         try:
-            return self.client.health(max(_POLL_S, timeout_s)).state is WorkerState.BUSY
+            return self.client.health(max(_POLL_S, timeout_s))
         except WorkerLost:
-            return True
+            return None
 
 
 def _pause_s(life: Life) -> float:
