@@ -22,7 +22,7 @@ from mysticanvas.contracts.worker import (
 )
 from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.queue import preemption
+from mysticanvas.orchestrator.queue import outcomes, preemption
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.supervisor.client import GenerateStream
@@ -40,12 +40,16 @@ class Generation(Run):
     Args:
         job, bus: as for every run.
         is_wanted: whether somebody waits for the worker.
+
+    Raises:
+        StoreError: what the job was to do cannot be read.
     """
 
     def __init__(self, job: StoredJob, bus: Bus, is_wanted: Callable[[], bool]) -> None:
         super().__init__(job, bus)
         self._is_wanted = is_wanted
-        assert job.task is not None
+        if job.task is None:
+            raise outcomes.unreadable()
         self.task: GenerateTask = job.task.model_copy(
             update={"attempt": job.record.attempts, "previews": bus.previews_wanted}
         )

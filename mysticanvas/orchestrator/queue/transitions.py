@@ -23,8 +23,8 @@ from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import JobCancelled, StoreError
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.queue import eta, outcomes, rescue, retry
-from mysticanvas.orchestrator.queue.eta import Pace
+from mysticanvas.orchestrator.queue import outcomes, rescue, retry
+from mysticanvas.orchestrator.queue.outlook import Outlook
 from mysticanvas.orchestrator.queue.rescue import Rescue
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
@@ -61,8 +61,7 @@ class Transitions:
         self._idle: list[_Idle] = []
         self._begun: list[Run] = []
         """Handed to those that were idle, and not yet taken up."""
-        self._paces = {True: Pace(), False: Pace()}
-        """By whether a worker carries the jobs out."""
+        self._outlook = Outlook(store.jobs)
         self._paused = store.facts.get(_PAUSED) is True
         self._draining = False
         self.changed = threading.Condition(threading.RLock())
@@ -100,7 +99,9 @@ class Transitions:
                 self._tell(record)
                 if idle is not None:
                     self._idle.remove(idle)
-                    self._begun.append(self._begin(job, idle.begin))
+                    run = self._begin(job, idle.begin)
+                    if run is not None:
+                        self._begun.append(run)
             return self.shown(job.record), created
 
     def add_unless_waiting(
@@ -118,7 +119,7 @@ class Transitions:
         take up what was begun during `wait`.
 
         Args:
-            begin: makes its run; must not block.
+            begin: makes its run; must not block. A job of which it raises has failed.
             model: digest of the one that is loaded, whose jobs may go first.
         """
         with self.changed:
@@ -187,7 +188,7 @@ class Transitions:
                 return False
             for image in record.images:
                 self._bus.publish("image", image.model_dump(mode="json"))
-            self._paces[run.on_worker].took(run.elapsed_s)
+            self._outlook.took(run)
             self._leave(run, record)
             return True
 
@@ -300,21 +301,7 @@ class Transitions:
 
     def shown(self, record: JobRecord) -> JobRecord:
         """The record with what only memory knows: progress, or the place in the queue."""
-        run = self._runs.get(record.id)
-        if record.status is JobStatus.RUNNING and run is not None:
-            update = {"progress": run.progress, "eta_s": self._eta_s(run)}
-            return record.model_copy(update=update)
-        if record.status is not JobStatus.QUEUED:
-            return record
-        position = self._store.jobs.position(record.id)
-        on_worker = record.kind in WORKER_KINDS
-        runs = [self._eta_s(run) for run in self.runs() if run.on_worker == on_worker]
-        eta_s = None
-        if position is not None and not self._paused:
-            eta_s = eta.waiting_s(position, runs, self._paces[on_worker].typical_s)
-        return record.model_copy(
-            update={"position": position, "eta_s": eta_s, "paused": self._paused}
-        )
+        return self._outlook.of(record, self._runs.get(record.id), self.runs(), self._paused)
 
     def _idle_for(self, kind: str) -> _Idle | None:
         """Who would begin a job of that kind now, and waits for one."""
@@ -325,8 +312,15 @@ class Transitions:
                 return idle
         return None
 
-    def _begin(self, job: StoredJob, begin: Callable[[StoredJob], R]) -> R:
-        run = begin(job)
+    def _begin(self, job: StoredJob, begin: Callable[[StoredJob], R]) -> R | None:
+        """The run of a job that was claimed; None if it cannot be begun, and so has failed."""
+        try:
+            run = begin(job)
+        # Whatever is wrong with it, it ends as that job's failure: the queue goes on.
+        except Exception as error:  # noqa: BLE001
+            _log.exception("job_not_begun", job_id=job.record.id)
+            self.fail(Run(job, self._bus), Problem.of(error, job.record.request_id))
+            return None
         self._runs[run.id] = run
         self._tell(job.record)
         return run
@@ -335,10 +329,6 @@ class Transitions:
     def _held(self) -> bool:
         """Whether no job is to be begun."""
         return self._paused or self._draining
-
-    def _eta_s(self, run: Run) -> float | None:
-        typical_s = self._paces[run.on_worker].typical_s
-        return eta.running_s(run.progress.fraction, run.elapsed_s, typical_s)
 
     def _others(self, identity: Identity) -> bool:
         return identity != self._me and identity.alive()

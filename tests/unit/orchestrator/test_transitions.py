@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tasks import make_task
 
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import ModelFileError
 from mysticanvas.orchestrator.queue import rescue, retry
+from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.queue.transitions import Transitions
@@ -220,6 +223,31 @@ def test_a_run_whose_end_could_not_be_recorded_is_rescued_too(
     record = store.jobs.get(job).record
     assert record.status is JobStatus.QUEUED
     assert record.failures == ["attempt 1: its end could not be recorded"]
+
+
+def test_jobs_whose_task_cannot_be_read_fail_and_let_those_behind_go_on(
+    store: Store, transitions: Any, bus: Any, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_S", 0.0)
+    ran, waits = (add("generate", task=make_task(Path("sd"))) for _ in range(2))
+    assert store.jobs.claim(["generate"], "a process that is gone").record.id == ran
+    with store.database.write() as transaction:
+        assert transaction.change("UPDATE jobs SET task = '{}'") == 2
+    behind = add("generate", task=make_task(Path("sd")))
+    # As after an upgrade, when jobs are known by their rows alone.
+    store.jobs._known.clear()
+
+    transitions.rescue()
+    begun = [
+        transitions.claim(["generate"], lambda job: Generation(job, bus, lambda: False))
+        for _ in range(3)
+    ]
+    assert [run and run.id for run in begun] == [None, None, behind]
+    for job in (ran, waits):
+        record = store.jobs.get(job).record
+        assert record.status is JobStatus.FAILED
+        assert "cannot be read" in record.error.detail
+        assert bus.statuses(job)[-1] == "failed"
 
 
 def test_one_internal_job_of_a_kind_waits_at_a_time(
