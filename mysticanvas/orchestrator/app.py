@@ -192,18 +192,17 @@ class Orchestrator:
         threading.Thread(target=self._close_doors, name="close-doors", daemon=True).start()
 
     def close(self) -> None:
-        """End everything, workers first of all; the store is last, with its checkpoint."""
+        """End everything; the store is last, with its checkpoint."""
         self.activity.stop()
         self.housekeeping.stop()
         self.keep_alive.stop()
         self.upkeep.stop()
-        self.puller.stop()
-        self.runner.stop()
-        self.dispatcher.stop()
-        for worker in self.workers:
-            worker.ask_to_end()
-        for worker in self.workers:
-            worker.stop()
+        running = self.puller, self.runner, self.dispatcher, *self.workers
+        # All at once: a lane may wait for a worker's answer, which at the latest ends with it.
+        for each in running:
+            each.ask_to_end()
+        for each in running:
+            each.stop()
         self.pool.close()
         self.store.close()
         # Last: a kernel that finds the file waits for this process, which has the store till here.
