@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -64,12 +65,13 @@ from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import Kinds
+from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import RuntimeFile
 from mysticanvas.orchestrator.supervisor import memory, staff
-from mysticanvas.orchestrator.supervisor.worker import Listener
+from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading
 from mysticanvas.settings import HomePaths, Settings
@@ -197,7 +199,8 @@ class Orchestrator:
         self.housekeeping.stop()
         self.keep_alive.stop()
         self.upkeep.stop()
-        running = self.puller, self.runner, self.dispatcher, *self.workers
+        running: list[Lane[Any] | Worker] = [self.puller, self.runner, self.dispatcher]
+        running += self.workers
         # All at once: a lane may wait for a worker's answer, which at the latest ends with it.
         for each in running:
             each.ask_to_end()

@@ -64,6 +64,10 @@ class Generation(Run):
         self._planned: tuple[str, ...] = self.task.recipe.mitigations
 
     @property
+    def has_begun(self) -> bool:
+        return self._stream is not None
+
+    @property
     def model(self) -> Held:
         """What it runs with."""
         return Held(self.task.model.digest, self.task.recipe.preset)

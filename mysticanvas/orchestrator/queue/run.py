@@ -46,6 +46,11 @@ class Run:
         return self.job.record.kind in WORKER_KINDS
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there is work that has to come to its end before the run does."""
+        return True
+
+    @property
     def elapsed_s(self) -> float:
         return time.monotonic() - self._began
 

@@ -61,6 +61,8 @@ class Transitions:
         self._idle: list[_Idle] = []
         self._begun: list[Run] = []
         """Handed to those that were idle, and not yet taken up."""
+        self._unbegun: dict[str, int] = {}
+        """Attempts in a row that never reached a worker, by job; another process begins anew."""
         self._outlook = Outlook(store.jobs)
         self._paused = store.facts.get(_PAUSED) is True
         self._draining = False
@@ -217,19 +219,16 @@ class Transitions:
             failures = list(record.failures)
             if failure.counts:
                 failures.append(f"attempt {record.attempts}: {reason}")
-            again = retry.decide(
-                failure,
-                record.attempts,
-                len(failures),
-                random.random(),
-                record.priority == "interactive",
-            )
+            unbegun = self._unbegun.get(run.id, 0) + 1 if failure.unbegun else 0
+            waited_for = record.priority == "interactive"
+            again = retry.decide(failure, len(failures), unbegun, random.random(), waited_for)
             if again is None:
                 problem = Problem.of(
                     outcomes.given_up(failure, failures, reason), record.request_id
                 )
                 self._finish(run, JobStatus.FAILED, problem, failures)
                 return
+            self._unbegun[run.id] = unbegun
             done = self._store.jobs.requeue(run.id, run.attempt, again.delay_s, failures)
             _log.warning("job_requeued", failure=failure, reason=reason, delay_s=again.delay_s)
             self._leave(run, self._store.jobs.get(run.id).record if done else None)
@@ -245,6 +244,9 @@ class Transitions:
             run = self._runs.get(job_id)
             if run is not None:
                 run.stop(None)
+                if run.cancelled and not run.has_begun:
+                    # Its lane may be kept for long, by the imports of a worker say.
+                    self._finish(run, JobStatus.CANCELLED, outcomes.cancelled(run.job.record))
                 self.changed.notify_all()
                 return
             cancelled = JobCancelled("The job was cancelled.")
@@ -350,7 +352,8 @@ class Transitions:
                 ),
                 measured,
             )
-            _log.info("job_ended", status=status, code=problem.code)
+            if record is not None:
+                _log.info("job_ended", status=status, code=problem.code)
             self._leave(run, record)
 
     def _leave(self, run: Run, record: JobRecord | None) -> None:
@@ -361,6 +364,8 @@ class Transitions:
             self._tell(record)
 
     def _tell(self, record: JobRecord) -> None:
+        if record.status.final:
+            self._unbegun.pop(record.id, None)
         if record.status is JobStatus.QUEUED and self._paused:
             record = record.model_copy(update={"paused": True})
         self._bus.publish("job", record.model_dump(mode="json"))

@@ -94,6 +94,27 @@ def test_a_cancellation_outlives_the_loss_of_the_worker(
     assert claim() is None
 
 
+@pytest.mark.parametrize("met", [Failure.PREEMPTED, Failure.ORCHESTRATOR_STOPPED])
+def test_only_attempts_in_a_row_that_reached_no_worker_give_a_job_up(
+    store: Store,
+    transitions: Any,
+    add: Any,
+    claim: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    met: Failure,
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_S", 0.0)
+    missing = Failure.WORKER_MISSING
+    job = add()
+    for failure in [met] * retry.MAX_UNBEGUN + [missing, met] * retry.MAX_UNBEGUN:
+        transitions.lose(claim(), failure, "it is being started")
+    assert store.jobs.get(job).record.status is JobStatus.QUEUED
+    for _ in range(retry.MAX_UNBEGUN):
+        transitions.lose(claim(), missing, "it does not start")
+    assert store.jobs.get(job).record.status is JobStatus.FAILED
+    assert transitions._unbegun == {}
+
+
 @pytest.mark.parametrize("reason", [Failure.PREEMPTED, Failure.ORCHESTRATOR_STOPPED])
 def test_a_cancellation_outweighs_what_a_run_is_being_stopped_for(
     store: Store, transitions: Any, add: Any, claim: Any, reason: Failure
@@ -106,6 +127,19 @@ def test_a_cancellation_outweighs_what_a_run_is_being_stopped_for(
     transitions.stop(run)
     assert store.jobs.get(job).record.status is JobStatus.CANCELLED
     assert claim() is None
+
+
+def test_a_job_that_its_worker_has_not_begun_is_cancelled_at_once(
+    store: Store, transitions: Any, bus: Any, add: Any
+) -> None:
+    job = add("generate", task=make_task(Path("sd")))
+    run = transitions.claim(["generate"], lambda job: Generation(job, bus, lambda: False))
+    transitions.cancel(job)
+    assert store.jobs.get(job).record.status is JobStatus.CANCELLED
+    assert run.stopped
+    # What carries the run out notices later.
+    transitions.stop(run)
+    assert bus.statuses(job) == ["queued", "running", "cancelled"]
 
 
 def test_a_failure_is_final(store: Store, transitions: Any, add: Any, claim: Any) -> None:
