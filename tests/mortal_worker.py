@@ -2,7 +2,8 @@
 
 Usage: as `python -m mysticanvas.workers`. A prompt is a step and how many attempts die there, such
 as "denoise 1". The prompt "endless" is drawn until a file `enough` is beside the folder of
-pictures; for "scarce" there is memory once the weights are offloaded.
+pictures; for "scarce" there is memory once the weights are offloaded. A model named "damaged"
+cannot be loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mysticanvas import durable
 from mysticanvas.contracts.jobs import Progress
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.worker import Finished, GenerateTask, Loaded, Made, ModelRef, Progressed
-from mysticanvas.errors import JobCancelled, OutOfMemory
+from mysticanvas.errors import JobCancelled, ModelFileError, OutOfMemory
 from mysticanvas.workers import __main__ as worker, engine, saving, server
 from mysticanvas.workers.engine import Control, Emit, Options
 
@@ -46,6 +47,9 @@ class MortalEngine:
         self._enough = options.images.with_name("enough")
 
     def load(self, model: ModelRef) -> Loaded:
+        self.models = []
+        if model.path == "damaged":
+            raise ModelFileError("It is damaged.")
         self.models = [model.digest]
         return Loaded(digest=model.digest, device="cpu", dtype="none", seconds=0.0)
 

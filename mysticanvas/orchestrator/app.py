@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -66,6 +67,7 @@ from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.kinds import Kinds
+from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
@@ -202,19 +204,19 @@ class Orchestrator:
         threading.Thread(target=self._close_doors, name="close-doors", daemon=True).start()
 
     def close(self) -> None:
-        """End everything, workers first of all; the store is last, with its checkpoint."""
+        """End everything; the store is last, with its checkpoint."""
         self.activity.stop()
         self.housekeeping.stop()
         self.announcement.stop()
         self.keep_alive.stop()
         self.upkeep.stop()
-        self.puller.stop()
-        self.runner.stop()
-        self.dispatcher.stop()
-        for worker in self.workers:
-            worker.ask_to_end()
-        for worker in self.workers:
-            worker.stop()
+        running: list[Lane[Any] | Worker] = [self.puller, self.runner, self.dispatcher]
+        running += self.workers
+        # All at once: a lane may wait for a worker's answer, which at the latest ends with it.
+        for each in running:
+            each.ask_to_end()
+        for each in running:
+            each.stop()
         self.pool.close()
         self.runtime_file.stop()
         in_place = self.store.in_place()

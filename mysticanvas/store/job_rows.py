@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from mysticanvas.contracts.base import canonical_json
 from mysticanvas.contracts.images import ImageRecord
@@ -37,7 +37,7 @@ class StoredJob:
 
     record: JobRecord
     task: GenerateTask | None = None
-    """What a worker is told, for a kind that a worker carries out."""
+    """What a worker is told, for a kind that a worker carries out; None if it cannot be read."""
     params: dict[str, JsonValue] = field(default_factory=dict)
     """What the request gave, for any other kind."""
     seq: int = 0
@@ -96,11 +96,20 @@ def to_job(row: Row, made: list[ImageRecord]) -> StoredJob:
     on_worker = record.kind in WORKER_KINDS and task is not None
     return StoredJob(
         record,
-        task=GenerateTask.model_validate_json(task) if on_worker else None,
+        task=_task(task) if on_worker else None,
         params={} if on_worker or task is None else json.loads(task),
         seq=row["seq"],
         runner=row["runner"],
     )
+
+
+def _task(text: str) -> GenerateTask | None:
+    """A task as it was stored; None if another version wrote it in a form that is not known here,
+    which must not keep the job from being shown or ended."""
+    try:
+        return GenerateTask.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 def _task_json(job: StoredJob) -> str | None:

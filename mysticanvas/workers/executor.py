@@ -165,11 +165,13 @@ class EngineExecutor:
         return await (await self.start(work, frees=True)).wait()
 
     async def stop(self, timeout_s: float) -> None:
-        """Refuse new calls, cancel the one that runs, and wait for it at most `timeout_s`."""
+        """Refuse new calls, cancel the one that runs, and wait for it at most `timeout_s`; one that
+        waits for the import is not waited for."""
         self._stopping = True
         if self._call is not None:
             self._call.cancel()
-            await asyncio.wait([self._call.result], timeout=timeout_s)
+            began = self._engine is not None and self._engine.done()
+            await asyncio.wait([self._call.result], timeout=timeout_s if began else 0)
 
     async def _wait_for_turn(self, other: Call[Any]) -> None:
         if not other.control.cancelled:

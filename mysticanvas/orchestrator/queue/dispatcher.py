@@ -59,8 +59,6 @@ class _Holding(NamedTuple):
 
     model: Held
     lease: Lease
-    parts: Sequence[MemoryPart] = ()
-    """Of memory, in which it lies."""
 
 
 class Dispatcher(Lane[Generation]):
@@ -199,7 +197,6 @@ class Dispatcher(Lane[Generation]):
 
     def _follow(self, run: Generation) -> None:
         assert run.lease is not None
-        run.sent = True
         with run.lease.client.generate(run.task) as stream:
             run.follow(stream)
 
@@ -244,7 +241,8 @@ class Dispatcher(Lane[Generation]):
         """The stream came to its end."""
         if run.finished is not None:
             # The last message comes when the engine is free, so there is nothing to wait for.
-            self._hold(run)
+            assert run.lease is not None
+            self._hold(run.lease, run.model, run.finished.memory_parts)
             self._succeed(run)
         elif run.stopped:
             self._settle(run)
@@ -297,20 +295,19 @@ class Dispatcher(Lane[Generation]):
         if run.lease is None:
             return
         try:
-            run.lease.settle(self._settle_s)
+            health = run.lease.settle(self._settle_s)
         except WorkerLost:
             self._holding = None
-        else:
-            self._hold(run)
+            return
+        # It may have got as far as to give up the one before, or to load its own, or neither.
+        known = [held for held in (self._held, run.model) if held is not None]
+        there = next((held for held in known if held.digest in health.models), None)
+        self._hold(run.lease, there, health.memory_parts)
 
-    def _hold(self, run: Generation) -> None:
-        """Note what the worker holds: what it had before, if it has not heard of the job."""
-        assert run.lease is not None
-        if run.sent:
-            parts = tuple(run.finished.memory_parts) if run.finished else ()
-            self._holding = _Holding(run.model, run.lease, parts)
-        held = self._held
-        run.lease.ended(held, self._holding.parts if self._holding else ())
+    def _hold(self, lease: Lease, model: Held | None, parts: Sequence[MemoryPart]) -> None:
+        """Note what the worker holds, and in which parts of memory, and that nothing runs on it."""
+        self._holding = None if model is None else _Holding(model, lease)
+        lease.ended(model, parts)
 
     def _may_have(self, preset: str | None) -> bool:
         """Whether the worker has the model of a preset, or will have it for the job that runs; None

@@ -23,7 +23,7 @@ from mysticanvas.contracts.worker import (
 from mysticanvas.errors import OutOfMemory
 from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.queue import preemption
+from mysticanvas.orchestrator.queue import outcomes, preemption
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import LOADING, Run
 from mysticanvas.orchestrator.supervisor.client import GenerateStream
@@ -41,12 +41,16 @@ class Generation(Run):
     Args:
         job, bus: as for every run.
         is_wanted: whether somebody waits for the worker.
+
+    Raises:
+        StoreError: what the job was to do cannot be read.
     """
 
     def __init__(self, job: StoredJob, bus: Bus, is_wanted: Callable[[], bool]) -> None:
         super().__init__(job, bus)
         self._is_wanted = is_wanted
-        assert job.task is not None
+        if job.task is None:
+            raise outcomes.unreadable()
         self.task: GenerateTask = job.task.model_copy(
             update={"attempt": job.record.attempts, "previews": bus.previews_wanted}
         )
@@ -58,10 +62,12 @@ class Generation(Run):
         self.problem: Problem | None = None
         self.lease: Lease | None = None
         """The worker process that it was given to, once there is one."""
-        self.sent = False
-        """Whether the process may have heard of it."""
         self._stream: GenerateStream | None = None
         self._planned: tuple[str, ...] = self.task.recipe.mitigations
+
+    @property
+    def has_begun(self) -> bool:
+        return self._stream is not None
 
     @property
     def model(self) -> Held:

@@ -64,31 +64,39 @@ class Lane(ABC, Generic[R]):
         """Begin, on a thread of its own."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End; a job that runs goes back to the queue for the next start."""
+    def ask_to_end(self) -> None:
+        """Begin no job any more, and have one that runs go back to the queue for the next start; do
+        not wait for it."""
         self._stopping.set()
         self._transitions.stop_all(self._kinds)
+
+    def stop(self) -> None:
+        """End; returns when no job runs."""
+        self.ask_to_end()
         if self._thread.is_alive():
             self._thread.join()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            # A store that fails once, for want of disk space say, must not end the queue.
             try:
-                self.between_jobs()
-                run = self._transitions.claim(self._kinds, self.begin, self.loaded)
-                if run is not None:
-                    self._run(run)
-                    continue
-            except MystiCanvasError:
+                self._turn()
+            # Whatever is met once, want of disk space say, must not end the queue.
+            except Exception:  # noqa: BLE001
                 _log.exception("queue_error")
                 self._stopping.wait(_AFTER_ERROR_S)
-                continue
-            self._wait()
         # What was handed over at the last moment goes back to the queue.
         handed = self._transitions.handed(self._kinds)
         if handed is not None:
             self._run(cast("R", handed))
+
+    def _turn(self) -> None:
+        """Carry out the next job, or wait for one."""
+        self.between_jobs()
+        run = self._transitions.claim(self._kinds, self.begin, self.loaded)
+        if run is None:
+            self._wait()
+        else:
+            self._run(run)
 
     def _run(self, run: R) -> None:
         record = run.job.record

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mysticanvas.contracts.jobs import JobRecord
 from mysticanvas.contracts.problem import Problem
-from mysticanvas.errors import JobCancelled, MystiCanvasError, WorkerCrashed
+from mysticanvas.errors import JobCancelled, MystiCanvasError, StoreError, WorkerCrashed
 from mysticanvas.orchestrator.queue.retry import Failure
 
 
@@ -22,6 +22,14 @@ def not_again(record: JobRecord, reason: str) -> Problem:
         hint="Submit it again, or leave out after_crash='cancel'.",
     )
     return Problem.of(cancelled, record.request_id)
+
+
+def unreadable() -> StoreError:
+    """It was stored in a form that is not known here."""
+    return StoreError(
+        "What the job was to do cannot be read; another version of MystiCanvas queued it.",
+        hint="Submit it again.",
+    )
 
 
 def given_up(failure: Failure, failures: Sequence[str], reason: str) -> MystiCanvasError:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 MAX_FAILURES = 3
 """Attempts that end badly before a job is taken to be the cause, and is parked as failed."""
 MAX_UNBEGUN = 5
-"""Attempts that never reached a worker before a job is told that there is none."""
+"""Attempts in a row that never reached a worker before a job is told that there is none."""
 FIRST_S = 0.25
 LONGEST_S = 30.0
 
@@ -34,6 +34,11 @@ class Failure(StrEnum):
         """Whether it may be the job's own doing."""
         return self in (Failure.WORKER_LOST, Failure.ORCHESTRATOR_LOST)
 
+    @property
+    def unbegun(self) -> bool:
+        """Whether no worker had the job."""
+        return self in (Failure.WORKER_MISSING, Failure.WORKER_BROKEN)
+
 
 class Retry(NamedTuple):
     """Run it again, `delay_s` seconds from now."""
@@ -42,7 +47,7 @@ class Retry(NamedTuple):
 
 
 def decide(
-    failure: Failure, attempts: int, failures: int, jitter: float, waited_for: bool = True
+    failure: Failure, failures: int, unbegun: int, jitter: float, waited_for: bool = True
 ) -> Retry | None:
     """Whether a job runs again; None means that it failed.
 
@@ -52,8 +57,8 @@ def decide(
     once, and a job in the background is kept.
 
     Args:
-        attempts: attempts behind it, this one included.
-        failures: those that count against it, this one included.
+        failures: attempts that count against it, this one included.
+        unbegun: attempts in a row that never reached a worker, this one included.
         jitter: a random number from 0 to 1, so that several do not come back at one time.
         waited_for: whether somebody waits for it.
     """
@@ -61,7 +66,6 @@ def decide(
         return Retry(0.0)
     if failure.counts:
         return Retry(delay_s(failures, jitter)) if failures < MAX_FAILURES else None
-    unbegun = attempts - failures
     if failure is Failure.WORKER_BROKEN:
         return None if waited_for else Retry(delay_s(unbegun, jitter))
     return Retry(delay_s(unbegun, jitter)) if unbegun < MAX_UNBEGUN else None

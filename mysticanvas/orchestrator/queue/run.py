@@ -49,6 +49,11 @@ class Run:
         return self.job.record.kind in WORKER_KINDS
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there is work that has to come to its end before the run does."""
+        return True
+
+    @property
     def elapsed_s(self) -> float:
         return time.monotonic() - self._began
 
@@ -58,12 +63,19 @@ class Run:
         return self.stopped and self.stop_reason is None
 
     def stop(self, reason: Failure | None) -> None:
-        """End the run; `reason` None means that the user cancelled it. From any thread."""
+        """End the run, from any thread.
+
+        Args:
+            reason: None if a user cancels it, which outweighs whatever it is being stopped for.
+        """
         with self.lock:
-            if self.stopped or self.ended:
+            if self.ended:
                 return
-            self.stopped, self.stop_reason = True, reason
-            self.interrupt()
+            if not self.stopped:
+                self.stopped, self.stop_reason = True, reason
+                self.interrupt()
+            elif reason is None:
+                self.stop_reason = None
 
     def interrupt(self) -> None:
         """Have the work end soon; called once, under the lock, and must not block."""

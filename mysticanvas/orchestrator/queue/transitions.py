@@ -23,8 +23,8 @@ from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import JobCancelled, StoreError
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.orchestrator.queue import eta, outcomes, rescue, retry
-from mysticanvas.orchestrator.queue.eta import Pace
+from mysticanvas.orchestrator.queue import outcomes, rescue, retry
+from mysticanvas.orchestrator.queue.outlook import Outlook
 from mysticanvas.orchestrator.queue.rescue import Rescue
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
@@ -61,8 +61,9 @@ class Transitions:
         self._idle: list[_Idle] = []
         self._begun: list[Run] = []
         """Handed to those that were idle, and not yet taken up."""
-        self._paces = {True: Pace(), False: Pace()}
-        """By whether a worker carries the jobs out."""
+        self._unbegun: dict[str, int] = {}
+        """Attempts in a row that never reached a worker, by job; another process begins anew."""
+        self._outlook = Outlook(store.jobs)
         self._paused = store.facts.get(_PAUSED) is True
         self._draining = False
         self.changed = threading.Condition(threading.RLock())
@@ -100,7 +101,9 @@ class Transitions:
                 self._tell(record)
                 if idle is not None:
                     self._idle.remove(idle)
-                    self._begun.append(self._begin(job, idle.begin))
+                    run = self._begin(job, idle.begin)
+                    if run is not None:
+                        self._begun.append(run)
             return self.shown(job.record), created
 
     def add_unless_waiting(
@@ -118,7 +121,7 @@ class Transitions:
         take up what was begun during `wait`.
 
         Args:
-            begin: makes its run; must not block.
+            begin: makes its run; must not block. A job of which it raises has failed.
             model: digest of the one that is loaded, whose jobs may go first.
         """
         with self.changed:
@@ -187,7 +190,7 @@ class Transitions:
                 return False
             for image in record.images:
                 self._bus.publish("image", image.model_dump(mode="json"))
-            self._paces[run.on_worker].took(run.elapsed_s)
+            self._outlook.took(run)
             self._leave(run, record)
             return True
 
@@ -216,19 +219,16 @@ class Transitions:
             failures = list(record.failures)
             if failure.counts:
                 failures.append(f"attempt {record.attempts}: {reason}")
-            again = retry.decide(
-                failure,
-                record.attempts,
-                len(failures),
-                random.random(),
-                record.priority == "interactive",
-            )
+            unbegun = self._unbegun.get(run.id, 0) + 1 if failure.unbegun else 0
+            waited_for = record.priority == "interactive"
+            again = retry.decide(failure, len(failures), unbegun, random.random(), waited_for)
             if again is None:
                 problem = Problem.of(
                     outcomes.given_up(failure, failures, reason), record.request_id
                 )
                 self._finish(run, JobStatus.FAILED, problem, failures)
                 return
+            self._unbegun[run.id] = unbegun
             done = self._store.jobs.requeue(run.id, run.attempt, again.delay_s, failures)
             _log.warning("job_requeued", failure=failure, reason=reason, delay_s=again.delay_s)
             self._leave(run, self._store.jobs.get(run.id).record if done else None)
@@ -244,6 +244,9 @@ class Transitions:
             run = self._runs.get(job_id)
             if run is not None:
                 run.stop(None)
+                if run.cancelled and not run.has_begun:
+                    # Its lane may be kept for long, by the imports of a worker say.
+                    self._finish(run, JobStatus.CANCELLED, outcomes.cancelled(run.job.record))
                 self.changed.notify_all()
                 return
             cancelled = JobCancelled("The job was cancelled.")
@@ -300,21 +303,7 @@ class Transitions:
 
     def shown(self, record: JobRecord) -> JobRecord:
         """The record with what only memory knows: progress, or the place in the queue."""
-        run = self._runs.get(record.id)
-        if record.status is JobStatus.RUNNING and run is not None:
-            update = {"progress": run.progress, "eta_s": self._eta_s(run)}
-            return record.model_copy(update=update)
-        if record.status is not JobStatus.QUEUED:
-            return record
-        position = self._store.jobs.position(record.id)
-        on_worker = record.kind in WORKER_KINDS
-        runs = [self._eta_s(run) for run in self.runs() if run.on_worker == on_worker]
-        eta_s = None
-        if position is not None and not self._paused:
-            eta_s = eta.waiting_s(position, runs, self._paces[on_worker].typical_s)
-        return record.model_copy(
-            update={"position": position, "eta_s": eta_s, "paused": self._paused}
-        )
+        return self._outlook.of(record, self._runs.get(record.id), self.runs(), self._paused)
 
     def _idle_for(self, kind: str) -> _Idle | None:
         """Who would begin a job of that kind now, and waits for one."""
@@ -325,8 +314,15 @@ class Transitions:
                 return idle
         return None
 
-    def _begin(self, job: StoredJob, begin: Callable[[StoredJob], R]) -> R:
-        run = begin(job)
+    def _begin(self, job: StoredJob, begin: Callable[[StoredJob], R]) -> R | None:
+        """The run of a job that was claimed; None if it cannot be begun, and so has failed."""
+        try:
+            run = begin(job)
+        # Whatever is wrong with it, it ends as that job's failure: the queue goes on.
+        except Exception as error:  # noqa: BLE001
+            _log.exception("job_not_begun", job_id=job.record.id)
+            self.fail(Run(job, self._bus), Problem.of(error, job.record.request_id))
+            return None
         self._runs[run.id] = run
         self._tell(job.record)
         return run
@@ -335,10 +331,6 @@ class Transitions:
     def _held(self) -> bool:
         """Whether no job is to be begun."""
         return self._paused or self._draining
-
-    def _eta_s(self, run: Run) -> float | None:
-        typical_s = self._paces[run.on_worker].typical_s
-        return eta.running_s(run.progress.fraction, run.elapsed_s, typical_s)
 
     def _others(self, identity: Identity) -> bool:
         return identity != self._me and identity.alive()
@@ -360,7 +352,8 @@ class Transitions:
                 ),
                 measured,
             )
-            _log.info("job_ended", status=status, code=problem.code)
+            if record is not None:
+                _log.info("job_ended", status=status, code=problem.code)
             self._leave(run, record)
 
     def _leave(self, run: Run, record: JobRecord | None) -> None:
@@ -371,6 +364,8 @@ class Transitions:
             self._tell(record)
 
     def _tell(self, record: JobRecord) -> None:
+        if record.status.final:
+            self._unbegun.pop(record.id, None)
         if record.status is JobStatus.QUEUED and self._paused:
             record = record.model_copy(update={"paused": True})
         self._bus.publish("job", record.model_dump(mode="json"))

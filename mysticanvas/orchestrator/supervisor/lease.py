@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mysticanvas.contracts.health import WorkerState
+from mysticanvas.contracts.health import Health, WorkerState
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.orchestrator.supervisor import messages
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
@@ -97,22 +97,27 @@ class Lease:
         self._worker.tell(messages.Distrusted(self._watch.number, why))
         return self._worker.wait_gone(self._watch, GONE_S) or why
 
-    def settle(self, timeout_s: float) -> None:
-        """Wait until a cancelled batch has really ended; a process that hangs on is ended.
+    def settle(self, timeout_s: float) -> Health:
+        """Wait until a cancelled batch has really ended; how the process is then. One that hangs on
+        is ended.
 
         Raises:
             WorkerLost: the process is gone.
         """
         deadline = time.monotonic() + timeout_s
-        while self._busy(deadline - time.monotonic()):
+        while (health := self._health(deadline - time.monotonic())) is None or (
+            health.state is WorkerState.BUSY
+        ):
             if time.monotonic() > deadline:
                 raise WorkerLost(self.distrust("did not stop a cancelled job in time"))
             time.sleep(_POLL_S)
+        return health
 
-    def _busy(self, timeout_s: float) -> bool:
+    def _health(self, timeout_s: float) -> Health | None:
+        """How the process is; None if it does not answer in time."""
         if self._watch.gone.is_set():
             raise WorkerLost("it ended")
         try:
-            return self.client.health(max(_POLL_S, timeout_s)).state is WorkerState.BUSY
+            return self.client.health(max(_POLL_S, timeout_s))
         except WorkerLost:
-            return True
+            return None

@@ -61,7 +61,7 @@ def add(transitions: Transitions) -> AddJob:
     """Queues a job and gives its id."""
 
     def add(kind: str = "backup", **members: Any) -> str:
-        params = members.pop("params", None)
+        task, params = members.pop("task", None), members.pop("params", None)
         record = JobRecord.model_validate(
             {
                 "id": new_id(),
@@ -74,7 +74,7 @@ def add(transitions: Transitions) -> AddJob:
                 **members,
             }
         )
-        return transitions.add(record, "{}", None, None, params)[0].id
+        return transitions.add(record, "{}", task, None, params)[0].id
 
     return add
 

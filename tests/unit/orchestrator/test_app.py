@@ -12,10 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tasks import make_task
 
 from mysticanvas import nvidia
 from mysticanvas.contracts.health import Health, WorkerState
-from mysticanvas.contracts.jobs import GenerateRequest
+from mysticanvas.contracts.jobs import GenerateRequest, JobStatus
 from mysticanvas.contracts.memory import IN_USE, MemoryPart
 from mysticanvas.contracts.params import GenerateParams
 from mysticanvas.contracts.tracing import ImageProfile
@@ -24,12 +25,14 @@ from mysticanvas.errors import ModelFileError, WorkerCrashed
 from mysticanvas.orchestrator.app import Orchestrator
 from mysticanvas.orchestrator.arbiter import planner, registry
 from mysticanvas.orchestrator.arbiter.profiles import Subject
+from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import lifecycle, messages as m
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.worker import Worker
-from mysticanvas.settings import Settings
+from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.store import Store
 
 GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)
 PID = 2**22 + 1
@@ -176,3 +179,49 @@ def test_only_what_is_its_own_is_removed_at_its_end(tmp_path: Path, displaced: b
         file.touch()
     orchestrator.close()
     assert {file for file in files if file.exists()} == (files if displaced else set())
+
+
+WAIT_S = 60
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    HomePaths.of(tmp_path / "home").create()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def orchestrator(home: Path) -> Iterator[Orchestrator]:
+    """One whose worker has no process."""
+    made = Orchestrator(Settings.load(home=str(home)))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def transitions(orchestrator: Orchestrator) -> Transitions:
+    return orchestrator.transitions
+
+
+def test_a_job_that_waits_for_the_answer_of_its_worker_does_not_hold_up_the_end(
+    home: Path, orchestrator: Orchestrator, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ended, in_time = threading.Event(), threading.Event(), []
+
+    @contextlib.contextmanager
+    def admit(*_: object) -> Iterator[None]:
+        asked.set()
+        in_time.append(ended.wait(WAIT_S))
+        raise WorkerLost("it ended")
+        yield
+
+    monkeypatch.setattr(orchestrator.dispatcher, "_admit", admit)
+    monkeypatch.setattr(orchestrator.worker, "ask_to_end", ended.set)
+    job = add("generate", task=make_task(Path("sd")))
+    orchestrator.dispatcher.start()
+    assert asked.wait(WAIT_S)
+    orchestrator.close()
+    assert in_time == [True]
+    with Store.open(HomePaths.of(home)) as store:
+        record = store.jobs.get(job).record
+    assert (record.status, record.failures) == (JobStatus.QUEUED, [])

@@ -319,6 +319,36 @@ def test_it_is_planned_once_more_and_no_oftener(
     assert len(admitted) == 3
 
 
+def test_a_model_that_could_not_be_loaded_is_not_taken_to_be_there(
+    dispatcher: Dispatcher,
+    worker: Worker,
+    unloads: list[Unloaded],
+    submit: Submit,
+    reached: Any,
+) -> None:
+    dispatcher.start()
+    reached(submit("begin 0"), "succeeded")
+    assert dispatcher.loaded == "digest of sd"
+    reached(submit("begin 0", model="damaged"), "failed")
+    # What is asked for here is done when what the job came to is.
+    dispatcher.unload()
+    worker.lease(WAIT_S)
+    assert (dispatcher.loaded, worker.status.model, unloads) == (None, None, [])
+
+
+def test_a_job_that_is_cancelled_before_its_model_was_loaded_leaves_the_one_before(
+    transitions: Transitions, dispatcher: Dispatcher, submit: Submit, reached: Any
+) -> None:
+    dispatcher.start()
+    reached(submit("begin 0"), "succeeded")
+    cancelled = submit("endless", model="sdxl")
+    reached(cancelled, "running")
+    transitions.cancel(cancelled)
+    reached(cancelled, "cancelled")
+    dispatcher.unload("another")
+    assert dispatcher.loaded == "digest of sd"
+
+
 def test_a_model_that_is_given_back_is_told_once_with_the_reason(
     dispatcher: Dispatcher, unloads: list[Unloaded], submit: Submit, reached: Any
 ) -> None:

@@ -19,27 +19,34 @@ from mysticanvas.orchestrator.queue.retry import (
 @pytest.mark.parametrize("failure", [Failure.WORKER_LOST, Failure.ORCHESTRATOR_LOST])
 def test_a_crash_is_tried_again_until_it_has_happened_often_enough(failure: Failure) -> None:
     for failures in range(1, MAX_FAILURES):
-        assert decide(failure, attempts=9, failures=failures, jitter=0.5) is not None
-    assert decide(failure, attempts=9, failures=MAX_FAILURES, jitter=0.5) is None
+        assert decide(failure, failures, unbegun=0, jitter=0.5) is not None
+    assert decide(failure, MAX_FAILURES, unbegun=0, jitter=0.5) is None
 
 
 def test_a_worker_that_was_not_there_is_not_held_against_the_job() -> None:
     """But nobody waits for ever for one that never comes."""
     missing = Failure.WORKER_MISSING
     assert not missing.counts
-    for attempts in range(1, MAX_UNBEGUN):
-        assert decide(missing, attempts, failures=0, jitter=0.5) is not None
-    assert decide(missing, MAX_UNBEGUN, failures=0, jitter=0.5) is None
-    assert decide(missing, MAX_UNBEGUN, failures=2, jitter=0.5) is not None
+    for failures in (0, MAX_FAILURES - 1):
+        for unbegun in range(1, MAX_UNBEGUN):
+            assert decide(missing, failures, unbegun, jitter=0.5) is not None
+        assert decide(missing, failures, MAX_UNBEGUN, jitter=0.5) is None
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_an_attempt_that_reached_no_worker_does_not_count_against_the_job(
+    failure: Failure,
+) -> None:
+    assert not (failure.unbegun and failure.counts)
 
 
 def test_making_way_never_costs_a_job() -> None:
-    assert decide(Failure.PREEMPTED, 100, 2, 1.0) == Retry(0.0)
+    assert decide(Failure.PREEMPTED, 2, 0, 1.0) == Retry(0.0)
     assert not Failure.PREEMPTED.counts
 
 
 def test_a_stop_never_costs_a_job() -> None:
-    again = decide(Failure.ORCHESTRATOR_STOPPED, attempts=99, failures=2, jitter=0.5)
+    again = decide(Failure.ORCHESTRATOR_STOPPED, failures=2, unbegun=0, jitter=0.5)
     assert again is not None
     assert again.delay_s == 0
 
@@ -57,8 +64,8 @@ def test_delays_double_up_to_a_limit_and_half_of_each_is_left_to_chance(seed: in
 def test_while_the_worker_is_broken_who_waits_is_told_and_the_background_is_kept() -> None:
     broken = Failure.WORKER_BROKEN
     assert not broken.counts
-    assert decide(broken, attempts=1, failures=0, jitter=0.5, waited_for=True) is None
-    for attempts in (1, MAX_UNBEGUN, 99):
-        again = decide(broken, attempts, failures=0, jitter=0.5, waited_for=False)
+    assert decide(broken, failures=0, unbegun=1, jitter=0.5, waited_for=True) is None
+    for unbegun in (1, MAX_UNBEGUN, 99):
+        again = decide(broken, 0, unbegun, jitter=0.5, waited_for=False)
         assert again is not None
         assert again.delay_s <= LONGEST_S

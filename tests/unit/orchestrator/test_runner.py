@@ -11,7 +11,7 @@ import pytest
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.errors import InvalidRequest, JobCancelled, NotFound
-from mysticanvas.orchestrator.queue import kinds, runner as runner_module
+from mysticanvas.orchestrator.queue import kinds, lane, runner as runner_module
 from mysticanvas.orchestrator.queue.context import JobContext
 from mysticanvas.orchestrator.queue.kinds import HostJob
 from mysticanvas.orchestrator.queue.run import Run
@@ -86,6 +86,31 @@ def test_what_it_raises_is_the_failure_of_the_job_and_of_no_other(
         "internal_error",
         None,
     ]
+
+
+@pytest.mark.parametrize("where", ["claim", "due_s", "between_jobs"])
+def test_whatever_a_lane_meets_between_two_jobs_it_goes_on(
+    store: Store,
+    transitions: Any,
+    add: Any,
+    start: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    owner = Runner if where == "between_jobs" else Transitions
+    usual, met = getattr(owner, where), threading.Event()
+
+    def fail_once(*arguments: Any) -> Any:
+        if met.is_set():
+            return usual(*arguments)
+        met.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(lane, "_AFTER_ERROR_S", 0.0)
+    monkeypatch.setattr(owner, where, fail_once)
+    start(lambda _: {})
+    assert met.wait(WAIT_S)
+    assert ended(store, transitions, add()).status is JobStatus.SUCCEEDED
 
 
 def test_a_job_is_cancelled_at_its_next_check(

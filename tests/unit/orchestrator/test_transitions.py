@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tasks import make_task
 
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import ModelFileError
 from mysticanvas.orchestrator.queue import rescue, retry
+from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.queue.transitions import Transitions
@@ -89,6 +92,54 @@ def test_a_cancellation_outlives_the_loss_of_the_worker(
     transitions.lose(run, Failure.WORKER_LOST, "it crashed as well")
     assert store.jobs.get(job).record.status is JobStatus.CANCELLED
     assert claim() is None
+
+
+@pytest.mark.parametrize("met", [Failure.PREEMPTED, Failure.ORCHESTRATOR_STOPPED])
+def test_only_attempts_in_a_row_that_reached_no_worker_give_a_job_up(
+    store: Store,
+    transitions: Any,
+    add: Any,
+    claim: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    met: Failure,
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_S", 0.0)
+    missing = Failure.WORKER_MISSING
+    job = add()
+    for failure in [met] * retry.MAX_UNBEGUN + [missing, met] * retry.MAX_UNBEGUN:
+        transitions.lose(claim(), failure, "it is being started")
+    assert store.jobs.get(job).record.status is JobStatus.QUEUED
+    for _ in range(retry.MAX_UNBEGUN):
+        transitions.lose(claim(), missing, "it does not start")
+    assert store.jobs.get(job).record.status is JobStatus.FAILED
+    assert transitions._unbegun == {}
+
+
+@pytest.mark.parametrize("reason", [Failure.PREEMPTED, Failure.ORCHESTRATOR_STOPPED])
+def test_a_cancellation_outweighs_what_a_run_is_being_stopped_for(
+    store: Store, transitions: Any, add: Any, claim: Any, reason: Failure
+) -> None:
+    job = add()
+    run = claim()
+    run.stop(reason)
+    transitions.cancel(job)
+    run.stop(reason)
+    transitions.stop(run)
+    assert store.jobs.get(job).record.status is JobStatus.CANCELLED
+    assert claim() is None
+
+
+def test_a_job_that_its_worker_has_not_begun_is_cancelled_at_once(
+    store: Store, transitions: Any, bus: Any, add: Any
+) -> None:
+    job = add("generate", task=make_task(Path("sd")))
+    run = transitions.claim(["generate"], lambda job: Generation(job, bus, lambda: False))
+    transitions.cancel(job)
+    assert store.jobs.get(job).record.status is JobStatus.CANCELLED
+    assert run.stopped
+    # What carries the run out notices later.
+    transitions.stop(run)
+    assert bus.statuses(job) == ["queued", "running", "cancelled"]
 
 
 def test_a_failure_is_final(store: Store, transitions: Any, add: Any, claim: Any) -> None:
@@ -206,6 +257,31 @@ def test_a_run_whose_end_could_not_be_recorded_is_rescued_too(
     record = store.jobs.get(job).record
     assert record.status is JobStatus.QUEUED
     assert record.failures == ["attempt 1: its end could not be recorded"]
+
+
+def test_jobs_whose_task_cannot_be_read_fail_and_let_those_behind_go_on(
+    store: Store, transitions: Any, bus: Any, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_S", 0.0)
+    ran, waits = (add("generate", task=make_task(Path("sd"))) for _ in range(2))
+    assert store.jobs.claim(["generate"], "a process that is gone").record.id == ran
+    with store.database.write() as transaction:
+        assert transaction.change("UPDATE jobs SET task = '{}'") == 2
+    behind = add("generate", task=make_task(Path("sd")))
+    # As after an upgrade, when jobs are known by their rows alone.
+    store.jobs._known.clear()
+
+    transitions.rescue()
+    begun = [
+        transitions.claim(["generate"], lambda job: Generation(job, bus, lambda: False))
+        for _ in range(3)
+    ]
+    assert [run and run.id for run in begun] == [None, None, behind]
+    for job in (ran, waits):
+        record = store.jobs.get(job).record
+        assert record.status is JobStatus.FAILED
+        assert "cannot be read" in record.error.detail
+        assert bus.statuses(job)[-1] == "failed"
 
 
 def test_one_internal_job_of_a_kind_waits_at_a_time(

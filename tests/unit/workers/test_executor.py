@@ -78,6 +78,26 @@ async def test_states_from_start_to_stop(executor: EngineExecutor, engine: Gated
 
 
 @on_a_loop
+async def test_a_stop_does_not_wait_for_the_import(
+    executor: EngineExecutor, engine: GatedEngine
+) -> None:
+    imported = threading.Event()
+
+    def create() -> Engine:
+        imported.wait()
+        return engine
+
+    executor.begin(create)
+    call = await executor.start(lambda engine, _: engine.load(REF))
+    try:
+        await asyncio.wait_for(executor.stop(3600), 60)
+        assert call.control.cancelled
+    finally:
+        imported.set()
+    await call.wait()
+
+
+@on_a_loop
 async def test_one_thread_does_it_all(executor: EngineExecutor, engine: GatedEngine) -> None:
     executor.begin(lambda: engine)
     engine.finish.set()
