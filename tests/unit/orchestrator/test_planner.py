@@ -165,7 +165,7 @@ def test_weights_in_system_memory_are_counted_as_what_the_worker_may_have_there(
 
 @pytest.mark.fault("a GPU too full for a context", "what it does is assumed, and room is made")
 def test_a_device_that_is_too_full_to_be_asked_is_planned_for_all_the_same(
-    client: Client, planner: Planner, planned: Planned, tiny_sd: Path,
+    client: Client, machine: Machine, planned: Planned, tiny_sd: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     def full(_: object) -> list[MemoryPart]:
@@ -175,7 +175,7 @@ def test_a_device_that_is_too_full_to_be_asked_is_planned_for_all_the_same(
     monkeypatch.setattr(contexts, "made", full)
     monkeypatch.setattr(devices, "describe", lambda _: "cuda:A")
     # As the worker says from its first word on.
-    monkeypatch.setattr(planner, "_told", "cuda")
+    machine.tenants[0].device_kind = "cuda"
     plan = planned(make_task(tiny_sd))
     assert client.orders
     assert plan.decision == "proceed"

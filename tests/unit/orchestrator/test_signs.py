@@ -48,6 +48,8 @@ def test_a_store_that_is_made_again_gives_one_for_each_file(tmp_path: Path) -> N
             maker.png(former, maker.image(job, maker.recipe(index=index, num_images=3)))
     shutil.copytree(former.images, paths.images)
     given: list[bool] = []
-    with app._open_store(paths, "porter", lambda: given.append(True)) as store:
+    store, told = app._open_store(paths, "porter", lambda: given.append(True))
+    with store:
         assert store.images.count() == 3
+    assert told is not None
     assert len(given) == 1 + 2 * 3
