@@ -147,6 +147,8 @@ def run(requests: Sequence[Request], known: dict[str, ImageProfile], budget_mib:
     refused = wrongly = unexplained = soft = hard = 0
     faults: list[str] = []
     loading_s = 0.0
+    # Few requests are distinct, and it takes a plan with all ways.
+    least = functools.cache(functools.partial(least_mib, known=known))
     for request in requests:
         tenant = image if isinstance(request.preset, Image) else chat
         # The process is there before it is asked what a model needs.
@@ -158,7 +160,7 @@ def run(requests: Sequence[Request], known: dict[str, ImageProfile], budget_mib:
                 loading_s += _load(tenant, request)
         except DoesNotFit:
             refused += 1
-            wrongly += least_mib(request, known) <= budget_mib
+            wrongly += least(request) <= budget_mib
             continue
         unloads = [each for each in plan.actions if each.kind in ("soft_unload", "hard_unload")]
         soft += sum(each.kind == "soft_unload" for each in unloads)
@@ -174,7 +176,7 @@ def run(requests: Sequence[Request], known: dict[str, ImageProfile], budget_mib:
         soft=soft,
         hard=hard,
         loading_s=loading_s,
-        optimum_s=optimum_s(requests, known, budget_mib),
+        optimum_s=optimum_s(requests, least, budget_mib),
     )
 
 
@@ -205,10 +207,14 @@ def least_mib(request: Request, known: dict[str, ImageProfile]) -> float:
 
 
 def optimum_s(
-    requests: Sequence[Request], known: dict[str, ImageProfile], budget_mib: float
+    requests: Sequence[Request], least: Callable[[Request], float], budget_mib: float
 ) -> float:
-    """Seconds of loading if everything is known beforehand."""
-    steps = [optimum.Step(_model(each.preset), least_mib(each, known)) for each in requests]
+    """Seconds of loading if everything is known beforehand.
+
+    Args:
+        least: gives the MiB that a request needs at least, as `least_mib`.
+    """
+    steps = [optimum.Step(_model(each.preset), least(each)) for each in requests]
     return optimum.seconds(steps, budget_mib)
 
 
