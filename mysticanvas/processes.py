@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -341,15 +341,9 @@ def _exit_at_end_of_input() -> None:
     os._exit(1)
 
 
-def reap(process: subprocess.Popen[bytes], then: Callable[[int], None] | None = None) -> None:
+def reap(process: subprocess.Popen[bytes]) -> None:
     """Wait for a child on a thread of its own, so that it never stays a zombie."""
-
-    def wait() -> None:
-        code = process.wait()
-        if then is not None:
-            then(code)
-
-    threading.Thread(target=wait, name=f"reap-{process.pid}", daemon=True).start()
+    threading.Thread(target=process.wait, name=f"reap-{process.pid}", daemon=True).start()
 
 
 def kill_group(pid: int, how: signal.Signals) -> None:

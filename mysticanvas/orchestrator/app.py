@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -82,7 +81,6 @@ from mysticanvas.store.sql import Sql
 
 _log = logs.get(__name__)
 _HIGHEST_PID = 2**22
-_STARTER_FOLDER = Path("starter") / "image" / "model"
 
 
 class Orchestrator:

@@ -17,7 +17,6 @@ ALLOWED = {
     "huggingface_hub": ("workers/hub/",),
     "fastapi": ("web/", "orchestrator/api/", "orchestrator/app.py", "workers/server.py"),
     "uvicorn": ("web/",),
-    "httpx": ("transport.py", "orchestrator/supervisor/client.py"),
     "websockets": ("client/events.py", "transport.py"),
     "socket": ("transport.py", "client/events.py", "orchestrator/supervisor/client.py"),
     "structlog": ("logs/structured.py", "workers/executor.py"),
@@ -51,6 +50,8 @@ def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
     ]
     strays = [user for user in users if not user.startswith(ALLOWED[library])]
     assert not strays
+    unused = [place for place in ALLOWED[library] if not any(u.startswith(place) for u in users)]
+    assert not unused
 
 
 def test_every_module_is_small() -> None:

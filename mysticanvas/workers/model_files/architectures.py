@@ -118,11 +118,6 @@ def configure(component: str, kind: str, shapes: Shapes, template: Config) -> Co
     return None
 
 
-def is_configurable(kind: str) -> bool:
-    """Whether `configure` knows the class."""
-    return kind in _SIZES
-
-
 def _has(kind: str, own: Shapes) -> bool:
     return any(name in own for name in _SIZES[kind][0])
 
