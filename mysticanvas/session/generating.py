@@ -123,7 +123,9 @@ class Generating:
         num_images: int | None = None,
         **keywords: Any,
     ) -> Job[Image] | Job[Images]:
-        """Ask for a picture, and go on at once.
+        """Ask for a picture, and go on while it is made.
+
+        The first use of a model waits until its files are read, which tells them from others.
 
         Args: those of `generate`.
 
@@ -133,6 +135,7 @@ class Generating:
         Raises:
             InvalidRequest, PresetError, ModelFileError, StoreFull, OrchestratorUnavailable: as
                 for `generate`; no job is made.
+            Stopped: the stop button before there was a job to give; none goes on.
         """
         __tracebackhide__ = True
         from mysticanvas.session import calls
