@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from mysticanvas_echo import make_model
-from routes import TOKEN, Routes
+from routes import Routes
 
 from mysticanvas import Canvas, Stopped
 from mysticanvas.client.api import Api
 from mysticanvas.session import progress
 from mysticanvas.session.tracker import Snapshot
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 
@@ -35,24 +32,6 @@ class Stopping:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(HomePaths.of(tmp_path / "home")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def routes(tmp_path: Path, store: Store) -> Iterator[Routes]:
-    with Routes(store, HomePaths.of(tmp_path / "home"), engine="echo").served() as served:
-        yield served
-
-
-@pytest.fixture
-def canvas(tmp_path: Path, routes: Routes) -> Iterator[Canvas]:
-    with Canvas(home=tmp_path / "kernel", url=routes.url, token=TOKEN) as opened:
-        yield opened
-
-
-@pytest.fixture
 def answers(store: Store, routes: Routes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Has every request for pictures wait until this is set, as for files of 24 GB; then holds
     what came of it."""
@@ -69,11 +48,6 @@ def answers(store: Store, routes: Routes, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(routes.intake, "generate", slow)
     yield lambda: (read.set(), done.wait(20))
     read.set()
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    return make_model(tmp_path / "m")
 
 
 @pytest.fixture
