@@ -60,7 +60,8 @@ class Generating:
         Args:
             prompt: what to draw; at most 20,000 characters.
             negative_prompt: what not to draw; at most 20,000 characters.
-            width, height: pixels, a multiple of 8 from 8 to 16,384.
+            width, height: pixels, a multiple of 8 from 8 to 16,384; of 16 for Stable Diffusion 3,
+                Flux, Qwen-Image and Z-Image.
             num_inference_steps: steps of denoising, 1 to 1,000.
             guidance_scale: how closely to follow the prompt, 0 to 100; 1 and less is without
                 guidance.

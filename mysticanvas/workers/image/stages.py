@@ -23,6 +23,10 @@ OnStep = Callable[[int, int, torch.Tensor], None]
 """Called after each step with its number from 1, their count, and the latents (batch first)."""
 
 
+_PICTURES = ("image", "mask_image", "control_image", "video")
+"""Arguments of pipelines that want more than a prompt."""
+
+
 class Sampled(NamedTuple):
     """What denoising leaves: all that the decoder needs."""
 
@@ -209,9 +213,11 @@ class WholePipeline:
         try:
             result = self.pipeline(**{name: given[name] for name in given if name in self._names})
         except (ValueError, TypeError, AttributeError) as error:
+            wants_more = any(name in self._names for name in _PICTURES)
+            what = "no picture from a prompt alone" if wants_more else "no picture of this request"
             raise ModelFileError(
-                f"{type(self.pipeline).__name__} makes no picture from a prompt alone: {error}",
-                hint="Choose a text-to-image model.",
+                f"{type(self.pipeline).__name__} makes {what}: {error}",
+                hint="Choose a text-to-image model." if wants_more else "Change what it names.",
             ) from error
         return Sampled(result.images, generators)
 
