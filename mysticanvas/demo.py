@@ -6,7 +6,16 @@ import contextlib
 import time
 from pathlib import Path
 
-from mysticanvas import Canvas, Conflict, Image, Images, contact_sheet
+from mysticanvas import (
+    Canvas,
+    Conflict,
+    Image,
+    Images,
+    OrchestratorUnavailable,
+    contact_sheet,
+)
+from mysticanvas.session import launch
+from mysticanvas.settings import Settings
 
 PROMPTS = (
     "a red circle above a blue square",
@@ -23,6 +32,8 @@ LARGE_PX = 1024
 def run(home: Path | None, output: Path) -> Path:
     """Make pictures, find them again, make one of them once more, plan a large one.
 
+    An orchestrator that runs, or has jobs of others left, goes on; one that was started here ends.
+
     Args:
         home: home directory; None for the user's own.
         output: folder for the contact sheet.
@@ -31,6 +42,7 @@ def run(home: Path | None, output: Path) -> Path:
         The HTML page with all pictures; `pictures.png` beside it shows them in one.
     """
     began = time.perf_counter()
+    ours = not _runs(home)
     with Canvas(home=home, project="demo") as canvas:
         print(f"Canvas ready after {time.perf_counter() - began:.1f} s; home: {canvas.home}")
         made = [_make(canvas, number, prompt) for number, prompt in enumerate(PROMPTS)]
@@ -44,9 +56,25 @@ def run(home: Path | None, output: Path) -> Path:
         print(f"The plan for {LARGE_PX}×{LARGE_PX} px: {needed}.")
         sheet = contact_sheet.write(output.absolute() / "index.html", "MystiCanvas demo", made)
         Images(made).pil().save(sheet.with_name("pictures.png"))
-        with contextlib.suppress(Conflict):
-            canvas.shutdown()
+        if ours and not _has_jobs(canvas.home):
+            with contextlib.suppress(Conflict):
+                canvas.shutdown()
     return sheet
+
+
+def _runs(home: Path | None) -> bool:
+    """Whether the home has an orchestrator."""
+    try:
+        return launch.find(Settings.load(home=home).paths) is not None
+    except (OrchestratorUnavailable, ValueError):
+        # For Canvas to deal with, or to refuse.
+        return True
+
+
+def _has_jobs(home: Path) -> bool:
+    """Whether anybody's jobs wait or run."""
+    with Canvas(home=home, project=None) as canvas:
+        return any(canvas.jobs.list(status=status) for status in ("queued", "running"))
 
 
 def _make(canvas: Canvas, number: int, prompt: str) -> Image:

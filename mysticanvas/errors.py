@@ -239,7 +239,8 @@ class OrchestratorUnavailable(MystiCanvasError):
 
 
 class Stopped(KeyboardInterrupt):
-    """The stop button ended a call; `.job` is the job, which has been cancelled.
+    """The stop button ended a call; `.job` is the job that it made or waited for, None if there is
+    none.
 
     It is a KeyboardInterrupt, so that "run all cells" stops too.
     """

@@ -201,10 +201,15 @@ def is_silent(connection: HTTPConnection) -> bool:
     """Whether a connection between two calls is as it should be: open, and with nothing to read."""
     if connection.sock is None:
         return False
+    return not is_heard(connection, 0)
+
+
+def is_heard(connection: HTTPConnection, timeout_s: float) -> bool:
+    """Whether there is something to read on an open connection, or its end, within that time."""
     # Not select.select, which refuses descriptors beyond 1,023.
     waiting = select.poll()
     waiting.register(connection.sock, select.POLLIN)
-    return not waiting.poll(0)
+    return bool(waiting.poll(timeout_s * 1000))
 
 
 def _connect_at(path: Path, timeout_s: float) -> Connection:

@@ -31,10 +31,11 @@ class Routes:
     Args:
         store: what they answer from.
         paths: of its home.
+        engine: of the models that jobs may ask for.
     """
 
-    def __init__(self, store: Store, paths: HomePaths) -> None:
-        settings = Settings(min_free_mib=0)
+    def __init__(self, store: Store, paths: HomePaths, engine: str = "image") -> None:
+        settings = Settings(min_free_mib=0, engine=engine)
         self.bus = Bus()
         self.transitions = Transitions(store, self.bus, Identity.of(os.getpid()))
         unused: Any = None

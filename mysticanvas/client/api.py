@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from mysticanvas.client.http import LONG_ANSWER_S, HttpClient
+from mysticanvas.client.http import FIRST_USE_S, LONG_ANSWER_S, HttpClient
 from mysticanvas.contracts.backups import BackupRecord, BackupRequest
 from mysticanvas.contracts.doctor import Diagnosis
 from mysticanvas.contracts.filters import ImageFilters, Sort
@@ -51,6 +51,7 @@ _MODELS = TypeAdapter(list[FoundModel])
 _PLUGINS = TypeAdapter(list[PluginRecord])
 _TAGS = TypeAdapter(list[TagOnImage])
 _ALIASES = TypeAdapter(list[TagAlias])
+_MAYBE_JOB = TypeAdapter[JobRecord | None](JobRecord | None)
 _IMAGES = TypeAdapter(list[ImageRecord])
 
 
@@ -63,8 +64,8 @@ class Api:
         self._http = http
 
     def plan(self, request: GenerateRequest) -> Plan:
-        # The first plan of a model waits until it is traced.
-        answer = self._http.request("POST", "/v1/plan", body=request, answer_s=LONG_ANSWER_S)
+        # The first plan of a model waits until it is hashed and traced.
+        answer = self._http.request("POST", "/v1/plan", body=request, answer_s=FIRST_USE_S)
         return Plan.model_validate_json(answer)
 
     def vram(self) -> VramStatus:
@@ -81,18 +82,33 @@ class Api:
         return Health.model_validate_json(self._http.request("GET", "/internal/health"))
 
     def submit(
-        self, request: GenerateRequest | ReproduceRequest | HostRequest, key: str
+        self,
+        request: GenerateRequest | ReproduceRequest | HostRequest,
+        key: str,
+        waiting: Callable[[], None] | None = None,
     ) -> JobRecord:
-        """Queue a job; the same key again gives the same job."""
+        """Queue a job; the same key again gives the same job.
+
+        Args:
+            waiting: called again and again while there is no answer.
+        """
         answer = self._http.request(
             "POST",
             "/v1/jobs",
             body=request,
             headers={IDEMPOTENCY_HEADER: key},
             # The first use of a model waits until its files are hashed.
-            answer_s=LONG_ANSWER_S,
+            answer_s=FIRST_USE_S,
+            waiting=waiting,
         )
         return JobRecord.model_validate_json(answer)
+
+    def withdraw(self, key: str) -> JobRecord | None:
+        """Cancel the job that was submitted with this key; None if there is none, and then none
+        comes of a request with it that is on its way."""
+        headers = {IDEMPOTENCY_HEADER: key}
+        answer = self._http.request("POST", "/v1/jobs/cancel", headers=headers)
+        return _MAYBE_JOB.validate_json(answer)
 
     def job(self, job_id: str, project: str | None = None) -> JobRecord:
         answer = self._http.request("GET", f"/v1/jobs/{job_id}", query={"project": project})
@@ -241,14 +257,14 @@ class Api:
     def save_preset(self, preset: P) -> P:
         path = _preset(type(preset), preset.name)
         # The first use of a model waits until its files are hashed.
-        answer = self._http.request("PUT", path, body=preset, answer_s=LONG_ANSWER_S)
+        answer = self._http.request("PUT", path, body=preset, answer_s=FIRST_USE_S)
         return type(preset).model_validate_json(answer)
 
     def save_presets(self, kind: type[P], presets: Sequence[P]) -> list[P]:
         """All of them, or none."""
         several = [each.model_dump(mode="json", exclude_defaults=True) for each in presets]
         answer = self._http.request(
-            "PUT", f"/v1/presets/{kind.KIND}", body={"presets": several}, answer_s=LONG_ANSWER_S
+            "PUT", f"/v1/presets/{kind.KIND}", body={"presets": several}, answer_s=FIRST_USE_S
         )
         return _several(kind, answer)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import urllib.parse
 from collections.abc import Callable, Mapping
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -21,7 +22,11 @@ from mysticanvas.errors import InvalidRequest, MystiCanvasError, OrchestratorUna
 ANSWER_S = 30.0
 """Seconds within which the orchestrator answers what it has in memory or in its store."""
 LONG_ANSWER_S = 600.0
-"""Seconds for what waits on model files or on a running job."""
+"""Seconds for what waits on a running job, or on files that are not very large."""
+FIRST_USE_S = 3600.0
+"""Seconds for what may read all files of a model: 100 GB at 28 MB/s."""
+WAITING_S = 0.1
+"""Seconds between two looks whether an answer has come, where somebody is told that none has."""
 
 
 class ConnectionLost(Exception):
@@ -62,8 +67,13 @@ class HttpClient:
         body: BaseModel | dict[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         answer_s: float = ANSWER_S,
+        waiting: Callable[[], None] | None = None,
     ) -> bytes:
         """One call and what it answers; members of `query` that are None are left out.
+
+        Args:
+            answer_s: seconds after which no answer is waited for any more.
+            waiting: called again and again while there is no answer.
 
         Raises:
             ConnectionLost, AnswerTimeout: no answer.
@@ -83,6 +93,8 @@ class HttpClient:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     connection.request(method, target, content, {**sent, **(headers or {})})
                 try:
+                    if waiting is not None:
+                        _wait(connection, answer_s, waiting)
                     response = connection.getresponse()
                     answer = response.read()
                 except TimeoutError as error:
@@ -100,6 +112,19 @@ class HttpClient:
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
+
+
+def _wait(connection: HTTPConnection, answer_s: float, waiting: Callable[[], None]) -> None:
+    """Wait for the begin of an answer.
+
+    Raises:
+        TimeoutError: none has come.
+    """
+    deadline = time.monotonic() + answer_s
+    while not transport.is_heard(connection, WAITING_S):
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        waiting()
 
 
 def _encoded(body: BaseModel | dict[str, Any] | None) -> bytes | None:

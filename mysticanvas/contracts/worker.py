@@ -161,6 +161,8 @@ class Finished(Contract):
     """What the model holds afterwards, where the engine tells it."""
     phases: list[PhaseUse] = []
     """In the order in which they ran, where the engine measures them."""
+    notices: list[str] = []
+    """What the user should know of the pictures, a sentence each."""
 
 
 class Kept(Contract):

@@ -12,7 +12,13 @@ import psutil
 from pydantic import JsonValue
 
 from mysticanvas.contracts.ids import new_id, short
-from mysticanvas.contracts.jobs import GenerateRequest, HostRequest, JobRecord, ReproduceRequest
+from mysticanvas.contracts.jobs import (
+    GenerateRequest,
+    HostRequest,
+    JobRecord,
+    JobStatus,
+    ReproduceRequest,
+)
 from mysticanvas.errors import MystiCanvasError, NotFound, OrchestratorUnavailable, Stopped
 from mysticanvas.processes import Identity
 from mysticanvas.session import launch, original, progress
@@ -35,8 +41,18 @@ Finish = Callable[[JobRecord], T]
 
 
 def submit(connection: Connection, request: Request, finish: Finish[T]) -> Job[T]:
-    """Queue a job."""
-    return _job(connection, _queue(connection, request, new_id()), finish, request)
+    """Queue a job.
+
+    Raises:
+        Stopped: the stop button; the job is cancelled.
+        MystiCanvasError: what the call failed of.
+    """
+    _attach(connection)
+    key = new_id()
+    try:
+        return _job(connection, _queue(connection, request, key), finish, request)
+    except KeyboardInterrupt:
+        raise _stopped(connection, request, key, finish) from None
 
 
 def _job(
@@ -46,9 +62,14 @@ def _job(
     return Job(connection, tracker, finish, asked)
 
 
-def _queue(connection: Connection, request: Request, key: str) -> JobTracker:
+def _queue(
+    connection: Connection,
+    request: Request,
+    key: str,
+    waiting: Callable[[], None] | None = None,
+) -> JobTracker:
     """Queue a job; with the same key again, it is the same job."""
-    return connection.follow(connection.call(lambda api: api.submit(request, key)))
+    return connection.follow(connection.call(lambda api: api.submit(request, key, waiting)))
 
 
 def run(connection: Connection, request: Request, finish: Finish[T]) -> T:
@@ -58,31 +79,43 @@ def run(connection: Connection, request: Request, finish: Finish[T]) -> T:
         Stopped: the stop button; the job is cancelled.
         MystiCanvasError: what the job, or the call, failed of.
     """
-    try:
-        connection.attach()
-    except KeyboardInterrupt:
-        raise Stopped("nothing was sent yet.") from None
+    _attach(connection)
     key = new_id()
     display = progress.choose(connection.settings.progress, key)
     started = time.monotonic()
     try:
         with progress.shown(display, connection):
-            tracker = _queue(connection, request, key)
+            tracker = _queue(
+                connection, request, key, lambda: display.prepare(time.monotonic() - started)
+            )
             record = progress.follow(tracker, display)
             result = _job(connection, tracker, finish, request).result()
     except KeyboardInterrupt:
-        # Under the same key: whether it had got there already or not, this is the job.
-        tracker = _queue(connection, request, key)
-        raise _stopped(_job(connection, tracker, finish, request)) from None
+        raise _stopped(connection, request, key, finish) from None
     line = progress.summary(record, time.monotonic() - started)
     display.finish("\n".join([line, *connection.news(record.notices)]))
     return result
 
 
-def _stopped(job: Job[T]) -> Stopped:
-    with contextlib.suppress(MystiCanvasError):
-        job.cancel()
-    return Stopped(f"job {short(job.id)} was cancelled.", job)
+def _attach(connection: Connection) -> None:
+    try:
+        connection.attach()
+    except KeyboardInterrupt:
+        raise Stopped("nothing was sent yet.") from None
+
+
+def _stopped(connection: Connection, request: Request, key: str, finish: Finish[T]) -> Stopped:
+    """Cancel what was sent under a key, whether a job has come of it or not."""
+    try:
+        record = connection.call(lambda api: api.withdraw(key))
+    except (MystiCanvasError, KeyboardInterrupt):
+        return Stopped("it is not known whether the job was cancelled; canvas.jobs() lists it.")
+    if record is None:
+        return Stopped("no job had come of it yet, and none will.")
+    ended = record.status.final and record.status is not JobStatus.CANCELLED
+    what = f"had {record.status} before" if ended else "was cancelled"
+    job = _job(connection, connection.follow(record), finish, request)
+    return Stopped(f"job {short(record.id)} {what}.", job)
 
 
 def reproduce(

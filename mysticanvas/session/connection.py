@@ -166,10 +166,22 @@ class Connection:
         with self._stream.previews():
             yield
 
+    def hear(self, tracker: JobTracker) -> None:
+        """See to it that whoever waits for a job hears of it: attach, unless all is known.
+
+        Raises:
+            OrchestratorUnavailable, StoreError: as for `attach`.
+        """
+        if not tracker.settled:
+            self.attach()
+
     def pause(self) -> None:
-        """Hang up, so that an orchestrator can stop; the next call takes everything up again."""
+        """Hang up, so that an orchestrator can stop; the next call takes everything up again.
+        Who waits for a job in another thread is told so."""
         if self._stream is not None:
             self._stream.pause()
+        if self._following is not None:
+            self._following.interrupt()
 
     def close(self) -> None:
         """Detach for good; the orchestrator and its jobs go on. Who waits for one is told so."""

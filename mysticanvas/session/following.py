@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from mysticanvas.client.events import TICK_S
 from mysticanvas.contracts.events import Event
-from mysticanvas.errors import MystiCanvasError
+from mysticanvas.contracts.ids import short
+from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import JobRecord
@@ -62,6 +63,11 @@ class Following:
         for tracker in self._live():
             tracker.close()
 
+    def interrupt(self) -> None:
+        """Have those who wait for a job now do so no longer: its orchestrator is being stopped."""
+        for tracker in self._live():
+            tracker.fail(_interrupted(tracker.record.id))
+
     def take(self, event: Event) -> None:
         """Take in an event; after a gap, fetch again what is followed."""
         if event.type in ("hello", "resync"):
@@ -110,3 +116,10 @@ class Following:
         """Those whose job goes on."""
         with self._lock:
             return [t for t in self._trackers.values() if not t.record.status.final]
+
+
+def _interrupted(job_id: str) -> OrchestratorUnavailable:
+    return OrchestratorUnavailable(
+        f"The orchestrator was stopped before job {short(job_id)} ended.",
+        hint="The job goes on with the next start; to wait for it again starts it.",
+    )

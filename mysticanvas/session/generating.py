@@ -60,7 +60,8 @@ class Generating:
         Args:
             prompt: what to draw; at most 20,000 characters.
             negative_prompt: what not to draw; at most 20,000 characters.
-            width, height: pixels, a multiple of 8 from 8 to 16,384.
+            width, height: pixels, a multiple of 8 from 8 to 16,384; of 16 for Stable Diffusion 3,
+                Flux, Qwen-Image and Z-Image.
             num_inference_steps: steps of denoising, 1 to 1,000.
             guidance_scale: how closely to follow the prompt, 0 to 100; 1 and less is without
                 guidance.
@@ -123,7 +124,9 @@ class Generating:
         num_images: int | None = None,
         **keywords: Any,
     ) -> Job[Image] | Job[Images]:
-        """Ask for a picture, and go on at once.
+        """Ask for a picture, and go on while it is made.
+
+        The first use of a model waits until its files are read, which tells them from others.
 
         Args: those of `generate`.
 
@@ -133,6 +136,7 @@ class Generating:
         Raises:
             InvalidRequest, PresetError, ModelFileError, StoreFull, OrchestratorUnavailable: as
                 for `generate`; no job is made.
+            Stopped: the stop button before there was a job to give; none goes on.
         """
         __tracebackhide__ = True
         from mysticanvas.session import calls

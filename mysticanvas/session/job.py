@@ -120,7 +120,8 @@ class Job(Generic[T_co]):
         return self._live().status.final
 
     def wait(self, timeout: float | None = None) -> Job[T_co]:
-        """Block until the job has ended, in whatever way.
+        """Block until the job has ended, in whatever way. An orchestrator that was stopped is
+        started again, since a job that waits ends no other way.
 
         Args:
             timeout: seconds; None waits for as long as it takes.
@@ -132,17 +133,20 @@ class Job(Generic[T_co]):
             InvalidRequest: `timeout` is no number.
             TimeoutError: it has not ended in time; it goes on.
             Stopped: the stop button; only the waiting ends, the job goes on.
-            OrchestratorUnavailable: the orchestrator is lost and cannot be started again, or the
-                canvas was closed before it was known how the job ends.
+            OrchestratorUnavailable: the orchestrator is lost and cannot be started again, or
+                was stopped from here meanwhile, or the canvas was closed before it was known how
+                the job ends.
         """
         limit = arguments.seconds("timeout", timeout)
         future = self._tracker.future()
         try:
+            self._connection.hear(self._tracker)
             future.result(limit)
         except TimeoutError:
             if not future.done():
                 raise TimeoutError(
-                    f"Job {short(self.id)} is still {self.status} after {timeout:g} s; it goes on."
+                    f"Job {short(self.id)} is still {self._tracker.record.status} after "
+                    f"{timeout:g} s; it goes on."
                 ) from None
             raise
         except KeyboardInterrupt:
@@ -186,13 +190,19 @@ class Job(Generic[T_co]):
 
         Each is a `mysticanvas.contracts.events.Event`; the first is the job as it is now.
         """
-        return JobEvents(self._tracker)
+        return JobEvents(self._connection, self._tracker)
 
     def __await__(self) -> Generator[object, None, T_co]:
         return self._awaited().__await__()
 
     async def _awaited(self) -> T_co:
-        return self._outcome(await asyncio.wrap_future(self._tracker.future()))
+        future = self._tracker.future()
+        try:
+            # Beside the loop: an orchestrator may have to be started.
+            await asyncio.to_thread(self._connection.hear, self._tracker)
+            return self._outcome(await asyncio.wrap_future(future))
+        finally:
+            future.cancel()
 
     def _failure(self, problem: Problem) -> MystiCanvasError:
         error = problem.to_error()
@@ -234,12 +244,15 @@ class Job(Generic[T_co]):
 
 
 class JobEvents:
-    """The events of one job, from the first `next` on; each iteration stands alone."""
+    """The events of one job, from the first `next` on; each iteration stands alone, and starts an
+    orchestrator that was stopped."""
 
-    def __init__(self, tracker: JobTracker) -> None:
+    def __init__(self, connection: Connection, tracker: JobTracker) -> None:
+        self._connection = connection
         self._tracker = tracker
 
     def __iter__(self) -> Iterator[Event]:
+        self._connection.hear(self._tracker)
         events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         stop = self._tracker.listen(events.put)
         try:
@@ -249,6 +262,7 @@ class JobEvents:
             stop()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
+        await asyncio.to_thread(self._connection.hear, self._tracker)
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 

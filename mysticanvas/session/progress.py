@@ -27,6 +27,7 @@ INTERVAL_S = 0.1
 _BAR_CELLS = 20
 _USUAL_COLUMNS = 80
 _PREVIEW_PX = 256
+READING = "reading the model's files"
 _STAGES = {
     "queue": "waiting",
     "load": "loading the model",
@@ -43,6 +44,9 @@ class Display(Protocol):
     previews: bool
     """Whether it can show a preview."""
 
+    def prepare(self, seconds: float) -> None:
+        """Show that there is no job yet: its model is looked at first."""
+
     def update(self, snapshot: Snapshot, seconds: float) -> None:
         """Show how far the job is."""
 
@@ -54,6 +58,9 @@ class Silent:
     """Output is not wanted."""
 
     previews = False
+
+    def prepare(self, seconds: float) -> None:
+        pass
 
     def update(self, snapshot: Snapshot, seconds: float) -> None:
         pass
@@ -70,14 +77,20 @@ class Terminal:
     def __init__(self) -> None:
         self._alerts = 0
 
+    def prepare(self, seconds: float) -> None:
+        self._show(0.0, READING, seconds)
+
     def update(self, snapshot: Snapshot, seconds: float) -> None:
         for alert in snapshot.alerts[self._alerts :]:
             self._write(f"\r{alert}\x1b[K\n")
         self._alerts = len(snapshot.alerts)
-        filled = round(fraction(snapshot) * _BAR_CELLS)
+        self._show(fraction(snapshot), headline(snapshot), seconds)
+
+    def _show(self, done: float, said: str, seconds: float) -> None:
+        filled = round(done * _BAR_CELLS)
         bar = "#" * filled + "." * (_BAR_CELLS - filled)
         # A line that reaches the edge may already have moved to the next.
-        line = fitted(bar, headline(snapshot), f"{seconds:.1f} s", _columns() - 1)
+        line = fitted(bar, said, f"{seconds:.1f} s", _columns() - 1)
         self._write(f"\r{line}\x1b[K")
 
     def finish(self, line: str) -> None:
@@ -103,17 +116,23 @@ class Notebook:
         self._area = notebook.Area(identifier)
         self._alerts: tuple[str, ...] = ()
 
+    def prepare(self, seconds: float) -> None:
+        self._show(0.0, READING, seconds)
+
     def update(self, snapshot: Snapshot, seconds: float) -> None:
         self._alerts = snapshot.alerts
-        said = f"{headline(snapshot)} · {seconds:.1f} s"
+        self._show(fraction(snapshot), headline(snapshot), seconds, _preview(snapshot))
+
+    def _show(self, done: float, doing: str, seconds: float, preview: str = "") -> None:
+        said = f"{doing} · {seconds:.1f} s"
         bar = (
-            f'<progress max="100" value="{fraction(snapshot) * 100:.0f}" '
+            f'<progress max="100" value="{done * 100:.0f}" '
             f'aria-label="{html.escape(said)}" style="vertical-align: middle"></progress>'
         )
         newest = self._alerts[-1:]
         alert = "".join(f'<div role="alert">{html.escape(text)}</div>' for text in newest)
         self._area.show(
-            f"<div>{bar} {html.escape(said)}</div>{alert}{_preview(snapshot)}",
+            f"<div>{bar} {html.escape(said)}</div>{alert}{preview}",
             "\n".join([said, *newest]),
         )
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mysticanvas.contracts.events import Event
 from mysticanvas.contracts.ids import short
-from mysticanvas.contracts.jobs import JobRecord, Progress
+from mysticanvas.contracts.jobs import JobRecord, JobStatus, Progress
 from mysticanvas.errors import OrchestratorUnavailable
 
 Listener = Callable[[Event | None], None]
@@ -54,6 +54,11 @@ class JobTracker:
         return self._record
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing more will be heard of it: it has ended, or the canvas is closed."""
+        return self._record.status.final or self._closed
+
+    @property
     def snapshot(self) -> Snapshot:
         with self._lock:
             return Snapshot(self._record, self._progress, self._preview, self._alerts)
@@ -68,12 +73,12 @@ class JobTracker:
         """The final record, once there is one; cancel the future to stop waiting."""
         future: Future[JobRecord] = Future()
         with self._lock:
-            final, closed = self._record.status.final, self._closed
-            if not final and not closed:
+            final, settled = self._record.status.final, self.settled
+            if not settled:
                 self._futures = [f for f in self._futures if not f.cancelled()] + [future]
         if final:
             future.set_result(self._record)
-        elif closed:
+        elif settled:
             future.set_exception(_closed(self._record.id))
         return future
 
@@ -85,7 +90,7 @@ class JobTracker:
         """
         with self._lock:
             listener(Event(epoch="", type="job", data=self._record.model_dump(mode="json")))
-            if self._record.status.final or self._closed:
+            if self.settled:
                 listener(None)
             else:
                 self._listeners.append(listener)
@@ -99,6 +104,9 @@ class JobTracker:
             if self._record.status.final:
                 return
             changed = record.status != self._record.status
+            if record.status is JobStatus.QUEUED or record.attempts != self._record.attempts:
+                # What the attempt before had done is lost.
+                self._progress, self._preview = Progress(stage="queue"), None
             self._record = record
             if record.progress is not None:
                 self._progress = record.progress
@@ -117,6 +125,9 @@ class JobTracker:
         """Take in progress or a preview."""
         with self._lock:
             self.heard_at = time.monotonic()
+            if self._record.status is JobStatus.QUEUED:
+                # Of an attempt that was ended meanwhile: the state overtook it.
+                return
             if event.type == "progress":
                 self._progress = Progress.model_validate(event.data)
             else:

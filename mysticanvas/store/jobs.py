@@ -93,10 +93,10 @@ class Jobs:
                 transaction.insert("jobs", [row])
         except StoreError:
             # Keys are unique. To look first would cost every job what only a second try needs.
-            known = self._database.read(_SQL["id_by_key"], key=idempotency_key)
-            if not known:
+            known = self.by_key(idempotency_key)
+            if known is None:
                 raise
-            return self.get(known[0]["id"]), False
+            return known, False
         if result_of is not None:
             return self.get(record.id), True
         if record.status is JobStatus.QUEUED:
@@ -117,6 +117,11 @@ class Jobs:
         if not found:
             raise parts.not_found("job", job_id)
         return job_rows.to_job(found[0], job_pages.made(self._images, found)[0])
+
+    def by_key(self, idempotency_key: str | None) -> StoredJob | None:
+        """The job that was stored with that key; None if there is none."""
+        known = self._database.read(_SQL["id_by_key"], key=idempotency_key)
+        return self.get(known[0]["id"]) if known else None
 
     def find(self, part: str, project: str | None = None) -> StoredJob:
         """The job with that id, or with that head or tail of an id.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 from mysticanvas.contracts.model_files import HashedFile
@@ -21,15 +22,12 @@ class ModelFiles:
         self._database = database
         # In front of the table: every job asks for every file of its model.
         self._seen: dict[str, tuple[dict[str, int], str]] = {}
+        self._turns: dict[str, threading.Lock] = {}
 
     def known(self, path: Path) -> str | None:
-        """The same, if it is known without reading the file; None otherwise."""
-        name = str(path.absolute())
-        try:
-            looks = _looks(path.stat())
-        except OSError:
-            return None
-        return self._remembered(name, looks)
+        """SHA-256 of a file, if it is known without reading it; None otherwise."""
+        found = self._known(path)
+        return None if found is None else found.sha256
 
     def paths(self, sha256: str) -> list[Path]:
         """Where files of that content were when somebody looked, the newest first."""
@@ -47,17 +45,23 @@ class ModelFiles:
     def hashed(self, path: Path) -> HashedFile:
         """A file with its digest, and how it looked when it had that.
 
-        It is read only if size, modification time or inode are not those of the last time.
+        It is read only if size, modification time or inode are not those of the last time, and
+        only once for all who ask at the same time.
 
         Raises:
             ModelFileError: the file cannot be read, or changes while it is.
         """
+        if (known := self._known(path)) is not None:
+            return known
+        with self._turns.setdefault(str(path.absolute()), threading.Lock()):
+            # Whoever had the turn before may have read it.
+            return self._known(path) or self._read(path)
+
+    def _read(self, path: Path) -> HashedFile:
         name = str(path.absolute())
         try:
             with path.open("rb") as file:
                 before = _looks(os.fstat(file.fileno()))
-                if (known := self._remembered(name, before)) is not None:
-                    return HashedFile(path=name, sha256=known, **before)
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 after = _looks(os.fstat(file.fileno()))
         except OSError as error:
@@ -72,6 +76,15 @@ class ModelFiles:
             transaction.run(_SQL["save"], path=name, sha256=digest, now=times.now(), **after)
         self._seen[name] = after, digest
         return HashedFile(path=name, sha256=digest, **after)
+
+    def _known(self, path: Path) -> HashedFile | None:
+        name = str(path.absolute())
+        try:
+            looks = _looks(path.stat())
+        except OSError:
+            return None
+        known = self._remembered(name, looks)
+        return None if known is None else HashedFile(path=name, sha256=known, **looks)
 
     def _remembered(self, name: str, looks: dict[str, int]) -> str | None:
         if name in self._seen and self._seen[name][0] == looks:

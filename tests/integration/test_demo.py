@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import PIL.Image
+import pytest
 from support import processes_of
 
-from mysticanvas import demo
+from mysticanvas import Canvas, demo
 
 
 def test_the_tour_says_what_it_does_and_leaves_a_page_of_pictures(
@@ -34,3 +35,21 @@ def test_the_tour_says_what_it_does_and_leaves_a_page_of_pictures(
     with PIL.Image.open(tmp_path / "pictures.png") as together:
         assert together.width > 3 * 128
     assert processes_of(home) == []
+
+
+def test_the_tour_stops_no_orchestrator_that_others_have_started_or_left_jobs_to(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "PROMPTS", demo.PROMPTS[1:2])
+    with Canvas(home=home, project="mine") as canvas:
+        before = [process.pid for process in processes_of(home)]
+    # Nobody uses it any more, so that a shutdown would be allowed.
+    demo.run(home, tmp_path)
+    assert set(before) <= {process.pid for process in processes_of(home)}
+    with Canvas(home=home, project="mine") as canvas:
+        canvas.jobs.pause()
+        job = canvas.submit("x")
+        assert demo._has_jobs(home)
+        job.cancel()
+        assert not demo._has_jobs(home)
+        canvas.shutdown()

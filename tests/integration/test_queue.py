@@ -105,6 +105,9 @@ def test_a_generate_that_waits_for_the_queue_says_that_it_is_paused(
     class Resuming:
         previews = False
 
+        def prepare(self, seconds: float) -> None:
+            pass
+
         def update(self, snapshot: Snapshot, seconds: float) -> None:
             said.append(progress.headline(snapshot))
             if said[-1].startswith("waiting: the queue is paused, canvas.jobs.resume()"):

@@ -46,6 +46,12 @@ def routes(store: Store, intake: Intake, transitions: Transitions) -> APIRouter:
             response.status_code = 200
         return accepted.job
 
+    @router.post("/cancel")
+    def withdraw(idempotency_key: Annotated[str, Header(max_length=128)]) -> JobRecord | None:
+        """Cancel the job that was submitted with this `Idempotency-Key`; null if there is none, and
+        then none comes of a request with that key that is still on its way."""
+        return intake.withdraw(idempotency_key)
+
     @router.get("")
     def page(
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,

@@ -273,9 +273,8 @@ class Dispatcher(Lane[Generation]):
 
     def _succeed(self, run: Generation) -> None:
         measured = self._learn(run)
-        if run.unplanned:
-            names = " and ".join(run.unplanned)
-            self._transitions.notice(run, [f"Memory ran out; it was made with {names} instead."])
+        if told := run.notices:
+            self._transitions.notice(run, told)
         if self._transitions.succeed(run, run.images, run.matched, measured=measured):
             _log.info("job_succeeded", seconds=run.finished and run.finished.seconds)
             # Behind the news, which somebody waits for.

@@ -92,10 +92,16 @@ class Generation(Run):
         return any(made.file is None for made in self.made)
 
     @property
-    def unplanned(self) -> list[str]:
-        """Mitigations that there were in the end beside those of the plan."""
+    def notices(self) -> list[str]:
+        """What the user should know of its pictures: what the worker told of them, and mitigations
+        that there were in the end beside those of the plan."""
+        told = list(self.finished.notices) if self.finished is not None else []
         used = self.made[-1].recipe.mitigations if self.made else ()
-        return [name for name in used if name not in self._planned]
+        unplanned = [name for name in used if name not in self._planned]
+        if unplanned:
+            names = " and ".join(unplanned)
+            told.append(f"Memory ran out; it was made with {names} instead.")
+        return told
 
     @property
     def ran_out_loading(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from mysticanvas.contracts.params import Priority, check_recipe
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.errors import StoreFull
+from mysticanvas.errors import JobCancelled, StoreFull
 from mysticanvas.orchestrator import models
 from mysticanvas.orchestrator.files import quota
 from mysticanvas.orchestrator.loras import NONE, Loras
@@ -39,6 +40,8 @@ from mysticanvas.store import Store
 
 _log = logs.get(__name__)
 _MIB = 1 << 20
+_WITHDRAWN = 1024
+"""Keys that are remembered: requests of which it is not known whether they will come."""
 
 
 class Accepted(NamedTuple):
@@ -76,6 +79,8 @@ class Intake:
         self._min_free_mib = settings.min_free_mib
         self._quota_mib = settings.disk_quota_mib
         self._presets = presets
+        self._lock = threading.Lock()
+        self._withdrawn: dict[str, None] = {}
 
     def generate(self, request: GenerateRequest, key: str, request_id: str) -> Accepted:
         """Queue pictures from a prompt, or find them if `reuse` allows it.
@@ -164,10 +169,26 @@ class Intake:
             InvalidRequest: nothing carries out that kind, or a parameter is not allowed.
         """
         params = kinds.checked(self._kinds, request.kind, request.params)
-        job, created = self._transitions.add(
-            _host_record(request, request_id), request.model_dump_json(), None, key, params
-        )
-        return Accepted(job, created)
+        record = _host_record(request, request_id)
+        return self._add(record, request.model_dump_json(), None, key, params)
+
+    def withdraw(self, key: str) -> JobRecord | None:
+        """Cancel the job that was asked for with this key; if the request is still on its way, or
+        its model is being read, no job comes of it.
+
+        Returns:
+            The job; None if there is none.
+        """
+        # Before looking: a job that is stored meanwhile is cancelled by whoever stores it.
+        with self._lock:
+            self._withdrawn[key] = None
+            if len(self._withdrawn) > _WITHDRAWN:
+                del self._withdrawn[next(iter(self._withdrawn))]
+        job = self._store.jobs.by_key(key)
+        if job is None:
+            return None
+        self._transitions.cancel(job.record.id)
+        return self._store.jobs.get(job.record.id).record
 
     def internal(self, kind: HostKind, params: dict[str, JsonValue] | None = None) -> None:
         """Have work of this process done in the background, unless such work waits already."""
@@ -176,9 +197,21 @@ class Intake:
         record = _host_record(request, request_id="").model_copy(update={"internal": True})
         self._transitions.add_unless_waiting(record, request.model_dump_json(), checked)
 
-    def _add(self, record: JobRecord, request: str, task: GenerateTask, key: str) -> Accepted:
-        job, created = self._transitions.add(record, request, task, key)
-        _log.debug("job_request", job_id=job.id, prompt=task.recipe.params.prompt)
+    def _add(
+        self,
+        record: JobRecord,
+        request: str,
+        task: GenerateTask | None,
+        key: str,
+        params: dict[str, JsonValue] | None = None,
+    ) -> Accepted:
+        if key in self._withdrawn:
+            raise JobCancelled("The request was cancelled before a job came of it.")
+        job, created = self._transitions.add(record, request, task, key, params)
+        if task is not None:
+            _log.debug("job_request", job_id=job.id, prompt=task.recipe.params.prompt)
+        if key in self._withdrawn:
+            self._transitions.cancel(job.id)
         return Accepted(job, created)
 
     def _tag(self, images: list[ImageRecord], names: list[str]) -> None:

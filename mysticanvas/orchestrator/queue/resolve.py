@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from mysticanvas.contracts import scheduler_settings, schedulers
+from mysticanvas.contracts import scheduler_settings, schedulers, sides
 from mysticanvas.contracts.params import GenerateParams, check_resolved
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import ResolvedParams, request_hash
@@ -32,8 +32,9 @@ def resolve(
             `reuse`, one that follows from the request, so that the same request finds itself.
 
     Raises:
-        InvalidRequest: the model cannot have that scheduler, or it cannot have that configuration;
-            or what was filled in is not allowed with what was given.
+        InvalidRequest: the model cannot have that scheduler, or it cannot have that configuration,
+            or its pictures cannot have that size; or what was filled in is not allowed with what
+            was given.
     """
     own = {name: value for name, value in preset.default_params.items() if value is not None}
     defaults: dict[str, Any] = {**model.default_params, **own}
@@ -64,6 +65,7 @@ def resolve(
         loras=loras.weights,
     )
     check_resolved(resolved)
+    sides.check(model.pipeline, resolved)
     by_preset = params.scheduler is None and not params.scheduler_config
     where = f"default_params of the preset {preset.name!r}: " if by_preset else ""
     scheduler_settings.check(model.scheduler, scheduler, resolved.scheduler_config, where)

@@ -33,6 +33,7 @@ from mysticanvas.workers.image import (
     measuring,
     offload,
     profiling,
+    reading,
     reserve,
     stages,
 )
@@ -159,7 +160,13 @@ class ImageEngine:
             # It holds the pipeline, which has to be free to go.
             self._meter = NoMeter()
             devices.empty_cache(self._device)
-        return Finished(seconds=report.seconds, memory_parts=self.memory, phases=uses)
+        assert self._loaded is not None
+        return Finished(
+            seconds=report.seconds,
+            memory_parts=self.memory,
+            phases=uses,
+            notices=reading.notices(self._loaded.model.pipeline, task.recipe.params),
+        )
 
     def _keep(self, task: GenerateTask, undecoded: job.Undecoded, report: Report) -> Kept:
         """Have what was sampled decoded by another process, once.

@@ -8,7 +8,6 @@ pipeline computes, so the pixels are the same.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +15,6 @@ import diffusers
 import torch
 from PIL import Image
 
-from mysticanvas import logs
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.errors import InvalidRequest, ModelFileError
 from mysticanvas.workers.image import offload
@@ -24,7 +22,9 @@ from mysticanvas.workers.image import offload
 OnStep = Callable[[int, int, torch.Tensor], None]
 """Called after each step with its number from 1, their count, and the latents (batch first)."""
 
-_log = logs.get(__name__)
+
+_PICTURES = ("image", "mask_image", "control_image", "video")
+"""Arguments of pipelines that want more than a prompt."""
 
 
 class Sampled(NamedTuple):
@@ -105,7 +105,6 @@ class StableDiffusion(_LatentStages):
     """Stable Diffusion 1.x and 2.x."""
 
     def encode(self, params: ResolvedParams) -> dict[str, Any]:
-        _note_truncation(self.pipeline.tokenizer, params.prompt)
         prompt, negative = self.pipeline.encode_prompt(
             params.prompt,
             self.pipeline._execution_device,
@@ -139,7 +138,6 @@ class StableDiffusionXL(_LatentStages):
     """Stable Diffusion XL: two text encoders, and a VAE that overflows in float16."""
 
     def encode(self, params: ResolvedParams) -> dict[str, Any]:
-        _note_truncation(self.pipeline.tokenizer_2, params.prompt)
         names = (
             "prompt_embeds",
             "negative_prompt_embeds",
@@ -215,9 +213,11 @@ class WholePipeline:
         try:
             result = self.pipeline(**{name: given[name] for name in given if name in self._names})
         except (ValueError, TypeError, AttributeError) as error:
+            wants_more = any(name in self._names for name in _PICTURES)
+            what = "no picture from a prompt alone" if wants_more else "no picture of this request"
             raise ModelFileError(
-                f"{type(self.pipeline).__name__} makes no picture from a prompt alone: {error}",
-                hint="Choose a text-to-image model.",
+                f"{type(self.pipeline).__name__} makes {what}: {error}",
+                hint="Choose a text-to-image model." if wants_more else "Change what it names.",
             ) from error
         return Sampled(result.images, generators)
 
@@ -347,11 +347,3 @@ def _unscaled(config: Any, latents: torch.Tensor) -> torch.Tensor:
     mean = torch.tensor(means).view(1, -1, 1, 1).to(latents.device, latents.dtype)
     spread = torch.tensor(spreads).view(1, -1, 1, 1).to(latents.device, latents.dtype)
     return latents * spread / scale + mean
-
-
-def _note_truncation(tokenizer: Any, prompt: str) -> None:
-    """Say in the log what diffusers cuts off. At debug level, because it shows the prompt."""
-    if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
-        tokens = len(tokenizer(prompt).input_ids)
-        if tokens > tokenizer.model_max_length:
-            _log.debug("prompt_truncated", tokens=tokens, kept=tokenizer.model_max_length)

@@ -281,3 +281,21 @@ def test_a_kernel_that_calls_does_without_httpx() -> None:
         "assert not {'httpx', 'rich', 'click'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_whoever_waits_for_an_answer_is_told_so_until_it_comes(app: FastAPI, serve: Serve) -> None:
+    waited = threading.Event()
+
+    @app.get("/slow")
+    def slow() -> int:
+        waited.wait(10)
+        return 7
+
+    client = HttpClient(serve(app), TOKEN)
+    assert client.request("GET", "/slow", waiting=waited.set) == b"7"
+    assert waited.is_set()
+    waited.clear()
+    with pytest.raises(AnswerTimeout, match=r"within 0\.2 s"):
+        client.request("GET", "/slow", answer_s=0.2, waiting=lambda: None)
+    waited.set()
+    client.close()

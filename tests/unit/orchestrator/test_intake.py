@@ -11,12 +11,12 @@ import pytest
 from mysticanvas_echo import make_model
 
 from mysticanvas.contracts.ids import new_id
-from mysticanvas.contracts.jobs import GenerateRequest, JobRecord, ReproduceRequest
+from mysticanvas.contracts.jobs import GenerateRequest, JobRecord, JobStatus, ReproduceRequest
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.params import parse
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Environment, Recipe
-from mysticanvas.errors import InvalidRequest, PresetError
+from mysticanvas.errors import InvalidRequest, JobCancelled, PresetError
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import Intake
@@ -191,3 +191,43 @@ def test_a_recipe_runs_in_the_pipeline_of_todays_model(
     task = store.jobs.get(job.id).task
     assert task is not None
     assert task.recipe.pipeline == recipe.pipeline
+
+
+def test_a_request_that_was_withdrawn_on_its_way_leaves_no_job(
+    tmp_path: Path, store: Store, intake: Intake
+) -> None:
+    request = GenerateRequest(params=parse(prompt="x", preset=make_model(tmp_path / "m")))
+    assert intake.withdraw("key") is None
+    with pytest.raises(JobCancelled):
+        intake.generate(request, "key", request_id="")
+    assert store.jobs.page().items == []
+    assert intake.generate(request, "another", request_id="").created
+
+
+def test_a_request_that_is_withdrawn_while_it_is_stored_is_cancelled(
+    tmp_path: Path,
+    store: Store,
+    transitions: Transitions,
+    intake: Intake,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add = transitions.add
+
+    def overtaken(*arguments: Any) -> Any:
+        assert intake.withdraw("key") is None
+        return add(*arguments)
+
+    monkeypatch.setattr(transitions, "add", overtaken)
+    request = GenerateRequest(params=parse(prompt="x", preset=make_model(tmp_path / "m")))
+    job = intake.generate(request, "key", request_id="").job
+    assert store.jobs.get(job.id).record.status is JobStatus.CANCELLED
+
+
+def test_a_job_is_withdrawn_by_the_key_of_its_request(
+    tmp_path: Path, store: Store, intake: Intake
+) -> None:
+    request = GenerateRequest(params=parse(prompt="x", preset=make_model(tmp_path / "m")))
+    job = intake.generate(request, "key", request_id="").job
+    cancelled = intake.withdraw("key")
+    assert cancelled is not None
+    assert (cancelled.id, cancelled.status) == (job.id, JobStatus.CANCELLED)

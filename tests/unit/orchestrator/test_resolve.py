@@ -77,3 +77,17 @@ def test_a_setting_of_the_presets_that_is_none_is_said_to_be_the_presets() -> No
 
 def test_a_given_seed_is_kept_even_if_it_is_zero() -> None:
     assert resolve(params.parse(prompt="x", seed=0), PRESET, MODEL).seed == 0
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    ["StableDiffusion3Pipeline", "FluxPipeline", "QwenImagePipeline", "ZImagePipeline"],
+)
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_a_side_that_the_architecture_cannot_have_is_refused(pipeline: str, side: str) -> None:
+    patched = MODEL._replace(pipeline=pipeline)
+    with pytest.raises(InvalidRequest, match=f"{side}=520 .*a multiple of 16") as refused:
+        resolve(params.parse(**{"prompt": "x", side: 520}), PRESET, patched)
+    assert refused.value.extra["parameter"] == side
+    assert resolve(params.parse(prompt="x", **{side: 528}), PRESET, patched)
+    assert resolve(params.parse(prompt="x", **{side: 520}), PRESET, MODEL)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import PIL.Image
 import PIL.PngImagePlugin
 import pytest
+from mysticanvas_echo import make_model
+from routes import TOKEN, Routes
 
+from mysticanvas import Canvas
 from mysticanvas.contracts import picture
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import FileRecord, ImageRecord
@@ -17,7 +20,8 @@ from mysticanvas.contracts.jobs import JobRecord
 from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.image import Image
-from mysticanvas.settings import Settings
+from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.store import Store
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -124,3 +128,29 @@ def make_job() -> MakeJob:
         )
 
     return make
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(HomePaths.of(tmp_path / "home")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def routes(tmp_path: Path, store: Store) -> Iterator[Routes]:
+    """What an orchestrator answers; it takes in jobs for `model`, and runs none."""
+    with Routes(store, HomePaths.of(tmp_path / "home"), engine="echo").served() as served:
+        yield served
+
+
+@pytest.fixture
+def canvas(tmp_path: Path, routes: Routes) -> Iterator[Canvas]:
+    """A canvas on the routes."""
+    with Canvas(home=tmp_path / "kernel", url=routes.url, token=TOKEN) as opened:
+        yield opened
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A preset that jobs may ask for."""
+    return make_model(tmp_path / "m")

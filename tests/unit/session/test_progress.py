@@ -39,6 +39,9 @@ class Recorded:
         self.lines: list[str] = []
         self._then = then
 
+    def prepare(self, seconds: float) -> None:
+        pass
+
     def update(self, snapshot: Snapshot, seconds: float) -> None:
         self.updates.append(snapshot)
         self._then()
@@ -94,6 +97,15 @@ def test_a_terminal_gets_one_line_rewritten_in_place(
     first, second = screen.getvalue().split("\r")[1:]
     assert first == "[############........] drawing 12/20 · 1.2 s\x1b[K"
     assert second == "2.1 s · seed 7 · id 1f0a9c2e\x1b[K\n"
+
+
+def test_before_there_is_a_job_the_line_says_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    progress.choose("auto", "id").prepare(3.0)
+    assert screen.getvalue() == f"\r[{'.' * 20}] reading the model's files · 3.0 s\x1b[K"
 
 
 @pytest.mark.parametrize(

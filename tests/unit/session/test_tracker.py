@@ -117,3 +117,18 @@ def test_progress_and_the_newest_preview_are_in_the_snapshot(make_job: MakeJob) 
     tracker.advance(Event(epoch="e", type="preview", data={"step": 2, "webp": "not base64!"}))
     assert tracker.snapshot.progress.fraction == 0.25
     assert tracker.snapshot.preview == b"picture"
+
+
+@pytest.mark.parametrize("again", ["queued", "running"])
+def test_an_attempt_has_nothing_of_the_one_before(make_job: MakeJob, again: str) -> None:
+    tracker = JobTracker(make_job("running", attempts=1))
+    tracker.advance(progress(0.6))
+    webp = base64.b64encode(b"half a picture").decode()
+    tracker.advance(Event(epoch="e", type="preview", data={"webp": webp}))
+    tracker.update(make_job("running", attempts=1))
+    assert tracker.snapshot.progress.fraction == 0.6
+    tracker.update(make_job(again, attempts=1 if again == "queued" else 2))
+    if again == "queued":
+        tracker.advance(progress(0.7))
+    assert tracker.snapshot.progress.fraction == 0.0
+    assert tracker.snapshot.preview is None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,3 +91,28 @@ def test_a_missing_file_is_named(store: Store, tmp_path: Path) -> None:
 def test_a_folder_is_no_file(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="cannot be read"):
         store.model_files.sha256(tmp_path)
+
+
+def test_a_file_is_read_once_for_all_who_ask_at_the_same_time(
+    store: Store, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    reading, go_on = threading.Event(), threading.Event()
+    digest_of = hashlib.file_digest
+
+    def slow(file: Any, name: str) -> Any:
+        reads.append(file.name)
+        reading.set()
+        go_on.wait(10)
+        return digest_of(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", slow)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(store.model_files.sha256, weights)
+        assert reading.wait(10)
+        second = threads.submit(store.model_files.sha256, weights)
+        # Long enough for one who does not wait to begin.
+        assert not threading.Event().wait(0.1)
+        go_on.set()
+        assert first.result(10) == second.result(10) == digest(OLD)
+    assert len(reads) == 1

@@ -264,6 +264,16 @@ def test_a_pipeline_that_needs_more_than_a_prompt_is_refused(other: Callable[[st
         in_stages(pipeline, params())
 
 
+def test_a_request_that_a_pipeline_refuses_is_not_put_down_to_a_missing_picture() -> None:
+    class Strict:
+        def __call__(self, prompt: str, width: int) -> None:
+            raise ValueError(f"width {width} is odd")
+
+    made = stages.WholePipeline(Strict())
+    with pytest.raises(ModelFileError, match=r"makes no picture of this request: width \d+ is odd"):
+        made.denoise(made.encode(params()), params(), generators(params()), lambda *_: None)
+
+
 def test_a_negative_prompt_is_refused_where_there_is_none() -> None:
     class Plain:
         def __call__(self, prompt: str) -> None: ...
