@@ -329,17 +329,19 @@ class Canvas(Generating):
         """How the orchestrator is: state, version, memory, queue and workers."""
         return self._connection.call(lambda api: api.health())
 
-    def unload(self, preset: str | None = None) -> None:
+    def unload(self, preset: str | ImagePreset | LLMPreset | None = None) -> None:
         """Give the device's memory back; returns when it is free, after the job that runs. What
         was pinned is so no longer.
 
         Args:
-            preset: only the model of this preset; None for all.
+            preset: only the model of this preset, or of the one with this name; None for all.
 
         Raises:
+            InvalidRequest: that is no preset, and no name of one.
             NotFound: there is no such preset.
         """
-        self._connection.call(lambda api: api.unload(preset))
+        name = None if preset is None else arguments.preset_name(preset)
+        self._connection.call(lambda api: api.unload(name))
 
     def pin(self, preset: str | ImagePreset | LLMPreset, pinned: bool = True) -> None:
         """Have the model of a preset stay, once it is loaded: neither time nor the needs of other
