@@ -51,8 +51,9 @@ class Canvas(Generating):
             `run/orchestrator.json` has them; it is never started.
         reuse: what `generate` does if it is not told: see there.
         keep_alive_s: seconds without use after which a model leaves the device; by default
-            `MYSTICANVAS_KEEP_ALIVE_S`, else 900. An orchestrator that runs with another value, or
-            another of any `MYSTICANVAS_…` variable that is set, is refused.
+            `MYSTICANVAS_KEEP_ALIVE_S`, else 900. At most 1e9, which is as good as never. An
+            orchestrator that runs with another value, or another of any `MYSTICANVAS_…` variable
+            that is set, is refused.
         idle_timeout_s: seconds without any client or job after which the orchestrator stops; by
             default `MYSTICANVAS_IDLE_TIMEOUT_S`, else 900. As above.
         ipc: what carries the HTTP between processes: `"tcp"`, a port of the loopback interface, or
