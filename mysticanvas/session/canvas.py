@@ -48,7 +48,8 @@ class Canvas(Generating):
         project: a namespace within the home. None sees all projects, and makes pictures in
             `default`.
         url, token: an orchestrator to use instead of the home's own, as its
-            `run/orchestrator.json` has them; it is never started.
+            `run/orchestrator.json` has them; it is never started. `home` is then where its home is
+            seen from here, by default where it says.
         reuse: what `generate` does if it is not told: see there.
         keep_alive_s: seconds without use after which a model leaves the device; by default
             `MYSTICANVAS_KEEP_ALIVE_S`, else 900. At most 1e9, which is as good as never. An
@@ -89,14 +90,15 @@ class Canvas(Generating):
             ipc=ipc,
             memory_budget_mib=memory_budget_mib,
         )
-        connection = Connection(settings, arguments.remote(url, token))
+        seen = None if home is None else settings.home
+        connection = Connection(settings, arguments.remote(url, token), seen)
         super().__init__(connection, within, arguments.flag("reuse", reuse))
         connection.attach(strict=True)
 
     @property
     def home(self) -> Path:
-        """The home directory."""
-        return self._connection.settings.home
+        """The orchestrator's home directory; one that was given by its `url` is asked for it."""
+        return self._connection.paths.root
 
     @property
     def project(self) -> str | None:
