@@ -162,7 +162,8 @@ class Canvas(Generating):
         """A picture by its id, or by 4 or more characters of its end; of whatever project.
 
         Raises:
-            NotFound: there is none, or more than one.
+            NotFound: there is none.
+            InvalidRequest: several have that part.
         """
         from mysticanvas.session.image import Image
 
@@ -175,7 +176,8 @@ class Canvas(Generating):
         Its result is an image if it made one, else a list; a dict if it makes no pictures.
 
         Raises:
-            NotFound: there is none, or more than one.
+            NotFound: there is none.
+            InvalidRequest: several have that part.
         """
         from mysticanvas.session import calls
 

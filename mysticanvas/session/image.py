@@ -169,7 +169,7 @@ class Image:
         return self._score
 
     @property
-    def tags(self) -> list[str]:
+    def tags(self) -> tuple[str, ...]:
         """The names of its tags, in order; the store is asked each time."""
         return tagging.of(self)
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 _ALLOWED = "several pictures, such as a page of them, or their whole ids"
 
 
-def of(image: Image) -> list[str]:
+def of(image: Image) -> tuple[str, ...]:
     """The names of a picture's tags, in order."""
     found = image._connection.call(lambda api: api.tags_of(image.id))
-    return list(dict.fromkeys(tag.name for tag in found))
+    return tuple(dict.fromkeys(tag.name for tag in found))
 
 
 def add(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mysticanvas import Image, InvalidRequest
 from mysticanvas.contracts.ids import new_id
-from mysticanvas.contracts.tags import TagPage, TagRecord
+from mysticanvas.contracts.tags import TagOnImage, TagPage, TagRecord
 from mysticanvas.session import arguments
 from mysticanvas.session.collections.tags import Tags
 
@@ -95,6 +96,18 @@ def test_there_may_be_too_many_names(tags: Tags, answers: Answers) -> None:
     assert not answers.asked
     tags.add([new_id()], *names[:100], "TAG 1")
     assert answers.asked
+
+
+def test_what_a_picture_has_is_no_list_to_be_changed(
+    make_image: Callable[..., Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make_image()
+    found = [TagOnImage(name=name, source=source) for name, source in (
+        ("ink", "user"), ("sky", "user"), ("ink", "vision"),
+    )]  # fmt: skip
+    answers = SimpleNamespace(tags_of=lambda image_id: found)
+    monkeypatch.setattr(image._connection, "call", lambda ask: ask(answers))
+    assert image.tags == ("ink", "sky")
 
 
 @pytest.mark.parametrize("given", [["a", "b"], ("a", "b"), iter("ab")])
