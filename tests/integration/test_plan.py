@@ -52,7 +52,7 @@ def test_a_plan_says_what_fits_and_what_would_and_runs_nothing(home: Path, tiny_
 
 def test_a_preset_is_planned_as_it_is_given_and_not_saved(home: Path, tiny_sd: Path) -> None:
     with Canvas(home=home, memory_budget_mib=BUDGET_MIB) as canvas:
-        saved = canvas.presets.image.save(ImagePreset(name="ink", model=tiny_sd))
+        saved = canvas.presets.image.save(ImagePreset(name="ink", model=str(tiny_sd)))
         half = saved.replace(dtype="float16", default_params={"width": 8192, "height": 8192})
         plan = canvas.plan("a castle", preset=half)
         assert not plan.fits

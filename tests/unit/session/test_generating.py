@@ -25,7 +25,7 @@ def canvas(tmp_path: Path) -> Iterator[Canvas]:
 
 
 def test_a_refused_request_saves_no_preset(canvas: Canvas, tiny_sd: Path) -> None:
-    saved = canvas.presets.image.save(ImagePreset(name="ink", model=tiny_sd))
+    saved = canvas.presets.image.save(ImagePreset(name="ink", model=str(tiny_sd)))
     changed = saved.replace(dtype="float16")
     for bad in ({"steps": 3}, {"width": 7}, {"after_crash": "retry"}):
         with pytest.raises(InvalidRequest):
@@ -44,7 +44,7 @@ def test_a_name_is_that_of_a_preset_or_of_what_lies_here(
     [made] = canvas.presets.image.list()
     assert made.model == str(tiny_sd)
     (tmp_path / "chalk").mkdir()
-    canvas.presets.image.save(ImagePreset(name="chalk", model=tiny_sd))
+    canvas.presets.image.save(ImagePreset(name="chalk", model=str(tiny_sd)))
     assert canvas.submit("x", preset="chalk").status == "queued"
     with pytest.raises(InvalidRequest, match="no preset 'castle'"):
         canvas.submit("x", preset="castle")

@@ -53,6 +53,7 @@ def test_relative_path_objects_are_taken_from_where_the_kernel_is(
 
 
 def test_what_can_be_no_name_is_refused_and_in_no_collection(connection: Connection) -> None:
+    connection.close()  # so that whatever is sent after all starts nothing
     image = presets.Presets(connection).image
     bad: Any
     for bad in ("", "  ", "owner/name", "a\x00", "x" * 201, None, 7, Path("/m")):
