@@ -68,6 +68,11 @@ def _absolute(path: Path) -> Path:
 
 
 _Folder = Annotated[Path, AfterValidator(_absolute)]
+_Seconds = Annotated[float, Field(gt=0, le=1e9)]
+"""At most some thirty years: as good as never, and a time that the system can wait. Infinity is
+neither that, nor is it in JSON."""
+_MOST_DAYS = 100_000
+"""That before today is a date still."""
 
 
 class Settings(BaseModel):
@@ -80,19 +85,19 @@ class Settings(BaseModel):
     state: _Folder | None = None
     """Where database, backups and `run/` are instead, of this home alone: a folder on a local disk,
     for a home on a file system whose locks do not hold."""
-    keep_alive_s: float = Field(default=900, gt=0)
+    keep_alive_s: _Seconds = 900
     """Seconds without use after which a model leaves the device."""
-    idle_timeout_s: float = Field(default=900, gt=0)
+    idle_timeout_s: _Seconds = 900
     """Seconds without request, job or listener after which the orchestrator stops."""
-    start_timeout_s: float = Field(default=60, gt=0)
+    start_timeout_s: _Seconds = 60
     """Seconds that a kernel waits for the orchestrator to answer, or for a sign that its start is
     at work: a store that is made again from a million pictures takes longer."""
-    stop_timeout_s: float = Field(default=10, gt=0)
+    stop_timeout_s: _Seconds = 10
     """Seconds that a worker has to end after it was asked to, before it is killed."""
     spare_worker: bool = True
     """Whether a process with the engine imported is kept in reserve, for when a worker is lost; it
     takes some 300 MB. With a memory budget there is none."""
-    worker_patience: float = Field(default=1.0, gt=0)
+    worker_patience: float = Field(default=1.0, gt=0, le=1e6)
     """Factor on all the time that a worker may be silent or stay at one step before it is taken
     to hang, for a machine that is slow."""
     ipc: Ipc = "tcp"
@@ -100,11 +105,11 @@ class Settings(BaseModel):
     in `run/`. Named pipes are refused so far."""
     min_free_mib: int = Field(default=256, ge=0)
     """MiB that must be free on the home's disk for a job to be accepted."""
-    keep_internal_jobs_days: float = Field(default=7, gt=0)
+    keep_internal_jobs_days: float = Field(default=7, gt=0, le=_MOST_DAYS)
     """Days for which an internal job that has ended is remembered; a user's are for ever."""
     disk_quota_mib: int | None = Field(default=None, ge=1)
     """MiB that all files of pictures may take together; None for no limit but the disk's."""
-    deleted_grace_days: float = Field(default=7, ge=0)
+    deleted_grace_days: float = Field(default=7, ge=0, le=_MOST_DAYS)
     """Days after which the files of a deleted picture are removed; until then it can come back."""
     thumbnail_processes: int = Field(
         default_factory=lambda: max(1, min(8, (os.cpu_count() or 1) // 2)), ge=1
@@ -124,7 +129,7 @@ class Settings(BaseModel):
     """Kind of the engine in the worker's slot, ours or a plug-in's."""
     launcher: str = "local"
     """What starts the worker: `local`, or what a plug-in brings."""
-    sql_timeout_s: float = Field(default=30, gt=0)
+    sql_timeout_s: _Seconds = 30
     """Seconds that a query of `canvas.sql` may take."""
     sql_max_rows: int = Field(default=1_000_000, ge=1)
     """Rows that a query of `canvas.sql` may give."""
@@ -204,6 +209,8 @@ def _kind(annotation: Any) -> Any:
 def _limit(constraint: Any) -> str:
     if (above := getattr(constraint, "gt", None)) is not None:
         return f"above {above:g}"
+    if (most := getattr(constraint, "le", None)) is not None:
+        return f"and at most {most:,.0f}"
     least = getattr(constraint, "ge", None)
     return "" if least is None else f"from {least:g}"
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from mysticanvas import transport, web
 from mysticanvas.orchestrator import host_jobs
-from mysticanvas.orchestrator.api import events, images, jobs, search, tags
+from mysticanvas.orchestrator.api import events, images, jobs, presets, search, tags
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.inspection import Inspector
+from mysticanvas.orchestrator.llm_presets import LLMPresets
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.transitions import Transitions
@@ -40,8 +41,9 @@ class Routes:
         self.transitions = Transitions(store, self.bus, Identity.of(os.getpid()))
         unused: Any = None
         kinds = host_jobs.table(store, paths, unused, 7.0, unused)
-        presets = Presets(store, Inspector(), loading.load(settings.plugins), settings.engine)
-        self.intake = Intake(store, self.transitions, kinds, paths.root, settings, presets)
+        inspector = Inspector()
+        kept = Presets(store, inspector, loading.load(settings.plugins), settings.engine)
+        self.intake = Intake(store, self.transitions, kinds, paths.root, settings, kept)
         self._listener = transport.listen("tcp", Path())
         self.url = self._listener.url
         self.app = web.create_app("test", TOKEN, self.url)
@@ -49,6 +51,7 @@ class Routes:
         self.app.include_router(images.routes(store, self.bus))
         self.app.include_router(search.routes(store))
         self.app.include_router(tags.routes(store, self.bus))
+        self.app.include_router(presets.routes(store, kept, LLMPresets(store, inspector)))
         self.app.include_router(events.routes(self.bus))
 
     @contextlib.contextmanager

@@ -23,7 +23,7 @@ from mysticanvas.contracts.jobs import (
 )
 from mysticanvas.contracts.measurements import Accuracy, Measurement
 from mysticanvas.contracts.models import FoundModel, ModelFolder
-from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.plan import Plan, PlanRequest
 from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Preset
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
@@ -63,7 +63,7 @@ class Api:
     def __init__(self, http: HttpClient) -> None:
         self._http = http
 
-    def plan(self, request: GenerateRequest) -> Plan:
+    def plan(self, request: PlanRequest) -> Plan:
         # The first plan of a model waits until it is hashed and traced.
         answer = self._http.request("POST", "/v1/plan", body=request, answer_s=FIRST_USE_S)
         return Plan.model_validate_json(answer)

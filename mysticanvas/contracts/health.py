@@ -85,6 +85,8 @@ class Health(Contract):
     protocol: int = PROTOCOL
     pid: int
     uptime_s: float
+    home: str | None = None
+    """The home directory of an orchestrator."""
     memory_mib: float
     """Resident memory of the process."""
     base_mib: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -50,7 +50,7 @@ class GenerateRequest(Contract):
     params: GenerateParams
     after_crash: AfterCrash = "requeue"
 
-    def changed(self, changes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    def changed(self, changes: Mapping[str, JsonValue]) -> dict[str, Any]:
         """Keyword arguments of `generate` that ask for the same but for these changes."""
         given = self.params.model_dump(mode="json", exclude={"prompt"}, exclude_defaults=True)
         run = self.model_dump(include={"after_crash"}, exclude_defaults=True)

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, Strict
 
+from mysticanvas.contracts import paths
+
 MOST = 32
 ALLOWED = f'a dict of at most {MOST}, such as {{"name or path": 0.8}}, with weights from -10 to 10'
 SUFFIX = ".safetensors"
@@ -30,7 +32,12 @@ def plain(value: Any) -> Any:
 Weight = Annotated[
     float, BeforeValidator(plain), Strict(), Field(ge=-10, le=10, allow_inf_nan=False)
 ]
-Name = Annotated[str, Strict(), Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+Name = Annotated[
+    str,
+    Strict(),
+    Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$"),
+    BeforeValidator(paths.text),
+]
 Loras = Annotated[dict[Name, Weight], Field(max_length=MOST)]
 """Name or path -> weight."""
 

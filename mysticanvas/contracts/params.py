@@ -77,8 +77,12 @@ SYNONYMS = {
 }
 """Names from other tools -> ours."""
 
-_WITHOUT_LIKE = {"control_image", "image", "init_image", "mask_image"}
+_WITHOUT_LIKE = {"control_image", "init_image"}
 """Names from diffusers that look like one of ours, and mean something else."""
+
+
+_PLANNED = {"image", "mask_image", "pipeline_kwargs", "strength", "style"}
+"""Names that a later release gives a meaning."""
 
 
 def _several(value: Any) -> Any:
@@ -219,10 +223,11 @@ def check_recipe(recipe: Recipe) -> None:
 
 def unknown_parameter(name: str) -> InvalidRequest:
     """The error for a keyword that does not exist."""
-    alike = [] if name in _WITHOUT_LIKE else difflib.get_close_matches(name, KEYWORDS, 1)
+    alike = [] if name in _WITHOUT_LIKE | _PLANNED else difflib.get_close_matches(name, KEYWORDS, 1)
     nearest = SYNONYMS.get(name) or next(iter(alike), "")
+    planned = " yet; it comes in a later release" if name in _PLANNED else ""
     return InvalidRequest(
-        f"There is no parameter {name!r}.",
+        f"There is no parameter {name!r}{planned}.",
         hint=f"Did you mean {nearest!r}?" if nearest else f"There are: {', '.join(KEYWORDS)}.",
         parameter=name,
         allowed=nearest or ", ".join(KEYWORDS),

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import PurePath
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
 MAX_PATH_BYTES, MAX_NAME_BYTES = 4095, 255
 """What Linux and macOS take, as a whole and between two slashes."""
+
+
+def text(value: Any) -> Any:
+    """A path object as text that is a path even where a name or a hub id could stand; anything else
+    as it is."""
+    if not isinstance(value, PurePath):
+        return value
+    written = str(value)
+    return written if value.is_absolute() or written.startswith("~") else f"./{written}"
 
 
 def _possible(path: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
 from mysticanvas.contracts.base import Contract
+from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.memory import Known, Term
+from mysticanvas.contracts.presets import ImagePreset
 
 Decision = Literal["proceed", "soft_unload", "mitigate", "hard_unload", "offload", "refuse"]
 """The most far-reaching of the actions: nothing, dropping an assistant's context, running the
@@ -15,6 +18,17 @@ request in another way, ending a process with its model, keeping weights in syst
 nothing helps."""
 SLOW = 3.0
 """Times as long as usual from which it is said before it starts."""
+
+
+class PlanRequest(GenerateRequest):
+    """Body of `POST /v1/plan`: what is to be planned."""
+
+    preset: ImagePreset | None = None
+    """Instead of the one that `params` names: it need not be saved, and is not."""
+
+    def changed(self, changes: Mapping[str, JsonValue]) -> dict[str, Any]:
+        asked = super().changed(changes)
+        return asked if self.preset is None else {**asked, "preset": self.preset}
 
 
 class Action(Contract):

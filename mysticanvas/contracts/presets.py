@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -16,7 +17,7 @@ from pydantic import (
     ValidationError,
 )
 
-from mysticanvas.contracts import loras, params
+from mysticanvas.contracts import loras, params, paths
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.loras import Loras
 from mysticanvas.contracts.refusal import missing, refused
@@ -80,19 +81,25 @@ _LLM_ALLOWED = {
 }
 
 
+def is_name(text: str) -> bool:
+    """Whether a preset can have that name."""
+    possible = not any(
+        character in "/\\" or unicodedata.category(character)[0] == "C" for character in text
+    )
+    return possible and bool(text.strip()) and len(text) <= MAX_NAME_CHARS
+
+
 def _name(name: str) -> str:
-    if not name.strip() or any(
-        character in "/\\" or unicodedata.category(character)[0] == "C" for character in name
-    ):
+    if not is_name(name):
         raise ValueError
     return name
 
 
 def _several(value: Any) -> Any:
-    """A text stands for one of it."""
-    return (
-        (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-    )
+    """A text or a path stands for one of it."""
+    if isinstance(value, str | PurePath):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _image_defaults(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -120,7 +127,11 @@ def _llm_defaults(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 _Text = Annotated[str, Strict()]
 _Name = Annotated[_Text, Field(max_length=MAX_NAME_CHARS), AfterValidator(_name)]
-_Path = Annotated[_Text, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+_Path = Annotated[
+    _Text,
+    Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$"),
+    BeforeValidator(paths.text),
+]
 _Int = Annotated[int, Strict()]
 
 
@@ -175,8 +186,8 @@ class ImagePreset(Preset):
 
     Args:
         name: 1 to 200 characters, without slashes.
-        model: path of a diffusers folder or a `.safetensors` checkpoint, or a hub id; or of a
-            `.gguf` file that holds what denoises, with `vae` and `clip` beside it.
+        model: path of a diffusers folder or a `.safetensors` checkpoint, as text or `Path`, or a
+            hub id; or of a `.gguf` file that holds what denoises, with `vae` and `clip` beside it.
         unet, vae, clip: parts that replace the model's own: folders or files. `unet` is what
             denoises, a diffusion transformer too; `clip` names the text encoders in order, and a
             folder of a pipeline stands for all of its own.

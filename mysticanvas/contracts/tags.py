@@ -73,11 +73,13 @@ def distinct(names: Iterable[object]) -> list[str]:
     """The names as people see them, in order; of two spellings of one tag, the first.
 
     Raises:
-        InvalidRequest: one is no name of a tag.
+        InvalidRequest: one is no name of a tag, or they are too many.
     """
     first: dict[str, str] = {}
     for name in names:
         first.setdefault(normalized(name), spelled(name))
+    if len(first) > MAX_NAMES:
+        raise refused("names", [*first.values()], f"at most {MAX_NAMES} names of tags at a time")
     return list(first.values())
 
 

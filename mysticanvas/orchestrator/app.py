@@ -234,6 +234,7 @@ class Orchestrator:
             version=__version__,
             pid=os.getpid(),
             uptime_s=time.monotonic() - self.began,
+            home=str(self.settings.home),
             memory_mib=processes.memory_mib(),
             models=[status.model for status in statuses if status.model],
             last_error=self.app.state.last_error,

@@ -11,6 +11,7 @@ from mysticanvas.errors import PresetError
 
 _ID = re.compile(r"(?P<owner>[\w.-]{1,96})/(?P<name>[\w.-]{1,96})(@(?P<revision>[\w./-]{1,96}))?")
 
+_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)")
 _MAX_NAMED = 12
 
 
@@ -38,6 +39,12 @@ class HubFile(NamedTuple):
 def is_id(text: str) -> bool:
     """Whether a text may be a hub id: `owner/name`, or `owner/name@revision`."""
     return _ID.fullmatch(text) is not None and ".." not in text
+
+
+def of_address(text: str) -> str | None:
+    """The hub id of a repository whose web page is given; None for anything else."""
+    match = _ADDRESS.match(text)
+    return match[1] if match and is_id(match[1]) else None
 
 
 def is_gguf_id(text: str) -> bool:
@@ -118,6 +125,7 @@ def locate(hub_id: str, folder: Path | None = None) -> Snapshot:
     if not re.fullmatch(r"[\w.-]+", commit) or not snapshot.is_dir():
         raise PresetError(
             f"{hub_id!r} is not in the local cache {base.parent}.",
-            hint=f"Get it with: canvas.models.pull({hub_id!r}).result()",
+            hint=f"Get it with: canvas.models.pull({hub_id!r}).result(). If you mean a path: "
+            "nothing is there, seen from the notebook's working directory.",
         )
     return Snapshot(repo_id, commit, snapshot)

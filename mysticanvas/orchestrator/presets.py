@@ -58,6 +58,14 @@ class Presets:
         """
         return self._store.presets.save(*self._checked(preset))
 
+    def check(self, preset: ImagePreset) -> ImagePreset:
+        """A preset as `save` would keep it.
+
+        Raises:
+            PresetError, InvalidRequest, ModelFileError: as `save`.
+        """
+        return self._checked(preset)[0]
+
     def save_all(self, presets: Sequence[ImagePreset]) -> list[ImagePreset]:
         """Check presets as `save` does, and keep them: all of them, or none.
 
@@ -313,18 +321,28 @@ class Presets:
 
 def _unknown(name: str, known: list[str]) -> InvalidRequest:
     """The error for a preset that nothing is known of."""
-    lowered = {each.lower(): each for each in known}
-    nearest = difflib.get_close_matches(name.lower(), lowered, 1)
-    guess = f"Did you mean {lowered[nearest[0]]!r}? " if nearest else ""
     names = ", ".join(map(repr, known))
     return InvalidRequest(
         f"There is no preset {name[:80]!r}, and no folder or file of that path.",
-        hint=f"{guess}There are: {names}. Or give the path of a diffusers folder or a "
-        ".safetensors file.",
+        hint=f"{_guess(name, known)}There are: {names}. Or give the path of a diffusers folder or "
+        "a .safetensors file.",
         parameter="preset",
         value=name[:80],
         allowed=params.ALLOWED["preset"],
     )
+
+
+def _guess(name: str, known: list[str]) -> str:
+    """What may have been meant, as the beginning of a hint; empty if nothing comes near."""
+    hub_id = hub.of_address(name)
+    if hub_id is not None:
+        return (
+            f"Did you mean the hub id {hub_id!r}? canvas.models.pull({hub_id!r}).result() fetches "
+            "it. "
+        )
+    lowered = {each.lower(): each for each in known}
+    nearest = difflib.get_close_matches(name.lower(), lowered, 1)
+    return f"Did you mean {lowered[nearest[0]]!r}? " if nearest else ""
 
 
 def checked_each(

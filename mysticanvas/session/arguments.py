@@ -86,7 +86,7 @@ def request(
     if "loras" in values:
         values["loras"] = _loras(values["loras"])
     if "tags" in values and not isinstance(values["tags"], str):
-        values["tags"] = _listed(values["tags"])
+        values["tags"] = listed(values["tags"])
     params = parse(prompt=prompt, **values, **unknown)
     return GenerateRequest(
         params=params, project=project or DEFAULT_PROJECT, after_crash=after_crash
@@ -181,15 +181,17 @@ def one_of(parameter: str, value: S, allowed: tuple[S, ...]) -> S:
     return value
 
 
-def preset_name(value: object) -> str:
+def preset_name(value: object, parameter: str = "preset") -> str:
     """The name of a preset that is given, or named.
 
     Raises:
-        InvalidRequest: it is neither.
+        InvalidRequest: it is neither, or no preset can have that name.
     """
-    name = value if isinstance(value, str) else getattr(value, "name", None)
-    if not isinstance(name, str):
-        raise refused("preset", value, "a preset, or the name of one")
+    from mysticanvas.contracts.presets import ALLOWED, Preset, is_name
+
+    name = value.name if isinstance(value, Preset) else value
+    if not isinstance(name, str) or not is_name(name):
+        raise refused(parameter, value, f"a preset, or the name of one: {ALLOWED['name']}")
     return name
 
 
@@ -316,7 +318,7 @@ def whole_id(parameter: str, value: object, allowed: str) -> str:
     return text.lower()
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """A tuple, a set or whatever else can be walked through, as the list that is sent."""
     return list(value) if isinstance(value, Iterable) else value
 
@@ -336,9 +338,13 @@ def _loras(value: object) -> object:
 
 
 def _preset(preset: object) -> object:
-    """A path is made absolute here: the orchestrator has another working directory."""
+    """A preset counts by its name, and a path is made absolute here: the orchestrator has another
+    working directory."""
     from mysticanvas.contracts.params import ALLOWED
+    from mysticanvas.contracts.presets import ImagePreset
 
+    if isinstance(preset, ImagePreset):
+        return preset.name
     if isinstance(preset, Path):
         return str(path("preset", preset, ALLOWED["preset"]).absolute())
     if isinstance(preset, str) and (os.sep in preset or preset.startswith("~")):
@@ -348,8 +354,13 @@ def _preset(preset: object) -> object:
     return preset
 
 
+def lies_here(name: str) -> bool:
+    """Whether what could be a preset's name is one of a file or folder in the working directory."""
+    return name != "" and os.sep not in name and _exists(Path(name))
+
+
 def _exists(file: Path) -> bool:
     try:
         return file.exists()
-    except OSError:  # such as a name that is too long for the system
+    except (OSError, ValueError):  # such as a name that is too long for the system, or has a NUL
         return False

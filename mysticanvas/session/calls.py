@@ -189,7 +189,7 @@ def shutdown(connection: Connection, force: bool) -> None:
         if not process.wait_gone(max(0.0, deadline - time.monotonic())):
             raise OrchestratorUnavailable(
                 f"Process {process.pid} did not stop in time.",
-                hint=f"The logs are in {connection.paths.logs}; `kill -9 {process.pid}` ends it.",
+                hint=f"The logs are in {connection.logs}; `kill -9 {process.pid}` ends it.",
             )
 
 

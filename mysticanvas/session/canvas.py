@@ -48,11 +48,13 @@ class Canvas(Generating):
         project: a namespace within the home. None sees all projects, and makes pictures in
             `default`.
         url, token: an orchestrator to use instead of the home's own, as its
-            `run/orchestrator.json` has them; it is never started.
+            `run/orchestrator.json` has them; it is never started. `home` is then where its home is
+            seen from here, by default where it says.
         reuse: what `generate` does if it is not told: see there.
         keep_alive_s: seconds without use after which a model leaves the device; by default
-            `MYSTICANVAS_KEEP_ALIVE_S`, else 900. An orchestrator that runs with another value, or
-            another of any `MYSTICANVAS_…` variable that is set, is refused.
+            `MYSTICANVAS_KEEP_ALIVE_S`, else 900. At most 1e9, which is as good as never. An
+            orchestrator that runs with another value, or another of any `MYSTICANVAS_…` variable
+            that is set, is refused.
         idle_timeout_s: seconds without any client or job after which the orchestrator stops; by
             default `MYSTICANVAS_IDLE_TIMEOUT_S`, else 900. As above.
         ipc: what carries the HTTP between processes: `"tcp"`, a port of the loopback interface, or
@@ -88,14 +90,15 @@ class Canvas(Generating):
             ipc=ipc,
             memory_budget_mib=memory_budget_mib,
         )
-        connection = Connection(settings, arguments.remote(url, token))
+        seen = None if home is None else settings.home
+        connection = Connection(settings, arguments.remote(url, token), seen)
         super().__init__(connection, within, arguments.flag("reuse", reuse))
         connection.attach(strict=True)
 
     @property
     def home(self) -> Path:
-        """The home directory."""
-        return self._connection.settings.home
+        """The orchestrator's home directory; one that was given by its `url` is asked for it."""
+        return self._connection.paths.root
 
     @property
     def project(self) -> str | None:
@@ -162,7 +165,8 @@ class Canvas(Generating):
         """A picture by its id, or by 4 or more characters of its end; of whatever project.
 
         Raises:
-            NotFound: there is none, or more than one.
+            NotFound: there is none.
+            InvalidRequest: several have that part.
         """
         from mysticanvas.session.image import Image
 
@@ -175,7 +179,8 @@ class Canvas(Generating):
         Its result is an image if it made one, else a list; a dict if it makes no pictures.
 
         Raises:
-            NotFound: there is none, or more than one.
+            NotFound: there is none.
+            InvalidRequest: several have that part.
         """
         from mysticanvas.session import calls
 
@@ -333,17 +338,19 @@ class Canvas(Generating):
         """How the orchestrator is: state, version, memory, queue and workers."""
         return self._connection.call(lambda api: api.health())
 
-    def unload(self, preset: str | None = None) -> None:
+    def unload(self, preset: str | ImagePreset | LLMPreset | None = None) -> None:
         """Give the device's memory back; returns when it is free, which is after the job that runs
         if that has the model. What was pinned is so no longer.
 
         Args:
-            preset: only the model of this preset; None for all.
+            preset: only the model of this preset, or of the one with this name; None for all.
 
         Raises:
+            InvalidRequest: that is no preset, and no name of one.
             NotFound: there is no such preset.
         """
-        self._connection.call(lambda api: api.unload(preset))
+        name = None if preset is None else arguments.preset_name(preset)
+        self._connection.call(lambda api: api.unload(name))
 
     def pin(self, preset: str | ImagePreset | LLMPreset, pinned: bool = True) -> None:
         """Have the model of a preset stay, once it is loaded: neither time nor the needs of other

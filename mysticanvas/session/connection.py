@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.errors import OrchestratorUnavailable
 from mysticanvas.session import launch
-from mysticanvas.settings import Settings
+from mysticanvas.settings import HomePaths, Settings
 
 if TYPE_CHECKING:
     from mysticanvas.client.api import Api
@@ -37,13 +37,16 @@ class Connection:
     Args:
         settings: the home, and what an orchestrator that has to be started is to use.
         remote: the address to use instead of the home's own orchestrator; it is never started.
+        seen: where the home of `remote` is for this process; None for where it says.
     """
 
-    def __init__(self, settings: Settings, remote: Endpoint | None = None) -> None:
+    def __init__(
+        self, settings: Settings, remote: Endpoint | None = None, seen: Path | None = None
+    ) -> None:
         self.settings = settings
-        self.paths = settings.paths
         self.label = _label()
         self._remote = remote
+        self._home = seen
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._endpoint: Endpoint | None = None
@@ -73,12 +76,31 @@ class Connection:
             self._listen()
             return self._endpoint
 
+    @property
+    def paths(self) -> HomePaths:
+        """Those of the orchestrator's home, for which one that was given by its address is asked.
+
+        Raises:
+            OrchestratorUnavailable: it does not answer.
+        """
+        if self._remote is None:
+            return self.settings.paths
+        if self._home is None:
+            told = self.call(lambda api: api.health()).home
+            self._home = self.settings.home if told is None else Path(told)
+        return HomePaths.of(self._home)
+
+    @property
+    def logs(self) -> str:
+        """Where the orchestrator's logs are, in words that need no answer of it."""
+        return "`logs` of its home" if self._remote else str(self.settings.paths.logs)
+
     def find(self) -> Endpoint | None:
         """The orchestrator if it runs; it is not started."""
         self._check_usable()
         if self._remote is not None:
             return self._remote
-        runtime = launch.find(self.paths)
+        runtime = launch.find(self.settings.paths)
         return None if runtime is None else launch.endpoint(runtime)
 
     def call(self, ask: Callable[[Api], T]) -> T:
@@ -118,7 +140,7 @@ class Connection:
         process = f" (process {endpoint.identity.pid})" if endpoint.identity else ""
         raise OrchestratorUnavailable(
             f"The orchestrator at {endpoint.url}{process} does not answer: {reason}.",
-            hint=f"The logs are in {self.paths.logs}. If it hangs, end its process: nothing that "
+            hint=f"The logs are in {self.logs}. If it hangs, end its process: nothing that "
             "was recorded is lost.",
         )
 

@@ -72,7 +72,8 @@ class Generating:
             num_images: pictures in one batch, 1 to 64.
             preset: a preset, which is saved; its name; the path of a diffusers folder or a
                 `.safetensors` checkpoint, `~` expanded; or a hub id such as `owner/name`, of a
-                model that is in the local cache. `canvas.presets.image.default` by default.
+                model that is in the local cache. A name goes before a file that is called so.
+                `canvas.presets.image.default` by default.
             loras: name or path of a LoRA -> its weight, -10 to 10: a `.safetensors` file, or one
                 that `canvas.models.list("lora")` names. They are added to the preset's; the same
                 one gets this weight, and 0 leaves it out.
@@ -103,7 +104,7 @@ class Generating:
         __tracebackhide__ = True
         from mysticanvas.session import calls
 
-        request = self._request(prompt, num_images, keywords)
+        request = self._asked(prompt, num_images, keywords)
         if num_images is None:
             return calls.run(self._connection, request, calls.one(self._connection))
         return calls.run(self._connection, request, calls.several(self._connection))
@@ -141,7 +142,7 @@ class Generating:
         __tracebackhide__ = True
         from mysticanvas.session import calls
 
-        request = self._request(prompt, num_images, keywords)
+        request = self._asked(prompt, num_images, keywords)
         if num_images is None:
             return calls.submit(self._connection, request, calls.one(self._connection))
         return calls.submit(self._connection, request, calls.several(self._connection))
@@ -155,7 +156,7 @@ class Generating:
         **keywords: Unpack[Keywords],
     ) -> Plan:
         """What a request would take of the device's memory, and what would be done so that it
-        fits. Nothing is run.
+        fits. Nothing is run, and a preset that is given is not saved.
 
         The first plan of a model takes some seconds, in which its architecture is traced without
         its weights, whether it is a folder or a single file, and with the parts that its preset
@@ -173,9 +174,15 @@ class Generating:
             PresetError, ModelFileError: the model cannot be used, or what it needs is not known.
         """
         __tracebackhide__ = True
+        from mysticanvas.contracts.plan import PlanRequest
+        from mysticanvas.contracts.presets import ImagePreset
+        from mysticanvas.session.collections import presets
         from mysticanvas.session.plan import Plan
 
-        request = self._request(prompt, num_images, keywords)
+        given = keywords.get("preset")
+        whole = presets.absolute(given) if isinstance(given, ImagePreset) else None
+        asked = self._request(prompt, num_images, keywords)
+        request = PlanRequest(**dict(asked), preset=whole)
         return Plan.of(self._connection.call(lambda api: api.plan(request)), request)
 
     def reproduce(self, image: Image | Recipe | Path | str) -> Reproduction:
@@ -196,6 +203,20 @@ class Generating:
 
         return calls.reproduce(self._connection, image, self._project)
 
+    def _asked(
+        self, prompt: object, num_images: int | None, keywords: Mapping[str, Any]
+    ) -> GenerateRequest:
+        """The request, once a preset that was given with it is saved: nothing is, if anything of it
+        is not allowed."""
+        __tracebackhide__ = True
+        from mysticanvas.contracts.presets import ImagePreset
+        from mysticanvas.session.collections.presets import ImagePresets
+
+        request = self._request(prompt, num_images, keywords)
+        if isinstance(preset := keywords.get("preset"), ImagePreset):
+            ImagePresets(self._connection, ImagePreset).save(preset)
+        return request
+
     def _request(
         self, prompt: object, num_images: int | None, keywords: Mapping[str, Any]
     ) -> GenerateRequest:
@@ -204,18 +225,19 @@ class Generating:
         given = {n: value for n, value in keywords.items() if n not in unknown}
         if given.get("reuse") is None:
             given["reuse"] = self._reuse
-        if not isinstance(given.get("preset"), str | Path | None):
-            given["preset"] = self._saved(given["preset"])
+        if isinstance(preset := given.get("preset"), str):
+            given["preset"] = self._named(preset)
         return arguments.request(
             prompt, {**given, "num_images": num_images}, unknown, self._project
         )
 
-    def _saved(self, preset: object) -> object:
-        """The name of a preset that is saved first; what is no preset stays as it is."""
-        __tracebackhide__ = True
+    def _named(self, preset: str) -> str | Path:
+        """What a name means: a preset, or a file of the working directory if there is no such
+        preset."""
         from mysticanvas.contracts.presets import ImagePreset
-        from mysticanvas.session.collections import presets
+        from mysticanvas.session.collections.presets import ImagePresets
 
-        return (
-            presets.saved(self._connection, preset) if isinstance(preset, ImagePreset) else preset
-        )
+        if not arguments.lies_here(preset):
+            return preset
+        known = ImagePresets(self._connection, ImagePreset)
+        return preset if preset in known else Path(preset)

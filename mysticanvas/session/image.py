@@ -169,7 +169,7 @@ class Image:
         return self._score
 
     @property
-    def tags(self) -> list[str]:
+    def tags(self) -> tuple[str, ...]:
         """The names of its tags, in order; the store is asked each time."""
         return tagging.of(self)
 
@@ -355,13 +355,19 @@ class Image:
         return None if content is None else _decoded(content)
 
     def _existing(self) -> Path:
-        path = self.path
-        if not path.is_file():
+        path, root = self.path, self._connection.paths.root
+        if path.is_file():
+            return path
+        if not root.is_dir():
             raise NotFound(
-                f"The file of image {short(self.id)} is gone: {path}.",
-                hint="canvas.reproduce(image) makes it again.",
+                f"The file of image {short(self.id)} cannot be read here: there is no {root}.",
+                hint="If that is a home on another machine, Canvas(url=…, token=…, home=…) says "
+                "where it is seen from this one.",
             )
-        return path
+        raise NotFound(
+            f"The file of image {short(self.id)} is gone: {path}.",
+            hint="canvas.reproduce(image) makes it again.",
+        )
 
     def _repr_png_(self) -> bytes:
         return self._existing().read_bytes()

@@ -52,8 +52,9 @@ def resolve(what: Image | Recipe | Path | str, connection: Connection) -> Origin
     file = arguments.path("image", what, _ALLOWED)
     if isinstance(what, Path) or _is_file(file):
         return _of_file(file, connection)
-    if is_part(what):
-        return _of_image(Image(connection.call(lambda api: api.image(what)), connection))
+    part = what.lower()
+    if is_part(part):
+        return _of_image(Image(connection.call(lambda api: api.image(part)), connection))
     raise NotFound(f"There is no file {what!r}, and it is no id.", hint=f"Allowed is {_ALLOWED}.")
 
 

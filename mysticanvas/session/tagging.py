@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.tags import MAX_IDS, distinct
+from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.image import Image
 
+_ALLOWED = "several pictures, such as a page of them, or their whole ids"
 
-def of(image: Image) -> list[str]:
+
+def of(image: Image) -> tuple[str, ...]:
     """The names of a picture's tags, in order."""
     found = image._connection.call(lambda api: api.tags_of(image.id))
-    return list(dict.fromkeys(tag.name for tag in found))
+    return tuple(dict.fromkeys(tag.name for tag in found))
 
 
 def add(connection: Connection, images: Iterable[Image | str], names: Sequence[str]) -> None:
@@ -39,6 +42,9 @@ def remove(connection: Connection, images: Iterable[Image | str], names: Sequenc
 
 
 def _in_batches(images: Iterable[Image | str], send: Callable[[list[str]], None]) -> None:
-    ids = [image if isinstance(image, str) else image.id for image in images]
+    listed = None if isinstance(images, str) else arguments.listed(images)
+    if not isinstance(listed, list):
+        raise arguments.refused("images", images, _ALLOWED, "For one: image.add_tags(…).")
+    ids = [arguments.whole_id("images", image, _ALLOWED) for image in listed]
     for start in range(0, len(ids), MAX_IDS):
         send(ids[start : start + MAX_IDS])

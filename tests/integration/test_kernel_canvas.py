@@ -66,10 +66,22 @@ print(json.dumps(sorted(sys.modules)))
     assert not heavy & set(json.loads(output))
 
 
-def test_an_orchestrator_is_reached_by_its_address(canvas: Canvas) -> None:
+def test_an_orchestrator_is_reached_by_its_address(
+    canvas: Canvas, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = canvas.generate("x", preset=tiny_sd, **QUICK)
     known = runtime(canvas.home)
+    monkeypatch.setenv("MYSTICANVAS_HOME", str(tmp_path / "another"))
     with Canvas(url=known["url"], token=known["token"]) as other:
         assert other.health().pid == known["pid"]
+        assert other.home == canvas.home
+        assert other.image(image.id).pil() == image.pil()
+        assert other.image(image.id).thumbnail(256).size == image.thumbnail(256).size
+    (tmp_path / "mounted").symlink_to(canvas.home)
+    seen = tmp_path / "mounted"
+    with Canvas(seen, url=known["url"], token=known["token"]) as elsewhere:
+        assert elsewhere.image(image.id).path.is_relative_to(seen)
+        assert elsewhere.image(image.id).pil() == image.pil()
     with Canvas(url=known["url"], token="another") as stranger, pytest.raises(PermissionDenied):
         stranger.health()
 

@@ -14,7 +14,7 @@ import pytest
 from models import make_sd
 from transformer_models import make_qwen_image, make_z_image
 
-from mysticanvas import Canvas, DoesNotFit, ImagePreset, InvalidRequest
+from mysticanvas import Canvas, DoesNotFit, ImagePreset, InvalidRequest, PresetError
 
 BUDGET_MIB = 1_500
 NEAR = 0.03
@@ -47,6 +47,27 @@ def test_a_plan_says_what_fits_and_what_would_and_runs_nothing(home: Path, tiny_
         assert smaller.fits
         assert smaller.total_mib < exact.total_mib
         assert canvas.jobs.list() == []
+        canvas.shutdown()
+
+
+def test_a_preset_is_planned_as_it_is_given_and_not_saved(home: Path, tiny_sd: Path) -> None:
+    with Canvas(home=home, memory_budget_mib=BUDGET_MIB) as canvas:
+        saved = canvas.presets.image.save(ImagePreset(name="ink", model=str(tiny_sd)))
+        half = saved.replace(dtype="float16", default_params={"width": 8192, "height": 8192})
+        plan = canvas.plan("a castle", preset=half)
+        assert not plan.fits
+        whole, halved = (
+            next(term.mib for term in each.terms if term.name == "weights.unet")
+            for each in (canvas.plan("a castle", preset="ink"), plan)
+        )
+        assert halved == whole / 2
+        assert plan.suggestion["preset"] == half
+        assert canvas.plan("a castle", **plan.suggestion).fits
+        canvas.plan("a castle", preset=half.replace(name="new"))
+        with pytest.raises(PresetError, match="/no/such"):
+            canvas.plan("a castle", preset=half.replace(vae="/no/such.safetensors"))
+        assert "new" not in canvas.presets.image
+        assert [each.dtype for each in canvas.presets.image.revisions("ink")] == ["auto"]
         canvas.shutdown()
 
 

@@ -1,3 +1,7 @@
+import math
+import threading
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +26,21 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 def test_a_variable_that_is_not_allowed_is_refused(bad: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Settings.load(bad)
+
+
+def test_no_number_is_endless_and_what_is_allowed_says_how_much_is() -> None:
+    for name, field in Settings.model_fields.items():
+        if field.annotation is float:
+            for bad in (math.inf, math.nan, 1e300):
+                with pytest.raises(ValidationError, match=name):
+                    Settings.load({}, **{name: bad})
+            assert " and at most 1" in Settings.allowed(name)
+    assert Settings.allowed("keep_alive_s") == "a number above 0 and at most 1,000,000,000"
+    never = Settings.load({}, keep_alive_s=1e9)
+    assert time.monotonic() + never.keep_alive_s < threading.TIMEOUT_MAX
+    assert datetime.now(UTC) - timedelta(
+        days=Settings.load({}, deleted_grace_days=1e5).deleted_grace_days
+    )
 
 
 def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from mysticanvas import logs
 from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.image_work import ImageWork
-from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.loras import digests
 from mysticanvas.contracts.memory import DeviceKind
-from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.plan import Plan, PlanRequest
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, ProfileOrder
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
@@ -69,7 +68,7 @@ class Planner:
         self._worker = worker
         self._settings = settings
 
-    def plan(self, request: GenerateRequest) -> Plan:
+    def plan(self, request: PlanRequest) -> Plan:
         """What a request would take, and what would be done for it.
 
         Raises:
@@ -77,7 +76,8 @@ class Planner:
             WorkerCrashed: the worker does not start, so that it is not known what it computes on.
         """
         params = request.params
-        preset = self._presets.find(params.preset)
+        given = request.preset
+        preset = self._presets.find(params.preset) if given is None else self._presets.check(given)
         model = self._presets.model(preset)
         loras = self._presets.loras.of(preset, params.loras)
         resolved = resolve(params, preset, model, loras, drawn_seed=0)

@@ -118,13 +118,13 @@ class Models:
             raise refused("repo_id", repo_id, '"owner/name" or "owner/name@revision"')
         if not (revision is None or isinstance(revision, str)):
             raise refused("revision", revision, "a branch, a tag or a commit; None for main")
-        patterns = (files,) if isinstance(files, str) else tuple(files)
-        if not all(isinstance(each, str) for each in patterns):
+        patterns = [files] if isinstance(files, str) else arguments.listed(files)
+        if not isinstance(patterns, list) or not all(isinstance(each, str) for each in patterns):
             raise refused("files", files, "a pattern of names, or several")
         params: dict[str, JsonValue] = {
             "repo_id": repo_id,
             "revision": revision,
-            "files": [*patterns],
+            "files": patterns,
         }
         request = HostRequest(kind="pull", params=params, priority="interactive")
         return calls.submit(

@@ -76,16 +76,16 @@ class PresetsOfKind(Generic[P]):
         """The preset of that name.
 
         Raises:
+            InvalidRequest: no preset can have that name.
             NotFound: there is none.
         """
-        if not isinstance(name, str):
-            raise refused("name", name, "the name of a preset")
-        return self._connection.call(lambda api: api.preset(self._type, name))
+        wanted = arguments.preset_name(name, "name")
+        return self._connection.call(lambda api: api.preset(self._type, wanted))
 
     def __contains__(self, name: object) -> bool:
         try:
             return isinstance(name, str) and bool(self[name])
-        except NotFound:
+        except (NotFound, InvalidRequest):
             return False
 
     def list(self) -> builtins.list[P]:
@@ -112,22 +112,31 @@ class PresetsOfKind(Generic[P]):
         whole = absolute(preset)
         return self._connection.call(lambda api: api.save_preset(whole))
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str | P) -> None:
         """Forget a preset. Pictures keep its name, and their recipes all that it was.
+
+        Args:
+            name: of a preset, or the preset itself.
 
         Raises:
             NotFound: there is none.
-            InvalidRequest: it ships with the package.
+            InvalidRequest: it ships with the package, or no preset can have that name.
         """
-        self._connection.call(lambda api: api.delete_preset(self._type, name))
+        known = arguments.preset_name(name, "name")
+        self._connection.call(lambda api: api.delete_preset(self._type, known))
 
-    def revisions(self, name: str) -> builtins.list[P]:
+    def revisions(self, name: str | P) -> builtins.list[P]:
         """Everything that a preset has been, oldest first; also of one that was deleted.
+
+        Args:
+            name: of a preset, or the preset itself.
 
         Raises:
             NotFound: there never was one.
+            InvalidRequest: no preset can have that name.
         """
-        return self._connection.call(lambda api: api.preset_revisions(self._type, name))
+        known = arguments.preset_name(name, "name")
+        return self._connection.call(lambda api: api.preset_revisions(self._type, known))
 
     def export(self, path: str | Path, *names: str) -> Path:
         """Write presets to a new TOML file.
@@ -246,11 +255,6 @@ class LLMPresets(PresetsOfKind[LLMPreset]):
             self._connection.call(lambda api: api.set_default_preset(self._type, None))
         else:
             self._set_default(preset)
-
-
-def saved(connection: Connection, preset: ImagePreset) -> str:
-    """Save a preset that a picture is asked for with; its name."""
-    return ImagePresets(connection, ImagePreset).save(preset).name
 
 
 def absolute(preset: P) -> P:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mysticanvas.errors import NotFound
+from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.health import WorkerStatus
+    from mysticanvas.contracts.presets import LLMPreset
     from mysticanvas.session.connection import Connection
 
 _COLUMNS = ("worker", "state", "pid", "restarts", "preset", "memory", "last end")
@@ -30,20 +32,24 @@ class Workers:
         process that stands by to take over from a worker that is lost."""
         return self._connection.call(lambda api: api.workers())
 
-    def start(self, kind: str, preset: str | None = None) -> None:
+    def start(self, kind: str, preset: str | LLMPreset | None = None) -> None:
         """Start a worker that waits until it is needed, so that the first who needs it need not.
 
         Args:
             kind: such as `llm`; one that runs already is left alone.
-            preset: name of a language model's preset, which is loaded; room is made for it as for
-                a picture. Without use it leaves after `keep_alive_s`, or with `canvas.unload()`.
+            preset: that of a language model, or its name; the model is loaded, and room is made for
+                it as for a picture. Without use it leaves after `keep_alive_s`, or with
+                `canvas.unload()`.
 
         Raises:
+            InvalidRequest: an argument is none of that.
             NotFound: there is no such kind, or no such preset.
             PresetError, ModelFileError: the preset's model cannot be used.
             DoesNotFit: there is no room to be made for it.
         """
-        self._connection.call(lambda api: api.start_worker(kind, preset))
+        which = _kind(kind)
+        name = None if preset is None else arguments.preset_name(preset)
+        self._connection.call(lambda api: api.start_worker(which, name))
 
     def reset(self, kind: str | None = None) -> None:
         """Forget that a worker has failed, and start it at once if it is not there.
@@ -52,9 +58,11 @@ class Workers:
             kind: such as `image`; None for all.
 
         Raises:
+            InvalidRequest: that is no text.
             NotFound: there is no such kind.
         """
-        self._connection.call(lambda api: api.reset_workers(kind))
+        which = None if kind is None else _kind(kind)
+        self._connection.call(lambda api: api.reset_workers(which))
 
     def __getitem__(self, which: int | str) -> WorkerStatus:
         found = self.list()
@@ -79,6 +87,12 @@ class Workers:
         head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
         rows = "".join(_row(status) for status in self.list())
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _kind(value: object) -> str:
+    if not isinstance(value, str):
+        raise arguments.refused("kind", value, 'the kind of a worker, such as "image" or "llm"')
+    return value
 
 
 def _cells(status: WorkerStatus) -> tuple[str, ...]:

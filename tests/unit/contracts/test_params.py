@@ -88,6 +88,12 @@ def test_a_name_that_only_looks_like_one_of_ours_has_no_nearest(name: str) -> No
     assert "Did you mean" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["style", "image", "mask_image", "strength", "pipeline_kwargs"])
+def test_a_name_that_is_still_to_come_is_no_typing_error(name: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"no parameter '{name}' yet; it comes in a later"):
+        params.parse(prompt="p", **{name: 1})
+
+
 def test_what_is_no_parameter_of_a_picture_is_named_too() -> None:
     with pytest.raises(InvalidRequest, match="Did you mean 'after_crash'"):
         params.parse(prompt="p", after_crsh="cancel")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,23 @@ def test_a_copy_has_changes_and_is_unsaved() -> None:
         saved.replace(dtpe="float16")
     with pytest.raises(InvalidRequest, match="dtype='half' is not allowed"):
         saved.replace(dtype="half")
+
+
+def test_paths_may_be_objects_and_are_never_names() -> None:
+    preset = ImagePreset(
+        name="ink",
+        model=Path("owner/name"),
+        vae=Path("/v.safetensors"),
+        clip=[Path("~/a"), "b"],
+        loras={Path("chalk"): 0.5, "ink": 1},
+    )
+    assert (preset.model, preset.vae) == ("./owner/name", "/v.safetensors")
+    assert preset.clip == ("~/a", "b")
+    assert preset.loras == {"./chalk": 0.5, "ink": 1.0}
+    assert ImagePreset(**INK, clip=Path("c")).clip == ("./c",)
+    assert ImagePreset.model_validate_json(preset.model_dump_json()) == preset
+    talk = LLMPreset(name="talk", model=Path("t.gguf"), mmproj=Path("/p.gguf"))
+    assert (talk.model, talk.mmproj) == ("./t.gguf", "/p.gguf")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import pytest
 from mysticanvas import InvalidRequest, NotFound
 from mysticanvas.session import arguments
 
+SECONDS = "a number above 0 and at most 1,000,000,000"
+
 
 def ask(prompt: object = "x", **given: Any) -> Any:
     return arguments.request(prompt, given, {}, None).params
@@ -143,9 +145,10 @@ def test_an_id_is_text_of_hexadecimal_digits() -> None:
         ("memory_budget_mib", True, "a whole number from 1"),
         ("memory_budget_mib", "512", "a whole number from 1"),
         ("memory_budget_mib", 512.0, "a whole number from 1"),
-        ("keep_alive_s", True, "a number above 0"),
-        ("keep_alive_s", "900", "a number above 0"),
-        ("idle_timeout_s", float("nan"), "a number above 0"),
+        ("keep_alive_s", True, SECONDS),
+        ("keep_alive_s", "900", SECONDS),
+        ("idle_timeout_s", float("nan"), SECONDS),
+        ("keep_alive_s", float("inf"), SECONDS),
         ("ipc", "carrier", "'tcp', 'unix' or 'pipe'"),
         ("home", 5, "the path of a folder"),
         ("home", "a\0b", "the path of a folder"),

@@ -53,6 +53,16 @@ def test_a_file_that_is_gone_is_named(make_image: MakeImage) -> None:
         assert "reproduce" in missing.value.hint
 
 
+def test_a_home_that_is_not_here_is_not_said_to_have_lost_a_file(make_image: MakeImage) -> None:
+    image = make_image()
+    home = image.path.parent.parent
+    home.rename(home.with_name("elsewhere"))
+    with pytest.raises(NotFound, match=f"cannot be read here: there is no {home}") as missing:
+        image.pil()
+    assert "Canvas(url=" in missing.value.hint
+    assert "reproduce" not in missing.value.hint
+
+
 def test_two_snapshots_of_one_picture_are_equal(make_image: MakeImage) -> None:
     image, other = make_image(0), make_image(1)
     assert image == copy.copy(image)

@@ -6,6 +6,7 @@ import PIL.Image
 import pytest
 
 from mysticanvas import Image, InvalidRequest, NotFound
+from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.original import resolve
 
@@ -36,6 +37,22 @@ def test_a_path_that_cannot_be_is_refused(what: str | Path, connection: Connecti
         resolve(what, connection)
     assert refused.value.parameter == "image"
     assert len(str(refused.value)) < 300
+
+
+def test_an_id_may_be_written_in_capitals(
+    make_image: MakeImage, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, asked = make_image(), []
+
+    class Answers:
+        def image(self, part: str) -> ImageRecord:
+            asked.append(part)
+            assert isinstance(image._known, ImageRecord)
+            return image._known
+
+    monkeypatch.setattr(connection, "call", lambda ask: ask(Answers()))
+    assert resolve(image.id[-8:].upper(), connection).image == image
+    assert asked == [image.id[-8:]]
 
 
 @pytest.mark.parametrize("what", ["no/such.png", Path("no/such.png"), "a red circle"])

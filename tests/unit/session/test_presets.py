@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mysticanvas import ImagePreset, InvalidRequest
 from mysticanvas.session.collections import presets
+from mysticanvas.session.connection import Connection
 
 
 def test_paths_mean_the_same_in_another_process(
@@ -38,3 +40,27 @@ def test_a_path_in_the_home_of_nobody_is_refused() -> None:
         with pytest.raises(InvalidRequest, match="~nobody-.* is not known") as refused:
             presets.absolute(ImagePreset(name="a", **members))
         assert refused.value.parameter == "preset"
+
+
+def test_relative_path_objects_are_taken_from_where_the_kernel_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ImagePreset(name="a", model=Path("owner/name"), loras={Path("ink"): 1})
+    sent = presets.absolute(given)
+    assert sent.model == str(tmp_path / "owner/name")
+    assert sent.loras == {str(tmp_path / "ink"): 1}
+
+
+def test_what_can_be_no_name_is_refused_and_in_no_collection(connection: Connection) -> None:
+    connection.close()  # so that whatever is sent after all starts nothing
+    image = presets.Presets(connection).image
+    bad: Any
+    for bad in ("", "  ", "owner/name", "a\x00", "x" * 201, None, 7, Path("/m")):
+        for ask in (image.__getitem__, image.delete, image.revisions):
+            with pytest.raises(
+                InvalidRequest, match="the name of one: text of 1 to 200"
+            ) as refused:
+                ask(bad)
+            assert refused.value.parameter == "name"
+        assert bad not in image

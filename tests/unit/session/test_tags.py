@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mysticanvas import InvalidRequest
-from mysticanvas.contracts.tags import TagPage, TagRecord
+from mysticanvas import Image, InvalidRequest
+from mysticanvas.contracts.ids import new_id
+from mysticanvas.contracts.tags import TagOnImage, TagPage, TagRecord
 from mysticanvas.session import arguments
 from mysticanvas.session.collections.tags import Tags
 
@@ -58,19 +61,53 @@ def test_the_display_is_html_with_names_escaped_and_says_what_is_left(tags: Tags
 
 
 def test_many_pictures_are_tagged_in_batches(tags: Tags, answers: Answers) -> None:
-    tags.add((f"id {k}" for k in range(501)), "Ink", "ink")
+    tags.add((new_id() for _ in range(501)), "Ink", "ink")
     assert answers.asked == [("add", (500, ["Ink"])), ("add", (1, ["Ink"]))]
-    tags.add(["id"])
+    tags.add([new_id()])
     assert len(answers.asked) == 2
 
 
 def test_a_bad_name_is_refused_before_anything_is_sent(tags: Tags, answers: Answers) -> None:
     for bad in ("", "a\x00", ["a"]):
         with pytest.raises(InvalidRequest):
-            tags.add(["id"], bad)  # type: ignore[arg-type]
+            tags.add([new_id()], bad)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest):
         tags.list(limit=0)
     assert not answers.asked
+
+
+def test_one_picture_is_no_list_of_them(
+    tags: Tags, answers: Answers, make_image: Callable[..., Image]
+) -> None:
+    image = make_image()
+    for bad in (image, image.id, [1], [image.id[-8:]], None):
+        for change in (tags.add, tags.remove):
+            with pytest.raises(InvalidRequest, match="several pictures") as refused:
+                change(bad, "noir")  # type: ignore[arg-type]
+            assert refused.value.parameter == "images"
+    assert not answers.asked
+
+
+def test_there_may_be_too_many_names(tags: Tags, answers: Answers) -> None:
+    names = [f"tag {k}" for k in range(101)]
+    with pytest.raises(InvalidRequest, match="at most 100 names") as refused:
+        tags.add([new_id()], *names)
+    assert refused.value.parameter == "names"
+    assert not answers.asked
+    tags.add([new_id()], *names[:100], "TAG 1")
+    assert answers.asked
+
+
+def test_what_a_picture_has_is_no_list_to_be_changed(
+    make_image: Callable[..., Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make_image()
+    found = [TagOnImage(name=name, source=source) for name, source in (
+        ("ink", "user"), ("sky", "user"), ("ink", "vision"),
+    )]  # fmt: skip
+    answers = SimpleNamespace(tags_of=lambda image_id: found)
+    monkeypatch.setattr(image._connection, "call", lambda ask: ask(answers))
+    assert image.tags == ("ink", "sky")
 
 
 @pytest.mark.parametrize("given", [["a", "b"], ("a", "b"), iter("ab")])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mysticanvas import errors
+from mysticanvas import LLMPreset, errors
 from mysticanvas.contracts.health import Reserve, WorkerState, WorkerStatus
 from mysticanvas.session.collections.workers import Workers
 
@@ -63,7 +64,25 @@ def test_start_asks_for_one_kind_and_perhaps_a_preset() -> None:
     connection = Connection()
     Workers(connection).start("llm")  # type: ignore[arg-type]
     Workers(connection).start("llm", preset="chat")  # type: ignore[arg-type]
-    assert connection.started == [("llm", None), ("llm", "chat")]
+    preset = LLMPreset(name="other", model="/m.gguf")
+    Workers(connection).start("llm", preset=preset)  # type: ignore[arg-type]
+    assert connection.started == [("llm", None), ("llm", "chat"), ("llm", "other")]
+
+
+def test_what_is_no_kind_and_no_preset_is_refused() -> None:
+    connection = Connection()
+    workers = Workers(connection)  # type: ignore[arg-type]
+    bad: Any = Path("/m.gguf")
+    for parameter, act in (
+        ("kind", lambda: workers.reset(bad)),
+        ("kind", lambda: workers.start(bad)),
+        ("preset", lambda: workers.start("llm", bad)),
+        ("preset", lambda: workers.start("llm", "")),
+    ):
+        with pytest.raises(errors.InvalidRequest, match=f"^{parameter}=") as refused:
+            act()
+        assert refused.value.parameter == parameter
+    assert (connection.started, connection.reset) == ([], [])
 
 
 def test_reset_asks_for_one_kind_or_all() -> None:
