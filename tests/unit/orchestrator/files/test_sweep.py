@@ -223,15 +223,19 @@ def test_prune_without_a_condition_empties_what_was_deleted_before(
 
 
 @pytest.mark.parametrize(
-    ("used", "more", "quota_mib", "fits"),
-    [(0, 1, None, True), (0, 1 << 20, 1, True), (1, 1 << 20, 1, False), (5 << 20, 0, 4, False)],
-)
-def test_the_quota(used: int, more: int, quota_mib: int | None, fits: bool) -> None:
+    ("used", "promised", "more", "quota_mib", "fits"),
+    [
+        (0, 0, 1, None, True), (0, 0, 1 << 20, 1, True), (1, 0, 1 << 20, 1, False),
+        (5 << 20, 0, 0, 4, False), (0, 1 << 20, 1 << 20, 2, True), (0, 1 << 20, 1 << 20, 1, False),
+    ],
+)  # fmt: skip
+def test_the_quota(used: int, promised: int, more: int, quota_mib: int | None, fits: bool) -> None:
     if fits:
-        quota.check(used, more, quota_mib)
+        quota.check(used, promised, more, quota_mib)
         return
-    with pytest.raises(StoreFull, match=f"quota of {quota_mib} MiB.*prune"):
-        quota.check(used, more, quota_mib)
+    said = "may add 1.0 MiB.*" if promised else ""
+    with pytest.raises(StoreFull, match=f"{said}quota of {quota_mib} MiB.*prune"):
+        quota.check(used, promised, more, quota_mib)
 
 
 def test_a_file_that_cannot_be_removed_now_is_removed_later(
