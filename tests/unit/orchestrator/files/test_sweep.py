@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from mysticanvas.orchestrator.files.prune import prune
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import NewImage, Store, tombstones
+from mysticanvas.store.files import Original
 from mysticanvas.store.rebuild import rebuild
 
 Add = Callable[..., NewImage]
@@ -55,6 +57,27 @@ def test_a_deleted_picture_is_hidden_at_once_and_swept_after_its_grace(
     assert there(paths, kept) == [True] * 3
     assert store.files.usage() == sum(path.stat().st_size for path in files_of(paths, kept))
     assert tombstones.read(paths.images) == set()
+
+
+def test_one_that_is_deleted_while_the_list_is_written_is_on_it(
+    store: Store, paths: HomePaths, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, stale = add(), add()
+    tombstones.add(paths.images, [stale.id])
+    known = store.files.deleted
+    deletion = threading.Thread(target=deleting.delete, args=(store, paths.images, late.id))
+
+    def deleted(*arguments: Any) -> list[Original]:
+        found = known(*arguments)
+        if len(arguments) == 1:
+            deletion.start()
+            deletion.join(0.5)
+        return found
+
+    monkeypatch.setattr(store.files, "deleted", deleted)
+    sweep.run(store, paths, datetime.now(UTC), context)
+    deletion.join()
+    assert tombstones.read(paths.images) == {late.id}
 
 
 def test_it_comes_back_until_it_is_swept(
