@@ -108,7 +108,8 @@ class Settings(BaseModel):
     keep_internal_jobs_days: float = Field(default=7, gt=0, le=_MOST_DAYS)
     """Days for which an internal job that has ended is remembered; a user's are for ever."""
     disk_quota_mib: int | None = Field(default=None, ge=1)
-    """MiB that all files of pictures may take together; None for no limit but the disk's."""
+    """MiB that all files of pictures may take together, with those that queued jobs are to make;
+    None for no limit but the disk's."""
     deleted_grace_days: float = Field(default=7, ge=0, le=_MOST_DAYS)
     """Days after which the files of a deleted picture are removed; until then it can come back."""
     thumbnail_processes: int = Field(

@@ -75,7 +75,8 @@ class ReproduceRequest(Contract):
 class HostRequest(Contract):
     """Body of `POST /v1/jobs`: work of the orchestrator's own process.
 
-    `params` are the kind's own; `priority` decides among jobs that wait for that process.
+    `params` are the kind's own. `priority` decides among jobs that wait for that process, and what
+    is in the background steps aside while somebody waits for a worker.
     """
 
     kind: HostKind

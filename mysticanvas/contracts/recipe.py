@@ -52,6 +52,11 @@ class ResolvedParams(Contract):
     loras: dict[str, float] = {}
     """Role of a LoRA, such as `lora_1` for the model file `lora_1.safetensors` -> its weight."""
 
+    @property
+    def pixels(self) -> int:
+        """Of all pictures of the batch."""
+        return self.width * self.height * self.num_images
+
 
 class Environment(Contract):
     """Where a picture was made: what changes pixels besides the request."""

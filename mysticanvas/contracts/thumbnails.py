@@ -31,12 +31,14 @@ class ThumbnailOrder(Contract):
 
 
 class ThumbnailAnswer(Contract):
-    """What came of an order: files, or one of two reasons for there being none."""
+    """What came of an order: files, or one of three reasons for there being none."""
 
     image_id: str
     files: list[FileRecord] = []
     """They are on disk."""
     unfit: str = ""
     """Why this picture can have none, now or later."""
+    unread: str = ""
+    """Why the picture's file could not be read this time."""
     errno: int = 0
     """What the system said when a file was to be written; nothing that the picture can help."""

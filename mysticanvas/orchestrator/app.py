@@ -136,7 +136,10 @@ class Orchestrator:
             self.arbiter, [each.kind for each in on_demand], settings.keep_alive_s
         )
         self.dispatcher = self._dispatcher()
-        self.runner, self.puller = self._runners()
+        self.runners = [
+            Runner(self.transitions, self.bus, kinds, name)
+            for name, kinds in host_jobs.lanes(self.kinds).items()
+        ]
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.intake = Intake(
             self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
@@ -158,8 +161,8 @@ class Orchestrator:
             worker.start(on_demand=True)
         self.transitions.rescue()
         self.dispatcher.start()
-        self.runner.start()
-        self.puller.start()
+        for runner in self.runners:
+            runner.start()
         self.upkeep.start()
         self.keep_alive.start()
         self.activity.start()
@@ -208,7 +211,7 @@ class Orchestrator:
         self.announcement.stop()
         self.keep_alive.stop()
         self.upkeep.stop()
-        running: list[Lane[Any] | Worker] = [self.puller, self.runner, self.dispatcher]
+        running: list[Lane[Any] | Worker] = [*self.runners, self.dispatcher]
         running += self.workers
         # All at once: a lane may wait for a worker's answer, which at the latest ends with it.
         for each in running:
@@ -278,14 +281,6 @@ class Orchestrator:
             self.paths.run,
             self._unloaded,
         )
-
-    def _runners(self) -> tuple[Runner, Runner]:
-        """Who does jobs in this process, and who fetches models."""
-        fetched = {"pull": self.kinds["pull"]}
-        here = {kind: job for kind, job in self.kinds.items() if kind not in fetched}
-        runner = Runner(self.transitions, self.bus, here)
-        # A lane of their own, since one may take hours.
-        return runner, Runner(self.transitions, self.bus, fetched, "puller", steps_aside=False)
 
     def _application(self) -> FastAPI:
         app = web.create_app(

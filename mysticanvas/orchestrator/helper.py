@@ -23,7 +23,16 @@ A = TypeVar("A", bound=Contract)
 
 
 class HelperLost(Exception):
-    """The process ended, or is as good as ended."""
+    """The process ended, or is as good as ended.
+
+    Args:
+        reason: how that is known.
+        killed: whether it was killed from outside, as when the machine has no memory left.
+    """
+
+    def __init__(self, reason: str, killed: bool = False) -> None:
+        super().__init__(reason)
+        self.killed = killed
 
 
 class Helper(Generic[A]):
@@ -81,7 +90,7 @@ class Helper(Generic[A]):
             self._process.stdin.write(order.model_dump_json().encode() + b"\n")
             self._process.stdin.flush()
         except OSError as error:
-            raise HelperLost(self._last_word()) from error
+            raise self._lost() from error
 
     def receive(self, timeout_s: float) -> A:
         """Wait for the next answer, to whichever order.
@@ -107,7 +116,7 @@ class Helper(Generic[A]):
             # The descriptor itself: a buffered reader would hide from the selector what it holds.
             heard = os.read(self._answers.fileno(), 1 << 16)
             if not heard:
-                raise HelperLost(self._last_word())
+                raise self._lost()
             self._heard += heard
         line, _, self._heard = self._heard.partition(b"\n")
         try:
@@ -134,9 +143,12 @@ class Helper(Generic[A]):
         self._answers.close()
         self._capture.finish()
 
-    def _last_word(self) -> str:
+    def _lost(self) -> HelperLost:
         try:
             code = self._process.wait(_ENDING_S)
         except subprocess.TimeoutExpired:
-            return "it hung up"
-        return f"it ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with {code}"
+            return HelperLost("it hung up")
+        if code >= 0:
+            return HelperLost(f"it ended with {code}")
+        signal_ = signal.Signals(-code)
+        return HelperLost(f"it ended by {signal_.name}", killed=signal_ == signal.SIGKILL)

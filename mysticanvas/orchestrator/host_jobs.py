@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pydantic import JsonValue
 
@@ -16,6 +16,9 @@ from mysticanvas.orchestrator.queue.context import JobContext
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
+
+LONG = ("export", "thumbnails", "pull")
+"""Kinds of which one job may take hours, so that no job of another kind is to wait for it."""
 
 
 def table(
@@ -49,3 +52,9 @@ def table(
             pulling.check,
         ),
     }
+
+
+def lanes(kinds: Kinds) -> Mapping[str, Kinds]:
+    """Name of a lane -> the kinds that it carries out, one job at a time."""
+    short = {kind: job for kind, job in kinds.items() if kind not in LONG}
+    return {"runner": short, **{kind: {kind: kinds[kind]} for kind in LONG}}

@@ -29,6 +29,7 @@ def submit(connection: Connection, asked: ExportParams, project: str | None) -> 
         kind="export",
         project=project or DEFAULT_PROJECT,
         params=asked.model_dump(mode="json"),
+        priority="interactive",
         # Half an export is nothing, and its place may be taken by then.
         after_crash="cancel",
     )

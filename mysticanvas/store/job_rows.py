@@ -15,6 +15,7 @@ from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.store import times
 from mysticanvas.store.connection import Row
+from mysticanvas.store.waiting import Entry
 
 _AS_THEY_ARE = (
     "id",
@@ -110,6 +111,20 @@ def _task(text: str) -> GenerateTask | None:
         return GenerateTask.model_validate_json(text)
     except ValidationError:
         return None
+
+
+def to_entry(job: StoredJob, not_before: datetime | None) -> Entry:
+    """The place of a job that waits; `not_before` is as the database keeps times."""
+    record, task = job.record, job.task
+    return Entry(
+        background=record.priority != "interactive",
+        seq=job.seq,
+        id=record.id,
+        kind=record.kind,
+        not_before=not_before,
+        model="" if task is None else task.model.digest,
+        pixels=0 if task is None else task.recipe.params.pixels,
+    )
 
 
 def _task_json(job: StoredJob) -> str | None:

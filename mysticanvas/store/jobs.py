@@ -338,6 +338,11 @@ class Jobs:
         """How many jobs wait; from memory."""
         return len(self._waiting)
 
+    def pixels_waiting(self) -> int:
+        """Pixels of all pictures that waiting jobs are to make; from memory."""
+        with self._lock:
+            return self._waiting.pixels()
+
     def next_up(self, kinds: Collection[str] | None = None) -> Entry | None:
         """The job of these kinds that `claim` would take now; from memory."""
         with self._lock:
@@ -369,14 +374,10 @@ class Jobs:
             return transaction.change(_SQL["prune"], before=before, limit=limit)
 
     def _queued(self, job: StoredJob, not_before: datetime | None = None) -> None:
-        record = job.record
-        background = record.priority != "interactive"
-        model = "" if job.task is None else job.task.model.digest
         with self._lock:
             if len(self._known) < _KNOWN:
-                self._known[record.id] = job
-            entry = Entry(background, job.seq, record.id, record.kind, not_before, model)
-            self._waiting.put(entry)
+                self._known[job.record.id] = job
+            self._waiting.put(job_rows.to_entry(job, not_before))
 
     def _running(self, job_id: str, runner: str | None, now: datetime) -> StoredJob:
         job = self._known.get(job_id)

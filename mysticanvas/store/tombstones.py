@@ -7,25 +7,29 @@ again from the files alone: what was deleted must not come back.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mysticanvas import durable
 
 _NAME = "deleted.txt"
+_CHANGING = threading.Lock()
+"""Held while the list is changed; only the process that has the store does that."""
 
 
 def add(images_folder: Path, image_ids: Iterable[str]) -> None:
     """Put ids on the list, so that they last."""
     path = images_folder / _NAME
-    existed = path.exists()
-    with path.open("a", encoding="ascii") as file:
-        # Whatever a crash left of an earlier line must not swallow the first of these.
-        file.write("".join(f"\n{image_id}" for image_id in image_ids) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    if not existed:
-        durable.sync_folder(images_folder)
+    with _CHANGING:
+        existed = path.exists()
+        with path.open("a", encoding="ascii") as file:
+            # Whatever a crash left of an earlier line must not swallow the first of these.
+            file.write("".join(f"\n{image_id}" for image_id in image_ids) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if not existed:
+            durable.sync_folder(images_folder)
 
 
 def read(images_folder: Path) -> set[str]:
@@ -36,8 +40,16 @@ def read(images_folder: Path) -> set[str]:
         return set()
 
 
-def replace(images_folder: Path, image_ids: Iterable[str]) -> None:
-    """Have the list hold these ids and no others."""
-    ids = set(image_ids)
-    if ids != read(images_folder):
-        durable.replace(images_folder / _NAME, "".join(f"{each}\n" for each in ids).encode())
+def replace(images_folder: Path, choose: Callable[[set[str]], Iterable[str]]) -> None:
+    """Have the list hold other ids.
+
+    Args:
+        choose: given those that it holds, says which it is to hold. What is added at the same time
+            waits, so that it is in neither and stays.
+    """
+    with _CHANGING:
+        before = read(images_folder)
+        after = set(choose(before))
+        if after != before:
+            content = "".join(f"{each}\n" for each in after).encode()
+            durable.replace(images_folder / _NAME, content)

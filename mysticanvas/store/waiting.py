@@ -25,6 +25,8 @@ class Entry(NamedTuple):
     """When its time comes, as the database keeps times; None if it has come."""
     model: str = ""
     """Digest of what it runs with; empty if it needs no model."""
+    pixels: int = 0
+    """Of all pictures that it is to make."""
 
     @property
     def on_worker(self) -> bool:
@@ -92,6 +94,10 @@ class Waiting:
         if mine is None:
             return None
         return sum(entry.on_worker == mine.on_worker and entry < mine for entry in self._entries)
+
+    def pixels(self) -> int:
+        """Of all pictures that these jobs are to make."""
+        return sum(entry.pixels for entry in self._entries)
 
     def _like(
         self, first: Entry, kinds: Collection[str] | None, now: datetime, model: str

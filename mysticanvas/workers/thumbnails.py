@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import io
 import itertools
@@ -45,10 +46,16 @@ MEMORY_BYTES = 4 << 30
 """Enough for the largest picture that is let in, in any mode, and an end to anything else."""
 _SYNCS = 8
 _GROUP = 64
+_OF_THE_FILE = {errno.ELOOP, errno.EINVAL}
+"""Errors of the system that are the file's own doing: it is a link, or sends a decoder astray."""
 
 
 class Unfit(Exception):
     """The file is no picture that can have a thumbnail; the text says why."""
+
+
+class Unread(Exception):
+    """The file cannot be read at this time, which says nothing about the picture."""
 
 
 class Encoded(NamedTuple):
@@ -63,6 +70,7 @@ def encode(home: Path, order: ThumbnailOrder) -> list[Encoded]:
 
     Raises:
         Unfit: it cannot be decoded, or must not.
+        Unread: its file is not there, or the system had no memory, or could not read it.
     """
     try:
         with _regular(home, order.source) as file, Image.open(file, formats=FORMATS) as picture:
@@ -72,7 +80,46 @@ def encode(home: Path, order: ThumbnailOrder) -> list[Encoded]:
     # A decoder may raise anything on a hostile file.
     except Exception as error:
         reason = str(error).replace(str(home), "…") or type(error).__name__
-        raise Unfit(reason) from error
+        raise (Unread if _passing(error) else Unfit)(reason) from error
+
+
+def existing(home: Path, order: ThumbnailOrder) -> list[FileRecord]:
+    """The thumbnails of a picture that are there, if all are and every one is sound: a store that
+    was built again from files of pictures knows of none."""
+    try:
+        return [_sound(home, order.image_id, size) for size in thumbnails.SIZES]
+    # As in `encode`; whatever it is, they are made anew.
+    except Exception:  # noqa: BLE001
+        return []
+
+
+def _sound(home: Path, image_id: str, size: int) -> FileRecord:
+    with _regular(home, thumbnails.path(image_id, size)) as file:
+        content = file.read()
+    with Image.open(io.BytesIO(content), formats=("WEBP",)) as small:
+        if max(small.size) > size:
+            raise Unfit("it is too large for a thumbnail")
+        small.load()
+        return _record(image_id, size, small, content)
+
+
+def _record(image_id: str, size: int, small: Image.Image, content: bytes) -> FileRecord:
+    return FileRecord(
+        kind=thumbnails.SIZES[size],
+        path=thumbnails.path(image_id, size),
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        width=small.width,
+        height=small.height,
+    )
+
+
+def _passing(error: Exception) -> bool:
+    """Whether another time may go better: the system said no, and not a decoder, whose errors have
+    no number."""
+    if isinstance(error, OSError):
+        return error.errno is not None and error.errno not in _OF_THE_FILE
+    return isinstance(error, MemoryError)
 
 
 def _scaled(picture: Image.Image, image_id: str) -> Iterator[Encoded]:
@@ -87,15 +134,7 @@ def _scaled(picture: Image.Image, image_id: str) -> Iterator[Encoded]:
         buffer = io.BytesIO()
         small.save(buffer, "WEBP", **WEBP)
         content = buffer.getvalue()
-        record = FileRecord(
-            kind=thumbnails.SIZES[size],
-            path=thumbnails.path(image_id, size),
-            sha256=hashlib.sha256(content).hexdigest(),
-            bytes=len(content),
-            width=small.width,
-            height=small.height,
-        )
-        yield Encoded(record, content)
+        yield Encoded(_record(image_id, size, small, content), content)
 
 
 @contextlib.contextmanager
@@ -203,12 +242,17 @@ def main() -> None:
     writer = Writer(arguments.home, os.fdopen(arguments.ready_fd, "wb"))
     while True:
         _, _, order = orders.get()
-        answer = ThumbnailAnswer(image_id=order.image_id)
+        answer = ThumbnailAnswer(image_id=order.image_id, files=existing(arguments.home, order))
+        if answer.files:
+            writer.put(answer)
+            continue
         try:
             writer.put(answer, encode(arguments.home, order))
         except Unfit as reason:
             _log_unfit(order, str(reason))
             writer.put(answer.model_copy(update={"unfit": str(reason)}))
+        except Unread as reason:
+            writer.put(answer.model_copy(update={"unread": str(reason)}))
 
 
 if __name__ == "__main__":

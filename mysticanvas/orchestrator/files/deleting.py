@@ -32,8 +32,7 @@ def restore(store: Store, images_folder: Path, image_id: str) -> None:
     """
     full = _known(store, image_id)
     if store.images.restore([full]):
-        left = tombstones.read(images_folder) - {full}
-        tombstones.replace(images_folder, left)
+        tombstones.replace(images_folder, lambda ids: ids - {full})
         return
     try:
         store.files.original(full)

@@ -173,8 +173,8 @@ class _Keeper:
                 else:
                     self._end()
             except HelperLost as lost:
-                self._lose(str(lost))
-        self._lose("the orchestrator is stopping")
+                self._lose(lost)
+        self._lose(HelperLost("the orchestrator is stopping"))
 
     def _fill(self) -> None:
         """Give the process what it can be given; waits only if it has nothing to do."""
@@ -209,7 +209,7 @@ class _Keeper:
             self._helper.close()
             self._helper = None
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, lost: HelperLost) -> None:
         """End the process; what it had is tried again, one by one, to tell whose doing it was."""
         if self._helper is not None:
             self._helper.kill()
@@ -217,13 +217,13 @@ class _Keeper:
         self._end()
         flight, self._flight = self._flight, {}
         for task in flight.values():
-            self._after_loss(task, reason, started)
+            self._after_loss(task, lost, started)
 
-    def _after_loss(self, task: Task, reason: str, started: bool) -> None:
+    def _after_loss(self, task: Task, lost: HelperLost, started: bool) -> None:
         if self._backlog.closed:
             _refuse(task)
             return
-        _log.warning("thumbnail_process_lost", image_id=task.order.image_id, reason=reason)
+        _log.warning("thumbnail_process_lost", image_id=task.order.image_id, reason=str(lost))
         task.losses += 1
         if task.losses < LOSSES:
             with contextlib.suppress(Conflict):
@@ -231,10 +231,13 @@ class _Keeper:
                 return
             _refuse(task)
         elif started:
-            unfit = f"the process that decodes it was lost: {reason}"
-            task.answer.set_result(ThumbnailAnswer(image_id=task.order.image_id, unfit=unfit))
+            # Whoever killed it, such as a system without memory, may not do so another time.
+            kind = "unread" if lost.killed else "unfit"
+            why = f"the process that decodes it was lost: {lost}"
+            answer = ThumbnailAnswer(image_id=task.order.image_id)
+            task.answer.set_result(answer.model_copy(update={kind: why}))
         else:
-            task.answer.set_exception(StoreError(f"No thumbnail can be made: {reason}."))
+            task.answer.set_exception(StoreError(f"No thumbnail can be made: {lost}."))
 
 
 def _refuse(task: Task) -> None:

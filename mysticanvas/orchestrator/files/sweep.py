@@ -35,8 +35,9 @@ def run(store: Store, paths: HomePaths, before: datetime, pace: Pace) -> int:
         finish(store, paths.root)
         swept += len(batch)
         pace.progress(0.0, "sweep")
-    left = store.files.deleted(datetime.now(UTC))
-    tombstones.replace(paths.images, [original.id for original in left])
+    tombstones.replace(
+        paths.images, lambda _: [left.id for left in store.files.deleted(datetime.now(UTC))]
+    )
     return swept
 
 

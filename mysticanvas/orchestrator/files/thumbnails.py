@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,6 @@ from pydantic import JsonValue
 from mysticanvas import logs
 from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.ids import short
-from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.params import refused
 from mysticanvas.contracts.thumbnails import ThumbnailAnswer, ThumbnailOrder
 from mysticanvas.errors import Conflict, MystiCanvasError, NotFound, StoreError, StoreFull
@@ -25,8 +24,11 @@ from mysticanvas.orchestrator.queue.context import JobContext
 from mysticanvas.store import Store
 from mysticanvas.store.files import Original
 
+_log = logs.get(__name__)
 BATCH = 100
 """Pictures whose thumbnails are recorded in one transaction."""
+MOST_UNREAD = 1_000
+"""Pictures, one after the other, whose files cannot be read before a run takes it that none can."""
 WAIT_S = 20.0
 """Seconds that somebody who wants a thumbnail waits for it at most."""
 
@@ -34,6 +36,11 @@ WAIT_S = 20.0
 class _Ordered(NamedTuple):
     original: Original
     answer: Future[ThumbnailAnswer]
+
+
+class _Landed(NamedTuple):
+    original: Original
+    answer: ThumbnailAnswer
 
 
 class Thumbnails:
@@ -60,7 +67,8 @@ class Thumbnails:
 
         Raises:
             InvalidRequest: there are no thumbnails of this size.
-            NotFound: there is no such picture, or there can be no thumbnail of it.
+            NotFound: there is no such picture, its file cannot be read, or there can be no
+                thumbnail of it.
             Conflict: it is not ready in time; it is made nevertheless.
             StoreFull, StoreError: it cannot be written.
         """
@@ -81,9 +89,11 @@ class Thumbnails:
                 f"The thumbnail of image {short(original.id)} is not ready yet.",
                 hint="Ask again in a moment.",
             ) from None
-        self._record([(original, answer)])
+        self._record([_Landed(original, answer)])
         if answer.unfit:
             raise _unfit(original, answer.unfit)
+        if answer.unread:
+            raise _unread(original, answer.unread)
         try:
             return path.read_bytes()
         except FileNotFoundError:
@@ -94,32 +104,42 @@ class Thumbnails:
         """Make what is missing; a job.
 
         Returns:
-            `made` and `failed`: pictures.
+            `made`, `failed` and `unread`: pictures that have them, that can have none, and whose
+            files could not be read and are tried again by the next run.
 
         Raises:
             JobCancelled: it was to end; what is recorded is kept.
-            StoreFull, StoreError: files cannot be written.
+            StoreFull, StoreError: files cannot be written, or none can be read.
         """
-        made = failed = 0
         last_seq = max(1, self._store.files.last_seq())
-        flight: deque[_Ordered] = deque()
-        done: list[tuple[Original, ThumbnailAnswer]] = []
+        tally = Counter({"made": 0, "failed": 0, "unread": 0})
+        done: list[_Landed] = []
+        unread = 0
         try:
-            for original in self._store.files.without_thumbnails():
-                context.check()
-                if len(flight) >= self._pool.capacity:
-                    done.append(_landed(flight.popleft()))
+            for landed in self._landed(context):
+                done.append(landed)
+                unread = unread + 1 if landed.answer.unread else 0
+                if unread >= MOST_UNREAD:
+                    raise _none_can_be_read(landed.answer.unread)
                 if len(done) >= BATCH:
-                    failed += self._record(done)
-                    made += len(done)
+                    tally.update(self._record(done))
                     done = []
-                    context.progress(original.seq / last_seq, "thumbnails")
-                flight.append(self._order(original))
-            done += [_landed(ordered) for ordered in flight]
+                    context.progress(landed.original.seq / last_seq, "thumbnails")
         finally:
-            failed += self._record(done)
-            made += len(done)
-        return {"made": made - failed, "failed": failed}
+            tally.update(self._record(done))
+        if tally["unread"]:
+            _log.warning("pictures_not_read", pictures=tally["unread"])
+        return dict(tally)
+
+    def _landed(self, context: JobContext) -> Iterator[_Landed]:
+        """What came of ordering all that are missing, oldest first."""
+        flight: deque[_Ordered] = deque()
+        for original in self._store.files.without_thumbnails():
+            context.check()
+            if len(flight) >= self._pool.capacity:
+                yield _wait_for(flight.popleft())
+            flight.append(self._order(original))
+        yield from map(_wait_for, flight)
 
     def _order(self, original: Original, urgent: bool = False) -> _Ordered:
         order = ThumbnailOrder(
@@ -130,15 +150,11 @@ class Thumbnails:
         )
         return _Ordered(original, self._pool.submit(order))
 
-    def _record(self, done: Sequence[tuple[Original, ThumbnailAnswer]]) -> int:
-        """Record what came of orders; how many can have no thumbnail."""
-        made: list[tuple[Original, list[FileRecord]]] = []
-        failed = []
-        for original, answer in done:
-            if answer.unfit:
-                failed.append((original, answer.unfit))
-            elif answer.files:
-                made.append((original, answer.files))
+    def _record(self, done: Sequence[_Landed]) -> dict[str, int]:
+        """Record what came of orders; how many of each outcome, as `run` returns it."""
+        made = [(original, answer.files) for original, answer in done if answer.files]
+        failed = [(original, answer.unfit) for original, answer in done if answer.unfit]
+        unread = sum(bool(answer.unread) for _, answer in done)
         if made:
             for path in self._store.files.add(made):
                 (self._home / path).unlink(missing_ok=True)
@@ -146,17 +162,33 @@ class Thumbnails:
         for _, answer in done:
             if answer.errno:
                 raise _not_written(answer.errno)
-        return len(failed)
+        return {"made": len(made), "failed": len(failed), "unread": unread}
 
 
-def _landed(ordered: _Ordered) -> tuple[Original, ThumbnailAnswer]:
-    return ordered.original, ordered.answer.result()
+def _wait_for(ordered: _Ordered) -> _Landed:
+    return _Landed(ordered.original, ordered.answer.result())
 
 
 def _unfit(original: Original, reason: str) -> MystiCanvasError:
     return NotFound(
         f"There can be no thumbnail of image {short(original.id)}: {reason}.",
         hint="`mysticanvas doctor` says what is wrong with it; with --repair it is tried again.",
+    )
+
+
+def _unread(original: Original, reason: str) -> MystiCanvasError:
+    return NotFound(
+        f"The file of image {short(original.id)} cannot be read: {reason}.",
+        hint="Is a disk not mounted? It is tried again whenever the thumbnail is asked for; "
+        "`mysticanvas doctor` says whose files are gone.",
+    )
+
+
+def _none_can_be_read(reason: str) -> StoreError:
+    return StoreError(
+        f"The files of {MOST_UNREAD:,} pictures, one after the other, cannot be read: {reason}.",
+        hint="Is a disk not mounted? `mysticanvas doctor` says whose files are gone; with --repair "
+        "it marks those pictures as deleted. The next run tries them again.",
     )
 
 

@@ -26,7 +26,7 @@ def run(
         grace_days: days that a deleted picture keeps its files.
 
     Returns:
-        `swept`, `made` and `failed`: pictures.
+        `swept`, and what `Thumbnails.run` returns: pictures.
 
     Raises:
         JobCancelled: it was to end; what was done is kept.

@@ -14,8 +14,8 @@ class Pace(Protocol):
     def check(self) -> None:
         """To be called every 100 ms or so, and between any two things that can be kept apart.
 
-        It waits while a job that somebody waits for needs the machine: at most 30 s, after which
-        it lets 1 s of work go by before it waits again.
+        A job in the background waits here while one that somebody waits for needs the machine: at
+        most 30 s, after which it lets 1 s of work go by before it waits again.
 
         Raises:
             JobCancelled: the job is to end; what was done is kept.

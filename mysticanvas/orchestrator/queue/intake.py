@@ -207,7 +207,11 @@ class Intake:
     ) -> Accepted:
         if key in self._withdrawn:
             raise JobCancelled("The request was cancelled before a job came of it.")
-        job, created = self._transitions.add(record, request, task, key, params)
+        with self._transitions.changed:
+            if task is not None:
+                # Once more: others were at this very point when there was room before.
+                self._check_room(task.recipe.params)
+            job, created = self._transitions.add(record, request, task, key, params)
         if task is not None:
             _log.debug("job_request", job_id=job.id, prompt=task.recipe.params.prompt)
         if key in self._withdrawn:
@@ -221,8 +225,8 @@ class Intake:
 
     def _check_room(self, params: ResolvedParams) -> None:
         if self._quota_mib is not None:
-            more = quota.expected(params.width, params.height, params.num_images)
-            quota.check(self._store.files.usage(), more, self._quota_mib)
+            promised, more = map(quota.expected, (self._pixels_to_come(), params.pixels))
+            quota.check(self._store.files.usage(), promised, more, self._quota_mib)
         free = shutil.disk_usage(self._home).free // _MIB
         if free < self._min_free_mib:
             raise StoreFull(
@@ -230,6 +234,13 @@ class Intake:
                 f"{self._min_free_mib} MiB.",
                 hint="Free some room, or set MYSTICANVAS_MIN_FREE_MIB to a smaller number.",
             )
+
+    def _pixels_to_come(self) -> int:
+        """Of the pictures that jobs are to make which wait or run."""
+        running = (run.job.task for run in self._transitions.runs())
+        return self._store.jobs.pixels_waiting() + sum(
+            task.recipe.params.pixels for task in running if task is not None
+        )
 
 
 def _queued(

@@ -33,28 +33,20 @@ class Runner(Lane[Run]):
         transitions, bus: where jobs come from, and where progress goes.
         kinds: what it carries out.
         name: of its thread.
-        steps_aside: whether its work waits while somebody waits for a worker's; what only waits
-            for the network takes nothing from anybody.
     """
 
     def __init__(
-        self,
-        transitions: Transitions,
-        bus: Bus,
-        kinds: Kinds,
-        name: str = "runner",
-        steps_aside: bool = True,
+        self, transitions: Transitions, bus: Bus, kinds: Kinds, name: str = "runner"
     ) -> None:
         super().__init__(name, frozenset(kinds), transitions)
         self._bus = bus
-        self._steps_aside = steps_aside
         self._table = kinds
 
     def begin(self, job: StoredJob) -> Run:
         return Run(job, self._bus)
 
     def execute(self, run: Run) -> None:
-        context = Context(run, self._transitions, self._steps_aside)
+        context = Context(run, self._transitions)
         try:
             result = self._table[run.job.record.kind].run(context)
         except JobCancelled:
@@ -70,9 +62,9 @@ class Runner(Lane[Run]):
 class Context:
     """The `JobContext` of a run."""
 
-    def __init__(self, run: Run, transitions: Transitions, steps_aside: bool = True) -> None:
+    def __init__(self, run: Run, transitions: Transitions) -> None:
         self._run = run
-        self._steps_aside = steps_aside
+        self._steps_aside = run.job.record.priority == "background"
         self._transitions = transitions
         self._works_until = 0.0
         self._told_at = 0.0

@@ -33,7 +33,12 @@ SELECT * EXCLUDE (request) FROM jobs WHERE status = 'running' ORDER BY seq
 
 -- name: waiting
 SELECT id::VARCHAR AS id, seq, kind, priority <> 'interactive' AS background, not_before,
-    coalesce(json_extract_string(task, '$.model.digest'), '') AS model
+    coalesce(json_extract_string(task, '$.model.digest'), '') AS model,
+    coalesce(
+        try_cast(json_extract(task, '$.recipe.params.width') AS BIGINT)
+        * try_cast(json_extract(task, '$.recipe.params.height') AS BIGINT)
+        * try_cast(json_extract(task, '$.recipe.params.num_images') AS BIGINT), 0
+    ) AS pixels
 FROM jobs WHERE status = 'queued'
 
 -- name: last_seq

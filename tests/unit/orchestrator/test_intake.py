@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,75 @@ from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.params import parse
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Environment, Recipe
-from mysticanvas.errors import InvalidRequest, JobCancelled, PresetError
+from mysticanvas.errors import InvalidRequest, JobCancelled, PresetError, StoreFull
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.intake import Intake
+from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.plugins import loading
 from mysticanvas.settings import Settings
 from mysticanvas.store import Store
+from mysticanvas.store.jobs import Jobs
+
+
+def an_intake(home: Path, store: Store, transitions: Transitions, **given: Any) -> Intake:
+    settings = Settings(engine="echo", min_free_mib=0, **given)
+    plugins = loading.load(settings.plugins)
+    presets = Presets(store, Inspector(), plugins, settings.engine)
+    return Intake(store, transitions, {}, home, settings, presets)
 
 
 @pytest.fixture
 def intake(tmp_path: Path, store: Store, transitions: Transitions) -> Intake:
-    settings = Settings(engine="echo", min_free_mib=0)
-    plugins = loading.load(settings.plugins)
-    presets = Presets(store, Inspector(), plugins, settings.engine)
-    return Intake(store, transitions, {}, tmp_path, settings, presets)
+    return an_intake(tmp_path, store, transitions)
+
+
+@pytest.fixture
+def limited(tmp_path: Path, store: Store, transitions: Transitions) -> Intake:
+    """One with a quota of 1 MiB."""
+    return an_intake(tmp_path, store, transitions, disk_quota_mib=1)
+
+
+def test_what_waits_or_runs_counts_against_the_quota(
+    tmp_path: Path, store: Store, transitions: Transitions, bus: Any, limited: Intake
+) -> None:
+    def ask() -> JobRecord:
+        # 192 KiB of pixels.
+        params = parse(prompt="a circle", preset=make_model(tmp_path / "m"), width=256, height=256)
+        return limited.generate(GenerateRequest(params=params), key=new_id(), request_id="").job
+
+    jobs = [ask() for _ in range(5)]
+    with pytest.raises(StoreFull, match=r"may add 0.9 MiB"):
+        ask()
+    run = transitions.claim(["generate"], lambda job: Run(job, bus))
+    assert run is not None
+    with pytest.raises(StoreFull, match=r"may add 0.9 MiB"):
+        ask()
+    transitions.cancel(jobs[-1].id)
+    ask()
+    reopened = Jobs(store.database, store.images, store.measurements)
+    assert reopened.pixels_waiting() == store.jobs.pixels_waiting() == 4 * 256 * 256
+
+
+def test_many_at_once_do_not_pass_the_quota_together(
+    tmp_path: Path, store: Store, transitions: Transitions, limited: Intake
+) -> None:
+    params = parse(prompt="a circle", preset=make_model(tmp_path / "m"), width=256, height=256)
+    request = GenerateRequest(params=params)
+    limited.generate(request, key=new_id(), request_id="")
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> bool:
+        together.wait(60)
+        try:
+            limited.generate(request, key=new_id(), request_id="")
+        except StoreFull:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(ask, range(8))) == 4
 
 
 Generate = Callable[..., JobRecord]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from mysticanvas.contracts.base import Contract
-from mysticanvas.contracts.jobs import JobStatus
+from mysticanvas.contracts.jobs import HostKind, JobStatus
 from mysticanvas.errors import InvalidRequest, JobCancelled, NotFound
+from mysticanvas.orchestrator import host_jobs
 from mysticanvas.orchestrator.queue import kinds, lane, runner as runner_module
 from mysticanvas.orchestrator.queue.context import JobContext
 from mysticanvas.orchestrator.queue.kinds import HostJob
@@ -194,6 +196,23 @@ def test_a_check_that_waits_is_ended_by_a_cancellation(transitions: Any, running
     transitions.cancel(running.job_id)
     checking.join(WAIT_S)
     assert outcome == ["cancelled"]
+
+
+def test_what_somebody_waits_for_does_not_step_aside(transitions: Any, bus: Any, add: Any) -> None:
+    add(priority="interactive")
+    run = transitions.claim(["backup"], lambda job: Run(job, bus))
+    add("generate", priority="interactive")
+    begun = time.monotonic()
+    Context(run, transitions).check()
+    assert time.monotonic() - begun < runner_module.YIELD_S
+
+
+def test_nothing_waits_in_a_lane_behind_a_job_of_hours() -> None:
+    known = {*get_args(HostKind)}
+    lanes = host_jobs.lanes({kind: HostJob(lambda _: {}) for kind in known})
+    assert sorted(kind for kinds in lanes.values() for kind in kinds) == sorted(known)
+    for long in ("export", "thumbnails", "pull"):
+        assert [{*kinds} for kinds in lanes.values() if long in kinds] == [{long}]
 
 
 TABLE = {"export": HostJob(lambda _: {}, Where), "index": HostJob(lambda _: {})}

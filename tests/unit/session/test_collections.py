@@ -137,6 +137,7 @@ def test_an_export_of_any_pictures_is_a_job_of_the_canvases_project(
     stored = store.jobs.get(job.id)
     assert ids_of(canvas.jobs) == [job.id]
     assert (stored.record.project, stored.params["project"]) == ("castle", None)
+    assert stored.record.priority == "interactive"
     assert stored.params["ids"] == [mine, other]
     all_of_it = store.jobs.get(canvas.export(tmp_path / "all").id)
     assert (all_of_it.record.project, all_of_it.params["project"]) == ("castle", "castle")

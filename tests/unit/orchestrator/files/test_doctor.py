@@ -177,7 +177,7 @@ def test_thumbnails_and_their_rows_are_brought_together(
     assert found(home).keys() <= {"backups"}
     assert not stray.exists()
     assert not left.exists()
-    assert thumbnails.run(context) == {"made": 1, "failed": 0}
+    assert thumbnails.run(context) == {"made": 1, "failed": 0, "unread": 0}
     assert (home.paths.root / where.path(other.id, 512)).exists()
 
 
@@ -192,7 +192,7 @@ def test_a_picture_without_thumbnails_is_tried_again_once_repaired(
     assert image.id in found(home)["thumbnails"].examples[0]
     path.write_bytes(content)
     found(home, repair=True)
-    assert thumbnails.run(context) == {"made": 1, "failed": 0}
+    assert thumbnails.run(context) == {"made": 1, "failed": 0, "unread": 0}
 
 
 def test_the_list_of_deleted_pictures_is_made_complete(home: Home, add: Add) -> None:

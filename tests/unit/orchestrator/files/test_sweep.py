@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from mysticanvas.orchestrator.files.prune import prune
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import NewImage, Store, tombstones
+from mysticanvas.store.files import Original
 from mysticanvas.store.rebuild import rebuild
 
 Add = Callable[..., NewImage]
@@ -55,6 +57,27 @@ def test_a_deleted_picture_is_hidden_at_once_and_swept_after_its_grace(
     assert there(paths, kept) == [True] * 3
     assert store.files.usage() == sum(path.stat().st_size for path in files_of(paths, kept))
     assert tombstones.read(paths.images) == set()
+
+
+def test_one_that_is_deleted_while_the_list_is_written_is_on_it(
+    store: Store, paths: HomePaths, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, stale = add(), add()
+    tombstones.add(paths.images, [stale.id])
+    known = store.files.deleted
+    deletion = threading.Thread(target=deleting.delete, args=(store, paths.images, late.id))
+
+    def deleted(*arguments: Any) -> list[Original]:
+        found = known(*arguments)
+        if len(arguments) == 1:
+            deletion.start()
+            deletion.join(0.5)
+        return found
+
+    monkeypatch.setattr(store.files, "deleted", deleted)
+    sweep.run(store, paths, datetime.now(UTC), context)
+    deletion.join()
+    assert tombstones.read(paths.images) == {late.id}
 
 
 def test_it_comes_back_until_it_is_swept(
@@ -223,15 +246,19 @@ def test_prune_without_a_condition_empties_what_was_deleted_before(
 
 
 @pytest.mark.parametrize(
-    ("used", "more", "quota_mib", "fits"),
-    [(0, 1, None, True), (0, 1 << 20, 1, True), (1, 1 << 20, 1, False), (5 << 20, 0, 4, False)],
-)
-def test_the_quota(used: int, more: int, quota_mib: int | None, fits: bool) -> None:
+    ("used", "promised", "more", "quota_mib", "fits"),
+    [
+        (0, 0, 1, None, True), (0, 0, 1 << 20, 1, True), (1, 0, 1 << 20, 1, False),
+        (5 << 20, 0, 0, 4, False), (0, 1 << 20, 1 << 20, 2, True), (0, 1 << 20, 1 << 20, 1, False),
+    ],
+)  # fmt: skip
+def test_the_quota(used: int, promised: int, more: int, quota_mib: int | None, fits: bool) -> None:
     if fits:
-        quota.check(used, more, quota_mib)
+        quota.check(used, promised, more, quota_mib)
         return
-    with pytest.raises(StoreFull, match=f"quota of {quota_mib} MiB.*prune"):
-        quota.check(used, more, quota_mib)
+    said = "may add 1.0 MiB.*" if promised else ""
+    with pytest.raises(StoreFull, match=f"{said}quota of {quota_mib} MiB.*prune"):
+        quota.check(used, promised, more, quota_mib)
 
 
 def test_a_file_that_cannot_be_removed_now_is_removed_later(

@@ -20,6 +20,7 @@ import pytest
 
 from mysticanvas import logs
 from mysticanvas.contracts import thumbnails as where
+from mysticanvas.contracts.thumbnails import ThumbnailOrder
 from mysticanvas.errors import Conflict, InvalidRequest, JobCancelled, NotFound, StoreError
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import BATCH, Thumbnails
@@ -55,7 +56,7 @@ def test_both_sizes_are_made_recorded_and_never_larger_than_the_picture(
     size: tuple[int, int], small: tuple[int, int], large: tuple[int, int],
 ) -> None:  # fmt: skip
     image = add(size)
-    assert thumbnails.run(context) == {"made": 1, "failed": 0}
+    assert thumbnails.run(context) == {"made": 1, "failed": 0, "unread": 0}
     found = rows(store, image)
     for side, expected in ((256, small), (512, large)):
         row = found[f"thumbnail_{side}"]
@@ -64,7 +65,7 @@ def test_both_sizes_are_made_recorded_and_never_larger_than_the_picture(
         assert row["sha256"] == hashlib.sha256(content).hexdigest()
         assert row["bytes"] == len(content)
         assert opened(content).size == expected == (row["width"], row["height"])
-    assert thumbnails.run(context) == {"made": 0, "failed": 0}
+    assert thumbnails.run(context) == {"made": 0, "failed": 0, "unread": 0}
 
 
 def test_a_run_makes_what_is_missing_and_nothing_else(
@@ -89,7 +90,7 @@ def test_any_kind_of_pixel_will_do(
     buffer = io.BytesIO()
     PIL.Image.new(mode, (600, 300)).save(buffer, "PNG")
     image = add(content=buffer.getvalue())
-    assert thumbnails.run(context) == {"made": 1, "failed": 0}
+    assert thumbnails.run(context) == {"made": 1, "failed": 0, "unread": 0}
     assert opened(thumbnails.get(image.id, 256)).size == (256, 128)
 
 
@@ -141,7 +142,6 @@ def blow_up(path: Path) -> None:
 
 HOSTILE = [
     replace_by_text, replace_by_link, replace_by_linked_folder, replace_by_pipe, cut, blow_up,
-    Path.unlink,
 ]  # fmt: skip
 
 
@@ -153,15 +153,65 @@ def test_hostile_files_are_recorded_once_and_cost_the_others_nothing(
     for image, damage in zip(bad, HOSTILE, strict=True):
         damage(paths.root / image.file.path)
 
-    assert thumbnails.run(context) == {"made": len(good), "failed": len(bad)}
+    assert thumbnails.run(context) == {"made": len(good), "failed": len(bad), "unread": 0}
 
     assert store.files.failures().keys() == {image.id for image in bad}
     assert "pixels" in store.files.failures()[bad[5].id]
     assert len(pool.pids) > 0
-    assert thumbnails.run(context) == {"made": 0, "failed": 0}
+    assert thumbnails.run(context) == {"made": 0, "failed": 0, "unread": 0}
     with pytest.raises(NotFound, match="no thumbnail"):
         thumbnails.get(bad[0].id, 256)
     assert opened(thumbnails.get(good[0].id, 256))
+
+
+def test_a_file_that_cannot_be_read_this_time_forbids_nothing(
+    store: Store, paths: HomePaths, thumbnails: Thumbnails, add: Add, context: Any
+) -> None:
+    images = [add() for _ in range(3)]
+    away = paths.images.with_name("unmounted")
+    paths.images.rename(away)
+    assert thumbnails.run(context) == {"made": 0, "failed": 0, "unread": len(images)}
+    with pytest.raises(NotFound, match=r"cannot be read: .*No such file"):
+        thumbnails.get(images[0].id, 256)
+    assert store.files.failures() == {}
+    away.rename(paths.images)
+    assert thumbnails.run(context) == {"made": len(images), "failed": 0, "unread": 0}
+
+
+def test_a_run_ends_when_no_file_can_be_read(
+    store: Store, paths: HomePaths, thumbnails: Thumbnails, add: Add, context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("mysticanvas.orchestrator.files.thumbnails.MOST_UNREAD", 3)
+    for gone in (True, True, False, True, True):
+        image = add()
+        if gone:
+            (paths.root / image.file.path).unlink()
+    assert thumbnails.run(context) == {"made": 1, "failed": 0, "unread": 4}
+    (paths.root / add().file.path).unlink()
+    with pytest.raises(StoreError, match=r"3 pictures.*No such file") as failed:
+        thumbnails.run(context)
+    assert "mounted" in failed.value.hint
+    assert store.files.failures() == {}
+
+
+def test_thumbnails_that_are_there_are_recorded_and_unsound_ones_made_again(
+    store: Store, paths: HomePaths, thumbnails: Thumbnails, add: Add, context: Any
+) -> None:
+    sound, unsound = add(), add()
+    thumbnails.run(context)
+    before = {image.id: rows(store, image) for image in (sound, unsound)}
+    store.files.forget(
+        [where.path(image.id, side) for image in (sound, unsound) for side in (256, 512)]
+    )
+    (paths.root / sound.file.path).write_text("what is there is not made from this")
+    small = paths.root / where.path(unsound.id, 512)
+    small.write_bytes(small.read_bytes()[:100])
+    assert thumbnails.run(context) == {"made": 2, "failed": 0, "unread": 0}
+    for image in (sound, unsound):
+        for kind, row in rows(store, image).items():
+            assert row["sha256"] == before[image.id][kind]["sha256"]
+    assert opened(small.read_bytes())
 
 
 def test_a_picture_that_can_have_none_is_logged_with_the_request_that_wanted_it(
@@ -235,7 +285,7 @@ def test_the_background_and_somebody_who_waits_make_one(
 
     with ThreadPoolExecutor(4) as threads:
         futures = [threads.submit(work) for work in (want, want, run, run)]
-        assert [future.result(120) for future in futures] == [256 * 30, 256 * 30, 2, 2]
+        assert [future.result(120) for future in futures] == [256 * 30, 256 * 30, 3, 3]
     for image in images:
         assert len(rows(store, image)) == 3
 
@@ -252,7 +302,7 @@ def test_a_killed_process_costs_nothing(
                 os.kill(pid, signal.SIGKILL)
 
     context.on_check = kill_once
-    assert thumbnails.run(context) == {"made": len(images), "failed": 0}
+    assert thumbnails.run(context) == {"made": len(images), "failed": 0, "unread": 0}
 
 
 def test_a_picture_that_takes_every_process_with_it_is_recorded(
@@ -262,10 +312,31 @@ def test_a_picture_that_takes_every_process_with_it_is_recorded(
     good, bad = add(), add()
     thumbnails.get(good.id, 256)
     monkeypatch.setattr("mysticanvas.orchestrator.files.pool.ANSWER_S", 0.0)
-    assert thumbnails.run(context) == {"made": 0, "failed": 1}
+    assert thumbnails.run(context) == {"made": 0, "failed": 1, "unread": 0}
     monkeypatch.undo()
     with pytest.raises(NotFound, match="lost"):
         thumbnails.get(bad.id, 256)
+
+
+def test_a_process_that_is_killed_from_outside_says_nothing_of_its_picture(
+    paths: HomePaths, store: Store, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mysticanvas.orchestrator.files.pool.LOSSES", 1)
+    pool = Pool(paths.root, paths.logs / "thumbnails.out", 1)
+    thumbnails = Thumbnails(store, paths.root, pool)
+    try:
+        thumbnails.get(add().id, 256)
+        [pid] = pool.pids
+        os.kill(pid, signal.SIGSTOP)
+        image = add()
+        with pytest.raises(Conflict):
+            thumbnails.get(image.id, 256, wait_s=0.05)
+        answer = pool.submit(ThumbnailOrder(image_id=image.id, source=image.file.path))
+        os.kill(pid, signal.SIGKILL)
+        assert "SIGKILL" in answer.result(60).unread
+        assert opened(thumbnails.get(image.id, 256))
+    finally:
+        pool.close()
 
 
 def test_a_cancelled_run_keeps_what_it_has_recorded(
@@ -283,7 +354,7 @@ def test_a_cancelled_run_keeps_what_it_has_recorded(
     kept = sum(len(rows(store, image)) == 3 for image in images)
     assert 0 < kept < len(images)
     context.on_check = lambda: None
-    assert thumbnails.run(context) == {"made": len(images) - kept, "failed": 0}
+    assert thumbnails.run(context) == {"made": len(images) - kept, "failed": 0, "unread": 0}
 
 
 def test_a_file_that_cannot_be_written_is_nothing_against_the_picture(
@@ -297,7 +368,7 @@ def test_a_file_that_cannot_be_written_is_nothing_against_the_picture(
         thumbnails.run(context)
     assert store.files.failures() == {}
     folder.unlink()
-    assert thumbnails.run(context) == {"made": 1, "failed": 0}
+    assert thumbnails.run(context) == {"made": 1, "failed": 0, "unread": 0}
 
 
 def test_one_that_was_swept_while_it_was_made_leaves_no_file(
