@@ -109,7 +109,7 @@ def _stopped(connection: Connection, request: Request, key: str, finish: Finish[
     try:
         record = connection.call(lambda api: api.withdraw(key))
     except (MystiCanvasError, KeyboardInterrupt):
-        return Stopped("it is not known whether the job was cancelled; canvas.jobs() lists it.")
+        return Stopped("it is not known whether the job was cancelled; canvas.jobs.list() has it.")
     if record is None:
         return Stopped("no job had come of it yet, and none will.")
     ended = record.status.final and record.status is not JobStatus.CANCELLED

@@ -107,7 +107,7 @@ class Generation(Run):
     def ran_out_loading(self) -> bool:
         """Whether memory ran out before anything was computed."""
         ran_out = self.problem is not None and self.problem.code == OutOfMemory.code
-        return ran_out and self.progress.stage == "load"
+        return ran_out and not self.has_model
 
     def begin_anew(self) -> None:
         """Be as before the first plan."""

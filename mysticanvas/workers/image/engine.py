@@ -160,13 +160,17 @@ class ImageEngine:
             # It holds the pipeline, which has to be free to go.
             self._meter = NoMeter()
             devices.empty_cache(self._device)
-        assert self._loaded is not None
         return Finished(
             seconds=report.seconds,
             memory_parts=self.memory,
             phases=uses,
-            notices=reading.notices(self._loaded.model.pipeline, task.recipe.params),
+            notices=self._notices(task),
         )
+
+    def _notices(self, task: GenerateTask) -> list[str]:
+        if self._loaded is None:
+            return []
+        return reading.notices(self._loaded.model.pipeline, task.recipe.params)
 
     def _keep(self, task: GenerateTask, undecoded: job.Undecoded, report: Report) -> Kept:
         """Have what was sampled decoded by another process, once.

@@ -16,9 +16,10 @@ from tasks import make_task
 
 from mysticanvas import nvidia
 from mysticanvas.contracts.health import Health, WorkerState
-from mysticanvas.contracts.jobs import GenerateRequest, JobStatus
+from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.contracts.memory import IN_USE, MemoryPart
 from mysticanvas.contracts.params import GenerateParams
+from mysticanvas.contracts.plan import PlanRequest
 from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.errors import ModelFileError, WorkerCrashed
@@ -135,7 +136,7 @@ def test_a_plan_waits_until_the_worker_has_said_what_it_computes_on(
 
     monkeypatch.setattr(orchestrator.profiles, "of", of)
     params = GenerateParams(prompt="x", preset="starter")
-    request = GenerateRequest(project="default", params=params)
+    request = PlanRequest(project="default", params=params)
     with importing(orchestrator.worker):
         monkeypatch.setattr(planner, "_WORKER_START_S", 0.1)
         with pytest.raises(WorkerCrashed, match="not known what the worker computes on"):

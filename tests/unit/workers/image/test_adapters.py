@@ -186,7 +186,8 @@ def test_what_they_add_to_a_phase_is_predicted_to_the_byte(
         found = image.predict(profiling.profile(order).profile, work, Surroundings(threads=1))
         predicted.append({phase: round(mib * MIB) for phase, mib in found.phases_mib.items()})
     assert _more(measured) == _more(predicted)
-    assert _more(measured)["denoise"] > 0.2 * measured[0]["denoise"]
+    # With AVX-512, the largest moment is a convolution's, of whose memory it is a smaller part.
+    assert _more(measured)["denoise"] > 0.05 * measured[0]["denoise"]
 
 
 def _more(both: list[Any]) -> dict[str, int]:
