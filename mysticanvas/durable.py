@@ -6,14 +6,19 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 TEMPORARY = ".tmp"
 """How a name ends that a file has until it is whole; a kill can leave such a file behind."""
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, still: Callable[[], bool] = lambda: True) -> None:
     """Put `content` in the file's place at once, so that it lasts; readable by the user alone.
+
+    Args:
+        still: asked when the content is beside the place that it is to take; nothing is replaced if
+            it says no. A folder that is deleted and made again behind that has no such content.
 
     Raises:
         OSError: it could not be done; what was there is unchanged.
@@ -23,6 +28,9 @@ def replace(path: Path, content: bytes) -> None:
     fresh = Path(name)
     try:
         write(fresh, content)
+        if not still():
+            fresh.unlink()
+            return
         fresh.replace(path)
     except BaseException:
         fresh.unlink(missing_ok=True)

@@ -50,7 +50,7 @@ class RuntimeFile(Periodic):
         self._path.unlink(missing_ok=True)
 
     def _put(self) -> None:
-        durable.replace(self._path, self._content)
+        durable.replace(self._path, self._content, self._in_place)
         self._seen = self._stamp()
 
     def _stamp(self) -> tuple[int, ...]:

@@ -42,11 +42,15 @@ class HighWater:
     Args:
         path: the file.
         measure: what the database holds now.
+        in_place: whether the folder of the file is still that of the database.
     """
 
-    def __init__(self, path: Path, measure: Callable[[], Mark]) -> None:
+    def __init__(
+        self, path: Path, measure: Callable[[], Mark], in_place: Callable[[], bool]
+    ) -> None:
         self._path = path
         self._measure = measure
+        self._in_place = in_place
         self._lock = threading.Lock()
 
     def update(self) -> None:
@@ -59,7 +63,7 @@ class HighWater:
         with self._lock:
             mark = self._measure()
             try:
-                write(self._path, mark)
+                write(self._path, mark, self._in_place)
             except OSError as error:
                 _log.warning("high_water_not_written", error=str(error))
 
@@ -76,6 +80,10 @@ def read(path: Path) -> Mark | None:
         return None
 
 
-def write(path: Path, mark: Mark) -> None:
-    """Have the file hold this mark, whatever it held."""
-    durable.replace(path, json.dumps(mark._asdict()).encode())
+def write(path: Path, mark: Mark, still: Callable[[], bool] = lambda: True) -> None:
+    """Have the file hold this mark, whatever it held.
+
+    Args:
+        still: as of `durable.replace`.
+    """
+    durable.replace(path, json.dumps(mark._asdict()).encode(), still)

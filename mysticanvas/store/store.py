@@ -40,7 +40,7 @@ class Store:
         """The schema version that the database had, 0 for none, and the one that it has."""
         self.database = Database(opened.connection, paths.database, opened.lock.in_place)
         self._lock = opened.lock
-        self._high_water = HighWater(paths.high_water, self._measure)
+        self._high_water = HighWater(paths.high_water, self._measure, self.in_place)
         self._closed = False
         self.tags = Tags(self.database)
         self.images = Images(self.database, self.tags.ids)

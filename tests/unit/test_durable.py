@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -40,6 +41,22 @@ def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="file"):
         durable.replace(path, b"new")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_put_into_a_folder_that_was_deleted_and_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir()
+    durable.replace(path, b"former", still=lambda: False)
+    assert list(path.parent.iterdir()) == []
+
+    def begun_anew() -> bool:
+        shutil.rmtree(path.parent)
+        path.parent.mkdir()
+        return True
+
+    with pytest.raises(FileNotFoundError):
+        durable.replace(path, b"former", begun_anew)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(

@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_mark_comes_back(path: Path) -> None:
-    HighWater(path, lambda: FULL).update()
+    HighWater(path, lambda: FULL, lambda: True).update()
     assert high_water.read(path) == FULL
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(path.parent.iterdir()) == [path]
@@ -53,5 +53,5 @@ def test_more_than_the_mark_is_fine() -> None:
 
 
 def test_a_mark_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    HighWater(tmp_path / "no folder" / "mark", lambda: FULL).update()
+    HighWater(tmp_path / "no folder" / "mark", lambda: FULL, lambda: True).update()
     assert list(tmp_path.iterdir()) == []
