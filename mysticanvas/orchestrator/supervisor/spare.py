@@ -16,7 +16,8 @@ from mysticanvas.orchestrator.supervisor.launcher import Launch, Started, Starte
 _log = logs.get(__name__)
 _MAX_LOST = 3
 """Spares that ended by themselves, after which there are no more."""
-_ANSWER_S = 1.0
+_ANSWER_S = 3.0
+"""One that imports may be silent for a second or two, and is nearer to its end than a new one."""
 
 
 class Spare:
