@@ -28,8 +28,7 @@ from mysticanvas.orchestrator.arbiter.profiles import (
     Subject,
 )
 from mysticanvas.orchestrator.presets import Presets
-from mysticanvas.orchestrator.queue.intake import model_ref
-from mysticanvas.orchestrator.queue.resolve import resolve
+from mysticanvas.orchestrator.resolution import model_ref, resolve
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held

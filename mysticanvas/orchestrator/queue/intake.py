@@ -27,14 +27,12 @@ from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import JobCancelled, StoreFull
-from mysticanvas.orchestrator import models
-from mysticanvas.orchestrator.files import quota
-from mysticanvas.orchestrator.loras import NONE, Loras
+from mysticanvas.orchestrator import models, quota
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue import kinds
 from mysticanvas.orchestrator.queue.kinds import Kinds
-from mysticanvas.orchestrator.queue.resolve import resolve
 from mysticanvas.orchestrator.queue.transitions import Transitions
+from mysticanvas.orchestrator.resolution import model_ref, resolve
 from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
@@ -283,20 +281,6 @@ def _task(record: JobRecord, recipe: Recipe, model: ModelRef) -> GenerateTask:
         recipe=recipe,
         project=record.project,
         created_at=record.created_at,
-    )
-
-
-def model_ref(preset: ImagePreset, model: models.Model, adapters: Loras = NONE) -> ModelRef:
-    """How a worker is told of a preset's model. Its digest is that of the model alone, which stays
-    where it is for other LoRAs."""
-    return ModelRef.model_validate(
-        {
-            "path": str(model.path),
-            "digest": model.digest,
-            "loras": adapters.paths,
-            "hashed": (*model.hashed, *(each.file for each in adapters.used)),
-            **preset.model_dump(include={"dtype", "unet", "vae", "clip"}),
-        }
     )
 
 

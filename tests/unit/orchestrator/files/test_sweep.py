@@ -16,8 +16,9 @@ import pytest
 from mysticanvas.contracts import thumbnails as where
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
 from mysticanvas.errors import InvalidRequest, NotFound, StoreFull
+from mysticanvas.orchestrator import quota
 from mysticanvas.orchestrator.doctor import Home, examine
-from mysticanvas.orchestrator.files import deleting, quota, sweep, upkeep
+from mysticanvas.orchestrator.files import deleting, sweep, upkeep
 from mysticanvas.orchestrator.files.prune import prune
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.settings import HomePaths, Settings

@@ -9,6 +9,7 @@ from mysticanvas.contracts import scheduler_settings, schedulers, sides
 from mysticanvas.contracts.params import GenerateParams, check_resolved
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import ResolvedParams, request_hash
+from mysticanvas.contracts.worker import ModelRef
 from mysticanvas.orchestrator.loras import NONE, Loras
 from mysticanvas.orchestrator.models import Model
 
@@ -74,6 +75,20 @@ def resolve(
     if drawn_seed is None:
         drawn_seed = _derived_seed(resolved, model, loras) if params.reuse else _random_seed()
     return resolved.model_copy(update={"seed": drawn_seed})
+
+
+def model_ref(preset: ImagePreset, model: Model, loras: Loras = NONE) -> ModelRef:
+    """How a worker is told of a preset's model. Its digest is that of the model alone, which stays
+    where it is for other LoRAs."""
+    return ModelRef.model_validate(
+        {
+            "path": str(model.path),
+            "digest": model.digest,
+            "loras": loras.paths,
+            "hashed": (*model.hashed, *(each.file for each in loras.used)),
+            **preset.model_dump(include={"dtype", "unet", "vae", "clip"}),
+        }
+    )
 
 
 def _random_seed() -> int:

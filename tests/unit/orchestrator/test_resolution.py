@@ -6,7 +6,7 @@ from mysticanvas.contracts import params
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.orchestrator.models import Model
-from mysticanvas.orchestrator.queue.resolve import resolve
+from mysticanvas.orchestrator.resolution import resolve
 
 MODEL = Model(
     path=Path("/m"),
