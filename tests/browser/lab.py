@@ -4,7 +4,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -38,17 +37,19 @@ def serve(folder: Path) -> Iterator[Server]:
     root = folder / "notebooks"
     root.mkdir(parents=True)
     _write_settings(folder / "settings")
-    token, port = secrets.token_hex(), _free_port()
+    token = secrets.token_hex()
     with subprocess.Popen(
-        _command(root, port), env=_environment(folder, token), stderr=subprocess.PIPE, text=True
+        _command(root), env=_environment(folder, token), stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        log = [*_until(process.stderr, "is running at")]
+        log = [*_until(process.stderr, "http://127.0.0.1:")]
         assert process.poll() is None, "".join(log)
+        address = re.search(r"http://127\.0\.0\.1:\d+", log[-1])
+        assert address is not None, "".join(log)
         drain = threading.Thread(target=process.stderr.read)
         drain.start()
         try:
-            yield Server(f"http://127.0.0.1:{port}", token, root)
+            yield Server(address[0], token, root)
         finally:
             process.terminate()
             drain.join()
@@ -150,12 +151,12 @@ def _notebook(cells: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _command(root: Path, port: int) -> list[str]:
+def _command(root: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"),
         *(["--allow-root"] if os.geteuid() == 0 else []),
-        f"--port={port}",
-        "--ServerApp.port_retries=0",
+        # Any port that is free; the log says which.
+        "--port=0",
         f"--ServerApp.root_dir={root}",
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.extension_manager=readonly",
@@ -180,12 +181,6 @@ def _write_settings(folder: Path) -> None:
         file = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(settings))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _until(lines: Iterator[str], sign: str) -> Iterator[str]:

@@ -16,6 +16,8 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "02_gallery_and_search.ipyn
 SAVED: list[dict[str, Any]] = json.loads(NOTEBOOK.read_text())["cells"]
 CODE = [number for number, cell in enumerate(SAVED) if cell["cell_type"] == "code"]
 DONE_MS = 300_000
+SHOWN_MS = 60_000
+"""For a cell that is scrolled to: it is drawn only then."""
 
 
 def kinds(cell: dict[str, Any]) -> set[str]:
@@ -60,10 +62,11 @@ def test_every_cell_shows_what_it_was_saved_with(notebook: Notebook) -> None:
         notebook.page.locator(".jp-Notebook .jp-Cell").nth(number).scroll_into_view_if_needed()
         expect(output.locator(".jp-RenderedText[data-mime-type$=stderr]")).to_have_count(0)
         if "image/png" in kinds(saved):
+            expect(output.locator("img")).to_have_count(1, timeout=SHOWN_MS)
             [size] = sizes(output.locator("img"))
             assert min(size) >= 128, number
         elif "text/html" in kinds(saved):
-            assert output.locator("table tr").count() > 2, number
+            expect(output.locator("table tr").nth(2)).to_be_attached(timeout=SHOWN_MS)
         elif kinds(saved):
             assert output.locator("pre").inner_text().strip() == words(saved), number
         fits = "area => area.scrollWidth <= area.clientWidth"

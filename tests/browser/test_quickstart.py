@@ -34,14 +34,14 @@ def test_a_picture_is_drawn_before_ones_eyes_and_is_still_there_when_reopened(
     output = notebook.output(1)
     output.get_by_role("progressbar", name="drawing").wait_for(timeout=DONE_MS)
     expect(output.get_by_text(FINAL_LINE)).to_be_visible(timeout=DONE_MS)
-    expect(output.get_by_role("progressbar")).to_have_count(0)
-    expect(picture(notebook, 1)).to_be_visible()
+    expect(output.get_by_role("progressbar")).to_have_count(0, timeout=DONE_MS)
+    expect(picture(notebook, 1)).to_be_visible(timeout=DONE_MS)
     assert natural_size(picture(notebook, 1)) == [128, 128]
     notebook.save()
 
     reopened = jupyter.read(notebook.path)
     assert natural_size(picture(reopened, 1)) == [128, 128]
-    expect(reopened.output(1).get_by_text(FINAL_LINE)).to_be_visible()
+    expect(reopened.output(1).get_by_text(FINAL_LINE)).to_be_visible(timeout=DONE_MS)
     assert jupyter.page.evaluate(
         "() => jupyterapp.shell.currentWidget.sessionContext.session === null"
     )
@@ -56,6 +56,6 @@ def test_the_stop_button_leaves_one_line_and_runs_nothing_more(jupyter: Lab) -> 
     notebook.stop()
     stopped = re.compile(r"^Stopped: job [0-9a-f]{8} was cancelled\.$")
     expect(notebook.output(1).get_by_text(stopped)).to_be_visible(timeout=DONE_MS)
-    expect(notebook.output(1).get_by_role("progressbar")).to_have_count(0)
-    expect(notebook.output(1)).to_have_text(stopped)
+    expect(notebook.output(1).get_by_role("progressbar")).to_have_count(0, timeout=DONE_MS)
+    expect(notebook.output(1)).to_have_text(stopped, timeout=DONE_MS)
     expect(notebook.output(2)).to_have_text("")

@@ -46,8 +46,7 @@ def test_load_drop_the_context_load_again_unload(llm_worker: Worker, tiny_llm: P
     assert [part["name"] for part in dropped["memory_parts"]] == ["weights"]
     assert dropped["models"] == [f"digest of {tiny_llm}"]
 
-    again = load(llm_worker, tiny_llm, n_ctx=8192).json()
-    assert again["seconds"] < loaded["seconds"]
+    assert load(llm_worker, tiny_llm, n_ctx=8192).is_success
     assert parts(llm_worker) == held
 
     assert load(llm_worker, tiny_llm, n_ctx=512).is_success

@@ -137,6 +137,7 @@ def test_previews_come_while_someone_listens(worker: Worker, tiny_sd: Path) -> N
             quiet = 0 if isinstance(message, Previewed) else quiet + 1
             if quiet == 3:
                 break
+        assert quiet == 3
 
 
 def test_a_bad_model_is_told_and_the_worker_goes_on(

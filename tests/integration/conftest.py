@@ -9,6 +9,17 @@ from support import processes_of
 
 from mysticanvas import Canvas
 
+LIMIT_S = 400
+"""A worker imports its libraries for 8 s on an idle machine, and up to a minute on a busy one; some
+tests start five. More than any wait of a test, so that the wait says what was waited for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        here = item.path.is_relative_to(Path(__file__).parent)
+        if here and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT_S))
+
 
 @pytest.fixture(scope="session")
 def make_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Path]]:

@@ -154,6 +154,8 @@ def test_status_of_what_runs(home: Path, tiny_sd: Path) -> None:
 def test_stop_refuses_while_others_use_it_and_names_them(home: Path) -> None:
     with Canvas(home=home) as canvas:
         pid = canvas.health().pid
+        # Who uses it is known by who listens, which begins behind the attachment.
+        assert canvas._connection._stream.wait_connected(60)
         refused = mysticanvas("stop", "--home", home, "--json")
         assert refused.returncode == 4
         (client,) = StopReport.model_validate_json(refused.stdout).clients

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from http_client import client
 from support import processes_of
 
 from mysticanvas import Canvas, NotFound, StoreDamaged, StoreFull
@@ -25,9 +26,8 @@ def mysticanvas(*arguments: str) -> subprocess.CompletedProcess[str]:
 def http(canvas: Canvas) -> Iterator[httpx.Client]:
     canvas.health()
     runtime = json.loads((canvas.home / "run" / "orchestrator.json").read_text())
-    headers = {"Authorization": f"Bearer {runtime['token']}"}
-    with httpx.Client(base_url=runtime["url"], headers=headers, trust_env=False) as client:
-        yield client
+    with client(runtime["url"], runtime["token"]) as stranger:
+        yield stranger
 
 
 def test_a_thumbnail_is_made_on_demand(canvas: Canvas, http: httpx.Client, tiny_sd: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_thumbnail_is_made_on_demand(canvas: Canvas, http: httpx.Client, tiny_
     path = canvas.home / thumbnails.path(image.id, 256)
     assert not path.exists()
     assert image.thumbnail().size == (64, 64)
-    answer = http.get(f"/v1/images/{image.id}/thumbnail", params={"size": 256}, timeout=60)
+    answer = http.get(f"/v1/images/{image.id}/thumbnail", params={"size": 256})
     assert answer.headers["content-type"] == "image/webp"
     assert answer.content == path.read_bytes()
     refused = http.get(f"/v1/images/{image.id}/thumbnail", params={"size": 1})

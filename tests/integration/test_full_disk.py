@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from http_client import client
 
 from mysticanvas import Canvas
 
@@ -32,9 +33,8 @@ def canvas(home: Path) -> Iterator[Canvas]:
 def http(canvas: Canvas, home: Path) -> Iterator[httpx.Client]:
     canvas.health()
     runtime = json.loads((home / "run" / "orchestrator.json").read_text())
-    headers = {"Authorization": f"Bearer {runtime['token']}"}
-    with httpx.Client(base_url=runtime["url"], headers=headers, trust_env=False) as client:
-        yield client
+    with client(runtime["url"], runtime["token"]) as stranger:
+        yield stranger
 
 
 def limit_files(pid: int, size: int) -> None:

@@ -62,9 +62,9 @@ def test_an_order_that_lasts_too_long_or_fails_is_a_row_and_the_next_one_is_carr
     measure = {"kind": "measure", "point": point, "device": "cpu", "tiny": True}
     orders = [
         Order(measure, 0.01),
-        Order({"kind": "measure", "point": point, "device": "nowhere", "tiny": True}, 60),
-        Order(measure, 60),
-        Order(measure, 60),
+        Order({"kind": "measure", "point": point, "device": "nowhere", "tiny": True}, 120),
+        Order(measure, 120),
+        Order(measure, 120),
     ]
     asked = []
 
@@ -85,7 +85,7 @@ def test_an_order_that_lasts_too_long_or_fails_is_a_row_and_the_next_one_is_carr
 def test_a_process_that_ends_early_says_why() -> None:
     child = Child({}, threads=0)
     try:
-        answer = child.ask({"kind": "measure"}, 60)
+        answer = child.ask({"kind": "measure"}, 120)
         assert "ended the process" in answer["error"]
     finally:
         child.kill()

@@ -124,7 +124,7 @@ def test_events_are_numbered_and_can_be_replayed(
 ) -> None:
     address = (runtime["url"], "/v1/events?client=test", runtime["token"])
     with transport.websocket(*address) as socket:
-        hello = json.loads(socket.recv(timeout=10))
+        hello = json.loads(socket.recv(timeout=60))
         assert hello["type"] == "hello"
         job = canvas.submit("x", preset=str(tiny_sd), num_inference_steps=2)
         seen = []
@@ -141,8 +141,8 @@ def test_events_are_numbered_and_can_be_replayed(
     assert mine == ["queued", "running", "succeeded"]
     replay = f"/v1/events?client=test&epoch={hello['epoch']}&after={seqs[0] - 1}"
     with transport.websocket(runtime["url"], replay, runtime["token"]) as socket:
-        assert json.loads(socket.recv(timeout=10))["type"] == "hello"
-        again = [json.loads(socket.recv(timeout=10)) for _ in seqs]
+        assert json.loads(socket.recv(timeout=60))["type"] == "hello"
+        again = [json.loads(socket.recv(timeout=60)) for _ in seqs]
     assert [event["seq"] for event in again] == seqs
 
 

@@ -110,7 +110,7 @@ def test_a_canvas_that_nobody_holds_leaves_no_thread(canvas: Canvas) -> None:
     del other
     gc.collect()
     assert connection() is None
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -130,12 +130,12 @@ def test_a_closed_canvas_lets_nobody_wait(
         waiting.start()
         while not mine._tracker.waited_for:
             time.sleep(0.01)
-    waiting.join(5)
+    waiting.join(60)
     assert len(errors) == 1
     with pytest.raises(OrchestratorUnavailable, match=r"Canvas\(\)\.job\("):
         mine.result()
     with pytest.raises(OrchestratorUnavailable, match="closed"):
-        asyncio.run(asyncio.wait_for(_awaited(queued), 5))
+        asyncio.run(asyncio.wait_for(_awaited(queued), 60))
     assert canvas.job(queued.id).cancel()
 
 

@@ -71,7 +71,7 @@ def test_generate_shows_one_area_that_ends_as_one_line_and_then_the_picture(
     notebook: Notebook,
 ) -> None:
     *shown, result = notebook.run(
-        "canvas.generate('x', preset=model, num_inference_steps=200, seed=7)"
+        "canvas.generate('x', preset=model, num_inference_steps=400, seed=7)"
     )
     assert result["type"] == "execute_result"
     assert result["data"]["text/plain"].startswith("<Image 64×64 seed=7 request=")

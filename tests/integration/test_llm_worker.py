@@ -28,7 +28,8 @@ WAIT_S = 150.0
 
 def engines_of(home: Path) -> list[str]:
     """The kinds of the worker processes of a home."""
-    lines = [process.cmdline() for process in processes_of(home)]
+    # As they were found: a helper may be gone by now.
+    lines = [process.info["cmdline"] for process in processes_of(home)]
     return sorted(line[line.index("--engine") + 1] for line in lines if "--engine" in line)
 
 

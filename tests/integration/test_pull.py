@@ -95,7 +95,8 @@ def test_what_is_fetched_can_be_cancelled(home: Path, hub: Hub) -> None:
         assert cancelled.cancel()
         with pytest.raises(errors.JobCancelled):
             cancelled.result(60)
-        assert time.monotonic() - asked < 1.0
+        # While the hub sends nothing, and would not for ten seconds.
+        assert time.monotonic() - asked < 5.0
         canvas.shutdown()
 
 

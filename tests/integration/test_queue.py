@@ -15,10 +15,8 @@ from mysticanvas.processes import Identity
 from mysticanvas.session import progress
 from mysticanvas.session.tracker import Snapshot
 
-# A worker imports its libraries for 8 s on an idle machine, and up to a minute on a busy one.
-pytestmark = pytest.mark.timeout(400)
-
 WAIT_S = 150
+STAGES = ("load", "encode", "denoise", "decode", "save")
 
 
 def kill_worker(canvas: Canvas) -> None:
@@ -32,9 +30,11 @@ def small(tiny_sd: Path, **more: Any) -> dict[str, Any]:
 
 
 def reached(job: Job[Any], stage: str, attempt: int = 1) -> None:
-    """Wait until an attempt of the job is at that stage, or has just left it."""
+    """Wait until an attempt of the job is at that stage, or has left it: of two pieces of news that
+    come at once, a listener is told the newer alone."""
+    there = STAGES[STAGES.index(stage) :]
     for event in job.events():
-        if event.type == "progress" and job.attempts == attempt and event.data["stage"] == stage:
+        if event.type == "progress" and job.attempts == attempt and event.data["stage"] in there:
             return
     raise AssertionError(f"job {job.id} ended before attempt {attempt} came to {stage}")
 
@@ -55,7 +55,7 @@ def test_a_worker_that_dies_at_a_step_costs_nothing(
     canvas: Canvas, tiny_sd: Path, stage: str
 ) -> None:
     """With a real model; every other step is in the dispatcher's own tests."""
-    settings = {**long_job(tiny_sd), "num_inference_steps": 100, "num_images": 2}
+    settings = {**long_job(tiny_sd), "num_inference_steps": 200, "num_images": 2}
     undisturbed = canvas.generate("x", **settings)
     canvas.unload()
     job = canvas.submit("x", **settings)

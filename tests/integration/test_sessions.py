@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,7 +115,11 @@ def test_idle_exit_and_attach_never_meet_badly(home: Path) -> None:
                 canvas.health()
             # Next to the time-out, now before and now behind it.
             threading.Event().wait(between_s + 0.1 * number)
-            assert len(orchestrators(home)) <= 1
+            deadline = time.monotonic() + 20
+            # One that has given its home up is a process for a moment longer.
+            while len(orchestrators(home)) > 1:
+                assert time.monotonic() < deadline, orchestrators(home)
+                time.sleep(0.05)
 
     with ThreadPoolExecutor(3) as kernels:
         for done in [kernels.submit(attach, 0.2 + 0.05 * number) for number in range(3)]:
@@ -161,6 +166,8 @@ def test_no_shell_no_path_a_foreign_package_and_a_state_on_another_disk(
     home = make_home()
     state = home.with_name("loçal state")
     package = Path(locks.__file__).parent
+    # Nor does this process, which may import one of its modules now for the first time.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = {path: path.stat().st_mtime_ns for path in package.rglob("*.*")}
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("SHELL", raising=False)

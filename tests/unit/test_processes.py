@@ -113,7 +113,11 @@ def test_a_child_whose_parent_is_gone_already_ends_at_once(
 
 
 def test_the_memory_of_a_process_is_what_the_system_says() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    # It says so once it is up: until then, it grows from one look to the next.
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
         said = psutil.Process(child.pid).memory_info().rss / 2**20
         assert processes.memory_mib(child.pid) == pytest.approx(said, rel=0.5)
     assert processes.memory_mib(child.pid) == 0.0

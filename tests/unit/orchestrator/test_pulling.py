@@ -116,7 +116,8 @@ def test_a_job_that_is_cancelled_ends_at_once_and_goes_on_later(
 
     with pytest.raises(JobCancelled):
         run(Pace(stop))
-    assert time.monotonic() - stopped_at[0] < 1.0
+    # While the hub sends nothing, and would not for ten seconds.
+    assert time.monotonic() - stopped_at[0] < 5.0
     assert fetching() == []
     assert "hf_secret" not in environments[0].values()
     hub.go_on.set()

@@ -129,9 +129,9 @@ def test_a_query_that_is_too_deep_is_refused_as_such(
         return "SELECT " + opening * levels + middle + closing * levels
 
     select.check(cursor, nested(allowed), known)
-    began = time.monotonic()
+    began = time.process_time()
     cursor.execute(nested(allowed)).fetchall()
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
     longest = (MAX_SQL_CHARS - 50) // len(opening + closing)
     for levels in (allowed + 3, 300, 450, 600, 990):
         with pytest.raises(InvalidRequest, match="nested too deeply"):
