@@ -169,7 +169,11 @@ class Capture:
             self._drop(lines)
             return
         for each in lines.split(b"\n"):
-            self._take(each)
+            try:
+                self._take(each)
+            # Whatever a line is like: a child that nobody reads from any more breaks at its next.
+            except Exception:  # noqa: BLE001
+                self._drop(each)
 
     def _take(self, raw: bytes) -> None:
         # A library may have left its own line open.

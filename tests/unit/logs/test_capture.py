@@ -111,6 +111,24 @@ def test_the_last_words_of_a_crash_are_kept(run: Run, end: str, words: str) -> N
     assert words in texts(lines)
 
 
+class Unlucky(LogFile):
+    """A log that fails over a line, as none is known to."""
+
+    def write(self, content: bytes) -> None:
+        if b"unlucky" in content:
+            raise RuntimeError("unlucky")
+        super().write(content)
+
+
+@pytest.mark.parametrize("line", [b'{"at":' + b"[" * 100_000, b'{"at":"unlucky"}'])
+def test_no_line_ends_the_reading(line: bytes, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    capture = Capture(os.fdopen(reader, "rb"), Unlucky(tmp_path / "child.jsonl"), "child", 1)
+    with os.fdopen(writer, "wb") as output:
+        output.write(line + b"\nand on\n")
+    assert capture.finish(60)[-1] == "and on"
+
+
 def test_a_flood_neither_blocks_nor_fills_the_disk(run: Run, tmp_path: Path) -> None:
     began = time.monotonic()
     lines, last_words = run(
