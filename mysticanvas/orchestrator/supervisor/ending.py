@@ -9,6 +9,18 @@ from typing import NamedTuple
 MAX_LINES = 5
 _MAX_CHARS = 300
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"}
+_BY_SIGNAL = {
+    f"Fatal Python error: {signalled}"
+    for signalled in (
+        "Segmentation fault",
+        "Bus error",
+        "Illegal instruction",
+        "Floating-point exception",
+        "Floating point exception",
+        "Aborted",
+    )
+}
+"""What the interpreter says of each of these."""
 
 
 class Ending(NamedTuple):
@@ -65,5 +77,7 @@ def last_lines(written: Sequence[str]) -> tuple[str, ...]:
 
 
 def quoted(lines: Sequence[str]) -> str:
-    """The last of the lines as a sentence to put behind others; empty without any."""
-    return f" Its last words: {lines[-1]}" if lines else ""
+    """The last of the lines that says more than the signal does, as a sentence to put behind
+    others; empty without any."""
+    said = [line for line in lines if line not in _BY_SIGNAL]
+    return f" Its last words: {said[-1]}" if said else ""
