@@ -6,6 +6,8 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mysticanvas.terminal import printable
+
 MAX_LINES = 5
 _MAX_CHARS = 300
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"}
@@ -71,8 +73,8 @@ def in_words(ending: Ending) -> str:
 
 
 def last_lines(written: Sequence[str]) -> tuple[str, ...]:
-    """The last lines of what a process wrote, each of them short."""
-    lines = [line.strip() for line in written]
+    """The last lines of what a process wrote, each of them short and fit for a terminal."""
+    lines = [printable(line.strip()) for line in written]
     return tuple(line[:_MAX_CHARS] for line in lines if line)[-MAX_LINES:]
 
 

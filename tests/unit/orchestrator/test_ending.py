@@ -63,3 +63,7 @@ def test_what_is_quoted_says_more_than_the_signal() -> None:
     assert quoted(("GGML_ASSERT(x) failed", crashed)) == " Its last words: GGML_ASSERT(x) failed"
     assert quoted((crashed,)) == ""
     assert quoted(("so far", "Fatal Python error: no_gil: x")).endswith("no_gil: x")
+
+
+def test_the_last_lines_do_not_steer_a_terminal() -> None:
+    assert last_lines(["\x1b]0;owned\x07red\x1b[31m"]) == ("\\x1b]0;owned\\x07red\\x1b[31m",)
