@@ -94,10 +94,13 @@ class Worker:
         self.tell(messages.Stop(self._stop_timeout_s))
 
     def stop(self) -> None:
-        """End the process and return when it is gone."""
+        """End the process and return when it is gone. A launcher that blocks is left behind."""
         self.ask_to_end()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(self._stop_timeout_s + GONE_S)
+        if self._thread.is_alive():
+            # What it would still start ends with us, as any worker does.
+            _log.error("worker_not_stopped", kind=self.kind)
 
     def reset(self) -> None:
         """Forget the failures, and start a process at once if there is none."""

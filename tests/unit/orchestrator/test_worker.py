@@ -83,3 +83,27 @@ def test_nobody_waits_for_news_of_a_worker_that_has_ended(
     waiting.start()
     waiting.join(WAIT_S)
     assert not waiting.is_alive()
+
+
+@pytest.mark.fault("a launcher that never comes back", "the orchestrator ends all the same")
+def test_a_launcher_that_blocks_does_not_keep_the_stop(
+    make_worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, enough = threading.Event(), threading.Event()
+
+    def spawn(*_: Any, **__: Any) -> processes.Spawned:
+        begun.set()
+        enough.wait()
+        raise OSError("no node")
+
+    monkeypatch.setattr(module, "GONE_S", 0.1)
+    worker = make_worker(spawn, stop_timeout_s=0.1)
+    worker.start()
+    assert begun.wait(WAIT_S)
+    stopping = threading.Thread(target=worker.stop, daemon=True)
+    stopping.start()
+    stopping.join(WAIT_S)
+    try:
+        assert not stopping.is_alive()
+    finally:
+        enough.set()
