@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+from mysticanvas.terminal import printable as printable
+
 _CODES = {
     "bold": "1",
     "dim": "2",
@@ -68,10 +70,3 @@ def duration(seconds: float) -> str:
     parts.append((whole % 60, "s"))
     first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])
-
-
-def printable(text: str) -> str:
-    """Text from elsewhere without characters that steer a terminal."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text
-    )

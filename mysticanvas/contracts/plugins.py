@@ -58,7 +58,8 @@ class LauncherSpec(Contract):
 
     name: Name
     path: DottedPath
-    """A `plugins.hookspecs.Launcher`; the orchestrator imports it if the settings choose it."""
+    """A `plugins.hookspecs.Launcher`; the orchestrator imports it if the settings choose it. It
+    must not wait for the place: while it does, nobody can use the worker or end it."""
 
 
 class PluginRecord(Contract):

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +33,11 @@ TEXT_CHARS = 4_000
 LAST_WORDS = 20
 """Lines at the end of a process that are kept in any case."""
 
+_CRASHED = b"Fatal Python error: "
+_WHERE = re.compile(
+    rb"\s|$|<|Thread 0x|Current thread|Stack |Extension modules|Python runtime state"
+)
+"""How lines begin in which the interpreter goes on after that."""
 _HEAD_BYTES = 150
 """What the other members of such a line take."""
 _CHUNK = 1 << 16
@@ -142,12 +148,14 @@ class Capture:
         self._whose: dict[str, Any] = {}
         self._dropped_lines = self._dropped_bytes = 0
         self._last: deque[bytes] = deque(maxlen=LAST_WORDS)
+        self._crash: list[bytes] = []
+        """The last lines down to where the interpreter says that it crashed, if it has."""
         self._thread = threading.Thread(target=self._run, name=f"output-{pid}", daemon=True)
         self._thread.start()
 
     def finish(self, timeout_s: float = 1.0) -> list[str]:
         """Wait, after the child's end, until all is read; the last lines that were none of its
-        log."""
+        log. Of a crash, those before the interpreter tells where all threads were."""
         self._thread.join(timeout_s)
         return self._last_words()
 
@@ -169,7 +177,11 @@ class Capture:
             self._drop(lines)
             return
         for each in lines.split(b"\n"):
-            self._take(each)
+            try:
+                self._take(each)
+            # Whatever a line is like: a child that nobody reads from any more breaks at its next.
+            except Exception:  # noqa: BLE001
+                self._drop(each)
 
     def _take(self, raw: bytes) -> None:
         # A library may have left its own line open.
@@ -189,22 +201,35 @@ class Capture:
         if not said:
             return
         if self._budget.spend(len(said) + _HEAD_BYTES):
-            self._last.append(raw)
+            self._remember(raw)
             self._tell_dropped()
             self._write("info", "output", text=said)
         else:
             self._drop(raw)
 
     def _drop(self, lines: bytes) -> None:
-        self._last.extend(lines.rsplit(b"\n", LAST_WORDS)[-LAST_WORDS:])
+        if self._crash or _CRASHED in lines:
+            for each in lines.split(b"\n"):
+                self._remember(each)
+        else:
+            self._last.extend(lines.rsplit(b"\n", LAST_WORDS)[-LAST_WORDS:])
         self._dropped_lines += lines.count(b"\n") + 1
         self._dropped_bytes += len(lines)
 
+    def _remember(self, raw: bytes) -> None:
+        before, crashed, what = raw.partition(_CRASHED)
+        if crashed:
+            # Such as the assertion that did not hold, or a progress bar.
+            self._crash = [*self._last, before, crashed + what]
+        elif not _WHERE.match(raw):
+            self._crash = []
+        self._last.append(raw)
+
     def _last_words(self) -> list[str]:
-        return [said for said in map(_text, list(self._last)) if said]
+        return _texts(self._crash or list(self._last))
 
     def _end(self) -> None:
-        unsaid = self._last_words()[-self._dropped_lines :] if self._dropped_lines else []
+        unsaid = _texts(list(self._last))[-self._dropped_lines :] if self._dropped_lines else []
         self._tell_dropped()
         for said in unsaid:
             self._write("info", "output", text=said)
@@ -224,6 +249,10 @@ def _ids(whose: Any) -> dict[str, str]:
     """The members that a child may give to the lines of its libraries."""
     given = whose if isinstance(whose, dict) else {}
     return {name: str(given[name]) for name in ("request_id", "job_id") if given.get(name)}
+
+
+def _texts(lines: Iterable[bytes]) -> list[str]:
+    return [said for said in map(_text, lines) if said]
 
 
 def _text(raw: bytes) -> str:

@@ -39,7 +39,8 @@ def parse(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         members = json.loads(line)
-    except ValueError:
+    # The latter of one that nests too deeply.
+    except (ValueError, RecursionError):
         return None
     return members if isinstance(members, dict) else None
 

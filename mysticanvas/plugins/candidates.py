@@ -33,18 +33,24 @@ def installed() -> list[Candidate]:
     """Every entry point of our group, in an order that does not depend on the disk's."""
     found: dict[tuple[str, str], Candidate] = {}
     for distribution in metadata.distributions():
-        # Reading the text first is twice as fast as having all entry points parsed, and a file
-        # elsewhere that cannot be parsed is not our concern.
-        if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
+        if _may_have_ours(distribution):
             for candidate in _of(distribution):
                 # The first on the path is the one that is imported.
                 found.setdefault((candidate.distribution, candidate.name), candidate)
     return [found[key] for key in sorted(found)]
 
 
+def _may_have_ours(distribution: metadata.Distribution) -> bool:
+    # Reading the text first is twice as fast as having all entry points parsed, and a file
+    # elsewhere that cannot be parsed, or not even read, is not our concern.
+    try:
+        return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
+    except (OSError, ValueError):
+        return False
+
+
 def _of(distribution: metadata.Distribution) -> Iterator[Candidate]:
-    named = distribution.metadata
-    who = (named["Name"] or "unknown", named["Version"] or "unknown")
+    who = _named(distribution)
     try:
         points = distribution.entry_points.select(group=GROUP)
     except (TypeError, ValueError) as error:
@@ -52,6 +58,15 @@ def _of(distribution: metadata.Distribution) -> Iterator[Candidate]:
         return
     for point in points:
         yield Candidate(point.name, *who, point.load)
+
+
+def _named(distribution: metadata.Distribution) -> tuple[str, str]:
+    """Its name and version, as far as it says them."""
+    try:
+        named = distribution.metadata
+    except (OSError, ValueError):
+        return "unknown", "unknown"
+    return named["Name"] or "unknown", named["Version"] or "unknown"
 
 
 def _failing(reason: str) -> Callable[[], object]:

@@ -51,6 +51,8 @@ class Launcher(Protocol):
     supervisor signals its group, and takes its end for the worker's. Whatever it starts must reach
     the home directory under the same path, report ready on the pipe, answer on the loopback address
     that it reports, and end when its input ends.
+
+    It must not wait, for a free node say: the process that it gives may, for a minute.
     """
 
     def __call__(

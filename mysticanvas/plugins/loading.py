@@ -110,8 +110,10 @@ def tried(candidate: Candidate) -> PluginRecord:
         return _record(candidate, state="loaded", **_brought(candidate))
     except Unfit as error:
         return _skipped(candidate, str(error))
-    # Anybody's code runs here; even a SystemExit is its affair alone.
-    except (Exception, SystemExit) as error:  # noqa: BLE001
+    except KeyboardInterrupt:
+        raise
+    # Anybody's code runs here; even a SystemExit, or worse, is its affair alone.
+    except BaseException as error:  # noqa: BLE001
         return _skipped(candidate, f"{type(error).__name__}: {error}", error)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.session import notebook
+from mysticanvas.terminal import printable
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
@@ -82,7 +83,7 @@ class Terminal:
 
     def update(self, snapshot: Snapshot, seconds: float) -> None:
         for alert in snapshot.alerts[self._alerts :]:
-            self._write(f"\r{alert}\x1b[K\n")
+            self._write(f"\r{printable(alert)}\x1b[K\n")
         self._alerts = len(snapshot.alerts)
         self._show(fraction(snapshot), headline(snapshot), seconds)
 
@@ -120,7 +121,7 @@ class Notebook:
         self._show(0.0, READING, seconds)
 
     def update(self, snapshot: Snapshot, seconds: float) -> None:
-        self._alerts = snapshot.alerts
+        self._alerts = tuple(map(printable, snapshot.alerts))
         self._show(fraction(snapshot), headline(snapshot), seconds, _preview(snapshot))
 
     def _show(self, done: float, doing: str, seconds: float, preview: str = "") -> None:
@@ -196,7 +197,8 @@ def headline(snapshot: Snapshot) -> str:
         return "waiting: the queue is paused, canvas.jobs.resume() has it go on"
     if record.status is JobStatus.QUEUED:
         return f"waiting, {record.position} before it" if record.position else "waiting"
-    stage = _STAGES.get(progress.stage, progress.stage)
+    # Of a kind of worker that is not ours it may be anything.
+    stage = _STAGES.get(progress.stage) or printable(progress.stage)
     return f"{stage} {progress.step}/{progress.steps}" if progress.steps else stage
 
 

@@ -332,21 +332,22 @@ class Dispatcher(Lane[Generation]):
         return max(0.0, self._last_used + self._keep_alive_s - time.monotonic())
 
     def _give_back(self, reason: str) -> None:
-        held, status = self._held, self._worker.status
-        with contextlib.suppress(WorkerLost):
-            lease = self._worker.lease(_WORKER_START_S)
-            with lease.relied_on():
-                try:
-                    lease.client.unload()
-                except MystiCanvasError:
-                    # The end of its process is the sure way.
-                    lease.give_up("would not give its memory back")
-                else:
-                    lease.released()
-        _log.info("model_unloaded", preset=held and held.preset, reason=reason)
+        holding, status = self._holding, self._worker.status
+        if holding is None:
+            return
+        # Of the process that has it: should that be at its end, no other is waited for.
+        lease = holding.lease
+        with contextlib.suppress(WorkerLost), lease.relied_on():
+            try:
+                lease.client.unload()
+            except MystiCanvasError:
+                # The end of its process is the sure way.
+                lease.give_up("would not give its memory back")
+            else:
+                lease.released()
+        _log.info("model_unloaded", preset=holding.model.preset, reason=reason)
         self._holding = None
-        if held is not None:
-            self._tell(status, held, reason)
+        self._tell(status, holding.model, reason)
 
     def _tell(
         self, status: WorkerStatus, held: Held, reason: str, process_ends: bool = False

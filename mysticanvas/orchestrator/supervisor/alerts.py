@@ -37,7 +37,7 @@ def _message(report: Report, kind: str) -> str:
     own = report.ending.signal != "SIGKILL" and not report.ending.ended_for
     words += ending.quoted(report.ending.last_lines) if own else ""
     if report.cool_down_s is None:
-        return f"{words} It is started again."
+        return f"{words} It is started again{'' if report.again else ' when it is needed'}."
     return (
         f"{words} That was failure {report.failures} in a row, so it is not started again by "
         f"itself. canvas.workers.reset() starts it at once; after {report.cool_down_s:g} s, so "

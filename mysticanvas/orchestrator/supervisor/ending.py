@@ -6,9 +6,23 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mysticanvas.terminal import printable
+
 MAX_LINES = 5
 _MAX_CHARS = 300
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"}
+_BY_SIGNAL = {
+    f"Fatal Python error: {signalled}"
+    for signalled in (
+        "Segmentation fault",
+        "Bus error",
+        "Illegal instruction",
+        "Floating-point exception",
+        "Floating point exception",
+        "Aborted",
+    )
+}
+"""What the interpreter says of each of these."""
 
 
 class Ending(NamedTuple):
@@ -59,11 +73,13 @@ def in_words(ending: Ending) -> str:
 
 
 def last_lines(written: Sequence[str]) -> tuple[str, ...]:
-    """The last lines of what a process wrote, each of them short."""
-    lines = [line.strip() for line in written]
+    """The last lines of what a process wrote, each of them short and fit for a terminal."""
+    lines = [printable(line.strip()) for line in written]
     return tuple(line[:_MAX_CHARS] for line in lines if line)[-MAX_LINES:]
 
 
 def quoted(lines: Sequence[str]) -> str:
-    """The last of the lines as a sentence to put behind others; empty without any."""
-    return f" Its last words: {lines[-1]}" if lines else ""
+    """The last of the lines that says more than the signal does, as a sentence to put behind
+    others; empty without any."""
+    said = [line for line in lines if line not in _BY_SIGNAL]
+    return f" Its last words: {said[-1]}" if said else ""

@@ -68,7 +68,7 @@ class Process(NamedTuple):
     ended_for: str = ""
     """Why it is being ended; empty if it is not."""
     retired: bool = False
-    """Whether that is for its memory, so that no other follows before somebody wants one."""
+    """Whether that is for its memory, which is no failure."""
     kill_at: float | None = None
 
 
@@ -76,6 +76,9 @@ class Life(NamedTuple):
     """A worker, from its first process to its last."""
 
     state: WorkerState = WorkerState.STOPPED
+    wanted: bool = False
+    """Whether a process is to be there, now or as soon as there can be one. It holds until the
+    process is retired, or fails too often; whoever waits then says so again."""
     number: int = 0
     """Of the newest process, from 1."""
     process: Process | None = None
@@ -84,7 +87,7 @@ class Life(NamedTuple):
     retry_at: float | None = None
     """When the next process may be started."""
     broken: bool = False
-    """Whether the breaker is open: only a job or a reset starts the next process."""
+    """Whether the breaker is open: the next process is a trial, which nobody wants by itself."""
     last_error: str = ""
     device_kind: DeviceKind | None = None
     """What its processes compute on, as far as one has said so."""
@@ -122,8 +125,6 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
     if number is not None and number != life.number:
         return life, ()
     match message:
-        case messages.Start():
-            return _start(life) if life.state is WorkerState.STOPPED else (life, ())
         case messages.Stop(grace_s):
             return _stop(life, now, grace_s)
         case messages.Retire(why):
@@ -131,7 +132,7 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
         case messages.Reset():
             return _reset(life)
         case messages.Wanted():
-            return _start(life) if _startable(life, now) else (life, ())
+            return _if_due(life._replace(wanted=not life.stopping), now)
         case messages.Tick():
             return _tick(life, now, limits)
         case messages.MemorySeen():
@@ -152,6 +153,7 @@ def _start(life: Life) -> Step:
     number = life.number + 1
     begun = life._replace(
         state=WorkerState.STARTING,
+        wanted=True,
         number=number,
         restarts=life.restarts + (life.number > 0),
         retry_at=None,
@@ -161,13 +163,14 @@ def _start(life: Life) -> Step:
 
 
 def _stop(life: Life, now: float, grace_s: float) -> Step:
-    life = life._replace(stopping=True)
+    life = life._replace(stopping=True, wanted=False)
     if life.process is None:
         return life._replace(state=WorkerState.STOPPED), ()
     return _end(life, "was asked to", now, grace_s)
 
 
 def _retire(life: Life, why: str, now: float, grace_s: float) -> Step:
+    life = life._replace(wanted=False)
     process = life.process
     if process is None or life.state is WorkerState.STOPPING:
         return life, ()
@@ -191,7 +194,7 @@ def _end(life: Life, why: str, now: float, grace_s: float) -> Step:
 def _tick(life: Life, now: float, limits: Deadlines) -> Step:
     process = life.process
     if process is None:
-        return _start(life) if _due(life, now) and not life.broken else (life, ())
+        return _if_due(life, now)
     if life.state is WorkerState.STOPPING:
         if process.kill_at is None or now < process.kill_at:
             return life, ()
@@ -213,21 +216,12 @@ def _at_rest(life: Life, process: Process, now: float) -> bool:
     )
 
 
-def _startable(life: Life, now: float) -> bool:
-    """Whether somebody's wish starts a process: the first one of a worker that waits for that, or
-    another try after too many failures."""
-    if life.state is WorkerState.STOPPED:
-        return not life.stopping
-    return life.broken and _due(life, now)
-
-
-def _due(life: Life, now: float) -> bool:
-    return (
-        life.state is WorkerState.FAILED
-        and not life.stopping
-        and life.retry_at is not None
-        and now >= life.retry_at
+def _if_due(life: Life, now: float) -> Step:
+    """It with the next process, if one is wanted and may be started now."""
+    due = life.state is WorkerState.STOPPED or (
+        life.state is WorkerState.FAILED and life.retry_at is not None and now >= life.retry_at
     )
+    return _start(life) if life.wanted and due else (life, ())
 
 
 def overdue(process: Process, state: WorkerState, now: float, limits: Deadlines) -> str | None:
@@ -344,10 +338,16 @@ def _exited(life: Life, ending: Ending, now: float) -> Step:
     broken = isinstance(what, Open)
     wait_s = what.cool_down_s if isinstance(what, Open) else what.delay_s
     failed = gone._replace(
-        state=WorkerState.FAILED, history=history, broken=broken, retry_at=now + wait_s
+        state=WorkerState.FAILED,
+        wanted=life.wanted and not broken,
+        history=history,
+        broken=broken,
+        retry_at=now + wait_s,
     )
     pid = None if process is None else process.pid
-    report = messages.Report(ending, reason, pid, len(history.failures), wait_s if broken else None)
+    cool_down_s = wait_s if broken else None
+    failures = len(history.failures)
+    report = messages.Report(ending, reason, pid, failures, cool_down_s, failed.wanted)
     return failed, (report,)
 
 

@@ -19,10 +19,6 @@ class Held(NamedTuple):
     preset: str
 
 
-class Start(NamedTuple):
-    """It is wanted."""
-
-
 class Stop(NamedTuple):
     """It is wanted no longer; a process has `grace_s` seconds to end."""
 
@@ -30,7 +26,7 @@ class Stop(NamedTuple):
 
 
 class Retire(NamedTuple):
-    """Its memory is needed for something else; it may be wanted again later."""
+    """Its memory is needed for something else: it is wanted no longer, until somebody says so."""
 
     why: str
 
@@ -147,7 +143,7 @@ class CaughtUp(NamedTuple):
 
 
 Message = (
-    Start | Stop | Retire | Reset | Wanted | Tick | MemorySeen | CaughtUp
+    Stop | Retire | Reset | Wanted | Tick | MemorySeen | CaughtUp
     | Spawned | Answered | Beat | Missed | Begun | Progressed | Ended | Distrusted | Exited
 )  # fmt: skip
 
@@ -177,7 +173,9 @@ class Report(NamedTuple):
     pid: int | None
     failures: int
     cool_down_s: float | None
-    """None if it is started again at once."""
+    """None if the breaker is closed."""
+    again: bool
+    """Whether it is started again by itself."""
 
 
 Effect = Spawn | Signal | Prepare | Report | CaughtUp

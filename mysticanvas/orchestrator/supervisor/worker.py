@@ -86,7 +86,7 @@ class Worker:
             on_demand: leave that to whoever wants the first one.
         """
         if not on_demand:
-            self.tell(messages.Start())
+            self.want()
         self._thread.start()
 
     def ask_to_end(self) -> None:
@@ -94,10 +94,13 @@ class Worker:
         self.tell(messages.Stop(self._stop_timeout_s))
 
     def stop(self) -> None:
-        """End the process and return when it is gone."""
+        """End the process and return when it is gone. A launcher that blocks is left behind."""
         self.ask_to_end()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(self._stop_timeout_s + GONE_S)
+        if self._thread.is_alive():
+            # What it would still start ends with us, as any worker does.
+            _log.error("worker_not_stopped", kind=self.kind)
 
     def reset(self) -> None:
         """Forget the failures, and start a process at once if there is none."""
@@ -111,11 +114,12 @@ class Worker:
             timeout_s: seconds to wait for its end.
 
         Returns:
-            Whether there is no process now.
+            Whether it is gone, or there was none.
         """
+        number = self._life.number
         self.tell(messages.Retire(why))
         with self._changed:
-            return self._changed.wait_for(lambda: self._life.process is None, timeout_s)
+            return self._changed.wait_for(lambda: self._is_gone(number), timeout_s)
 
     def drop_context(self) -> None:
         """Have a language model's context given back; returns when everybody can see that.
@@ -139,7 +143,8 @@ class Worker:
                 Lease(self, watch, watch.client).look(_LOOK_S)
 
     def want(self) -> None:
-        """Have the process started if it waits for that; for a job, `lease` does."""
+        """Have a process started if there is none, as soon as there can be one; for a job, `lease`
+        does."""
         self.tell(messages.Wanted())
 
     def tell(self, message: messages.Message) -> None:
@@ -178,13 +183,14 @@ class Worker:
 
     def _wait_until(self, there: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        if not there():
-            self.want()
         while not there():
             self._refuse_if_broken()
             left_s = deadline - time.monotonic()
             if left_s <= 0 or self._life.stopping:
                 raise Unreached(f"the {self.kind} worker does not start{self._because()}")
+            # Each time: what was wanted may have been retired meanwhile, or have failed too often.
+            if not self._life.wanted:
+                self.want()
             self._changed.wait(left_s)
 
     def _refuse_if_broken(self) -> None:
@@ -200,21 +206,28 @@ class Worker:
 
     def wait_gone(self, watch: Watch, timeout_s: float) -> str | None:
         """How a process ended; None if it has not in time."""
-
-        def gone() -> bool:
-            return self._life.number != watch.number or self._life.process is None
-
         with self._changed:
-            return self._life.last_error if self._changed.wait_for(gone, timeout_s) else None
+            gone = self._changed.wait_for(lambda: self._is_gone(watch.number), timeout_s)
+            return self._life.last_error if gone else None
+
+    def _is_gone(self, number: int) -> bool:
+        """Whether a process has ended; another may have followed it."""
+        return self._life.number != number or self._life.process is None
 
     def catch_up(self) -> None:
         """Wait until everybody can see what was told before."""
         asked = messages.CaughtUp(threading.Event())
         self.tell(asked)
-        asked.seen.wait(GONE_S)
+        with self._changed:
+            # After its last message nothing is taken, and what can be seen stays as it is.
+            self._changed.wait_for(lambda: asked.seen.is_set() or self._is_over, GONE_S)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._life.stopping and self._life.state is WorkerState.STOPPED
 
     def _run(self) -> None:
-        while not (self._life.stopping and self._life.state is WorkerState.STOPPED):
+        while not self._is_over:
             try:
                 self._take(self._next())
                 # After every message: a process that chatters must not put off its own deadlines.
@@ -258,7 +271,9 @@ class Worker:
                 if spare is not None and spare.prepare(self._launch):
                     self._listener.status(self.status)
             case messages.CaughtUp(seen):
-                seen.set()
+                with self._changed:
+                    seen.set()
+                    self._changed.notify_all()
             case messages.Report():
                 _log.warning(
                     "worker_ended",
@@ -305,5 +320,6 @@ class Worker:
 
 def _pause_s(life: Life) -> float:
     """Seconds until time itself may be news."""
-    waits = life.state in (WorkerState.STOPPING, WorkerState.FAILED) and not life.broken
-    return _SHORT_TICK_S if waits or life.owed else _TICK_S
+    delayed = life.state is WorkerState.FAILED and life.wanted and not life.broken
+    waits = life.state is WorkerState.STOPPING or delayed or life.owed
+    return _SHORT_TICK_S if waits else _TICK_S

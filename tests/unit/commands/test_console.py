@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from mysticanvas.commands.console import Console, duration, printable, size, table
+from mysticanvas.commands.console import Console, duration, size, table
 
 
 class Terminal(io.StringIO):
@@ -47,7 +47,3 @@ def test_sizes_and_durations() -> None:
     assert [duration(value) for value in (0.4, 59, 61, 3600, 90_061)] == [
         "0 s", "59 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"
     ]  # fmt: skip
-
-
-def test_control_characters_are_shown_not_sent() -> None:
-    assert printable("a\x1b[2J\x07ü\n") == "a\\x1b[2J\\x07ü\n"

@@ -111,6 +111,58 @@ def test_the_last_words_of_a_crash_are_kept(run: Run, end: str, words: str) -> N
     assert words in texts(lines)
 
 
+DEEP = """
+import os, sys, threading
+def deep(depth):
+    if depth:
+        deep(depth - 1)
+    else:
+        os.write(2, b"loading: 50%|##  |\\r")
+        os.write(2, b"GGML_ASSERT(ne[0] % 32 == 0) failed" + END)
+        os.abort()
+for _ in range(3):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+@pytest.mark.parametrize("flood", [0, BURST_BYTES])
+def test_what_was_said_before_a_crash_is_among_the_last_words_and_where_it_was_in_the_log(
+    run: Run, end: bytes, flood: int
+) -> None:
+    said = f"END = {end!r}\nfor _ in range({flood}): print('flood')\n"
+    lines, last_words = run(f"{DEEP}{said}deep({2 * LAST_WORDS})\n")
+    assert last_words[-2:] == ["GGML_ASSERT(ne[0] % 32 == 0) failed", "Fatal Python error: Aborted"]
+    assert any("in deep" in text for text in texts(lines))
+
+
+def test_a_process_that_goes_on_after_what_looks_like_a_crash_has_other_last_words(
+    run: Run,
+) -> None:
+    _, last_words = run(
+        "print('Fatal Python error: of a child')\nprint('  File \"x\"')\nprint('well again')\n"
+    )
+    assert last_words == ["Fatal Python error: of a child", '  File "x"', "well again"]
+
+
+class Unlucky(LogFile):
+    """A log that fails over a line, as none is known to."""
+
+    def write(self, content: bytes) -> None:
+        if b"unlucky" in content:
+            raise RuntimeError("unlucky")
+        super().write(content)
+
+
+@pytest.mark.parametrize("line", [b'{"at":' + b"[" * 100_000, b'{"at":"unlucky"}'])
+def test_no_line_ends_the_reading(line: bytes, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    capture = Capture(os.fdopen(reader, "rb"), Unlucky(tmp_path / "child.jsonl"), "child", 1)
+    with os.fdopen(writer, "wb") as output:
+        output.write(line + b"\nand on\n")
+    assert capture.finish(60)[-1] == "and on"
+
+
 def test_a_flood_neither_blocks_nor_fills_the_disk(run: Run, tmp_path: Path) -> None:
     began = time.monotonic()
     lines, last_words = run(

@@ -48,7 +48,7 @@ def part(name: str, mib: float) -> MemoryPart:
 def importing(worker: Worker) -> Iterator[Any]:
     """A worker that believes in a process which imports its engine; gives what watches that."""
     watch: Any = SimpleNamespace(number=1, client=None, gone=threading.Event())
-    for message in (m.Start(), m.Spawned(1, PID), m.Answered(1)):
+    for message in (m.Wanted(), m.Spawned(1, PID), m.Answered(1)):
         # What it has done for the first one is to start a process.
         worker._life, _ = lifecycle.step(worker._life, message, time.monotonic(), USUAL)
     worker._watch = watch

@@ -13,11 +13,13 @@ from typing import Any
 
 import mortal_worker
 import pytest
+from house import House
 from mortal_worker import STEPS
 from support import kill
 from tasks import as_it_comes, make_task
 
 from mysticanvas import processes
+from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.problem import Problem
@@ -30,7 +32,7 @@ from mysticanvas.orchestrator.arbiter.profiles import Profiles
 from mysticanvas.orchestrator.queue import retry
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.orchestrator.supervisor import breaker
+from mysticanvas.orchestrator.supervisor import breaker, deadlines, messages
 from mysticanvas.orchestrator.supervisor.client import Unreached
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
@@ -366,6 +368,21 @@ def test_a_model_that_is_given_back_is_told_once_with_the_reason(
     while len(unloads) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [each.reason for each in unloads[1:]] == ["because it was not used for 0 s"]
+
+
+@pytest.mark.fault("a worker that hangs as it is retired", "its model counts as given back")
+def test_a_model_is_given_back_with_its_process_and_no_other_is_started_for_that(
+    tmp_path: Path,
+) -> None:
+    with House(tmp_path / "home", deadlines.USUAL._replace(term_s=0.5)) as house:
+        house.done()
+        pid = house.in_state(WorkerState.READY)
+        # So that it is at its end, but not gone, until its time is over.
+        os.kill(pid, signal.SIGSTOP)
+        house.worker.tell(messages.Retire("was ended to make room"))
+        house.until(lambda status: status.state is WorkerState.STOPPING)
+        house.dispatcher.unload()
+        assert (house.worker.status.state, house.worker.status.restarts) == (WorkerState.STOPPED, 0)
 
 
 def test_only_who_wants_the_model_of_the_job_that_runs_waits_for_it(

@@ -56,3 +56,14 @@ def test_the_last_lines_are_few_and_short() -> None:
     assert len(lines[-1]) == 300
     assert quoted(lines[:1]) == " Its last words: line 46"
     assert quoted(()) == ""
+
+
+def test_what_is_quoted_says_more_than_the_signal() -> None:
+    crashed = "Fatal Python error: Segmentation fault"
+    assert quoted(("GGML_ASSERT(x) failed", crashed)) == " Its last words: GGML_ASSERT(x) failed"
+    assert quoted((crashed,)) == ""
+    assert quoted(("so far", "Fatal Python error: no_gil: x")).endswith("no_gil: x")
+
+
+def test_the_last_lines_do_not_steer_a_terminal() -> None:
+    assert last_lines(["\x1b]0;owned\x07red\x1b[31m"]) == ("\\x1b]0;owned\\x07red\\x1b[31m",)

@@ -51,7 +51,7 @@ class Story:
         return self.life.state
 
 
-STARTED = (m.Start(), m.Spawned(1, 77))
+STARTED = (m.Wanted(), m.Spawned(1, 77))
 READY = (*STARTED, m.Answered(1), m.Beat(1, False, 400.0, 9000.0))
 BUSY = (*READY, m.Begun(1, HELD), m.Progressed(1, "denoise", 1))
 
@@ -83,17 +83,65 @@ def test_one_that_is_retired_ends_without_a_failure_and_starts_when_it_is_wanted
 ) -> None:
     story = Story(*before)
     assert story.tell(m.Retire("was ended to make room")) == [TERM]
-    assert story.tell(m.Retire("again"), m.Wanted()) == []
-    assert story.tell(m.Exited(1, Ending(-15))) == []
+    assert story.tell(m.Retire("again"), m.Exited(1, Ending(-15))) == []
     assert (story.state, story.life.history.failures) == (S.STOPPED, Story().life.history.failures)
     assert "was ended to make room" in story.life.last_error
     assert story.tell(m.Retire("there is none"), m.Tick(), after_s=3_600) == []
     assert story.tell(m.Wanted()) == [m.Spawn(2)]
 
 
+ENDINGS = {
+    "retired": m.Retire("was ended to make room"),
+    "hanging": m.Distrusted(1, "broke off its answer"),
+}
+
+
+@pytest.mark.parametrize("why", ENDINGS)
+def test_one_that_is_wanted_while_it_ends_is_followed_by_another(why: str) -> None:
+    story = Story(*READY, ENDINGS[why])
+    assert story.tell(m.Wanted()) == []
+    story.tell(m.Exited(1, Ending(-15)))
+    assert m.Spawn(2) in story.tell(m.Tick(), after_s=1.0)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_one_that_ends_by_itself_while_it_is_retired_is_followed_by_none(ended: bool) -> None:
+    retire, gone = m.Retire("was ended to make room"), m.Exited(1, Ending(-11))
+    story = Story(*READY, m.Distrusted(1, "broke off its answer"))
+    (report,) = story.tell(gone, retire) if ended else story.tell(retire, gone)
+    assert report.again is ended, "when it is told, nobody may have retired it yet"
+    assert story.tell(m.Tick(), after_s=60.0) == []
+    assert story.tell(m.Wanted()) == [m.Spawn(2)]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (),
+        STARTED,
+        READY,
+        BUSY,
+        (*BUSY, m.Retire("was ended to make room")),
+        (*BUSY, m.Distrusted(1, "broke off its answer")),
+        (*BUSY, m.Exited(1, Ending(-11))),
+        (*READY, m.Retire("was ended to make room"), m.Exited(1, Ending(-15))),
+    ],
+)
+def test_in_every_state_who_wants_a_process_gets_one_and_after_a_stop_nobody(messages: Any) -> None:
+    def is_there(story: Story) -> bool:
+        # What was to end has ended, and time has passed.
+        if story.state is S.STOPPING:
+            story.tell(m.Exited(1, Ending(-15)))
+        story.tell(m.Tick(), after_s=1.0)
+        return story.state in (S.STARTING, S.READY, S.BUSY)
+
+    assert is_there(Story(*messages, m.Wanted()))
+    assert not is_there(Story(*messages, m.Stop(5.0), m.Wanted()))
+
+
 def test_from_start_to_stop() -> None:
     story = Story()
-    assert story.tell(m.Start()) == [m.Spawn(1)]
+    assert story.tell(m.Wanted()) == [m.Spawn(1)]
     story.tell(m.Spawned(1, 77))
     assert (story.state, story.life.available) == (S.STARTING, False)
     story.tell(m.Answered(1))
@@ -183,11 +231,16 @@ def test_what_is_said_of_an_earlier_process_is_out_of_date() -> None:
 
 def test_the_breaker_opens_and_a_job_makes_a_trial_after_the_cool_down() -> None:
     story = _broken()
-    assert story.tell(m.Tick(), m.Wanted(), after_s=COOL_DOWN_S - 1) == []
-    assert story.tell(m.Tick(), after_s=2.0) == [], "nothing is started that nobody waits for"
+    assert story.tell(m.Tick(), after_s=COOL_DOWN_S + 1) == [], "nobody waits for it"
     assert story.tell(m.Wanted()) == [m.Spawn(MAX_FAILURES + 1)]
     (report,) = story.tell(m.Exited(MAX_FAILURES + 1, Ending(3)))
     assert report.cool_down_s == 2 * COOL_DOWN_S
+
+
+def test_one_that_is_wanted_during_the_cool_down_is_tried_at_its_end() -> None:
+    story = _broken()
+    assert story.tell(m.Wanted(), m.Tick(), after_s=COOL_DOWN_S - 0.001) == []
+    assert story.tell(m.Tick(), after_s=0.001) == [m.Spawn(MAX_FAILURES + 1)]
 
 
 def test_a_reset_starts_it_at_once_and_forgets() -> None:
@@ -210,7 +263,7 @@ SLOW_STARTS = {
 @pytest.mark.parametrize("ended", [False, True])
 def test_a_start_that_takes_long_to_fail_opens_the_breaker_as_well(slow: str, ended: bool) -> None:
     heard, seconds = SLOW_STARTS[slow]
-    story = Story(m.Start())
+    story = Story(m.Wanted())
     for number in range(1, MAX_FAILURES + 1):
         story.tell(m.Spawned(number, 77), *(each(number) for each in heard))
         if ended:
@@ -245,7 +298,7 @@ def test_progress_of_a_process_that_was_importing_does_not_make_it_well() -> Non
 
 
 def _broken() -> Story:
-    story = Story(m.Start())
+    story = Story(m.Wanted())
     for number in range(1, MAX_FAILURES + 1):
         story.tell(m.Exited(number, Ending(3)))
         if number < MAX_FAILURES:
@@ -301,7 +354,7 @@ def test_another_process_is_prepared_when_there_is_nothing_to_do_and_room() -> N
     assert importing.tell(m.Tick(), after_s=REST_S + 1) == []
 
 
-@pytest.mark.parametrize("before", [(), (m.Start(), m.Exited(1, Ending(3)))])
+@pytest.mark.parametrize("before", [(), (m.Wanted(), m.Exited(1, Ending(3)))])
 def test_a_stop_without_a_process_is_a_stop_at_once(before: Any) -> None:
     story = Story(*before)
     assert story.tell(m.Stop(10.0)) == []
@@ -331,11 +384,14 @@ def test_users_are_told_what_happened_and_what_to_do(ending: Ending, quoted: boo
     import datetime
 
     now = datetime.datetime.now(datetime.UTC)
-    report = m.Report(ending, "ended", 77, 5, None)
+    report = m.Report(ending, "ended", 77, 5, None, again=True)
     alert = alerts.of(report, "image", now)
     assert (alert.kind, alert.severity) == ("worker_restart", "warning")
     assert alert.message.startswith("The image worker ended.")
     assert ("boom" in alert.message) is quoted
+    assert alert.message.endswith("It is started again.")
+    later = alerts.of(report._replace(again=False), "image", now)
+    assert later.message.endswith("It is started again when it is needed.")
     broken = alerts.of(report._replace(cool_down_s=30.0), "image", now)
     assert (broken.kind, broken.severity) == ("worker_breaker", "error")
     assert "canvas.workers.reset()" in str(broken)

@@ -55,6 +55,16 @@ def test_an_entry_points_file_that_cannot_be_read_is_told(site: Path) -> None:
     assert "entry_points.txt cannot be read" in torn.reason
 
 
+@pytest.mark.parametrize("file", ["entry_points.txt", "METADATA"])
+def test_a_file_that_is_no_text_is_no_harm(site: Path, file: str) -> None:
+    install(site, "binary", "[mysticanvas]\nlost = nowhere.lost\n", headers("binary"))
+    (site / "binary-1.0.dist-info" / file).write_bytes(b"\xff\xfe[mysticanvas]\n")
+    install(site, "fine", "[mysticanvas]\na = nowhere.a\n", headers("fine"))
+    found = {each.distribution for each in candidates.installed()}
+    assert "fine" in found
+    assert ("unknown" in found) is (file == "METADATA")
+
+
 def test_a_distribution_without_metadata_is_told_as_unknown(site: Path) -> None:
     install(site, "nameless", "[mysticanvas]\nlost = nowhere.lost\n")
     lost = next(each for each in candidates.installed() if each.name == "lost")

@@ -46,6 +46,7 @@ def unknown_argument() -> object:
 
 BROKEN: dict[str, tuple[Callable[[], object], str]] = {
     "import error": (failing(ImportError("no module named frobnicate")), "ImportError: no module"),
+    "own way out": (failing(BaseException("out")), "BaseException: out"),
     "exit at import": (failing(SystemExit("bye")), "SystemExit: bye"),
     "hook error": (lambda: plugin(register_engines=failing(ZeroDivisionError("x"))), "ZeroDivi"),
     "not a list": (lambda: plugin(register_engines=lambda: 5), "gives 5, not a list of EngineSpec"),
@@ -76,6 +77,11 @@ def test_a_broken_plugin_is_skipped_with_its_reason(case: str) -> None:
     assert reason in broken.reason
     assert [builtin.state, beside.state] == ["loaded", "loaded"]
     assert sorted(registry.engines) == ["good", "image", "llm"]
+
+
+def test_whoever_interrupts_means_everybody() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        loading.load("all", [candidate("slow", failing(KeyboardInterrupt()))])
 
 
 def test_a_plugin_whose_name_is_taken_is_skipped() -> None:

@@ -99,6 +99,18 @@ def test_a_terminal_gets_one_line_rewritten_in_place(
     assert second == "2.1 s · seed 7 · id 1f0a9c2e\x1b[K\n"
 
 
+def test_what_others_say_does_not_steer_the_terminal(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    stage = Progress(stage="\x1b[2Jup", step=1, steps=2)
+    told = running._replace(progress=stage, alerts=("It ended: \x1b]0;owned\x07",))
+    progress.choose("auto", "id").update(told, 1.0)
+    assert "It ended: \\x1b]0;owned\\x07\x1b[K\n" in screen.getvalue()
+    assert "\\x1b[2Jup 1/2" in screen.getvalue()
+
+
 def test_before_there_is_a_job_the_line_says_what_it_waits_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
