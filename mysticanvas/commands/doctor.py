@@ -10,7 +10,7 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mysticanvas.commands import settings_of
+from mysticanvas.commands import unchecked
 
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Examine a home and print what was found."""
     from mysticanvas.commands.console import Console
 
-    settings = settings_of(options)
+    settings = unchecked(options)
     diagnosis = diagnose(settings, settings.paths, options.repair)
     if options.json:
         print(diagnosis.model_dump_json(indent=2))
@@ -72,6 +72,13 @@ def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
 
     if not paths.root.exists():
         return _without_home(settings, paths)
+    try:
+        launch.check(paths)
+    except OrchestratorUnavailable as error:
+        # Nothing is mended: what looks as if nobody needed it may be that of an orchestrator whose
+        # state we did not find.
+        found = _unopened(settings, paths, False, "It is not opened.")
+        return _with(found, "home", "problem", error.detail, error.hint)
     try:
         if launch.find(paths) is not None:
             return _asked(paths, repair)

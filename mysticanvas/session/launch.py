@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -24,13 +25,20 @@ from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.processes import Holding, Identity
 from mysticanvas.session import compatibility, starting
 from mysticanvas.session.compatibility import Installed
-from mysticanvas.settings import LOCAL_STATE, HomePaths, Settings
+from mysticanvas.settings import LOCAL_STATE, HomePaths, NotItsState, Settings
 
 if TYPE_CHECKING:
     from mysticanvas.client.http import HttpClient
 
 DRAIN_S = 30.0
 """Seconds that jobs have to end by themselves before they go back to the queue for an upgrade."""
+_OTHER_HOME = (
+    "Make it a folder that you can write to, or use another: Canvas(home=...) or MYSTICANVAS_HOME."
+)
+_OTHERS_STATE = (
+    "Home and state are used together alone, by the paths that their notes name: see that both are "
+    "there (is the disk mounted?), or use another home: Canvas(home=...) or MYSTICANVAS_HOME."
+)
 _RESTORED_S = 5.0
 _POLL_S = 0.05
 
@@ -47,6 +55,7 @@ def attach(settings: Settings, strict: bool = False) -> Runtime:
         StoreError: the orchestrator cannot open the store of this home.
     """
     paths = settings.paths
+    check(paths)
     runtime = _current(paths) or _start(settings, paths)
     conflicts = compatibility.conflicts(settings, runtime.settings) if strict else []
     if conflicts:
@@ -58,6 +67,16 @@ def attach(settings: Settings, strict: bool = False) -> Runtime:
             pid=runtime.pid,
         )
     return runtime
+
+
+def check(paths: HomePaths) -> None:
+    """Refuse a home that is not the one of its state, or that cannot be read; nothing is made.
+
+    Raises:
+        OrchestratorUnavailable: says what is wrong.
+    """
+    with _explained(paths):
+        paths.check()
 
 
 def find(paths: HomePaths) -> Runtime | None:
@@ -184,15 +203,11 @@ def _current(paths: HomePaths) -> Runtime | None:
 
 def _start(settings: Settings, paths: HomePaths) -> Runtime:
     """Start an orchestrator, unless another kernel has done so meanwhile."""
-    _create(paths)
     lock = FileLock(paths.start_lock)
     patience_s = _succession_s(settings)
-    try:
+    with _explained(paths):
+        paths.create()
         ours = lock.acquire(patience_s)
-    except LocksDoNotHold as error:
-        raise OrchestratorUnavailable(
-            f"Locks do not hold in {paths.run}: {error}.", hint=LOCAL_STATE
-        ) from error
     if not ours:
         raise OrchestratorUnavailable(
             f"Another kernel has been starting the orchestrator of {settings.home} for more than "
@@ -300,12 +315,19 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _create(paths: HomePaths) -> None:
+@contextlib.contextmanager
+def _explained(paths: HomePaths) -> Iterator[None]:
+    """What the system says of a home that cannot be used, with what to do."""
     try:
-        paths.create()
-    except OSError as error:
+        yield
+    except LocksDoNotHold as error:
         raise OrchestratorUnavailable(
-            f"The home directory {paths.root} cannot be used: {error.strerror or error}.",
-            hint="Make it a folder that you can write to, or use another: Canvas(home=...) or "
-            "MYSTICANVAS_HOME.",
+            f"Locks do not hold in {paths.run}: {error}.", hint=LOCAL_STATE
+        ) from error
+    except OSError as error:
+        said = error.strerror or str(error)
+        told = said if error.filename is None else f"{error.filename}: {said}"
+        raise OrchestratorUnavailable(
+            f"The home directory {paths.root} cannot be used: {told}.",
+            hint=_OTHERS_STATE if isinstance(error, NotItsState) else _OTHER_HOME,
         ) from error

@@ -23,6 +23,15 @@ def paths(tmp_path: Path) -> HomePaths:
     return paths
 
 
+def test_that_of_another_home_is_not_attached_to_by_its_state(paths: HomePaths) -> None:
+    state = paths.root.with_name("state")
+    of_another = HomePaths.of(paths.root.with_name("another"), state)
+    of_another.create()
+    write(of_another)
+    with pytest.raises(OrchestratorUnavailable, match=f"home.txt says {of_another.root}"):
+        launch.attach(Settings.load({}, home=paths.root, state=state))
+
+
 def start(patch: pytest.MonkeyPatch, module: str, folder: Path) -> None:
     """Have a module of that folder started as the orchestrator."""
     patch.setattr(starting, "MODULE", module)
