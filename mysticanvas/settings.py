@@ -63,9 +63,16 @@ def _absolute(path: Path) -> Path:
     if "\0" in str(path):
         raise ValueError("A path has no NUL.")
     try:
-        return path.expanduser().absolute()
+        absolute = path.expanduser().absolute()
     except RuntimeError:
         raise ValueError(f"The home of {path.parts[0]} is not known.") from None
+    try:
+        str(absolute).encode()
+    except UnicodeEncodeError:
+        raise ValueError("The database has to have a path of Unicode text.") from None
+    if "?" in str(absolute):
+        raise ValueError("The database takes what follows a ? for options: leave that out.")
+    return absolute
 
 
 _Folder = Annotated[Path, AfterValidator(_absolute)]

@@ -1,4 +1,5 @@
 import math
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -58,6 +59,15 @@ def test_the_home_is_private(tmp_path: Path) -> None:
 def test_a_home_with_a_tilde_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Settings.load({}, home="~/pictures").home == tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "what?", os.fsdecode(b"caf\xe9"), "what?/pictures"])
+@pytest.mark.parametrize("setting", ["home", "state"])
+def test_a_path_that_no_database_can_have_is_refused(
+    tmp_path: Path, setting: str, bad: str
+) -> None:
+    with pytest.raises(ValidationError, match=setting):
+        Settings.load({}, **{"home": tmp_path, setting: tmp_path / bad})
 
 
 def test_the_starter_ships_with_the_package() -> None:
