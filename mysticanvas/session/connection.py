@@ -310,4 +310,6 @@ def _label() -> str:
     """How others see this process, when they ask who uses the orchestrator."""
     notebook = "ipykernel" in sys.modules
     name = "notebook kernel" if notebook else Path(sys.argv[0] or "python").name
+    # A script's name need not be Unicode text, and what is sent has to be.
+    name = name.encode(errors="backslashreplace").decode()
     return f"{name[:100]}, process {os.getpid()}"
