@@ -85,10 +85,12 @@ def report(paths: HomePaths) -> StatusReport:
 
 def text(found: StatusReport, console: Console) -> str:
     """A report for people."""
-    from mysticanvas.commands.console import table
+    from mysticanvas.commands.console import printable, table
 
-    rows = [("home", found.home), *_orchestrator_rows(found, console)]
-    rows += [(f"{each.kind} worker", _worker_text(each, console)) for each in found.workers]
+    rows = [("home", printable(found.home)), *_orchestrator_rows(found, console)]
+    rows += [
+        (f"{printable(each.kind)} worker", _worker_text(each, console)) for each in found.workers
+    ]
     if found.queue is not None:
         paused = console.paint(", paused", "yellow") if found.queue.paused else ""
         rows.append(
@@ -183,7 +185,7 @@ def _size(file: Path) -> int:
 
 
 def _orchestrator_rows(found: StatusReport, console: Console) -> list[tuple[str, str]]:
-    from mysticanvas.commands.console import duration
+    from mysticanvas.commands.console import duration, printable
 
     runs = found.orchestrator
     if runs is None:
@@ -204,11 +206,13 @@ def _orchestrator_rows(found: StatusReport, console: Console) -> list[tuple[str,
     ]
     rows = [("orchestrator", " · ".join(said))]
     if found.state == "running":
-        rows.append(("clients", "; ".join(runs.clients) or "none"))
+        rows.append(("clients", printable("; ".join(runs.clients)) or "none"))
     return rows
 
 
 def _worker_text(worker: WorkerReport, console: Console) -> str:
+    from mysticanvas.commands.console import printable
+
     said = [console.paint(worker.state, _STATES.get(worker.state, "dim"))]
     if worker.pid is not None:
         said.append(f"process {worker.pid}")
@@ -216,7 +220,7 @@ def _worker_text(worker: WorkerReport, console: Console) -> str:
         said.append(f"{worker.memory_mib:,.0f} MiB")
     said.append(f"model {worker.model[:12]}" if worker.model else "no model")
     if worker.restarts:
-        said.append(f"restarted {worker.restarts} ×, last {worker.last_error}")
+        said.append(f"restarted {worker.restarts} ×, last {printable(worker.last_error)}")
     if worker.reserve_pid is not None:
         said.append(f"in reserve: process {worker.reserve_pid}, {worker.reserve_mib:,.0f} MiB")
     return " · ".join(said)
