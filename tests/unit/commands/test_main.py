@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,13 @@ def test_commands_find_the_state_that_a_home_had_before(
         assert f"Process {process.pid} is stopping" in capsys.readouterr().out
         assert main(["stop", "--force", "--home", str(paths.root)]) == 0
         assert process.poll() is not None
+
+
+def test_output_that_cannot_show_a_sign_gets_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    assert main(["status", "--home", str(tmp_path / "ü")]) == 3
+    sys.stdout.flush()
+    assert b"home          " + os.fsencode(tmp_path) + b"/?\n" in shown.getvalue()
