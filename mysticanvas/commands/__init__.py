@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def unchecked(options: argparse.Namespace) -> Settings:
     from mysticanvas.session import arguments
 
     settings = arguments.settings(home=options.home)
-    if settings.home.exists() and not settings.home.is_dir():
-        raise refused("home", str(settings.home), "the path of a folder")
+    # A home that cannot be looked at is told by who needs it.
+    with contextlib.suppress(OSError):
+        if settings.home.exists() and not settings.home.is_dir():
+            raise refused("home", str(settings.home), "the path of a folder")
     return settings

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from support import ending
 
 from mysticanvas import settings
 from mysticanvas.__main__ import main
+from mysticanvas.contracts.doctor import Diagnosis
 from mysticanvas.settings import HomePaths
 
 COMMANDS = ("status", "doctor", "stop", "logs", "migrate", "restore --latest", "prune")
@@ -99,6 +101,20 @@ def test_the_doctor_mends_nothing_in_a_home_without_its_state(
     assert main(["doctor", "--repair", "--home", str(home)]) == 3
     assert f"× home: The home directory {home} cannot be used: " in capsys.readouterr().out
     assert sorted(home.rglob("*")) == before
+
+
+def test_what_the_doctor_says_is_json_though_it_cannot_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = HomePaths.of(tmp_path)
+    paths.create()
+    (paths.run / "doctor.lock").mkdir()
+    paths.start_lock.mkdir()
+    structlog.reset_defaults()
+    assert main(["doctor", "--json", "--home", str(tmp_path)]) == 3
+    told = capsys.readouterr()
+    assert Diagnosis.model_validate_json(told.out).home == str(tmp_path)
+    assert "doctor.lock" in told.err
 
 
 def test_commands_find_the_state_that_a_home_had_before(
