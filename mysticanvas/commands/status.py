@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 RUNS, SILENT, NOTHING_RUNS = 0, 1, 3
 _ANSWER_S = 2.0
 _MIB = 1 << 20
-_CODES = {"running": RUNS, "silent": SILENT, "stopping": SILENT, "stopped": NOTHING_RUNS}
+_CODES = {
+    "running": RUNS,
+    "silent": SILENT,
+    "starting": SILENT,
+    "stopping": SILENT,
+    "stopped": NOTHING_RUNS,
+}
 _STATES = {
     "ready": "green",
     "busy": "cyan",
@@ -36,8 +42,8 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
         "status",
         parents=[home],
         help="show what runs: orchestrator, workers, queue, disk",
-        epilog="Exit code: 0 it runs, 3 nothing runs; 1 what runs does not answer or is "
-        "stopping, or another error; 2 wrong usage.",
+        epilog="Exit code: 0 it runs, 3 nothing runs; 1 what runs does not answer, or is "
+        "starting or stopping, or another error; 2 wrong usage.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -69,8 +75,7 @@ def report(paths: HomePaths) -> StatusReport:
         runtime = launch.ending(paths)
         state = "stopping"
     if runtime is None:
-        launch.look_elsewhere(paths)
-        state = "stopped"
+        state = "starting" if launch.starts(paths) else "stopped"
     return StatusReport.model_validate(
         {
             "home": str(paths.root),
@@ -188,6 +193,9 @@ def _orchestrator_rows(found: StatusReport, console: Console) -> list[tuple[str,
     from mysticanvas.commands.console import duration, printable
 
     runs = found.orchestrator
+    if found.state == "starting":
+        soon = "about to start, or a command is at the store"
+        return [("orchestrator", console.paint(soon, "yellow"))]
     if runs is None:
         return [("orchestrator", console.paint("not running", "dim"))]
     state = console.paint("running", "green")

@@ -57,6 +57,8 @@ def test_what_runs() -> None:
 def test_nothing_runs_or_it_is_silent() -> None:
     stopped = StatusReport(home="/h", state="stopped")
     assert text(stopped, PLAIN).splitlines() == ["home          /h", "orchestrator  not running"]
+    starting = stopped.model_copy(update={"state": "starting"})
+    assert "orchestrator  about to start" in text(starting, PLAIN)
     silent = RUNS.model_copy(update={"state": "silent", "workers": [], "queue": None})
     assert "does not answer" in text(silent, PLAIN)
     assert "clients" not in text(silent, PLAIN)

@@ -134,6 +134,13 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert str(home) in str(refused.value)
 
 
+def test_a_lock_that_cannot_be_had_is_named(paths: HomePaths) -> None:
+    paths.start_lock.mkdir()
+    with pytest.raises(OrchestratorUnavailable, match=r"start\.lock: Is a directory") as refused:
+        launch.attach(Settings.load({}, home=paths.root))
+    assert "MYSTICANVAS_HOME" in refused.value.hint
+
+
 def test_a_start_that_never_ends_is_not_waited_for_forever(
     paths: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +258,7 @@ def test_what_a_container_of_another_name_left_is_in_nobodys_way(
     settings = Settings.load({}, home=paths.root)
     assert status.report(paths).state == "stopped"
     assert not stop(settings, force=False).stopped
-    runtime = launch._recorded(paths)
+    runtime = launch.recorded(paths)
     assert runtime is not None
     monkeypatch.setattr(launch, "_launched", lambda *_: runtime)
     assert launch.attach(settings) == runtime
