@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         3 (`doctor`) something is wrong or (`status`) nothing runs, 4 (`stop`) others use it,
         130 stopped by the user.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Output that cannot show a sign gets a question mark, never an exception.
+        sys.stdout.reconfigure(errors="replace")
     options = _parser().parse_args(argv)
     # Late, so that `--help` and a typing mistake are answered at once.
     from mysticanvas.errors import MystiCanvasError

@@ -6,6 +6,7 @@ than all the rest of an attach.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import typing
@@ -62,9 +63,16 @@ def _absolute(path: Path) -> Path:
     if "\0" in str(path):
         raise ValueError("A path has no NUL.")
     try:
-        return path.expanduser().absolute()
+        absolute = path.expanduser().absolute()
     except RuntimeError:
         raise ValueError(f"The home of {path.parts[0]} is not known.") from None
+    try:
+        str(absolute).encode()
+    except UnicodeEncodeError:
+        raise ValueError("The database has to have a path of Unicode text.") from None
+    if "?" in str(absolute):
+        raise ValueError("The database takes what follows a ? for options: leave that out.")
+    return absolute
 
 
 _Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -84,7 +92,8 @@ class Settings(BaseModel):
     """Where database, images, logs and the runtime file are."""
     state: _Folder | None = None
     """Where database, backups and `run/` are instead, of this home alone: a folder on a local disk,
-    for a home on a file system whose locks do not hold."""
+    for a home on a file system whose locks do not hold. A home that has been used with one keeps
+    it, so that it need not be given again."""
     keep_alive_s: _Seconds = 900
     """Seconds without use after which a model leaves the device."""
     idle_timeout_s: _Seconds = 900
@@ -144,7 +153,8 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
-        """Arguments first, then `MYSTICANVAS_*` variables, then the defaults.
+        """Arguments first, then `MYSTICANVAS_*` variables, then the defaults; a home that has its
+        state elsewhere knows where that is.
 
         Args:
             environ: the environment to read; the process's own by default.
@@ -160,7 +170,9 @@ class Settings(BaseModel):
             if environ.get(PREFIX + name.upper())
         }
         values |= {name: value for name, value in given.items() if value is not None}
-        return cls(**values)
+        settings = cls(**values)
+        state = None if settings.state else _known_state(settings.home)
+        return settings if state is None else cls(**values, state=state)
 
     @classmethod
     def allowed(cls, name: str) -> str:
@@ -222,6 +234,36 @@ def _resolved(path: Path) -> Path:
 
 
 _STATE_NOTE, _HOME_NOTE = "state.txt", "home.txt"
+
+
+def _noted(note: Path) -> Path | None:
+    """The folder that a note names; None if there is no note."""
+    try:
+        return Path(os.fsdecode(note.read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def _same(noted: Path, folder: Path) -> bool:
+    """Whether a note means that folder, whatever links lead there."""
+    with contextlib.suppress(ValueError):  # A damaged note may hold what no path does.
+        return noted.is_absolute() and os.path.realpath(noted) == os.path.realpath(folder)
+    return False
+
+
+def _known_state(home: Path) -> Path | None:
+    """The state that a home's note names, if that names the home in its turn: neither a disk that
+    is not mounted nor the state of a home that this is a copy of is followed."""
+    try:
+        state = _noted(home / _STATE_NOTE)
+        back = None if state is None else _noted(state / _HOME_NOTE)
+    except (OSError, ValueError):
+        return None
+    return state if back is not None and _same(back, home) else None
+
+
+class NotItsState(FileExistsError):
+    """Home and state do not belong together."""
 
 
 LOCAL_STATE = (
@@ -293,24 +335,45 @@ class HomePaths(typing.NamedTuple):
         folders = (folder.resolve() for folder in self._inner)
         return place in files or any(map(place.is_relative_to, folders))
 
-    def create(self) -> None:
-        """Make the folders, private to the user (mode 0700).
+    def check(self) -> None:
+        """Refuse home and state that do not belong together; nothing is created.
+
+        With two databases for one home, or one for two, pictures would be lost.
 
         Raises:
-            OSError: they cannot be made, or the state is that of another home.
+            NotItsState: one of them is another's; says which note says so.
+            OSError: a note cannot be read.
         """
+        for note, other in self._notes:
+            noted = _noted(note)
+            if noted is not None and not _same(noted, other):
+                given = "is not set" if self.state == self.root else f"is {self.state}"
+                told = f"{note} says {noted}, and MYSTICANVAS_STATE {given}"
+                raise NotItsState(errno.EEXIST, told)
+
+    def create(self) -> None:
+        """Make the folders, private to the user (mode 0700), and note in each of home and state
+        where the other is.
+
+        Raises:
+            OSError: they cannot be made, or are another's, as `check` says.
+        """
+        self.check()
         for folder in self.folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._pair()
+        if self.state != self.root:
+            self._pair()
+
+    @property
+    def _notes(self) -> tuple[tuple[Path, Path], ...]:
+        """Each note, and the folder that it names. That of the state is the first to be made: a
+        home whose own is alone has lost its state."""
+        return (self.state / _HOME_NOTE, self.root), (self.root / _STATE_NOTE, self.state)
 
     def _pair(self) -> None:
-        """Note in each of home and state where the other is: with two databases for one home, or
-        one for two, pictures would be lost."""
-        notes = (self.root / _STATE_NOTE, self.state), (self.state / _HOME_NOTE, self.root)
-        for note, other in notes:
-            if self.state != self.root and not note.exists():
-                note.write_bytes(os.fsencode(other))
-            elif note.exists() and note.read_bytes() != os.fsencode(other):
-                told = f"{note} says {os.fsdecode(note.read_bytes())}, and MYSTICANVAS_STATE "
-                told += "is not set" if self.state == self.root else f"is {self.state}"
-                raise FileExistsError(errno.EEXIST, told)
+        # Late: who has been here before needs none of it.
+        from mysticanvas import durable
+
+        for note, other in self._notes:
+            if not note.exists():
+                durable.replace(note, os.fsencode(other))

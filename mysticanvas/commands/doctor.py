@@ -7,10 +7,12 @@ start would open it, while kernels that want to start wait.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mysticanvas.commands import settings_of
+from mysticanvas.commands import unchecked
 
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
 if TYPE_CHECKING:
@@ -51,8 +53,10 @@ def run(options: argparse.Namespace) -> int:
     """Examine a home and print what was found."""
     from mysticanvas.commands.console import Console
 
-    settings = settings_of(options)
-    diagnosis = diagnose(settings, settings.paths, options.repair)
+    settings = unchecked(options)
+    # Where the home cannot take our log, it comes to standard output, which is for the diagnosis.
+    with contextlib.redirect_stdout(sys.stderr):
+        diagnosis = diagnose(settings, settings.paths, options.repair)
     if options.json:
         print(diagnosis.model_dump_json(indent=2))
     else:
@@ -63,34 +67,52 @@ def run(options: argparse.Namespace) -> int:
 def diagnose(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
     """Examine a home, and whatever runs for it.
 
-    Raises:
-        OrchestratorUnavailable: an orchestrator of it is about to start or stop, for long.
+    What keeps it from being opened, an orchestrator that cannot be asked say, is found as well.
     """
     from mysticanvas.errors import OrchestratorUnavailable
-    from mysticanvas.locks import FileLock, LocksDoNotHold
+    from mysticanvas.locks import LocksDoNotHold
     from mysticanvas.session import launch
 
-    if not paths.root.exists():
-        return _without_home(settings, paths)
     try:
-        if launch.find(paths) is not None:
-            return _asked(paths, repair)
-        paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(paths.start_lock)
-        if not lock.acquire(_LOCK_S):
-            raise OrchestratorUnavailable("An orchestrator is about to start or stop.")
-        with lock:
-            if launch.find(paths) is not None:
-                return _asked(paths, repair)
-            launch.refuse_elsewhere(paths)
-            _await_end(settings, paths)
-            return _opened(settings, paths, repair)
+        if not paths.root.exists():
+            return _without_home(settings, paths)
+        launch.check(paths)
+    except (OSError, OrchestratorUnavailable) as error:
+        # Nothing is mended: what looks as if nobody needed it may be that of an orchestrator whose
+        # state we did not find.
+        found = _unopened(settings, paths, False, "It is not opened.")
+        detail, hint = getattr(error, "detail", str(error)), getattr(error, "hint", "")
+        return _with(found, "home", "problem", detail, hint)
+    try:
+        return _looked_at(settings, paths, repair)
     except OrchestratorUnavailable as error:
         found = _unopened(settings, paths, repair, "It is in use by what cannot be asked.")
         return _with(found, "orchestrator", "problem", error.detail, error.hint)
     except LocksDoNotHold:
         # Without them the store cannot be had alone; the check of the locks says what to do.
         return _unopened(settings, paths, repair, "It is not opened where locks do not hold.")
+    except OSError as error:
+        return _unopened(settings, paths, repair, f"It is not opened: {error}.")
+
+
+def _looked_at(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
+    """The diagnosis of who runs, or else ours, while nobody can start."""
+    from mysticanvas.errors import OrchestratorUnavailable
+    from mysticanvas.locks import FileLock
+    from mysticanvas.session import launch
+
+    if launch.find(paths) is not None:
+        return _asked(paths, repair)
+    paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(paths.start_lock)
+    if not lock.acquire(_LOCK_S):
+        raise OrchestratorUnavailable("An orchestrator is about to start or stop.")
+    with lock:
+        if launch.find(paths) is not None:
+            return _asked(paths, repair)
+        launch.refuse_elsewhere(paths)
+        _await_end(settings, paths)
+        return _opened(settings, paths, repair)
 
 
 def text(diagnosis: Diagnosis, console: Console) -> str:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 RUNS, SILENT, NOTHING_RUNS = 0, 1, 3
 _ANSWER_S = 2.0
 _MIB = 1 << 20
-_CODES = {"running": RUNS, "silent": SILENT, "stopping": SILENT, "stopped": NOTHING_RUNS}
+_CODES = {
+    "running": RUNS,
+    "silent": SILENT,
+    "starting": SILENT,
+    "stopping": SILENT,
+    "stopped": NOTHING_RUNS,
+}
 _STATES = {
     "ready": "green",
     "busy": "cyan",
@@ -36,8 +42,8 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
         "status",
         parents=[home],
         help="show what runs: orchestrator, workers, queue, disk",
-        epilog="Exit code: 0 it runs, 3 nothing runs; 1 what runs does not answer or is "
-        "stopping, or another error; 2 wrong usage.",
+        epilog="Exit code: 0 it runs, 3 nothing runs; 1 what runs does not answer, or is "
+        "starting or stopping, or another error; 2 wrong usage.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -69,8 +75,7 @@ def report(paths: HomePaths) -> StatusReport:
         runtime = launch.ending(paths)
         state = "stopping"
     if runtime is None:
-        launch.look_elsewhere(paths)
-        state = "stopped"
+        state = "starting" if launch.starts(paths) else "stopped"
     return StatusReport.model_validate(
         {
             "home": str(paths.root),
@@ -85,10 +90,12 @@ def report(paths: HomePaths) -> StatusReport:
 
 def text(found: StatusReport, console: Console) -> str:
     """A report for people."""
-    from mysticanvas.commands.console import table
+    from mysticanvas.commands.console import printable, table
 
-    rows = [("home", found.home), *_orchestrator_rows(found, console)]
-    rows += [(f"{each.kind} worker", _worker_text(each, console)) for each in found.workers]
+    rows = [("home", printable(found.home)), *_orchestrator_rows(found, console)]
+    rows += [
+        (f"{printable(each.kind)} worker", _worker_text(each, console)) for each in found.workers
+    ]
     if found.queue is not None:
         paused = console.paint(", paused", "yellow") if found.queue.paused else ""
         rows.append(
@@ -183,9 +190,12 @@ def _size(file: Path) -> int:
 
 
 def _orchestrator_rows(found: StatusReport, console: Console) -> list[tuple[str, str]]:
-    from mysticanvas.commands.console import duration
+    from mysticanvas.commands.console import duration, printable
 
     runs = found.orchestrator
+    if found.state == "starting":
+        soon = "about to start, or a command is at the store"
+        return [("orchestrator", console.paint(soon, "yellow"))]
     if runs is None:
         return [("orchestrator", console.paint("not running", "dim"))]
     state = console.paint("running", "green")
@@ -204,11 +214,13 @@ def _orchestrator_rows(found: StatusReport, console: Console) -> list[tuple[str,
     ]
     rows = [("orchestrator", " · ".join(said))]
     if found.state == "running":
-        rows.append(("clients", "; ".join(runs.clients) or "none"))
+        rows.append(("clients", printable("; ".join(runs.clients)) or "none"))
     return rows
 
 
 def _worker_text(worker: WorkerReport, console: Console) -> str:
+    from mysticanvas.commands.console import printable
+
     said = [console.paint(worker.state, _STATES.get(worker.state, "dim"))]
     if worker.pid is not None:
         said.append(f"process {worker.pid}")
@@ -216,7 +228,7 @@ def _worker_text(worker: WorkerReport, console: Console) -> str:
         said.append(f"{worker.memory_mib:,.0f} MiB")
     said.append(f"model {worker.model[:12]}" if worker.model else "no model")
     if worker.restarts:
-        said.append(f"restarted {worker.restarts} ×, last {worker.last_error}")
+        said.append(f"restarted {worker.restarts} ×, last {printable(worker.last_error)}")
     if worker.reserve_pid is not None:
         said.append(f"in reserve: process {worker.reserve_pid}, {worker.reserve_mib:,.0f} MiB")
     return " · ".join(said)

@@ -63,33 +63,32 @@ def stop(settings: Settings, force: bool) -> StopReport:
 
     Raises:
         Conflict: other clients use them, and `force` is not set; the error names them.
-        OrchestratorUnavailable: it does not answer, or does not stop, and `force` is not set; or it
-            runs on another machine.
+        OrchestratorUnavailable: it does not answer, or does not stop, and `force` is not set; it
+            runs on another machine; or one has been starting for long.
     """
     from mysticanvas.contracts.status import StopReport
-    from mysticanvas.session import launch
 
     paths = settings.paths
-    runtime = _running(paths, force)
+    runtime = _running(paths, settings.start_timeout_s, force)
     if runtime is None:
-        launch.look_elsewhere(paths)
         return StopReport(home=str(paths.root), stopped=False)
     killed = _end(runtime, paths, settings.end_timeout_s, force)
     return StopReport(home=str(paths.root), stopped=True, killed=killed)
 
 
-def _running(paths: HomePaths, force: bool) -> Runtime | None:
-    """What runs, or is stopping. One that we cannot talk to is somebody's: only force takes it."""
-    from mysticanvas.contracts.runtime import Runtime
+def _running(paths: HomePaths, patience_s: float, force: bool) -> Runtime | None:
+    """What runs, is stopping, or comes up while we wait. One that we cannot talk to is somebody's:
+    only force takes it."""
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.session import launch
 
     try:
-        return launch.find(paths) or launch.ending(paths)
+        return launch.settled(paths, patience_s)
     except OrchestratorUnavailable:
-        if not force:
+        runtime = launch.recorded(paths)
+        if not force or runtime is None or not launch.identity(runtime).alive():
             raise
-        return Runtime.model_validate_json(paths.runtime_file.read_bytes())
+        return runtime
 
 
 def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> bool:

@@ -51,8 +51,9 @@ class StatusReport(Contract):
     """What runs for a home."""
 
     home: str
-    state: Literal["stopped", "stopping", "running", "silent"]
-    """`stopping`: there is a process that listens no longer; `silent`: one that does not answer."""
+    state: Literal["stopped", "starting", "stopping", "running", "silent"]
+    """`starting`: somebody starts it, or is at the store; `stopping`: there is a process that
+    listens no longer; `silent`: one that does not answer."""
     orchestrator: OrchestratorReport | None = None
     workers: list[WorkerReport] = []
     queue: QueueStatus | None = None

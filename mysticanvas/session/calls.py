@@ -175,7 +175,7 @@ def held(connection: Connection, record: JobRecord) -> Job[Any]:
 
 def shutdown(connection: Connection, force: bool) -> None:
     """Stop orchestrator and workers; see `Canvas.shutdown`."""
-    endpoint = connection.find()
+    endpoint = connection.find(connection.settings.start_timeout_s)
     if endpoint is not None:
         processes = _processes(connection, endpoint)
         connection.call(lambda api: api.shutdown(force, connection.label))

@@ -95,11 +95,20 @@ class Connection:
         """Where the orchestrator's logs are, in words that need no answer of it."""
         return "`logs` of its home" if self._remote else str(self.settings.paths.logs)
 
-    def find(self) -> Endpoint | None:
-        """The orchestrator if it runs; it is not started."""
+    def find(self, patience_s: float = 0.0) -> Endpoint | None:
+        """The orchestrator if it runs; it is not started.
+
+        Args:
+            patience_s: seconds to wait for one that somebody else is starting; none by default.
+
+        Raises:
+            OrchestratorUnavailable: it cannot be used, or the start takes longer.
+        """
         self._check_usable()
         if self._remote is not None:
             return self._remote
+        if patience_s:
+            launch.settled(self.settings.paths, patience_s)
         runtime = launch.find(self.settings.paths)
         return None if runtime is None else launch.endpoint(runtime)
 
@@ -310,4 +319,6 @@ def _label() -> str:
     """How others see this process, when they ask who uses the orchestrator."""
     notebook = "ipykernel" in sys.modules
     name = "notebook kernel" if notebook else Path(sys.argv[0] or "python").name
+    # A script's name need not be Unicode text, and what is sent has to be.
+    name = name.encode(errors="backslashreplace").decode()
     return f"{name[:100]}, process {os.getpid()}"

@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -24,13 +26,20 @@ from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.processes import Holding, Identity
 from mysticanvas.session import compatibility, starting
 from mysticanvas.session.compatibility import Installed
-from mysticanvas.settings import LOCAL_STATE, HomePaths, Settings
+from mysticanvas.settings import LOCAL_STATE, HomePaths, NotItsState, Settings
 
 if TYPE_CHECKING:
     from mysticanvas.client.http import HttpClient
 
 DRAIN_S = 30.0
 """Seconds that jobs have to end by themselves before they go back to the queue for an upgrade."""
+_OTHER_HOME = (
+    "Make it a folder that you can write to, or use another: Canvas(home=...) or MYSTICANVAS_HOME."
+)
+_OTHERS_STATE = (
+    "Home and state are used together alone, by the paths that their notes name: see that both are "
+    "there (is the disk mounted?), or use another home: Canvas(home=...) or MYSTICANVAS_HOME."
+)
 _RESTORED_S = 5.0
 _POLL_S = 0.05
 
@@ -47,6 +56,7 @@ def attach(settings: Settings, strict: bool = False) -> Runtime:
         StoreError: the orchestrator cannot open the store of this home.
     """
     paths = settings.paths
+    check(paths)
     runtime = _current(paths) or _start(settings, paths)
     conflicts = compatibility.conflicts(settings, runtime.settings) if strict else []
     if conflicts:
@@ -60,6 +70,16 @@ def attach(settings: Settings, strict: bool = False) -> Runtime:
     return runtime
 
 
+def check(paths: HomePaths) -> None:
+    """Refuse a home that is not the one of its state, or that cannot be read; nothing is made.
+
+    Raises:
+        OrchestratorUnavailable: says what is wrong.
+    """
+    with _explained(paths):
+        paths.check()
+
+
 def find(paths: HomePaths) -> Runtime | None:
     """The orchestrator that runs for this home and that we can talk to; None if none runs.
 
@@ -68,7 +88,7 @@ def find(paths: HomePaths) -> Runtime | None:
     Raises:
         OrchestratorUnavailable: one runs that this installation cannot talk to.
     """
-    runtime = _recorded(paths)
+    runtime = recorded(paths)
     if runtime is None or not endpoint(runtime).alive():
         return None
     _check_objection(runtime, paths)
@@ -77,7 +97,7 @@ def find(paths: HomePaths) -> Runtime | None:
 
 def ending(paths: HomePaths) -> Runtime | None:
     """The orchestrator that listens no longer, while its process is still there."""
-    runtime = _recorded(paths)
+    runtime = recorded(paths)
     if runtime is None or not identity(runtime).alive() or endpoint(runtime).alive():
         return None
     return runtime
@@ -96,9 +116,7 @@ def refuse_elsewhere(paths: HomePaths) -> None:
         return
     # Its process cannot be seen from here, but its lock can. A container has another name at each
     # start, so the name alone means nothing.
-    store = FileLock(paths.store_lock)
-    if store.acquire():
-        store.release()
+    if _is_free(paths.store_lock):
         return
     raise OrchestratorUnavailable(
         f"The orchestrator of {paths.root} runs on {there.host}, as process {there.pid} there.",
@@ -107,16 +125,55 @@ def refuse_elsewhere(paths: HomePaths) -> None:
     )
 
 
-def look_elsewhere(paths: HomePaths) -> None:
-    """The same for who does not hold the start lock; whoever does has looked, or will.
+def starts(paths: HomePaths) -> bool:
+    """Whether somebody who says nothing of it yet has the home: a kernel that is starting an
+    orchestrator, one that is coming up or puts its runtime file back, or a command that needs the
+    store. For who does not hold the start lock.
 
     Raises:
-        OrchestratorUnavailable: see `refuse_elsewhere`.
+        OrchestratorUnavailable: see `refuse_elsewhere`; or the locks cannot be looked at.
     """
     lock = FileLock(paths.start_lock)
-    if _written_elsewhere(paths) is not None and lock.acquire():
+    # Where no lock holds, nobody starts anything.
+    with _explained(paths), contextlib.suppress(LocksDoNotHold):
+        if not paths.run.is_dir():
+            return False
+        if not lock.acquire():
+            return True
         with lock:
             refuse_elsewhere(paths)
+            holder = _holder(paths)
+            return holder is not None and _exists(holder) and not _is_free(paths.store_lock)
+    return False
+
+
+def settled(paths: HomePaths, patience_s: float) -> Runtime | None:
+    """What runs or is ending, once nobody is starting anything any more.
+
+    Raises:
+        OrchestratorUnavailable: as `find` and `starts`; or a start takes longer.
+    """
+    deadline = time.monotonic() + patience_s
+    while (runtime := find(paths) or ending(paths)) is None:
+        if not starts(paths):
+            # One that came up since has told where it is before it let the lock go.
+            return find(paths) or ending(paths)
+        if time.monotonic() > deadline:
+            raise OrchestratorUnavailable(
+                f"Somebody has been starting the orchestrator of {paths.root}, or using its store, "
+                f"for more than {patience_s:g} s.",
+                hint=f"Wait a moment. {starting.see_logs(paths)}",
+            )
+        time.sleep(_POLL_S)
+    return runtime
+
+
+def recorded(paths: HomePaths) -> Runtime | None:
+    """What the runtime file says, whether it is still so or not; None if there is none."""
+    try:
+        return Runtime.model_validate_json(paths.runtime_file.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def identity(runtime: Runtime) -> Identity:
@@ -138,16 +195,9 @@ def client(runtime: Runtime) -> HttpClient:
     return HttpClient(there.url, there.token, there.alive)
 
 
-def _recorded(paths: HomePaths) -> Runtime | None:
-    try:
-        return Runtime.model_validate_json(paths.runtime_file.read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
 def _written_elsewhere(paths: HomePaths) -> Runtime | None:
     """What a process has recorded that is not one of this machine, as far as can be seen."""
-    runtime = _recorded(paths)
+    runtime = recorded(paths)
     if runtime is None or runtime.host == os.uname().nodename or identity(runtime).alive():
         return None
     return runtime
@@ -184,15 +234,11 @@ def _current(paths: HomePaths) -> Runtime | None:
 
 def _start(settings: Settings, paths: HomePaths) -> Runtime:
     """Start an orchestrator, unless another kernel has done so meanwhile."""
-    _create(paths)
     lock = FileLock(paths.start_lock)
     patience_s = _succession_s(settings)
-    try:
+    with _explained(paths):
+        paths.create()
         ours = lock.acquire(patience_s)
-    except LocksDoNotHold as error:
-        raise OrchestratorUnavailable(
-            f"Locks do not hold in {paths.run}: {error}.", hint=LOCAL_STATE
-        ) from error
     if not ours:
         raise OrchestratorUnavailable(
             f"Another kernel has been starting the orchestrator of {settings.home} for more than "
@@ -217,7 +263,7 @@ def _succession_s(settings: Settings) -> float:
 
 def _succeed(settings: Settings, paths: HomePaths) -> None:
     """Wait for the end of an orchestrator that is ending, and end one that we are to replace."""
-    former = _recorded(paths)
+    former = recorded(paths)
     if former is None or not identity(former).alive():
         return
     patience_s = settings.end_timeout_s
@@ -290,6 +336,12 @@ def _holder(paths: HomePaths) -> int | None:
         return None
 
 
+def _is_free(path: Path) -> bool:
+    lock = FileLock(path)
+    with lock if (free := lock.acquire()) else contextlib.nullcontext():
+        return free
+
+
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -300,12 +352,19 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _create(paths: HomePaths) -> None:
+@contextlib.contextmanager
+def _explained(paths: HomePaths) -> Iterator[None]:
+    """What the system says of a home that cannot be used, with what to do."""
     try:
-        paths.create()
-    except OSError as error:
+        yield
+    except LocksDoNotHold as error:
         raise OrchestratorUnavailable(
-            f"The home directory {paths.root} cannot be used: {error.strerror or error}.",
-            hint="Make it a folder that you can write to, or use another: Canvas(home=...) or "
-            "MYSTICANVAS_HOME.",
+            f"Locks do not hold in {paths.run}: {error}.", hint=LOCAL_STATE
+        ) from error
+    except OSError as error:
+        said = error.strerror or str(error)
+        told = said if error.filename is None else f"{error.filename}: {said}"
+        raise OrchestratorUnavailable(
+            f"The home directory {paths.root} cannot be used: {told}.",
+            hint=_OTHERS_STATE if isinstance(error, NotItsState) else _OTHER_HOME,
         ) from error

@@ -6,6 +6,7 @@ schema that they add up to, for people to read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
@@ -134,5 +135,7 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
         )
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # What failed for good has left no transaction, and is what is to be told.
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
         raise

@@ -87,6 +87,15 @@ def test_a_migration_that_fails_leaves_nothing_of_itself(
     assert migrate.run(connection, KNOWN) == KNOWN[1:]
 
 
+def test_what_failed_is_told_where_there_is_nothing_left_to_take_back(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """As after a COMMIT that could not write."""
+    ends_itself = Migration(1, "ends_itself", "ROLLBACK; SELECT * FROM missing;")
+    with pytest.raises(duckdb.CatalogException, match="missing"):
+        migrate.run(connection, [ends_itself])
+
+
 @pytest.mark.parametrize("before", [[], done(KNOWN[:1]), done(KNOWN)])
 def test_what_is_left_to_apply(before: list[Applied]) -> None:
     assert migrate.pending(before, KNOWN) == KNOWN[len(before) :]

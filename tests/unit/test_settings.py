@@ -1,4 +1,5 @@
 import math
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mysticanvas.settings import HomePaths, Settings, data_folder
+from mysticanvas.settings import HomePaths, NotItsState, Settings, data_folder
 
 
 def test_arguments_come_before_variables_before_defaults(tmp_path: Path) -> None:
@@ -60,6 +61,15 @@ def test_a_home_with_a_tilde_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert Settings.load({}, home="~/pictures").home == tmp_path / "pictures"
 
 
+@pytest.mark.parametrize("bad", ["a\0b", "what?", os.fsdecode(b"caf\xe9"), "what?/pictures"])
+@pytest.mark.parametrize("setting", ["home", "state"])
+def test_a_path_that_no_database_can_have_is_refused(
+    tmp_path: Path, setting: str, bad: str
+) -> None:
+    with pytest.raises(ValidationError, match=setting):
+        Settings.load({}, **{"home": tmp_path, setting: tmp_path / bad})
+
+
 def test_the_starter_ships_with_the_package() -> None:
     assert (data_folder() / "starter" / "image").is_dir()
 
@@ -93,5 +103,36 @@ def test_home_and_state_belong_together(tmp_path: Path) -> None:
     home, state, other = tmp_path / "home", tmp_path / "state", tmp_path / "other"
     HomePaths.of(home, state).create()
     for paths in (HomePaths.of(home), HomePaths.of(home, other), HomePaths.of(other, state)):
-        with pytest.raises(FileExistsError, match="MYSTICANVAS_STATE"):
-            paths.create()
+        for refuse in (paths.check, paths.create):
+            with pytest.raises(NotItsState, match="MYSTICANVAS_STATE"):
+                refuse()
+    assert not other.exists(), "what is refused leaves nothing, least of all a note"
+
+
+def test_a_home_keeps_its_state(tmp_path: Path) -> None:
+    home, state = tmp_path / "home", tmp_path / "loçal disk"
+    HomePaths.of(home, state).create()
+    (tmp_path / "link").symlink_to(home)
+    for same in (home, tmp_path / "link", state / ".." / "home"):
+        found = Settings.load({}, home=same)
+        assert found.state == state
+        found.paths.create()
+    assert Settings.load({"MYSTICANVAS_STATE": str(tmp_path)}, home=home).state == tmp_path
+    assert Settings.load({}, home=tmp_path).state is None
+
+
+@pytest.mark.parametrize("note", [b"", b"relative", b"\0" * 9, b"/nowhere", b"copy", b"unreadable"])
+def test_a_state_that_does_not_name_the_home_is_not_followed(tmp_path: Path, note: bytes) -> None:
+    home, state = tmp_path / "home", tmp_path / "state"
+    HomePaths.of(home, state).create()
+    if note == b"copy":
+        home = home.rename(tmp_path / "moved")
+    elif note == b"unreadable":
+        (state / "home.txt").unlink()
+        (state / "home.txt").mkdir()
+    else:
+        (home / "state.txt").write_bytes(note)
+    settings = Settings.load({}, home=home)
+    assert settings.state is None
+    with pytest.raises(NotItsState, match=r"state\.txt says .*MYSTICANVAS_STATE is not set"):
+        settings.paths.check()

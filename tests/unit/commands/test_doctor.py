@@ -68,3 +68,20 @@ def test_a_state_folder_that_is_not_there_yet_is_no_fault(tmp_path: Path) -> Non
     settings = Settings.load({}, home=tmp_path / "home", state=tmp_path / "local" / "state")
     assert found(settings, "locks").state == "ok"
     assert found(settings, "orchestrator").state == "ok"
+
+
+def test_locks_that_cannot_be_looked_at_do_not_keep_the_rest_from_it(tmp_path: Path) -> None:
+    settings = Settings.load({}, home=tmp_path)
+    settings.paths.create()
+    settings.paths.start_lock.mkdir()
+    assert "start.lock" in found(settings, "store").message
+    settings.paths.run.joinpath("start.lock").rmdir()
+    (tmp_path / "state.txt").mkdir()
+    assert "state.txt: Is a directory" in found(settings, "home").message
+    assert found(settings, "permissions").state == "ok"
+
+
+def test_a_home_that_cannot_be_looked_for_is_a_finding(tmp_path: Path) -> None:
+    settings = Settings.load({}, home=tmp_path / ("x" * 300))
+    assert "File name too long" in found(settings, "home").message
+    assert found(settings, "python").state == "ok"

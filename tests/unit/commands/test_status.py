@@ -57,6 +57,8 @@ def test_what_runs() -> None:
 def test_nothing_runs_or_it_is_silent() -> None:
     stopped = StatusReport(home="/h", state="stopped")
     assert text(stopped, PLAIN).splitlines() == ["home          /h", "orchestrator  not running"]
+    starting = stopped.model_copy(update={"state": "starting"})
+    assert "orchestrator  about to start" in text(starting, PLAIN)
     silent = RUNS.model_copy(update={"state": "silent", "workers": [], "queue": None})
     assert "does not answer" in text(silent, PLAIN)
     assert "clients" not in text(silent, PLAIN)
@@ -71,3 +73,20 @@ def test_colours_keep_the_columns() -> None:
     painted = text(RUNS, Console(colour=True))
     assert "\033[36mbusy\033[0m" in painted
     assert re.sub(r"\x1b\[[\d;]*m", "", painted) == text(RUNS, PLAIN)
+
+
+def test_nothing_that_others_say_steers_the_terminal() -> None:
+    worker = RUNS.workers[0].model_copy(update={"last_error": "ended\x1b[2J"})
+    orchestrator = RUNS.orchestrator
+    assert orchestrator is not None
+    shown = RUNS.model_copy(
+        update={
+            "home": "/h\x1b[2J",
+            "workers": [worker],
+            "orchestrator": orchestrator.model_copy(update={"clients": ["a\x1b]0;b\x07"]}),
+        }
+    )
+    told = text(shown, PLAIN)
+    assert "\x1b" not in told
+    assert "\x07" not in told
+    assert r"a\x1b]0;b\x07" in told

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import ending
 
 from mysticanvas import settings as settings_module
+from mysticanvas.commands import status
 from mysticanvas.commands.doctor import diagnose
 from mysticanvas.commands.stop import stop
 from mysticanvas.errors import OrchestratorUnavailable
-from mysticanvas.session import calls
+from mysticanvas.locks import FileLock
+from mysticanvas.session import calls, launch
 from mysticanvas.session.connection import Connection
 from mysticanvas.settings import Settings
 
@@ -65,3 +72,77 @@ def test_the_doctor_leaves_it_its_file_and_the_store(settings: Settings) -> None
         assert f"Process {process.pid} is stopping" in first.message
         assert settings.paths.runtime_file.exists()
         assert not settings.paths.database.exists()
+
+
+@pytest.fixture
+def starting(settings: Settings) -> Iterator[FileLock]:
+    """The start lock, as a kernel has it that is starting an orchestrator."""
+    with FileLock(settings.paths.start_lock) as lock:
+        yield lock
+
+
+@pytest.fixture
+def coming_up(settings: Settings) -> Iterator[FileLock]:
+    """The store's lock, as an orchestrator has it whose runtime file is not there (yet)."""
+    with FileLock(settings.paths.store_lock) as lock:
+        lock.write(f"{os.getpid()}\n")
+        yield lock
+
+
+SOON = pytest.mark.parametrize("soon", ["starting", "coming_up"])
+
+
+@SOON
+@WAYS
+def test_one_that_is_starting_is_not_taken_for_none(
+    settings: Settings,
+    soon: str,
+    end: Callable[[Settings], object],
+    request: pytest.FixtureRequest,
+) -> None:
+    request.getfixturevalue(soon)
+    with pytest.raises(OrchestratorUnavailable, match=r"has been starting .* more than 0\.1 s"):
+        end(settings.model_copy(update={"start_timeout_s": 0.1}))
+    assert status.report(settings.paths).state == "starting"
+
+
+@SOON
+@WAYS
+def test_one_that_is_starting_is_waited_for_and_ended(
+    settings: Settings,
+    soon: str,
+    end: Callable[[Settings], object],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It comes up, and is about to end, while it is looked for."""
+    held = request.getfixturevalue(soon)
+    with contextlib.ExitStack() as stack:
+        came_up: list[subprocess.Popen[bytes]] = []
+
+        def sleep(_: float) -> None:
+            process = stack.enter_context(ending(settings.paths))
+            held.release()
+            process.kill()
+            came_up.append(process)
+
+        monkeypatch.setattr(launch, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+        end(settings)
+        [process] = came_up
+        assert process.poll() is not None
+
+
+def test_a_start_that_came_to_nothing_leaves_nothing(
+    settings: Settings, starting: FileLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = SimpleNamespace(sleep=lambda _: starting.release(), monotonic=time.monotonic)
+    monkeypatch.setattr(launch, "time", gone)
+    assert not stop(settings, force=False).stopped
+    assert status.report(settings.paths).state == "stopped"
+
+
+def test_locks_that_cannot_be_looked_at_are_named(settings: Settings) -> None:
+    settings.paths.start_lock.mkdir()
+    for ask in (lambda: stop(settings, False), lambda: status.report(settings.paths)):
+        with pytest.raises(OrchestratorUnavailable, match=r"start\.lock: Is a directory"):
+            ask()

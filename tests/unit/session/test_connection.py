@@ -29,6 +29,15 @@ def test_others_see_which_program_and_process_this_is(connection: Connection) ->
     assert connection.label.endswith(f", process {os.getpid()}")
 
 
+def test_a_program_whose_name_is_no_text_has_one_that_can_be_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    monkeypatch.setattr(sys, "argv", [os.fsdecode(b"/scripts/caf\xe9.py")])
+    label = Connection(Settings.load({}, home=tmp_path)).label
+    assert label.encode() == rf"caf\udce9.py, process {os.getpid()}".encode()
+
+
 def test_an_orchestrator_that_hangs_is_not_asked_again_and_again(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,15 @@ def paths(tmp_path: Path) -> HomePaths:
     return paths
 
 
+def test_that_of_another_home_is_not_attached_to_by_its_state(paths: HomePaths) -> None:
+    state = paths.root.with_name("state")
+    of_another = HomePaths.of(paths.root.with_name("another"), state)
+    of_another.create()
+    write(of_another)
+    with pytest.raises(OrchestratorUnavailable, match=f"home.txt says {of_another.root}"):
+        launch.attach(Settings.load({}, home=paths.root, state=state))
+
+
 def start(patch: pytest.MonkeyPatch, module: str, folder: Path) -> None:
     """Have a module of that folder started as the orchestrator."""
     patch.setattr(starting, "MODULE", module)
@@ -123,6 +132,13 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(OrchestratorUnavailable, match="cannot be used") as refused:
         launch.attach(Settings.load({}, home=home))
     assert str(home) in str(refused.value)
+
+
+def test_a_lock_that_cannot_be_had_is_named(paths: HomePaths) -> None:
+    paths.start_lock.mkdir()
+    with pytest.raises(OrchestratorUnavailable, match=r"start\.lock: Is a directory") as refused:
+        launch.attach(Settings.load({}, home=paths.root))
+    assert "MYSTICANVAS_HOME" in refused.value.hint
 
 
 def test_a_start_that_never_ends_is_not_waited_for_forever(
@@ -242,7 +258,7 @@ def test_what_a_container_of_another_name_left_is_in_nobodys_way(
     settings = Settings.load({}, home=paths.root)
     assert status.report(paths).state == "stopped"
     assert not stop(settings, force=False).stopped
-    runtime = launch._recorded(paths)
+    runtime = launch.recorded(paths)
     assert runtime is not None
     monkeypatch.setattr(launch, "_launched", lambda *_: runtime)
     assert launch.attach(settings) == runtime
