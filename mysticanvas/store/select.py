@@ -18,7 +18,7 @@ import duckdb
 
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import MAX_SQL_CHARS
-from mysticanvas.store import queries, views
+from mysticanvas.store import growth, queries, views
 
 MAX_DEPTH = 200
 """Expressions, and sources to select from, within each other."""
@@ -52,16 +52,7 @@ REFUSED_FUNCTIONS = frozenset(
         "getvariable",
         "getenv",
         "parse_duckdb_log_message",
-        # Their result is larger than their arguments by any factor. It is made in one step, which
-        # neither the time limit nor the memory limit interrupts.
-        "array_resize",
-        "bar",
-        "generate_series",
-        "list_resize",
-        "lpad",
-        "range",
-        "repeat",
-        "rpad",
+        *growth.REFUSED,
     }
 )
 VOLATILE_FUNCTIONS = frozenset(
@@ -213,9 +204,11 @@ def _complaint(node: dict[str, Any], tables: frozenset[bytes], known: frozenset[
 def _of_function(node: dict[str, Any], known: frozenset[str]) -> list[str]:
     # The parser itself qualifies what it makes of operators and brackets.
     ours = node["catalog"] in ("", "system") and node["schema"] in ("", "main")
-    if ours and node["function_name"].lower() in known:
-        return []
-    return [f"The function {node['function_name']} is not allowed."]
+    name = node["function_name"].lower()
+    if not ours or name not in known:
+        return [f"The function {node['function_name']} is not allowed."]
+    complaint = growth.reason(name, node["children"])
+    return [] if complaint is None else [complaint]
 
 
 def _is_table_function(node: dict[str, Any]) -> bool:
