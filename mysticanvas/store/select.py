@@ -32,6 +32,7 @@ _TOO_DEEP = (
     f"expression counts as {SUBQUERY_DEPTH}."
 )
 _HINT = "`canvas.sql()` lists the views and their columns."
+_UUIDS = "A list of ids or pictures is compared with ids as `id = ANY($1::UUID[])`."
 _SQL = queries.load("select")
 
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
@@ -126,8 +127,9 @@ def explained(text: str) -> InvalidRequest:
     first, _, rest = text.partition("\n")
     line = rest.find("LINE ")
     place = "" if line < 0 else f"\n{rest[line:]}"
+    hint = _UUIDS if "UUID and VARCHAR" in first else _HINT
     return InvalidRequest(
-        f"{first}{place}", parameter="query", value="", allowed=ALLOWED, hint=f"\n{_HINT}"
+        f"{first}{place}", parameter="query", value="", allowed=ALLOWED, hint=f"\n{hint}"
     )
 
 
