@@ -1,24 +1,26 @@
 """An export: a new folder or zip that stands without us.
 
 Made beside its place under another name, and renamed when it is whole: what is there under the name
-that was asked for is complete, and a cancelled or failed export leaves nothing.
+that was asked for is complete, and a cancelled or failed export leaves nothing. Its folder inside
+`backups/` is there for as long as anything else may be left of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from mysticanvas import contact_sheet
+from mysticanvas import contact_sheet, logs
 from mysticanvas.contact_sheet import Figure, Link
 from mysticanvas.contracts.exports import ExportParams, ExportReport
-from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import NotFound, StoreFull
 from mysticanvas.orchestrator.queue.context import JobContext
@@ -26,10 +28,13 @@ from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.export import Picture, Snapshot
 
+_log = logs.get(__name__)
 PER_PAGE = 200
 """Pictures on a page of the gallery."""
 _RESERVE_BYTES = 64 << 20
 _MAX_MISSING = 100
+_STAGING = "export-"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _README = """\
 {images} picture(s), exported by MystiCanvas.
 
@@ -74,13 +79,15 @@ def _check_place(paths: HomePaths, path: Path) -> None:
     """Refuse a place where no export can be made.
 
     Raises:
-        InvalidRequest: something is there, its folder is not, or it is where the home keeps its own
-            files, which the doctor would take it for.
+        InvalidRequest: something is there, its folder is not or may not be written to, or it is
+            where the home keeps its own files, which the doctor would take it for.
     """
     if path.exists() or path.is_symlink():
         raise refused("path", str(path), "a path where nothing is yet")
     if not path.is_absolute() or not path.parent.is_dir():
         raise refused("path", str(path), "a path in a folder that exists")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise refused("path", str(path), "a path in a folder that you may write to")
     if paths.owns(path):
         raise refused("path", str(path), f"a path outside of what {paths.root} keeps itself")
 
@@ -89,15 +96,16 @@ def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContex
     """Make the export.
 
     Raises:
-        InvalidRequest: the path is taken, or what is given for an id is none.
-        StoreFull: there is no room; says how much it takes.
+        InvalidRequest: the path is taken or cannot be written to, or what is given for an id is
+            none.
+        StoreFull: there is no room; says how much it takes, if that is known before.
         JobCancelled: the job is to end.
     """
     target = Path(params.path)
     _check_place(paths, target)
-    partial = target.with_name(f".{target.name}.partial-{short(context.job_id)}")
-    staging = paths.backups / f"export-{context.job_id}"
-    with _removed(staging), _removed(partial):
+    partial = _partial(target, context.job_id)
+    staging = paths.backups / f"{_STAGING}{context.job_id}"
+    with _explained(paths, target), _removed(staging), _removed(partial):
         staging.mkdir()
         context.progress(0, "tables")
         snapshot = Snapshot(store.database, staging)
@@ -117,6 +125,45 @@ def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContex
         bytes=snapshot.bytes,
         missing=missing[:_MAX_MISSING],
     )
+
+
+def tidy(store: Store, paths: HomePaths) -> None:
+    """Remove what is left of exports whose jobs are over: cancelled while they waited, say, after
+    an attempt that was interrupted."""
+    for staging in paths.backups.glob(f"{_STAGING}*"):
+        try:
+            job = store.jobs.get(staging.name.removeprefix(_STAGING))
+            if not job.record.status.final:
+                continue
+            _remove(_partial(Path(str(job.params["path"])), job.record.id))
+        except NotFound:
+            pass  # of a job that the database does not know any more
+        except OSError:
+            # Its folder is gone, say, or may not be written to any more.
+            _log.warning("export_left", staging=staging.name, exc_info=True)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _partial(target: Path, job_id: str) -> Path:
+    """The name under which an export is made: no longer than a name can be."""
+    return target.with_name(f".mysticanvas-export-{job_id}")
+
+
+@contextlib.contextmanager
+def _explained(paths: HomePaths, target: Path) -> Iterator[None]:
+    """What the disk refuses, as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        if error.errno in _NO_ROOM:
+            raise StoreFull(
+                f"There is no room left for the export to {target}: {what}.",
+                hint="Export fewer pictures, or to another disk.",
+            ) from error
+        if error.filename is not None and paths.owns(Path(error.filename)):
+            raise  # It is not the path that is wrong.
+        raise refused("path", str(target), f"a path that can be written to ({what})") from error
 
 
 class _Export(Protocol):

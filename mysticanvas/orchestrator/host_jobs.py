@@ -37,6 +37,7 @@ def table(
             ).model_dump(mode="json"),
             ExportParams,
             lambda params: export.check(store, paths, params),
+            lambda: export.tidy(store, paths),
         ),
         "thumbnails": HostJob(
             lambda context: upkeep.run(store, paths, thumbnails, deleted_grace_days, context)

@@ -206,7 +206,7 @@ class Canvas(Generating):
             query: one SELECT over the documented views, in DuckDB's dialect. None describes the
                 views: a row a column, with its type and what it means.
             params: values for `?` or `$1` as a sequence, or for `$name` as a mapping: numbers,
-                text, dates, ids, pictures, or lists of them.
+                text, dates, ids, pictures, or lists of them, as in `id = ANY($1::UUID[])`.
 
         Returns:
             A data frame. A result that is larger than allowed is refused, never cut.

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from mysticanvas.contracts.refusal import refused, unicode_text
 from mysticanvas.contracts.sql import Parameter, Scalar, SqlRequest
+from mysticanvas.errors import InvalidRequest
 from mysticanvas.session.image import Image
 
 if TYPE_CHECKING:
@@ -44,12 +45,26 @@ def request(query: object, params: object) -> SqlRequest:
 
 
 def frame(stream: bytes) -> pd.DataFrame:
-    """An Arrow IPC stream as a data frame, with no whole number made inexact."""
+    """An Arrow IPC stream as a data frame, with no whole number made inexact.
+
+    Raises:
+        InvalidRequest: a column has a value that Python has not, such as an infinite date.
+    """
     import pandas as pd
 
     table = pa.ipc.open_stream(stream).read_all()
-    for place, field in enumerate(table.schema):
-        table = table.set_column(place, field.name, _whole(table.column(place)))
+    columns = [
+        _series(name, _whole(column))
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    found = pd.concat(columns, axis=1) if columns else pd.DataFrame()
+    found.columns = pd.Index(table.column_names)
+    return found
+
+
+def _series(name: str, column: pa.ChunkedArray) -> pd.Series[Any]:
+    import pandas as pd
+
     nullable = {
         "int8": pd.Int8Dtype(),
         "int16": pd.Int16Dtype(),
@@ -60,15 +75,17 @@ def frame(stream: bytes) -> pd.DataFrame:
         "uint32": pd.UInt32Dtype(),
         "uint64": pd.UInt64Dtype(),
     }
-    columns: list[pd.Series[Any]] = [
-        # As floats, as pandas would have it beside a NULL, seeds would lose digits.
-        column.to_pandas(types_mapper=lambda kind: nullable.get(str(kind)))
-        if column.null_count and pa.types.is_integer(column.type)
-        else column.to_pandas()
-        for column in table.columns
-    ]
-    found = pd.concat(columns, axis=1) if columns else pd.DataFrame()
-    found.columns = pd.Index(table.column_names)
+    if not column.null_count or not pa.types.is_integer(column.type):
+        nullable = {}
+    # As floats, as pandas would have it beside a NULL, seeds would lose digits.
+    try:
+        found: pd.Series[Any] = column.to_pandas(types_mapper=lambda kind: nullable.get(str(kind)))
+    except ValueError as error:
+        raise InvalidRequest(
+            f"The column {name} has a value that Python has not: {error}.",
+            parameter="query",
+            hint="Cast it to VARCHAR.",
+        ) from error
     return found
 
 

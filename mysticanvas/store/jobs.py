@@ -76,8 +76,7 @@ class Jobs:
             idempotency_key: a job with this key is returned instead, if there is one.
             result_of: the job whose pictures are the result.
             params: of a job that no worker runs: what is to be done.
-            runner: who runs it from now on, as its first attempt, as if it had been claimed; None
-                if it is to wait.
+            runner: who runs it from now on, as if it had been claimed; None if it is to wait.
 
         Returns:
             The job, and whether it is new.
@@ -123,6 +122,10 @@ class Jobs:
         known = self._database.read(_SQL["id_by_key"], key=idempotency_key)
         return self.get(known[0]["id"]) if known else None
 
+    def request(self, job_id: str) -> str:
+        """The request that a job was made of, as it came."""
+        return str(self._database.read(_SQL["request"], id=job_id)[0]["request"])
+
     def find(self, part: str, project: str | None = None) -> StoredJob:
         """The job with that id, or with that head or tail of an id.
 
@@ -155,8 +158,7 @@ class Jobs:
             limit: 1 to 1000 jobs.
             cursor: `next_cursor` of the page before, of the same filters.
             status, kind, project: only jobs that have it.
-            internal: whether those that the orchestrator gave itself are there too, which belong
-                to no project.
+            internal: with those that the orchestrator gave itself, which belong to no project.
 
         Raises:
             InvalidRequest: an argument is not allowed.
@@ -227,8 +229,7 @@ class Jobs:
         return bool(done)
 
     def notice(self, job_id: str, attempt: int, sentences: Sequence[str]) -> JobRecord | None:
-        """Add to what the user should know of a running job; the job, or None if this attempt does
-        not run any more."""
+        """Tell the user more of a running job; the job, or None if this attempt runs no more."""
         job = self._known.get(job_id) or self.get(job_id)
         notices = [*job.record.notices, *sentences]
         told = {"id": job_id, "attempt": attempt, "notices": json.dumps(notices)}
@@ -354,8 +355,7 @@ class Jobs:
             return self._waiting.ahead(job_id)
 
     def next_due_s(self, kinds: Collection[str] | None = None) -> float | None:
-        """Seconds until a job of these kinds can be claimed, 0 if one can be now; None if none
-        waits. From memory."""
+        """Seconds until a job of these kinds can be claimed; None if none waits. From memory."""
         now = times.now()
         with self._lock:
             due = self._waiting.next_due(kinds, now)

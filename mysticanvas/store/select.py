@@ -18,7 +18,7 @@ import duckdb
 
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import MAX_SQL_CHARS
-from mysticanvas.store import queries, views
+from mysticanvas.store import growth, queries, views
 
 MAX_DEPTH = 200
 """Expressions, and sources to select from, within each other."""
@@ -32,6 +32,7 @@ _TOO_DEEP = (
     f"expression counts as {SUBQUERY_DEPTH}."
 )
 _HINT = "`canvas.sql()` lists the views and their columns."
+_UUIDS = "A list of ids or pictures is compared with ids as `id = ANY($1::UUID[])`."
 _SQL = queries.load("select")
 
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
@@ -52,16 +53,7 @@ REFUSED_FUNCTIONS = frozenset(
         "getvariable",
         "getenv",
         "parse_duckdb_log_message",
-        # Their result is larger than their arguments by any factor. It is made in one step, which
-        # neither the time limit nor the memory limit interrupts.
-        "array_resize",
-        "bar",
-        "generate_series",
-        "list_resize",
-        "lpad",
-        "range",
-        "repeat",
-        "rpad",
+        *growth.REFUSED,
     }
 )
 VOLATILE_FUNCTIONS = frozenset(
@@ -135,8 +127,9 @@ def explained(text: str) -> InvalidRequest:
     first, _, rest = text.partition("\n")
     line = rest.find("LINE ")
     place = "" if line < 0 else f"\n{rest[line:]}"
+    hint = _UUIDS if "UUID and VARCHAR" in first else _HINT
     return InvalidRequest(
-        f"{first}{place}", parameter="query", value="", allowed=ALLOWED, hint=f"\n{_HINT}"
+        f"{first}{place}", parameter="query", value="", allowed=ALLOWED, hint=f"\n{hint}"
     )
 
 
@@ -213,9 +206,11 @@ def _complaint(node: dict[str, Any], tables: frozenset[bytes], known: frozenset[
 def _of_function(node: dict[str, Any], known: frozenset[str]) -> list[str]:
     # The parser itself qualifies what it makes of operators and brackets.
     ours = node["catalog"] in ("", "system") and node["schema"] in ("", "main")
-    if ours and node["function_name"].lower() in known:
-        return []
-    return [f"The function {node['function_name']} is not allowed."]
+    name = node["function_name"].lower()
+    if not ours or name not in known:
+        return [f"The function {node['function_name']} is not allowed."]
+    complaint = growth.reason(name, node["children"])
+    return [] if complaint is None else [complaint]
 
 
 def _is_table_function(node: dict[str, Any]) -> bool:

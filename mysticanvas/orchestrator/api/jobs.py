@@ -33,7 +33,8 @@ def routes(store: Store, intake: Intake, transitions: Transitions) -> APIRouter:
         ],
         idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
     ) -> JobRecord:
-        """Queue a job. The same `Idempotency-Key` again gives the same job."""
+        """Queue a job. The same request with the same `Idempotency-Key` again gives the same job,
+        whatever has become of it; another request with that key is refused."""
         key = idempotency_key or new_id()
         request_id = request.scope["request_id"]
         if isinstance(job, GenerateRequest):

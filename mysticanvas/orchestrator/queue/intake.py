@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from mysticanvas import logs
 from mysticanvas.contracts import scheduler_settings
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import (
+    IDEMPOTENCY_HEADER,
     GenerateRequest,
     HostKind,
     HostRequest,
@@ -25,8 +27,9 @@ from mysticanvas.contracts.jobs import (
 from mysticanvas.contracts.params import Priority, check_recipe
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
+from mysticanvas.contracts.refusal import refused
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.errors import JobCancelled, StoreFull
+from mysticanvas.errors import JobCancelled, MystiCanvasError, StoreFull
 from mysticanvas.orchestrator import models, quota
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue import kinds
@@ -40,6 +43,7 @@ _log = logs.get(__name__)
 _MIB = 1 << 20
 _WITHDRAWN = 1024
 """Keys that are remembered: requests of which it is not known whether they will come."""
+_Request = GenerateRequest | ReproduceRequest | HostRequest
 
 
 class Accepted(NamedTuple):
@@ -50,7 +54,8 @@ class Accepted(NamedTuple):
 
 
 class Intake:
-    """Turns requests into queued jobs.
+    """Turns requests into queued jobs. One that comes again, with its key, is the same job,
+    whatever has become of that.
 
     Args:
         store: what they are resolved with.
@@ -84,10 +89,76 @@ class Intake:
         """Queue pictures from a prompt, or find them if `reuse` allows it.
 
         Raises:
-            InvalidRequest: there is no such preset, or the model cannot be asked for that.
+            InvalidRequest: there is no such preset, the model cannot be asked for that, or the key
+                is another request's.
             PresetError, ModelFileError: the model cannot be used.
             StoreFull: the disk has too little room, or the quota is used up.
         """
+        return self._once(request, key, lambda: self._generate(request, key, request_id))
+
+    def reproduce(self, request: ReproduceRequest, key: str, request_id: str) -> Accepted:
+        """Queue the batch of a recipe again.
+
+        Raises:
+            InvalidRequest: the recipe holds what `generate` would not allow, or the key is another
+                request's.
+            PresetError: no preset here has the recipe's name, or one of its LoRAs is not there.
+            StoreFull: the disk has too little room, or the quota is used up.
+        """
+        return self._once(request, key, lambda: self._reproduce(request, key, request_id))
+
+    def host(self, request: HostRequest, key: str, request_id: str) -> Accepted:
+        """Queue work of this process that a user asks for.
+
+        Raises:
+            InvalidRequest: nothing carries out that kind, a parameter is not allowed, or the key is
+                another request's.
+        """
+        return self._once(request, key, lambda: self._host(request, key, request_id))
+
+    def withdraw(self, key: str) -> JobRecord | None:
+        """Cancel the job that was asked for with this key; if the request is still on its way, or
+        its model is being read, no job comes of it.
+
+        Returns:
+            The job; None if there is none.
+        """
+        # Before looking: a job that is stored meanwhile is cancelled by whoever stores it.
+        with self._lock:
+            self._withdrawn[key] = None
+            if len(self._withdrawn) > _WITHDRAWN:
+                del self._withdrawn[next(iter(self._withdrawn))]
+        job = self._store.jobs.by_key(key)
+        if job is None:
+            return None
+        self._transitions.cancel(job.record.id)
+        return self._store.jobs.get(job.record.id).record
+
+    def internal(self, kind: HostKind, params: dict[str, JsonValue] | None = None) -> None:
+        """Have work of this process done in the background, unless such work waits already."""
+        request = HostRequest(kind=kind, params=params or {})
+        checked = kinds.checked(self._kinds, kind, request.params)
+        record = _host_record(request, request_id="").model_copy(update={"internal": True})
+        self._transitions.add_unless_waiting(record, request.model_dump_json(), checked)
+
+    def _once(self, request: _Request, key: str, take_in: Callable[[], Accepted]) -> Accepted:
+        """What `take_in` makes of a request, or the job that was made of it before: that may itself
+        be why the request would be refused by now, having used up the room, say.
+
+        It is looked for last, since it would cost every request what only a second try needs.
+        """
+        try:
+            accepted = take_in()
+        except MystiCanvasError:
+            known = self._store.jobs.by_key(key)
+            if known is None:
+                raise
+            accepted = Accepted(self._transitions.shown(known.record), created=False)
+        if not accepted.created and not accepted.job.reused:
+            _check_same(request, self._store.jobs.request(accepted.job.id), key)
+        return accepted
+
+    def _generate(self, request: GenerateRequest, key: str, request_id: str) -> Accepted:
         params = request.params
         preset = self._presets.find(params.preset)
         model = self._presets.model(preset)
@@ -122,14 +193,7 @@ class Intake:
         )
         return self._add(record, request.model_dump_json(), task, key)
 
-    def reproduce(self, request: ReproduceRequest, key: str, request_id: str) -> Accepted:
-        """Queue the batch of a recipe again.
-
-        Raises:
-            InvalidRequest: the recipe holds what `generate` would not allow.
-            PresetError: no preset here has the recipe's name, or one of its LoRAs is not there.
-            StoreFull: the disk has too little room, or the quota is used up.
-        """
+    def _reproduce(self, request: ReproduceRequest, key: str, request_id: str) -> Accepted:
         recipe = request.recipe
         check_recipe(recipe)
         preset = self._presets.of_recipe(recipe)
@@ -160,40 +224,10 @@ class Intake:
         )
         return self._add(record, request.model_dump_json(), task, key)
 
-    def host(self, request: HostRequest, key: str, request_id: str) -> Accepted:
-        """Queue work of this process that a user asks for.
-
-        Raises:
-            InvalidRequest: nothing carries out that kind, or a parameter is not allowed.
-        """
+    def _host(self, request: HostRequest, key: str, request_id: str) -> Accepted:
         params = kinds.checked(self._kinds, request.kind, request.params)
         record = _host_record(request, request_id)
         return self._add(record, request.model_dump_json(), None, key, params)
-
-    def withdraw(self, key: str) -> JobRecord | None:
-        """Cancel the job that was asked for with this key; if the request is still on its way, or
-        its model is being read, no job comes of it.
-
-        Returns:
-            The job; None if there is none.
-        """
-        # Before looking: a job that is stored meanwhile is cancelled by whoever stores it.
-        with self._lock:
-            self._withdrawn[key] = None
-            if len(self._withdrawn) > _WITHDRAWN:
-                del self._withdrawn[next(iter(self._withdrawn))]
-        job = self._store.jobs.by_key(key)
-        if job is None:
-            return None
-        self._transitions.cancel(job.record.id)
-        return self._store.jobs.get(job.record.id).record
-
-    def internal(self, kind: HostKind, params: dict[str, JsonValue] | None = None) -> None:
-        """Have work of this process done in the background, unless such work waits already."""
-        request = HostRequest(kind=kind, params=params or {})
-        checked = kinds.checked(self._kinds, kind, request.params)
-        record = _host_record(request, request_id="").model_copy(update={"internal": True})
-        self._transitions.add_unless_waiting(record, request.model_dump_json(), checked)
 
     def _add(
         self,
@@ -239,6 +273,20 @@ class Intake:
         return self._store.jobs.pixels_waiting() + sum(
             task.recipe.params.pixels for task in running if task is not None
         )
+
+
+def _check_same(request: _Request, before: str, key: str) -> None:
+    """Refuse a request with the key of another, whose job it would be taken for.
+
+    Args:
+        before: the request that came first, as JSON.
+    """
+    try:
+        same = type(request).model_validate_json(before) == request
+    except ValidationError:
+        same = False
+    if not same:
+        raise refused(IDEMPOTENCY_HEADER, key, "a key that no other request has come with")
 
 
 def _queued(

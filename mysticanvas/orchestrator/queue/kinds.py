@@ -34,6 +34,9 @@ class HostJob(NamedTuple):
     """The type of the request's `params`; what does not fit is refused before there is a job."""
     check: Callable[[Any], None] | None = None
     """Refuses what the type lets through; it is given the parameters as that type."""
+    tidy: Callable[[], None] | None = None
+    """Called between jobs: removes what is left of jobs that ended without `run`, such as one that
+    was interrupted and then cancelled while it waited."""
 
 
 Kinds = Mapping[str, HostJob]

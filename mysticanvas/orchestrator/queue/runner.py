@@ -45,6 +45,11 @@ class Runner(Lane[Run]):
     def begin(self, job: StoredJob) -> Run:
         return Run(job, self._bus)
 
+    def between_jobs(self) -> None:
+        for job in self._table.values():
+            if job.tidy is not None:
+                job.tidy()
+
     def execute(self, run: Run) -> None:
         context = Context(run, self._transitions)
         try:

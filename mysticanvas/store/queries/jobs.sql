@@ -4,6 +4,9 @@ SELECT * EXCLUDE (request) FROM jobs WHERE id = $id
 -- name: id_by_key
 SELECT id::VARCHAR AS id FROM jobs WHERE idempotency_key = $key
 
+-- name: request
+SELECT request FROM jobs WHERE id = $id
+
 -- name: by_part
 SELECT id::VARCHAR AS id FROM jobs
 WHERE (starts_with(id::VARCHAR, $part) OR ends_with(id::VARCHAR, $part))

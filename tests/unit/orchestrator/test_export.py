@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from makers import Maker
 
 from mysticanvas.contracts import ids
 from mysticanvas.contracts.exports import ExportParams, ExportReport
+from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.errors import InvalidRequest, JobCancelled, StoreFull
 from mysticanvas.orchestrator import export
 from mysticanvas.settings import HomePaths
@@ -195,7 +198,7 @@ def test_a_later_attempt_clears_what_a_killed_one_left(
 ) -> None:
     context = Context()
     (paths.backups / f"export-{context.job_id}").mkdir()
-    (tmp_path / f".out.partial-{ids.short(context.job_id)}").mkdir()
+    (tmp_path / f".mysticanvas-export-{context.job_id}").mkdir()
     run(tmp_path / "out", context)
     assert leftovers(paths, tmp_path) == ["out"]
 
@@ -207,6 +210,84 @@ def test_a_disk_without_room_is_found_before(
     with pytest.raises(StoreFull, match="MiB free"):
         run(tmp_path / "out")
     assert leftovers(paths, tmp_path) == []
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_as_that(
+    run: Any, images: list[Any], tmp_path: Path, paths: HomePaths
+) -> None:
+    class Filling(Context):
+        def progress(self, fraction: float, stage: str) -> None:
+            if stage == "images" and fraction > 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreFull, match=r"no room left for the export to .*out"):
+        run(tmp_path / "out", Filling())
+    assert leftovers(paths, tmp_path) == []
+
+
+@pytest.mark.parametrize("path", ["/proc/out", "/proc/out.zip"])
+def test_a_folder_that_may_not_be_written_to_is_told_as_that(
+    run: Any,
+    images: list[Any],
+    tmp_path: Path,
+    paths: HomePaths,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+) -> None:
+    """Root is told so by the first write alone, and nothing has room there."""
+    monkeypatch.setattr(export, "_RESERVE_BYTES", -(1 << 60))
+    with pytest.raises(InvalidRequest) as refused:
+        run(Path(path))
+    assert refused.value.parameter == "path"
+    assert leftovers(paths, tmp_path) == []
+
+
+@pytest.mark.parametrize("end", ["", ".zip"])
+def test_a_name_may_be_as_long_as_a_name_can_be(
+    run: Any, images: list[Any], tmp_path: Path, end: str
+) -> None:
+    assert run(tmp_path / f"{'n' * (255 - len(end))}{end}").images == 5
+
+
+def interrupted(store: Store, paths: HomePaths, folder: Path) -> JobRecord:
+    """A job that waits, and what a killed attempt of it has left."""
+    record = JobRecord(
+        id=ids.new_id(),
+        kind="export",
+        status=JobStatus.QUEUED,
+        project="default",
+        priority="interactive",
+        request_hash="",
+        created_at=datetime.now(UTC),
+    )
+    store.jobs.add(record, "{}", None, params={"path": str(folder / "out")})
+    (paths.backups / f"export-{record.id}").mkdir()
+    (folder / f".mysticanvas-export-{record.id}" / "images").mkdir(parents=True)
+    return record
+
+
+def test_what_an_interrupted_export_left_goes_when_its_job_is_over(
+    store: Store, paths: HomePaths, tmp_path: Path
+) -> None:
+    job = interrupted(store, paths, tmp_path)
+    export.tidy(store, paths)
+    assert len(leftovers(paths, tmp_path)) == 2
+    store.jobs.cancel_queued(job.id)
+    export.tidy(store, paths)
+    assert leftovers(paths, tmp_path) == []
+
+
+def test_what_is_out_of_reach_is_not_tried_again(
+    store: Store, paths: HomePaths, tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    job = interrupted(store, paths, tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    (tmp_path / "gone").write_text("a file by now")
+    store.jobs.cancel_queued(job.id)
+    (paths.backups / f"export-{ids.new_id()}").mkdir()
+    export.tidy(store, paths)
+    assert leftovers(paths, tmp_path) == ["gone"]
 
 
 def test_a_picture_whose_file_is_gone_is_named(

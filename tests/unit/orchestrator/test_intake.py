@@ -12,8 +12,15 @@ from typing import Any
 import pytest
 from mysticanvas_echo import make_model
 
+from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.ids import new_id
-from mysticanvas.contracts.jobs import GenerateRequest, JobRecord, JobStatus, ReproduceRequest
+from mysticanvas.contracts.jobs import (
+    GenerateRequest,
+    HostRequest,
+    JobRecord,
+    JobStatus,
+    ReproduceRequest,
+)
 from mysticanvas.contracts.mitigations import Allowed
 from mysticanvas.contracts.params import parse
 from mysticanvas.contracts.presets import ImagePreset
@@ -21,7 +28,8 @@ from mysticanvas.contracts.recipe import Environment, Recipe
 from mysticanvas.errors import InvalidRequest, JobCancelled, PresetError, StoreFull
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
-from mysticanvas.orchestrator.queue.intake import Intake
+from mysticanvas.orchestrator.queue.intake import Accepted, Intake
+from mysticanvas.orchestrator.queue.kinds import HostJob
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.plugins import loading
@@ -30,11 +38,23 @@ from mysticanvas.store import Store
 from mysticanvas.store.jobs import Jobs
 
 
+class Where(Contract):
+    path: Path
+
+
+def check_free(where: Where) -> None:
+    if where.path.exists():
+        raise InvalidRequest("something is there", parameter="path")
+
+
+TABLE = {"export": HostJob(lambda _: {}, Where, check_free)}
+
+
 def an_intake(home: Path, store: Store, transitions: Transitions, **given: Any) -> Intake:
     settings = Settings(engine="echo", min_free_mib=0, **given)
     plugins = loading.load(settings.plugins)
     presets = Presets(store, Inspector(), plugins, settings.engine)
-    return Intake(store, transitions, {}, home, settings, presets)
+    return Intake(store, transitions, TABLE, home, settings, presets)
 
 
 @pytest.fixture
@@ -67,6 +87,54 @@ def test_what_waits_or_runs_counts_against_the_quota(
     ask()
     reopened = Jobs(store.database, store.images, store.measurements)
     assert reopened.pixels_waiting() == store.jobs.pixels_waiting() == 4 * 256 * 256
+
+
+def test_a_repeated_request_is_its_job_although_that_has_used_up_the_quota(
+    tmp_path: Path, store: Store, limited: Intake
+) -> None:
+    preset = make_model(tmp_path / "m")
+
+    def ask(key: str, prompt: str = "a circle") -> Accepted:
+        # 768 KiB of pixels.
+        params = parse(prompt=prompt, preset=preset, width=512, height=512)
+        return limited.generate(GenerateRequest(params=params), key, request_id="")
+
+    first = ask("key")
+    with pytest.raises(StoreFull):
+        ask("another")
+    again = ask("key")
+    assert (first.created, again.created, again.job.id) == (True, False, first.job.id)
+    assert again.job.position == first.job.position
+    with pytest.raises(InvalidRequest) as refused:
+        ask("key", "a square")
+    assert (refused.value.parameter, refused.value.value) == ("Idempotency-Key", "'key'")
+    assert len(store.jobs.page(10).items) == 1
+
+
+def test_a_repeated_request_is_its_job_although_its_result_is_in_the_way(
+    tmp_path: Path, intake: Intake
+) -> None:
+    request = HostRequest(kind="export", params={"path": str(tmp_path / "out")})
+    first = intake.host(request, "key", request_id="")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InvalidRequest, match="something is there"):
+        intake.host(request, "another", request_id="")
+    assert intake.host(request, "key", request_id="").job.id == first.job.id
+
+
+def test_a_key_stands_for_one_request(tmp_path: Path, store: Store, intake: Intake) -> None:
+    params = parse(prompt="a circle", preset=make_model(tmp_path / "m"))
+    generate = GenerateRequest(params=params)
+    first = intake.generate(generate, "key", request_id="")
+    assert intake.generate(generate, "key", request_id="").job.id == first.job.id
+    export = HostRequest(kind="export", params={"path": str(tmp_path / "out")})
+    for other in (
+        lambda: intake.host(export, "key", request_id=""),
+        lambda: intake.generate(generate.model_copy(update={"project": "x"}), "key", request_id=""),
+    ):
+        with pytest.raises(InvalidRequest, match="Idempotency-Key='key' is not allowed"):
+            other()
+    assert len(store.jobs.page(10).items) == 1
 
 
 def test_many_at_once_do_not_pass_the_quota_together(

@@ -218,6 +218,16 @@ def test_nothing_waits_in_a_lane_behind_a_job_of_hours() -> None:
 TABLE = {"export": HostJob(lambda _: {}, Where), "index": HostJob(lambda _: {})}
 
 
+def test_between_jobs_each_kind_tidies_up(transitions: Any, bus: Any) -> None:
+    tidied: list[str] = []
+    table = {
+        "export": HostJob(lambda _: {}, tidy=lambda: tidied.append("export")),
+        "index": HostJob(lambda _: {}),
+    }
+    Runner(transitions, bus, table).between_jobs()
+    assert tidied == ["export"]
+
+
 def test_parameters_are_checked_before_there_is_a_job() -> None:
     assert kinds.checked(TABLE, "export", {"path": "/tmp"}) == {"path": "/tmp"}
     with pytest.raises(InvalidRequest, match="path: Field required"):

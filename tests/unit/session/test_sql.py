@@ -120,6 +120,21 @@ def test_text_times_and_lists() -> None:
     assert list(frame["tags"][0]) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([2**31 - 1], pa.date32()),
+        pa.array([[2**31 - 1]], pa.list_(pa.date32())),
+        pa.array([24 * 3600 * 10**6], pa.time64("us")),
+    ],
+    ids=["date", "dates", "midnight"],
+)
+def test_a_value_that_python_has_not_is_named_with_its_column(column: pa.Array) -> None:
+    with pytest.raises(InvalidRequest, match="column day has.*Cast it to VARCHAR") as refused:
+        framed(day=column)
+    assert refused.value.parameter == "query"
+
+
 def test_an_empty_result_has_its_columns() -> None:
     frame = framed(a=pa.array([], pa.int64()), b=pa.array([], pa.string()))
     assert list(frame.columns) == ["a", "b"]

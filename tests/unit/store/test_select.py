@@ -18,7 +18,7 @@ from selects import ALLOWED, EXPRESSIONS, SOURCES, STATEMENTS
 
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import MAX_SQL_CHARS, HomePaths
-from mysticanvas.store import Store, select, views
+from mysticanvas.store import Store, growth, select, views
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +139,23 @@ def test_a_query_that_is_too_deep_is_refused_as_such(
 
 
 def test_the_functions_were_reviewed_for_this_release_of_duckdb(known: frozenset[str]) -> None:
-    """After an upgrade: look at what is new, refuse what does more than compute, and pin it."""
+    """After an upgrade: look at what is new, refuse what does more than compute or makes
+    much out of little (`growth`), and pin it."""
     digest = hashlib.sha256("\n".join(sorted(known)).encode()).hexdigest()
-    assert (duckdb.__version__, digest[:16]) == ("1.5.5", "04c95351190d9b52")
+    assert (duckdb.__version__, digest[:16]) == ("1.5.5", "91b420ac3f69c8ad")
+
+
+def test_the_reason_of_a_refusal_is_told(
+    cursor: duckdb.DuckDBPyConnection, known: frozenset[str]
+) -> None:
+    for call, said in {
+        "format(prompt)": "The first argument of format has to be text in the query itself",
+        "FORMAT('{:1000}', 1)": "in the template of format has to be less than 1,000",
+        "replace(prompt, 'a', id)": "The third argument of replace has to be text in the query",
+        "list_aggr([1], 'reservoir_quantile')": "function reservoir_quantile is not allowed",
+    }.items():
+        with pytest.raises(InvalidRequest, match=said):
+            select.check(cursor, f"SELECT {call} FROM images", known)
 
 
 def test_a_list_of_functions_names_only_what_there_is(
@@ -152,6 +166,7 @@ def test_a_list_of_functions_names_only_what_there_is(
     }
     unknown_here = {"getenv"}  # of DuckDB's own shell
     assert select.REFUSED_FUNCTIONS - named == unknown_here
+    assert named >= growth.TEMPLATES | growth.REPLACING | growth.AGGREGATING
     assert known >= select.VOLATILE_FUNCTIONS
     assert named >= select.TABLE_FUNCTIONS
 

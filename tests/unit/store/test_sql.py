@@ -136,6 +136,14 @@ def test_an_error_of_the_query_says_what_and_where(ask: Ask, query: str, said: s
     assert ask("SELECT 1 AS a").num_rows == 1
 
 
+def test_a_list_of_ids_is_compared_with_ids(store: Store, maker: Any, ask: Ask) -> None:
+    image = maker.image(ids.new_id())
+    store.images.add([image])
+    with pytest.raises(InvalidRequest, match=r"compared with ids as `id = ANY\(\$1::UUID\[\]\)`"):
+        ask("FROM images WHERE id = ANY($1)", [[image.id]])
+    assert ask("FROM images WHERE id = ANY($1::UUID[])", [[image.id]]).num_rows == 1
+
+
 def test_a_result_that_is_too_long_is_refused_whole(ask: Ask) -> None:
     assert ask("FROM range(1000)").num_rows == 1000
     with pytest.raises(InvalidRequest, match="more than 1,000 rows"):
