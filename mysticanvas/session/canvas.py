@@ -374,10 +374,11 @@ class Canvas(Generating):
         Nothing is lost: jobs that wait go on with the next start, which the next call makes.
 
         Args:
-            force: whether to stop although other clients use it.
+            force: whether to stop although others use it. Other canvases of this very process are
+                no others: they may be left over from a cell that was run again.
 
         Raises:
-            Conflict: other clients use it; the error names them.
+            Conflict: other processes use it; the error names them.
             OrchestratorUnavailable: a process did not stop in time.
         """
         from mysticanvas.session import calls
