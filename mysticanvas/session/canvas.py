@@ -362,7 +362,7 @@ class Canvas(Generating):
             pinned: False lets it go when it is its turn.
 
         Raises:
-            NotFound: there is no such preset.
+            InvalidRequest, NotFound: as for `unload`.
         """
         name = arguments.preset_name(preset)
         on = arguments.flag("pinned", pinned)
@@ -374,8 +374,7 @@ class Canvas(Generating):
         Nothing is lost: jobs that wait go on with the next start, which the next call makes.
 
         Args:
-            force: whether to stop although others use it. Other canvases of this very process are
-                no others: they may be left over from a cell that was run again.
+            force: stop even if other processes use it; canvases of this one do not count.
 
         Raises:
             Conflict: other processes use it; the error names them.
