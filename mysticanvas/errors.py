@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Self
 
 
 class MystiCanvasError(Exception):
-    """The root of the tree.
+    """The root of the tree. Each class has a `code`, which stays the same whatever a message says.
 
     Args:
         detail: what is wrong, in a sentence that names the input.
@@ -78,6 +78,7 @@ class InvalidRequest(MystiCanvasError, ValueError):
 
     @property
     def parameter(self) -> str:
+        """The name of what was refused; empty if it has none."""
         return str(self.extra.get("parameter", ""))
 
     @property
@@ -87,6 +88,7 @@ class InvalidRequest(MystiCanvasError, ValueError):
 
     @property
     def allowed(self) -> str:
+        """What is allowed in its place, in words."""
         return str(self.extra.get("allowed", ""))
 
 

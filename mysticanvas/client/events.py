@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 TICK_S = 2.0
-"""Seconds between two calls of `on_tick` while events arrive."""
+"""Seconds between two calls of `on_tick` while it is connected, whether events arrive or not."""
 _HEAD_START_S = 0.15
 """Seconds that the kernel's first call has the interpreter for itself, before this imports."""
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -164,13 +165,16 @@ class EventStream:
                 self._connection = connection
                 if self._watchers:
                     self._send_switch(connection)
+            due = time.monotonic() + TICK_S
             while not (self._closed.is_set() or self._paused):
-                try:
-                    message = connection.recv(timeout=TICK_S)
-                except TimeoutError:
+                left_s = due - time.monotonic()
+                if left_s <= 0:
                     self._guarded(self._on_tick)
+                    due = time.monotonic() + TICK_S
                     continue
-                self._take(Event.model_validate_json(message))
+                with contextlib.suppress(TimeoutError):
+                    message = connection.recv(timeout=left_s)
+                    self._take(Event.model_validate_json(message))
 
     def _connect(self, endpoint: Endpoint) -> ClientConnection:
         connection = endpoint.connect(_CONNECT_S)

@@ -73,7 +73,13 @@ class Environment(Contract):
 
 
 class Recipe(Contract):
-    """See the module. Frozen; `model_dump(mode="json")` is what the store and the PNG keep."""
+    """Everything that decides the pixels of one picture; it cannot be changed.
+
+    `.preset` is a name, `.params` are resolved, by their diffusers names, and `.model_files` has
+    the SHA-256 of each file. `.request_hash` is that of what was asked for; `.hash` has where and
+    how it ran as well.
+    `model_dump(mode="json")` is what the store and the PNG keep.
+    """
 
     version: int = 1
     preset: str

@@ -362,7 +362,7 @@ class Canvas(Generating):
             pinned: False lets it go when it is its turn.
 
         Raises:
-            NotFound: there is no such preset.
+            InvalidRequest, NotFound: as for `unload`.
         """
         name = arguments.preset_name(preset)
         on = arguments.flag("pinned", pinned)
@@ -374,10 +374,10 @@ class Canvas(Generating):
         Nothing is lost: jobs that wait go on with the next start, which the next call makes.
 
         Args:
-            force: whether to stop although other clients use it.
+            force: stop even if other processes use it; canvases of this one do not count.
 
         Raises:
-            Conflict: other clients use it; the error names them.
+            Conflict: other processes use it; the error names them.
             OrchestratorUnavailable: a process did not stop in time.
         """
         from mysticanvas.session import calls

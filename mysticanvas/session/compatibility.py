@@ -3,7 +3,6 @@ versions and on the runtime file."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ def outdated(theirs: Runtime | Installed, version: str, protocol: int) -> bool:
     so that it cannot be."""
     if theirs.protocol != protocol:
         return theirs.protocol < protocol
-    return _release(theirs.version) < _release(version)
+    return theirs.version != version and _is_before(theirs.version, version)
 
 
 def objection(runtime: Runtime, prefix: str, protocol: int) -> tuple[str, str] | None:
@@ -68,6 +67,12 @@ def conflicts(asked: Settings, running: Mapping[str, JsonValue]) -> list[str]:
     ]
 
 
-def _release(version: str) -> list[int]:
-    """The numbers of a version: of 1.10.2.dev3 those before any letter."""
-    return [int(part) for part in re.findall(r"\d+", re.split(r"[^\d.]", version)[0])]
+def _is_before(version: str, other: str) -> bool:
+    # Late: nearly always, both are the same.
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) < Version(other)
+    except InvalidVersion:
+        # Only what another program wrote into the runtime file: none of ours has such a version.
+        return True

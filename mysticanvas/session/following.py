@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _RECENT = 64
 """Records kept of jobs that nobody follows yet: the event may come before the answer."""
+_ASKED_AFTER = 8
+"""Silent jobs that are asked after at once while events arrive, which wait meanwhile."""
 
 
 class Following:
@@ -71,12 +73,12 @@ class Following:
     def take(self, event: Event) -> None:
         """Take in an event; after a gap, fetch again what is followed."""
         if event.type in ("hello", "resync"):
-            self._refresh(lambda _job: True)
+            self._refresh(self._live())
         elif event.type == "job":
             self._take_record(event)
         elif event.type == "queue":
             # Paused or resumed, which is in the record of every job that waits.
-            self._refresh(lambda job: job.record.status == "queued")
+            self._refresh([job for job in self._live() if job.record.status == "queued"])
         elif event.type == "alert":
             for live in self._live():
                 live.alert(str(event.data.get("message", "")))
@@ -100,12 +102,17 @@ class Following:
             tracker.update(record, event)
 
     def tick(self, connected: bool) -> None:
-        """Ask after jobs that somebody waits for: those long silent, and all without a stream."""
-        long_ago = time.monotonic() - TICK_S
-        self._refresh(lambda job: job.waited_for and (not connected or job.heard_at < long_ago))
+        """Ask after jobs that somebody waits for: all without a stream, else those longest silent,
+        a few at a time."""
+        waited_for = [job for job in self._live() if job.waited_for]
+        if connected:
+            long_ago = time.monotonic() - TICK_S
+            silent = [job for job in waited_for if job.heard_at < long_ago]
+            waited_for = sorted(silent, key=lambda job: job.heard_at)[:_ASKED_AFTER]
+        self._refresh(waited_for)
 
-    def _refresh(self, which: Callable[[JobTracker], bool]) -> None:
-        for tracker in filter(which, self._live()):
+    def _refresh(self, trackers: list[JobTracker]) -> None:
+        for tracker in trackers:
             try:
                 tracker.update(self._fetch(tracker.record.id))
             except MystiCanvasError as error:

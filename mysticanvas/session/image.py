@@ -87,6 +87,7 @@ class Image:
 
     @property
     def prompt(self) -> str:
+        """What it was made from, in words."""
         return self._known.prompt
 
     @property
@@ -101,6 +102,7 @@ class Image:
 
     @property
     def project(self) -> str:
+        """The namespace within the home that it is in."""
         return self._known.project
 
     @property

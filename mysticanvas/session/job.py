@@ -47,6 +47,7 @@ class Job(Generic[T_co]):
 
     @property
     def id(self) -> str:
+        """Its id in the store; `canvas.job(id)` finds it again."""
         return self._tracker.record.id
 
     @property
@@ -105,14 +106,17 @@ class Job(Generic[T_co]):
 
     @property
     def created_at(self) -> datetime:
+        """When it was asked for, in UTC."""
         return self._tracker.record.created_at
 
     @property
     def started_at(self) -> datetime | None:
+        """When its last attempt began, in UTC; None before the first."""
         return self._live().started_at
 
     @property
     def finished_at(self) -> datetime | None:
+        """When it ended, in UTC; None while it goes on."""
         return self._live().finished_at
 
     def done(self) -> bool:

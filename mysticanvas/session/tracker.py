@@ -97,11 +97,11 @@ class JobTracker:
         return lambda: self._forget(listener)
 
     def update(self, record: JobRecord, event: Event | None = None) -> None:
-        """Take in a newer record. One that is final is never replaced: an answer may have been
-        overtaken by an event."""
+        """Take in a record, unless what is known is newer: an event may have overtaken an answer,
+        and the other way round."""
         with self._lock:
             self.heard_at = time.monotonic()
-            if self._record.status.final:
+            if _overtaken(record, self._record):
                 return
             changed = record.status != self._record.status
             if record.status is JobStatus.QUEUED or record.attempts != self._record.attempts:
@@ -169,6 +169,19 @@ class JobTracker:
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
+
+
+def _overtaken(record: JobRecord, known: JobRecord) -> bool:
+    """Whether a record is of a time before the one that is known."""
+    if known.status.final or record.status.final:
+        return known.status.final
+    return _stage(record) < _stage(known)
+
+
+def _stage(record: JobRecord) -> tuple[int, bool]:
+    """Where a job is that goes on; grows with time. An attempt counts from its beginning, so that
+    a job that waits with as many attempts as one that runs has gone back to the queue."""
+    return record.attempts, record.status is JobStatus.QUEUED
 
 
 def _closed(job_id: str) -> OrchestratorUnavailable:

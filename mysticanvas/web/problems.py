@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
@@ -37,11 +37,14 @@ def response(error: BaseException, request_id: str, status: int | None = None) -
 
 
 def install(app: FastAPI) -> None:
-    """Have an application answer so, whatever it refuses. What nobody foresaw is for the shell: an
-    application answers that outside of every middleware, where the request's id is not known."""
+    """Have an application answer so, whatever it refuses, one that asks for a WebSocket included.
+    What nobody foresaw is for the shell: an application answers that outside of every middleware,
+    where the request's id is not known."""
     app.add_exception_handler(errors.MystiCanvasError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.router.default = _nowhere
 
 
 async def _ours(request: Request, error: Exception) -> Response:
@@ -49,7 +52,7 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)
     return response(refusal(error.errors()[0]), request.scope["request_id"])
 
 
@@ -83,7 +86,14 @@ def refusal(first: Mapping[str, Any]) -> errors.InvalidRequest:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = errors.NotFound if error.status_code == 404 else errors.InvalidRequest
-    refusal = kind(f"{request.method} {request.url.path}: {error.detail}.")
+    # One that asks for a WebSocket is a GET.
+    method = request.scope.get("method", "GET")
+    refusal = kind(f"{method} {request.url.path}: {error.detail}.")
     answer = response(refusal, request.scope["request_id"], error.status_code)
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _nowhere(*_: object) -> None:
+    """What is called for a path that nothing has; starlette's own gives a WebSocket no reason."""
+    raise HTTPException(404)

@@ -99,6 +99,6 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         self.begun = True
-        if message["type"] == "http.response.start":
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
             message["headers"] = [*message.get("headers", []), self._stamp]
         await self._send(message)

@@ -1,5 +1,6 @@
 """What `import mysticanvas` offers, and what it costs."""
 
+import functools
 import inspect
 import json
 import subprocess
@@ -11,6 +12,7 @@ import mysticanvas
 from mysticanvas import Canvas, errors
 from mysticanvas.contracts.params import GenerateParams
 
+DESCRIBED = (property, functools.cached_property, classmethod, staticmethod)
 HEAVY = ("torch", "duckdb", "diffusers", "fastapi", "uvicorn", "numpy", "PIL", "pandas", "httpx")
 
 
@@ -59,8 +61,14 @@ def test_the_keywords_of_generate_are_explicit_so_that_completion_works(method: 
         assert parameters[name].annotation is not inspect.Parameter.empty
 
 
-def test_every_public_method_says_what_it_does() -> None:
-    for cls in (Canvas, mysticanvas.Image, mysticanvas.Images, mysticanvas.Job):
-        for name, member in inspect.getmembers(cls):
-            if not name.startswith("_") and callable(member):
+def test_every_public_member_says_what_it_is() -> None:
+    public = [getattr(mysticanvas, name) for name in mysticanvas.__all__]
+    for cls in filter(inspect.isclass, public):
+        members = {k: v for c in cls.__mro__ if _is_ours(c) for k, v in vars(c).items()}
+        for name, member in members.items():
+            if not name.startswith("_") and (callable(member) or isinstance(member, DESCRIBED)):
                 assert inspect.getdoc(member), f"{cls.__name__}.{name}"
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.split(".")[0] == "mysticanvas"

@@ -211,6 +211,14 @@ def test_what_is_not_there_is_a_problem(http: httpx.Client) -> None:
     assert response.headers["allow"] == "GET"
 
 
+def test_so_is_a_websocket_that_is_not_there(server: Server) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        transport.websocket(server.url, "/v1/nothing", server.token)
+    answer = refused.value.response
+    headers, content = dict(answer.headers.raw_items()), bytes(answer.body or b"")
+    refusal(httpx.Response(answer.status_code, headers=headers, content=content), 404, "not_found")
+
+
 @pytest.mark.parametrize("given", ["short", "x" * 65, "bad id of mine", "../../etc/passwd"])
 def test_a_request_id_that_is_none_is_replaced(http: httpx.Client, given: str) -> None:
     response = http.get("/v1/nothing", headers={"X-Request-ID": given})

@@ -10,7 +10,7 @@ from http_client import client
 from websockets.exceptions import InvalidStatus
 
 from mysticanvas import Canvas, transport
-from mysticanvas.contracts.problem import MEDIA_TYPE
+from mysticanvas.contracts.problem import MEDIA_TYPE, Problem
 
 
 @pytest.fixture
@@ -117,6 +117,19 @@ def test_the_api_describes_itself(http: httpx.Client) -> None:
 def test_the_event_stream_wants_the_token(runtime: dict[str, str]) -> None:
     with pytest.raises(InvalidStatus, match="403"):
         transport.websocket(runtime["url"], "/v1/events", "wrong")
+
+
+@pytest.mark.parametrize("query", ["after=soon", f"client={'x' * 201}"])
+def test_the_event_stream_refuses_what_it_does_not_understand(
+    runtime: dict[str, str], query: str
+) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        transport.websocket(runtime["url"], f"/v1/events?{query}", runtime["token"])
+    answer = refused.value.response
+    problem = Problem.model_validate_json(answer.body or b"")
+    assert (problem.status, problem.code) == (answer.status_code, "invalid_request")
+    assert problem.extra["parameter"] == query.partition("=")[0]
+    assert problem.request_id == answer.headers["x-request-id"]
 
 
 def test_events_are_numbered_and_can_be_replayed(

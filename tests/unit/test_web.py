@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 import structlog
+from fastapi import WebSocket
 from fastapi.testclient import TestClient
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
+from starlette.testclient import WebSocketDenialResponse
 
 from mysticanvas import settings, web
 from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.contracts.params import ALLOWED
-from mysticanvas.contracts.problem import Problem
+from mysticanvas.contracts.problem import MEDIA_TYPE, Problem
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.web import body, problems
 from mysticanvas.web.gate import Gate, has_body, repeated
@@ -86,6 +88,34 @@ def test_what_nobody_foresaw_is_told_with_the_id_of_its_request() -> None:
     assert problem.request_id == response.headers["x-request-id"] == headers["X-Request-ID"]
     assert {line["request_id"] for line in said} == {problem.request_id}
     assert [line["event"] for line in said] == ["unexpected_error", "request_refused"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "detail"),
+    [
+        ("/stream?after=soon", 422, "after: Input should be a valid integer"),
+        ("/nothing", 404, "GET /nothing: Not Found."),
+    ],
+)
+def test_a_websocket_is_refused_as_any_request_is(path: str, status: int, detail: str) -> None:
+    app = web.create_app("test", "token", "http://127.0.0.1:1")
+
+    @app.websocket("/stream")
+    async def stream(socket: WebSocket, after: int) -> None:
+        raise AssertionError("it was let in")
+
+    headers = {"Authorization": "Bearer token", "X-Request-ID": "0123456789abcdef"}
+    with (
+        TestClient(app, base_url="http://127.0.0.1:1") as client,
+        pytest.raises(WebSocketDenialResponse) as refused,
+        client.websocket_connect(path, headers={**headers, "Host": "127.0.0.1:1"}),
+    ):
+        pass
+    answer = refused.value
+    assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE)
+    problem = Problem.model_validate_json(answer.content)
+    assert problem.request_id == answer.headers["x-request-id"] == headers["X-Request-ID"]
+    assert problem.detail.startswith(detail)
 
 
 def test_a_body_is_asked_what_it_is() -> None:

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
+from mysticanvas.client import events
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.client.events import EventStream
 from mysticanvas.contracts.events import Event
@@ -65,16 +67,24 @@ class Listener:
     def __init__(self, find: Callable[[], Endpoint | None]) -> None:
         self.events: queue.Queue[Event] = queue.Queue()
         self.ticks: queue.Queue[None] = queue.Queue()
+        self.calls: queue.Queue[str] = queue.Queue()
+        self.on_event: Callable[[], None] = lambda: None
         self.stream = EventStream(
             "a notebook, process 7",
             find=find,
             on_event=self._on_event,
-            on_tick=lambda: self.ticks.put(None),
+            on_tick=self._on_tick,
         )
         self.stream.start()
 
+    def _on_tick(self) -> None:
+        self.ticks.put(None)
+        self.calls.put("tick")
+
     def _on_event(self, event: Event) -> None:
         self.events.put(event)
+        self.calls.put(event.type)
+        self.on_event()
         if event.type == "alert":
             raise RuntimeError("a listener that fails")
 
@@ -161,6 +171,22 @@ def test_without_an_orchestrator_it_ticks_until_there_is_one(
     connection, _ = orchestrator.accept()
     send(connection, "hello")
     assert listener.next().type == "hello"
+
+
+def test_it_ticks_by_the_clock_however_many_events_arrive(
+    orchestrator: Orchestrator,
+    listen: Callable[..., Listener],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(events, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    listener = listen()
+    listener.on_event = lambda: now.append(now.pop() + 0.6 * events.TICK_S)
+    connection, _ = orchestrator.accept()
+    for _ in range(5):
+        send(connection, "progress")
+    calls = [listener.calls.get(timeout=PATIENCE_S) for _ in range(7)]
+    assert calls == [*("progress", "progress", "tick") * 2, "progress"]
 
 
 def test_a_refused_token_is_tried_again_later(

@@ -123,6 +123,7 @@ def make_job() -> MakeJob:
                 "priority": "interactive",
                 "request_hash": "c" * 64,
                 "created_at": NOON,
+                "attempts": 0 if status == "queued" else 1,
                 **members,
             }
         )

@@ -30,6 +30,11 @@ def runtime(version: str = "1.2.0", protocol: int = PROTOCOL, prefix: str = HERE
         (("1.2.0", 6), ("1.2.0", 7), True),
         (("1.2.0", 8), ("1.3.0", 7), False),
         (("1.2.0.dev4", 7), ("1.2.1rc1", 7), True),
+        (("1.2.0rc1", 7), ("1.2.0", 7), True),
+        (("1.2.0", 7), ("1.2.0rc1", 7), False),
+        (("1.2.0", 7), ("1.2.0.post1", 7), True),
+        (("1.2", 7), ("1.2.0", 7), False),
+        (("no version", 7), ("1.2.0", 7), True),
     ],
 )
 def test_only_a_newer_client_replaces(

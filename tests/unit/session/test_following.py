@@ -25,6 +25,12 @@ def test_an_event_that_comes_before_the_answer_counts(make_job: MakeJob) -> None
     assert following.follow(make_job("queued")).record.status == "succeeded"
 
 
+def test_so_does_an_answer_that_comes_before_the_event(make_job: MakeJob) -> None:
+    following = Following(unexpected)
+    following.take(job_event(make_job("queued")))
+    assert following.follow(make_job("running")).record.status == "running"
+
+
 def test_events_reach_the_job_that_they_are_about(make_job: MakeJob) -> None:
     following = Following(unexpected)
     mine, other = following.follow(make_job()), following.follow(make_job(id=new_id()))
@@ -77,6 +83,28 @@ def test_without_a_stream_only_jobs_that_somebody_waits_for_are_fetched(make_job
     assert len(asked) == 2
     future.cancel()
     assert left.record.status == "queued"
+
+
+def test_while_events_arrive_the_longest_silent_are_asked_after_a_few_at_a_time(
+    make_job: MakeJob,
+) -> None:
+    asked: list[str] = []
+
+    def fetch(job_id: str) -> Any:
+        asked.append(job_id)
+        return make_job(id=job_id)
+
+    following = Following(fetch)
+    trackers = [following.follow(make_job(id=new_id())) for _ in range(12)]
+    futures = [tracker.future() for tracker in trackers]
+    for age, tracker in enumerate(trackers):
+        tracker.heard_at -= 60 + age
+    eldest_first = [tracker.record.id for tracker in reversed(trackers)]
+    following.tick(connected=True)
+    assert asked == eldest_first[:8]
+    following.tick(connected=True)
+    assert asked == eldest_first
+    assert not any(future.done() for future in futures)
 
 
 def test_what_cannot_be_fetched_ends_the_waiting(make_job: MakeJob) -> None:

@@ -23,6 +23,34 @@ def test_a_final_record_is_never_replaced(make_job: MakeJob) -> None:
     assert tracker.record.status == "succeeded"
 
 
+ORDER = (("queued", 0), ("running", 1), ("queued", 1), ("running", 2), ("succeeded", 2))
+"""A job whose first attempt did not get to its end."""
+
+
+@pytest.mark.parametrize("second", range(len(ORDER)))
+@pytest.mark.parametrize("first", range(len(ORDER)))
+def test_what_was_overtaken_replaces_nothing(make_job: MakeJob, first: int, second: int) -> None:
+    status, attempts = ORDER[first]
+    tracker = JobTracker(make_job(status, attempts=attempts))
+    heard: list[Event | None] = []
+    tracker.listen(heard.append)
+    status, attempts = ORDER[second]
+    tracker.update(make_job(status, attempts=attempts))
+    assert (tracker.record.status, tracker.record.attempts) == ORDER[max(first, second)]
+    if second < first:
+        assert [event.data["status"] for event in heard if event] == [ORDER[first][0]]
+
+
+def test_progress_goes_on_after_an_answer_that_was_overtaken(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job())
+    tracker.update(make_job("running"))
+    tracker.advance(progress(0.5))
+    tracker.update(make_job())
+    assert tracker.snapshot.progress.fraction == 0.5
+    tracker.advance(progress(0.75))
+    assert tracker.snapshot.progress.fraction == 0.75
+
+
 def test_everybody_who_waits_gets_the_final_record(make_job: MakeJob) -> None:
     tracker = JobTracker(make_job())
     futures = [tracker.future(), tracker.future()]
