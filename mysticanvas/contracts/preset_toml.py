@@ -6,7 +6,7 @@ Only what differs from the defaults is written. Paths may be relative to the fol
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,7 +60,9 @@ def read(text: str, kind: type[P], file: Path) -> list[P]:
         raise unfit(file, f"{kind.KIND!r} is something else than tables")
     if len(tables) > MAX_PRESETS:
         raise unfit(file, f"it has {len(tables):,} tables [[{kind.KIND}]]")
-    return [_preset(table, kind, file, number) for number, table in enumerate(tables, 1)]
+    presets = [_preset(table, kind, file, number) for number, table in enumerate(tables, 1)]
+    _require_own_names(presets, file)
+    return presets
 
 
 def unfit(file: Path, why: str) -> InvalidRequest:
@@ -81,6 +83,14 @@ def _preset(table: dict[str, Any], kind: type[P], file: Path, number: int) -> P:
     except InvalidRequest as error:
         named = f" ({table['name']!r:.80})" if isinstance(table.get("name"), str) else ""
         raise error.within(f"{file}, [[{kind.KIND}]] {number}{named}") from None
+
+
+def _require_own_names(presets: Sequence[Preset], file: Path) -> None:
+    numbers: dict[str, int] = {}
+    for number, preset in enumerate(presets, 1):
+        if (before := numbers.setdefault(preset.name, number)) != number:
+            tables = f"tables {before} and {number} [[{preset.KIND}]]"
+            raise unfit(file, f"{tables} have the same name, {preset.name[:80]!r}")
 
 
 def within(preset: P, folder: Path) -> P:

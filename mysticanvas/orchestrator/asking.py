@@ -7,7 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from mysticanvas.errors import ModelFileError
+
 _TICK_S = 0.1
+
+
+class Unanswered(ModelFileError):
+    """A process that was asked about a file gave no answer, which may be the file's fault or the
+    machine's; another time it may answer."""
 
 
 def ask(

@@ -61,7 +61,7 @@ class Inspector:
         except (subprocess.CalledProcessError, ValidationError) as error:
             _log.warning("inspection_failed", error=type(error).__name__)
             what = "the process that reads its header broke off"
-        raise ModelFileError(
+        raise asking.Unanswered(
             f"{path} cannot be used: {what}.", hint="Copy or download the file again."
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -20,6 +21,7 @@ from mysticanvas.errors import JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.arbiter import formats
 from mysticanvas.orchestrator.arbiter.profiles import Profiles, Subject
+from mysticanvas.orchestrator.asking import Unanswered
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.context import Pace
@@ -77,8 +79,8 @@ class Weighing:
             pace.check()
             key = sha256_of([list(self._files(preset)), preset.dtype, device])
             if before.get(preset.name) != key:
-                mib = _told(preset, functools.partial(self._image_bytes, preset, device, pace))
-                self._store.presets.weigh(preset, mib, key)
+                told = _told(preset, functools.partial(self._image_bytes, preset, device, pace))
+                self._store.presets.weigh(preset, told.mib, key if told.is_final else None)
                 count += 1
         return count
 
@@ -88,8 +90,8 @@ class Weighing:
             pace.check()
             key = sha256_of([each for path in _language_files(preset) for each in _looks(path)])
             if before.get(preset.name) != key:
-                mib = _told(preset, functools.partial(self._language_bytes, preset))
-                self._store.llm_presets.weigh(preset, mib, key)
+                told = _told(preset, functools.partial(self._language_bytes, preset))
+                self._store.llm_presets.weigh(preset, told.mib, key if told.is_final else None)
                 count += 1
         return count
 
@@ -129,16 +131,21 @@ def _language_files(preset: LLMPreset) -> list[Path]:
     return [model, *([] if preset.mmproj is None else [Path(preset.mmproj)])]
 
 
-def _told(preset: Preset, count: Callable[[], int | None]) -> float | None:
-    """MiB; None where they cannot be told, until something of the preset changes."""
+class _Told(NamedTuple):
+    mib: float | None
+    """None where it cannot be told."""
+    is_final: bool
+    """Whether it is so until something of the preset changes."""
+
+
+def _told(preset: Preset, count: Callable[[], int]) -> _Told:
     try:
-        found = count()
+        return _Told(count() / MIB, is_final=True)
     except JobCancelled:
         raise
     except MystiCanvasError as error:
         _log.info("preset_not_weighed", preset=preset.name, reason=error.code)
-        return None
-    return None if found is None else found / MIB
+        return _Told(None, is_final=not isinstance(error, Unanswered))
 
 
 def _looks(path: Path) -> Iterator[list[JsonValue]]:

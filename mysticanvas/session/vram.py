@@ -70,7 +70,8 @@ class Vram:
 
         Args:
             by: `job` or `phase`.
-            limit: of the newest phases that were measured, from 1 to 20,000, which is all.
+            limit: how many of the newest phases that were measured are looked at, from 1 to 20,000,
+                which is all; with `by="job"`, the jobs that they are of.
 
         Raises:
             InvalidRequest: an argument is not allowed.
@@ -82,7 +83,7 @@ class Vram:
         if type(limit) is not int or not 1 <= limit <= MAX_MEASUREMENTS:
             raise refused("limit", limit, f"a whole number from 1 to {MAX_MEASUREMENTS:,}")
         found = self._connection.call(lambda api: api.vram_history(limit))
-        return measurements.by_job(found) if by == "job" else measurements.by_phase(found)
+        return measurements.by_job(found) if by == "job" else measurements.by_phase(found[-limit:])
 
     def accuracy(self) -> pd.DataFrame:
         """How near predictions came to what was measured: a row for everything, which has neither

@@ -203,9 +203,17 @@ class Images:
         they are there."""
         return pages.cards(self._database, seqs)
 
-    def by_request(self, request_hash: str, project: str | None = None) -> list[ImageRecord]:
-        """The newest complete batch that a request made, in batch order; empty if there is none."""
-        rows = self._database.read(_SQL["by_request"], request_hash=request_hash, project=project)
+    def by_request(
+        self, request_hash: str, project: str | None = None, dtype: str | None = None
+    ) -> list[ImageRecord]:
+        """The newest complete batch that a request made, in batch order; empty if there is none.
+
+        Args:
+            dtype: number format that it was made in; None for any.
+        """
+        rows = self._database.read(
+            _SQL["by_request"], request_hash=request_hash, project=project, dtype=dtype
+        )
         batch = self._records(_newest_complete(rows))
         return sorted(batch, key=lambda image: image.batch_index)
 

@@ -57,7 +57,7 @@ class Measurements:
         return _measurements(self._database.read(_SQL["of_key"], key=key, most=most))
 
     def newest(self, most: int) -> list[Measurement]:
-        """The newest measurements of all, oldest first."""
+        """The newest measurements of all, oldest first, and what else the oldest run measured."""
         return _measurements(self._database.read(_SQL["newest"], most=most))
 
     def seconds(self, run_key: str, most: int) -> list[float]:

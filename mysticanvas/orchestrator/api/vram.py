@@ -24,7 +24,8 @@ def routes(status: Callable[[], VramStatus], feedback: Feedback) -> APIRouter:
     def history(
         limit: Annotated[int, Query(ge=1, le=MAX_MEASUREMENTS)] = MAX_MEASUREMENTS,
     ) -> list[Measurement]:
-        """The newest measurements, a phase of a job each, oldest first."""
+        """The newest measurements, a phase of a job each, oldest first; the oldest run comes whole,
+        even if that makes a few more."""
         return feedback.history(limit)
 
     @router.get("/v1/vram/accuracy")

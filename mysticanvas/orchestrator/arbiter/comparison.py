@@ -91,15 +91,22 @@ def run_key(
     params: ResolvedParams,
     mitigations: Sequence[str],
     device: str,
+    dtype: str,
     threads: int,
 ) -> str:
-    """Equal for jobs that take equally long."""
+    """Equal for jobs that take equally long.
+
+    Args:
+        device: such as `cpu` or `cuda:NVIDIA GeForce RTX 4090`.
+        dtype: number format that they run in.
+    """
     what = params.model_dump(mode="json", exclude=_NO_MATTER)
     loras = what.pop("loras")
     if loras:
         # Not their weights; and without any, the key is that of before there were LoRAs.
         what["loras"] = len(loras)
-    return sha256_of([model, what, params.guidance_scale > 1, sorted(mitigations), device, threads])
+    guided, ways = params.guidance_scale > 1, sorted(mitigations)
+    return sha256_of([model, what, guided, ways, device, dtype, threads])
 
 
 def calibration(measurements: Sequence[Measurement]) -> Calibration:
@@ -234,8 +241,8 @@ def _of_phase(phase: Phase, mitigations: Sequence[str]) -> list[str]:
 
 
 def _run_key(ran: Ran) -> str:
-    environment = ran.environment
-    return run_key(ran.model, ran.params, ran.mitigations, environment.device, environment.threads)
+    on = ran.environment
+    return run_key(ran.model, ran.params, ran.mitigations, on.device, on.dtype, on.threads)
 
 
 def _run_seconds(ran: Ran) -> float | None:

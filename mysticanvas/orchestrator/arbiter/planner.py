@@ -178,8 +178,14 @@ class Planner:
 
         @functools.cache
         def seconds(mitigations: tuple[str, ...]) -> float | None:
-            threads = self._settings.threads
-            key = comparison.run_key(subject.digest, params, mitigations, device, threads)
+            key = comparison.run_key(
+                subject.digest,
+                params,
+                mitigations,
+                device,
+                profile.dtype,
+                self._settings.threads,
+            )
             return self._feedback.seconds(key)
 
         return Experience(

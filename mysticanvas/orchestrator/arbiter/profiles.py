@@ -24,7 +24,7 @@ from mysticanvas.contracts.tracing import (
     TraceOrder,
     TraceReply,
 )
-from mysticanvas.errors import ModelFileError, StoreError
+from mysticanvas.errors import StoreError
 from mysticanvas.orchestrator import asking
 
 TIME_LIMIT_S = 120.0
@@ -268,7 +268,7 @@ class Profiles:
                 raise reply.problem.to_error()
             assert reply.answer is not None
             return reply.answer
-        raise ModelFileError(
+        raise asking.Unanswered(
             f"What {order.path} needs in memory cannot be told: {what}.",
             hint="Generating does not need it. `mysticanvas logs` has more.",
         )

@@ -173,7 +173,8 @@ class Intake:
             loras=adapters.labels,
         )
         if params.reuse:
-            found = self._store.images.by_request(recipe.request_hash, request.project)
+            dtype = None if preset.dtype == "auto" else preset.dtype
+            found = self._store.images.by_request(recipe.request_hash, request.project, dtype)
             if found and all((self._home / image.file.path).is_file() for image in found):
                 self._tag(found, params.tags)
                 return Accepted(_reused(found, params.priority), created=False)

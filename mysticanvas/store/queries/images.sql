@@ -41,6 +41,7 @@ SELECT seq FROM images WHERE {column} IN ({ids}) AND deleted_at IS NULL
 SELECT seq, job_id, batch_size FROM images
 WHERE request_hash = $request_hash AND deleted_at IS NULL
   AND ($project::VARCHAR IS NULL OR project = $project)
+  AND ($dtype::VARCHAR IS NULL OR (recipe->>'$.environment.dtype') = $dtype)
 
 -- name: by_head
 -- Between the smallest and the largest id with that head, so that the key's order helps.

@@ -11,7 +11,15 @@ WHERE run_key = $run_key AND run_seconds IS NOT NULL
 GROUP BY job_id ORDER BY max(seq) DESC LIMIT $most
 
 -- name: newest
-SELECT * EXCLUDE (seq) FROM memory_measurements ORDER BY seq DESC LIMIT $most
+-- The run that the oldest of them is of comes whole.
+WITH newest AS (
+    SELECT seq, job_id, attempt FROM memory_measurements ORDER BY seq DESC LIMIT $most
+),
+oldest AS (SELECT seq, job_id, attempt FROM newest ORDER BY seq LIMIT 1)
+SELECT each.* EXCLUDE (seq) FROM memory_measurements AS each, oldest
+WHERE each.seq >= oldest.seq
+   OR (each.job_id = oldest.job_id AND each.attempt = oldest.attempt)
+ORDER BY each.seq DESC
 
 -- name: drop_old
 DELETE FROM memory_measurements WHERE seq <= $seq

@@ -46,6 +46,15 @@ def test_names_of_loras_stay_and_their_paths_are_below_the_files_folder() -> Non
     }
 
 
+def test_two_presets_of_one_name_are_refused_and_both_are_told() -> None:
+    text = preset_toml.write([INK, HUB, HUB.replace(dtype="float16")])
+    with pytest.raises(InvalidRequest, match=r"tables 2 and 3 \[\[image\]\] .* name, 'hub'"):
+        preset_toml.read(text, ImagePreset, FILE)
+    assert preset_toml.read(text, LLMPreset, FILE) == []
+    both = preset_toml.write([HUB, LLMPreset(name="hub", model="/tiny.gguf")])
+    assert len(preset_toml.read(both, ImagePreset, FILE)) == 1, "a name of each kind"
+
+
 def test_only_what_differs_is_written_and_nothing_computed() -> None:
     saved = HUB.replace(default_params={"seed": None, "width": 64}).model_copy(
         update={"revision": 3, "architecture": "FluxPipeline"}

@@ -72,12 +72,12 @@ def test_a_key_is_equal_whatever_the_size_and_differs_by_device_and_batch() -> N
     ],
 )
 def test_jobs_take_equally_long_that_compute_the_same(change: dict[str, Any], same: bool) -> None:
-    def key(params: Any) -> str:
-        return comparison.run_key("m", params, (), "cpu", 2)
+    def key(params: Any, *ways: str, dtype: str = "float32") -> str:
+        return comparison.run_key("m", params, ways, "cpu", dtype, 2)
 
     params = ran().params
     assert (key(params) == key(params.model_copy(update=change))) is same
-    assert key(params) != comparison.run_key("m", params, ("vae_tiling",), "cpu", 2)
+    assert len({key(params), key(params, "vae_tiling"), key(params, dtype="bfloat16")}) == 3
     assert key(params) == rows(use("denoise", 1), model="m")[0].run_key
 
 

@@ -15,7 +15,7 @@ import torch
 
 from mysticanvas.contracts.presets import ImagePreset, LLMPreset
 from mysticanvas.errors import JobCancelled
-from mysticanvas.orchestrator import asking, weighing
+from mysticanvas.orchestrator import asking, inspection, weighing
 from mysticanvas.orchestrator.arbiter import profiles
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject
 from mysticanvas.orchestrator.inspection import Inspector
@@ -143,6 +143,29 @@ def test_files_that_change_are_weighed_again(
     assert make().run(Pace()) == {"weighed": 1}
     assert store.llm_presets.get("words").vram_weights_mib is None
     assert make().run(Pace()) == {"weighed": 0}, "what cannot be told is not asked for ever"
+
+
+def test_a_process_that_gives_no_answer_is_asked_another_time(
+    store: Store,
+    presets: Presets,
+    llm_presets: LLMPresets,
+    make: Make,
+    tiny_sd: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    presets.save(ImagePreset(name="tiny", model=str(tiny_sd)))
+    path = ggufs.make_llm(tmp_path / "words.gguf")
+    llm_presets.save(LLMPreset(name="words", model=str(path)))
+    with monkeypatch.context() as broken:
+        broken.setattr(profiles, "_MODULE", "mysticanvas.no_such_module")
+        broken.setattr(inspection, "_MODULE", "mysticanvas.no_such_module")
+        make().run(Pace())
+    assert store.presets.get("tiny").vram_weights_mib is None
+    assert store.llm_presets.get("words").vram_weights_mib is None
+    assert make().run(Pace()) == {"weighed": 2}
+    assert store.presets.get("tiny").vram_weights_mib is not None
+    assert store.llm_presets.get("words").vram_weights_mib is not None
 
 
 def test_what_a_job_has_traced_is_not_asked_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -190,6 +191,21 @@ def test_a_request_gives_its_newest_complete_batch(store: Store, maker: Any) -> 
     assert store.images.by_request(request, "default")[0].id == new[0].id
     assert store.images.by_request(request, "castle") == []
     assert store.images.by_request("0" * 64) == []
+
+
+def test_a_request_gives_its_newest_batch_of_a_number_format(store: Store, maker: Any) -> None:
+    batches = {}
+    for dtype in ("float32", "bfloat16"):
+        [image] = maker.batch(ids.new_id(), 1)
+        environment = image.recipe.environment.model_copy(update={"dtype": dtype})
+        recipe = image.recipe.model_copy(update={"environment": environment})
+        batches[dtype] = dataclasses.replace(image, recipe=recipe)
+        store.images.add([batches[dtype]])
+    request = batches["float32"].recipe.request_hash
+    for dtype, image in batches.items():
+        assert [i.id for i in store.images.by_request(request, dtype=dtype)] == [image.id]
+    assert store.images.by_request(request, dtype="float16") == []
+    assert [i.id for i in store.images.by_request(request)] == [batches["bfloat16"].id]
 
 
 def test_the_pictures_of_several_jobs_at_once(store: Store, maker: Any) -> None:

@@ -27,9 +27,11 @@ def test_a_measurement_comes_back_as_it_was(store: Store, paths: HomePaths) -> N
 
 
 def test_the_newest_of_a_key_are_oldest_first(store: Store) -> None:
-    store.measurements.add([measurement(key=key, actual=n) for n in range(4) for key in "ab"])
+    for n in range(4):
+        of_job = {"job_id": f"job {n}", "actual": n}
+        store.measurements.add([measurement(key=key, **of_job) for key in "ab"])
     assert [each.actual for each in store.measurements.of_key("b", 3)] == [1, 2, 3]
-    assert [each.actual for each in store.measurements.newest(3)] == [2, 3, 3]
+    assert [each.actual for each in store.measurements.newest(3)] == [2, 2, 3, 3]
     assert store.measurements.of_key("c", 3) == []
 
 
@@ -40,6 +42,17 @@ def test_jobs_of_a_kind_count_once_each_newest_first(store: Store) -> None:
     store.measurements.add([measurement(job_id="failed", run_seconds=None)])
     assert store.measurements.seconds("r", 3) == [4.0, 3.0, 2.0]
     assert store.measurements.seconds("another", 3) == []
+
+
+def test_the_oldest_run_that_is_told_comes_whole(store: Store) -> None:
+    for job in ("a", "b"):
+        store.measurements.add([measurement(job_id=job, actual=each) for each in (1, 2, 3)])
+        store.measurements.add([measurement(job_id=job, attempt=2, actual=4)])
+    told = [(each.job_id, each.attempt) for each in store.measurements.newest(3)]
+    assert told == [("b", 1)] * 3 + [("b", 2)]
+    assert len(store.measurements.newest(1)) == 1
+    assert len(store.measurements.newest(5)) == 5
+    assert len(store.measurements.newest(7)) == 8
 
 
 def test_only_the_newest_stay(store: Store) -> None:
