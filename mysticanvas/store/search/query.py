@@ -4,6 +4,7 @@
     "red circle"          the words side by side; required
     -blurry  -"red circle"  pictures without
     cast*                 words that start so, as they stand and not by their stems
+    sci-fi*               a phrase whose last word may go on
     tag:noir  -tag:noir  preset:…  style:…  project:…  seed:42  starred:true  rating:4
 
 Words that a hyphen joins, and Chinese or Japanese characters that stand together, are a phrase. A
@@ -47,6 +48,8 @@ class Terms(NamedTuple):
     prefixes: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
     """Words with a space between; of what is looked for, they are among `words`, too."""
+    open_phrases: tuple[str, ...] = ()
+    """The same, but the last word may go on, and is not among them."""
 
 
 class Query(NamedTuple):
@@ -101,15 +104,15 @@ class _Collected:
         self._single: dict[str, None] = {}
         self._prefixes: dict[str, None] = {}
         self._phrases: dict[str, None] = {}
+        self._open_phrases: dict[str, None] = {}
 
     def add_bare(self, text: str) -> None:
         for chunk in _BETWEEN_WORDS.split(text):
             folded = fold(chunk)
-            if chunk.endswith("*") and folded:
-                before, _, prefix = folded.rpartition(" ")
-                self._prefixes[prefix] = None
-                folded = before
-            self.add_phrase(folded)
+            if chunk.endswith("*"):
+                self._add_open(folded)
+            else:
+                self.add_phrase(folded)
 
     def add_phrase(self, folded: str) -> None:
         words = folded.split()
@@ -119,9 +122,18 @@ class _Collected:
         else:
             self._single |= dict.fromkeys(words)
 
+    def _add_open(self, folded: str) -> None:
+        *before, last = folded.split() or [""]
+        if before:
+            self.words |= dict.fromkeys(before)
+            self._open_phrases[folded] = None
+        elif last:
+            self._prefixes[last] = None
+
     def terms(self, every_word: bool) -> Terms:
         words = self.words if every_word else self._single
-        return Terms(tuple(words), tuple(self._prefixes), tuple(self._phrases))
+        kinds = (words, self._prefixes, self._phrases, self._open_phrases)
+        return Terms(*map(tuple, kinds))
 
 
 def _filtered(filters: ImageFilters, field: str, value: str, minus: bool) -> ImageFilters:

@@ -8,6 +8,8 @@ from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import MAX_SEARCH_CHARS
 from mysticanvas.store.search.query import Terms, parse
 
+OPEN = {"open_phrases": ("sci fi",)}
+
 
 @pytest.mark.parametrize(
     ("text", "wanted", "unwanted"),
@@ -18,6 +20,9 @@ from mysticanvas.store.search.query import Terms, parse
         ("sky -blurry", {"words": ("sky",)}, {"words": ("blurry",)}),
         ('-"low quality" --text', {}, {"words": ("text",), "phrases": ("low quality",)}),
         ("cast* -fog*", {"prefixes": ("cast",)}, {"prefixes": ("fog",)}),
+        ("sci-fi* -sci-fi*", {"words": ("sci",), "open_phrases": ("sci fi",)}, OPEN),
+        ("日本語*", {"words": ("日", "本"), "open_phrases": ("日 本 語",)}, {}),
+        ("sci-*", {"prefixes": ("sci",)}, {}),
         ("sci-fi", {"words": ("sci", "fi"), "phrases": ("sci fi",)}, {}),
         ("-sci-fi", {}, {"phrases": ("sci fi",)}),
         ("城堡", {"words": ("城", "堡"), "phrases": ("城 堡",)}, {}),

@@ -185,6 +185,25 @@ def test_a_prefix_is_what_words_start_with_and_not_their_stems(
     assert {text: sorted(shelf.find(text)) for text in found} == found
 
 
+def test_a_prefix_behind_a_hyphen_or_among_characters_is_the_end_of_a_phrase(
+    shelf: Any, settled: Callable[[Any], None]
+) -> None:
+    shelf.add("a sci-fi city", "a sci-fibre cable", "a fire in the field", "science fiction")
+    shelf.add("日本語の本", "日本の城", "語学")
+    settled(shelf)
+    found = {
+        "sci-fi*": [1, 2],
+        "sci-fib*": [2],
+        "-sci-fi*": [3, 4, 5, 6, 7],
+        "field sci-fi*": [1, 2],
+        "city field -sci-fi*": [3],
+        "日本語*": [5],
+        "日本*": [5, 6],
+        "-日本語*": [1, 2, 3, 4, 6, 7],
+    }
+    assert {text: sorted(shelf.find(text)) for text in found} == found
+
+
 def test_fields_weigh_differently(shelf: Any, settled: Callable[[Any], None]) -> None:
     shelf.add("castle by the sea", negative_prompt="fog night rain dark")
     shelf.add("fog night rain dark", negative_prompt="castle by the sea")
