@@ -136,7 +136,7 @@ class Canvas(Generating):
                 `cast*` is every word that starts so, `sci-fi*` a phrase; all these leave the
                 negative prompt aside. `tag:noir`, `-tag:noir`, `preset:…`, `style:…`, `project:…`,
                 `seed:42`, `starred:true` and `rating:4` (or better) are conditions. Without any
-                words, the newest come first.
+                words, the newest come first; symbols alone find nothing.
             limit: pictures on a page, 1 to 1,000.
             cursor: `next_cursor` of the page before, asked for in the same way.
             sort: which come first: those that meet the words best, or the newest or the oldest of

@@ -151,7 +151,9 @@ def test_every_element_of_a_query(shelf: Any, settled: Callable[[Any], None]) ->
         "zzz*": [],
         "red red -red": [],
         "": [5, 4, 3, 2, 1],
-        "!": [5, 4, 3, 2, 1],
+        "!": [],
+        "! red": [3, 2, 1],
+        "-!": [5, 4, 3, 2, 1],
     }
     assert {text: sorted(shelf.find(text)) for text in found} == {
         text: sorted(seqs) for text, seqs in found.items()
