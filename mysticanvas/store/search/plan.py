@@ -25,6 +25,11 @@ class Plan(NamedTuple):
     unwanted: frozenset[str]
     unwanted_pieces: tuple[str, ...]
 
+    @property
+    def in_text(self) -> bool:
+        """Whether the texts have to be looked into."""
+        return bool(self.pieces or self.beginnings or self.unwanted_pieces)
+
 
 def make(
     query: Query,
