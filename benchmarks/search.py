@@ -29,6 +29,15 @@ _QUERIES: dict[str, tuple[str, list[tuple[str, ...]], float | None, float | None
     "three": ("three words", list(zip(_RARE, _MID, _COMMON, strict=True)), None, TIMES),
 }
 """Kind -> its words for people, its queries, and the bars: milliseconds, times faster."""
+_LETTERS = 6
+_IN_TEXT: dict[str, tuple[str, list[str]]] = {
+    "phrase": (
+        "a phrase",
+        [f'"{mid} {common}"' for mid, common in zip(_MID, _COMMON, strict=True)],
+    ),
+    "prefix": ("a prefix", [f"{word[:_LETTERS]}*" for word in _MID]),
+}
+"""Kind -> its words for people, and its queries, for which texts are read as well as terms."""
 
 
 def measure(images: int) -> list[Finding]:
@@ -38,6 +47,7 @@ def measure(images: int) -> list[Finding]:
         for kind, (what, queries, bar_ms, bar) in _QUERIES.items():
             compare = functools.partial(_compare, store, peer, kind, what, queries, bar_ms, bar)
             findings += attempt(f"search, {what}", compare)
+        findings += attempt("search, in texts", functools.partial(_in_text, store))
     return findings + attempt("canvas.search", functools.partial(_http, images))
 
 
@@ -67,6 +77,18 @@ def _compare(
         duration(f"search.{kind}", f"search, {what}", ours, bar_ms),
         duration(f"search.{kind}.sqlite", "SQLite FTS5", theirs),
         ratio(f"search.{kind}.times", "faster than FTS5", summarize(times), bar),
+    ]
+
+
+def _in_text(store: Store) -> list[Figure]:
+    turns = {
+        kind: each_of(functools.partial(memory.search, store, query) for query in queries)
+        for kind, (_, queries) in _IN_TEXT.items()
+    }
+    taken = alternate(turns, ROUNDS)
+    return [
+        duration(f"search.{kind}", f"search, {what}", summarize(taken[kind]))
+        for kind, (what, _) in _IN_TEXT.items()
     ]
 
 

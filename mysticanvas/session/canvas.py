@@ -133,10 +133,10 @@ class Canvas(Generating):
         Args:
             text: at most 4,000 characters. Of words, the more and the rarer count more (BM25).
                 `"red circle"` has to be there as it stands, `-blurry` and `-"red circle"` must not;
-                `cast*` is every word that starts so; all these leave the negative prompt aside.
-                `tag:noir`, `-tag:noir`, `preset:…`, `style:…`, `project:…`, `seed:42`,
-                `starred:true` and `rating:4` (or better) are conditions. Without any words, the
-                newest come first.
+                `cast*` is every word that starts so, `sci-fi*` a phrase; all these leave the
+                negative prompt aside. `tag:noir`, `-tag:noir`, `preset:…`, `style:…`, `project:…`,
+                `seed:42`, `starred:true` and `rating:4` (or better) are conditions. Without any
+                words, the newest come first; symbols alone find nothing.
             limit: pictures on a page, 1 to 1,000.
             cursor: `next_cursor` of the page before, asked for in the same way.
             sort: which come first: those that meet the words best, or the newest or the oldest of

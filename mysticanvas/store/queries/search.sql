@@ -73,7 +73,22 @@ UNION ALL
 SELECT term, seq, tf, length, shown FROM search_postings_2 WHERE term IN ({terms}) {current}
 
 -- name: hits_with
-SELECT * FROM ({hits}) WHERE seq IN (SELECT seq FROM search_texts WHERE {has})
+SELECT * FROM ({hits}) WHERE seq IN (SELECT seq FROM {texts} WHERE {has})
+
+-- name: with_all
+SELECT seq FROM ({hits}) GROUP BY seq HAVING count(*) = {count} LIMIT $most
+
+-- name: with_any
+-- A picture may come once for each of its terms: DuckDB stops early if it need not tell them apart.
+SELECT seq FROM ({hits}) LIMIT $most
+
+-- name: texts
+-- By the numbers of rows: DuckDB then leaves out the blocks between, which it unpacks if it is asked
+-- for the same rows by `seq`.
+(
+    SELECT seq, text FROM search_texts
+    WHERE rowid IN (SELECT rowid FROM search_texts WHERE {chosen})
+)
 
 -- name: few
 -- The postings of some terms as far as `most` goes, and the generation they are of. DuckDB takes
@@ -145,11 +160,11 @@ idf * (tf::DOUBLE * ({k1} + 1)
 -- name: has
 contains(text, ${name})
 
--- name: with_piece
-AND seq IN (SELECT seq FROM search_texts WHERE {has} {current})
+-- name: with_pieces
+AND seq IN (SELECT seq FROM {texts} WHERE ({has}) {current})
 
--- name: without_piece
-AND seq NOT IN (SELECT seq FROM search_texts WHERE {has} {current})
+-- name: without_pieces
+AND seq NOT IN (SELECT seq FROM {texts} WHERE ({has}) {current})
 
 -- name: without_terms
 AND seq NOT IN (SELECT seq FROM ({hits}) WHERE shown)

@@ -25,6 +25,11 @@ class Plan(NamedTuple):
     unwanted: frozenset[str]
     unwanted_pieces: tuple[str, ...]
 
+    @property
+    def in_text(self) -> bool:
+        """Whether the texts have to be looked into."""
+        return bool(self.pieces or self.beginnings or self.unwanted_pieces)
+
 
 def make(
     query: Query,
@@ -39,6 +44,7 @@ def make(
     """
     wanted, unwanted = query.wanted, query.unwanted
     in_phrases = [word for phrase in wanted.phrases for word in phrase.split()]
+    in_phrases += [word for phrase in wanted.open_phrases for word in phrase.split()[:-1]]
     variants = [word for prefix in wanted.prefixes for word in expand(prefix)]
     stems = stem([*wanted.words, *variants, *unwanted.words])
     words = dict.fromkeys(stems[word] for word in wanted.words)
@@ -47,19 +53,19 @@ def make(
     return Plan(
         words=tuple(words),
         variants=tuple(term for term in begun if term not in words and term not in excluded),
-        beginnings=_beginnings(wanted),
+        beginnings=_begun(wanted.prefixes),
         required=frozenset(stems[word] for word in in_phrases),
-        pieces=_whole(wanted),
+        pieces=_phrases(wanted),
         unwanted=excluded,
-        unwanted_pieces=(*_whole(unwanted), *_beginnings(unwanted)),
+        unwanted_pieces=(*_phrases(unwanted), *_begun(unwanted.prefixes)),
     )
 
 
-def _whole(terms: Terms) -> tuple[str, ...]:
+def _phrases(terms: Terms) -> tuple[str, ...]:
     """Phrases as they stand in a text."""
-    return tuple(f" {phrase} " for phrase in terms.phrases)
+    return (*(f" {phrase} " for phrase in terms.phrases), *_begun(terms.open_phrases))
 
 
-def _beginnings(terms: Terms) -> tuple[str, ...]:
-    """Prefixes as they stand in a text."""
-    return tuple(f" {prefix}" for prefix in terms.prefixes)
+def _begun(folded: Sequence[str]) -> tuple[str, ...]:
+    """What may go on, as it stands in a text."""
+    return tuple(f" {each}" for each in folded)

@@ -4,11 +4,13 @@
     "red circle"          the words side by side; required
     -blurry  -"red circle"  pictures without
     cast*                 words that start so, as they stand and not by their stems
+    sci-fi*               a phrase whose last word may go on
     tag:noir  -tag:noir  preset:…  style:…  project:…  seed:42  starred:true  rating:4
 
 Words that a hyphen joins, and Chinese or Japanese characters that stand together, are a phrase. A
 quote that is never closed goes to the end; a minus or an asterisk alone is nothing. A name before
-a colon that is none of those above is a word like any other. A rating is the least one.
+a colon that is none of those above is a word like any other. A rating is the least one. Other
+symbols are no words, and of them alone nothing is found.
 
 Aliases of tags are followed by `tag:` alone. The index has the names that tags have themselves, and
 does not tell in which field a word is, so a word cannot be looked for among the tags only.
@@ -24,7 +26,7 @@ from pydantic import ValidationError
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.params import refused
 from mysticanvas.settings import MAX_SEARCH_CHARS
-from mysticanvas.store.search.text import fold
+from mysticanvas.store.search.text import fold, seen
 
 MAX_WORDS = 256
 """Limit of a query: what is ranked has to fit in the cursor of the next page."""
@@ -37,6 +39,7 @@ _PIECE = re.compile(
 )
 # What may join the parts of one word: it is sci-fi, snake_case and l'été, but red,blue are two.
 _BETWEEN_WORDS = re.compile(r"[^\w\-‐‑'’*\u0300-\u036f]+")
+_SYNTAX = re.compile(r'[\s*"-]*')
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -47,6 +50,8 @@ class Terms(NamedTuple):
     prefixes: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
     """Words with a space between; of what is looked for, they are among `words`, too."""
+    open_phrases: tuple[str, ...] = ()
+    """The same, but the last word may go on, and is not among them."""
 
 
 class Query(NamedTuple):
@@ -55,6 +60,8 @@ class Query(NamedTuple):
     wanted: Terms
     unwanted: Terms
     filters: ImageFilters
+    vain: bool = False
+    """Whether all that was typed is symbols, of which nothing has any."""
 
     @property
     def ranked(self) -> bool:
@@ -77,20 +84,24 @@ def parse(text: str, filters: ImageFilters) -> Query:
     wanted, unwanted = _Collected(), _Collected()
     # A lone surrogate is no text, and the database would say so.
     text = text.encode("utf-8", "replace").decode()
+    meant = bool(_SYNTAX.fullmatch(seen(text)))
     for piece in _PIECE.finditer(text):
         minus, quoted = bool(piece["minus"]), piece["quoted"]
         value = piece["bare"] if quoted is None else quoted
+        meant = meant or minus or bool(piece["field"] or fold(value))
         if piece["field"]:
             filters = _filtered(filters, piece["field"].lower(), value, minus)
             continue
         kind = unwanted if minus else wanted
         if quoted is None:
-            kind.add_bare(value)
+            kind.add_bare(seen(value))
         else:
             kind.add_phrase(fold(value))
     if len(wanted.words) + len(unwanted.words) > MAX_WORDS:
         raise refused("text", text, f"at most {MAX_WORDS} different words")
-    return Query(wanted.terms(every_word=True), unwanted.terms(every_word=False), filters)
+    return Query(
+        wanted.terms(every_word=True), unwanted.terms(every_word=False), filters, vain=not meant
+    )
 
 
 class _Collected:
@@ -101,15 +112,15 @@ class _Collected:
         self._single: dict[str, None] = {}
         self._prefixes: dict[str, None] = {}
         self._phrases: dict[str, None] = {}
+        self._open_phrases: dict[str, None] = {}
 
     def add_bare(self, text: str) -> None:
         for chunk in _BETWEEN_WORDS.split(text):
             folded = fold(chunk)
-            if chunk.endswith("*") and folded:
-                before, _, prefix = folded.rpartition(" ")
-                self._prefixes[prefix] = None
-                folded = before
-            self.add_phrase(folded)
+            if chunk.endswith("*"):
+                self._add_open(folded)
+            else:
+                self.add_phrase(folded)
 
     def add_phrase(self, folded: str) -> None:
         words = folded.split()
@@ -119,9 +130,18 @@ class _Collected:
         else:
             self._single |= dict.fromkeys(words)
 
+    def _add_open(self, folded: str) -> None:
+        *before, last = folded.split() or [""]
+        if before:
+            self.words |= dict.fromkeys(before)
+            self._open_phrases[folded] = None
+        elif last:
+            self._prefixes[last] = None
+
     def terms(self, every_word: bool) -> Terms:
         words = self.words if every_word else self._single
-        return Terms(tuple(words), tuple(self._prefixes), tuple(self._phrases))
+        kinds = (words, self._prefixes, self._phrases, self._open_phrases)
+        return Terms(*map(tuple, kinds))
 
 
 def _filtered(filters: ImageFilters, field: str, value: str, minus: bool) -> ImageFilters:

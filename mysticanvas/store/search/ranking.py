@@ -15,7 +15,8 @@ from mysticanvas.contracts.search import SearchSort
 from mysticanvas.store import queries
 from mysticanvas.store.connection import Row
 from mysticanvas.store.filters import Clause
-from mysticanvas.store.search import bm25
+from mysticanvas.store.pages import among
+from mysticanvas.store.search import bm25, statements
 from mysticanvas.store.search.documents import Read
 from mysticanvas.store.search.plan import Plan
 from mysticanvas.store.search.position import TOP, Position
@@ -28,6 +29,11 @@ _MAX_BITS = 62
 FEW = 300
 """Postings that are ranked here at most; with many more, DuckDB is quicker in spite of planning."""
 
+PICTURES_A_TEXT = 400
+"""Texts are kept in blocks, and reading one for itself costs as much as these do in a row."""
+MOST_TEXTS = 2_000
+"""Texts that are picked out at most: their numbers stand in the statement."""
+_ALL_TEXTS = Clause("search_texts", {})
 
 Hit = tuple[int, int]
 """Score and seq of a picture; a score of 0 where nothing is ranked."""
@@ -111,10 +117,9 @@ def _few(
 ) -> _Best | None:
     """All pictures with one of the terms; None if they are many, or their texts are needed."""
     numbers = [term.number for term in asked]
-    in_text = plan.pieces or plan.beginnings or plan.unwanted_pieces
-    if in_text or not frequent.isdisjoint(numbers):
+    if plan.in_text or not frequent.isdisjoint(numbers):
         return None
-    hits = _hits(numbers, tail)
+    hits = statements.hits(numbers, tail)
     # One more for the generation, and one to know that there are not more.
     statement = Clause(_SQL["few"].format(hits=hits.sql, most=FEW + 2), hits.parameters)
     rows = read(statement.sql, **statement.parameters)
@@ -139,7 +144,8 @@ def _many(
     sort: SearchSort,
 ) -> _Best:
     """The first of all pictures of the index; the arguments are those of `ranked`."""
-    statement = _ranked(plan, asked, tail, clause, at, sort)
+    texts = _texts(read, plan, asked, tail)
+    statement = _ranked(plan, asked, tail, clause, at, sort, texts)
     rows = read(
         statement.sql,
         **statement.parameters,
@@ -192,8 +198,8 @@ def listed(
     """A page for a query without anything to rank by; otherwise as `ranked`."""
     at = start or Position(tail.newest, seq=_BEFORE_ALL[sort])
     out = [entry.seq for entry in tail.entries.values() if _excluded(entry, plan)]
-    met = [*_conditions(plan, tail), Clause(_SQL["without"], {"out": out})]
-    statement = _statement("listed", met, clause=clause, **_following(at, sort))
+    met = [*_conditions(plan, tail, _ALL_TEXTS), Clause(_SQL["without"], {"out": out})]
+    statement = statements.statement("listed", met, clause=clause, **_following(at, sort))
     rows = read(statement.sql, **statement.parameters, horizon=at.horizon, limit=limit)
     if rows[0]["generation"] != tail.generation:
         return None
@@ -252,19 +258,20 @@ def _ranked(
     clause: Clause | None,
     at: Position,
     sort: SearchSort,
+    texts: Clause,
 ) -> Clause:
     """The statement of a ranked page, and the parameters of what is put together here."""
-    conditions = _conditions(plan._replace(unwanted=frozenset()), tail)
+    conditions = _conditions(plan._replace(unwanted=frozenset()), tail, texts)
     if clause is not None:
-        conditions.append(_statement("filtered", clause=clause))
+        conditions.append(statements.statement("filtered", clause=clause))
     shape = "one" if len(asked) == 1 else "all"
     weighed = _SQL[f"weighed_{shape}"].format(idf=_SQL["idf"])
     required = sum(term.bit for term in asked)
     scored = _SQL[f"scored_{shape}"].format(summand=_SUMMAND, required=required)
-    return _statement(
+    return statements.statement(
         "ranked",
         conditions,
-        hits=_counting(plan, asked, tail),
+        hits=_counting(plan, asked, tail, texts),
         weighed=Clause(weighed, {}),
         scored=Clause(scored, {}),
         **_following(at, sort),
@@ -280,61 +287,55 @@ def _following(at: Position, sort: SearchSort) -> dict[str, Clause]:
     }
 
 
-def _conditions(plan: Plan, tail: Tail) -> list[Clause]:
+def _texts(read: Read, plan: Plan, asked: Sequence[_Asked], tail: Tail) -> Clause:
+    """Where the statement looks for pieces: in the texts that may matter, if they are few."""
+    most = min(tail.images // PICTURES_A_TEXT, MOST_TEXTS)
+    if not plan.in_text or most < len(asked):
+        return _ALL_TEXTS
+    candidates = _candidates(plan, asked, tail)
+    seqs = [row["seq"] for row in read(candidates.sql, **candidates.parameters, most=most + 1)]
+    if len(seqs) > most:
+        return _ALL_TEXTS
+    chosen = Clause(among("seq", seqs) if seqs else "false", {})
+    return statements.statement("texts", chosen=chosen)
+
+
+def _candidates(plan: Plan, asked: Sequence[_Asked], tail: Tail) -> Clause:
+    """Pictures with all of the required terms, or with any of the terms where none is required."""
+    required = [number(term) for term in sorted(plan.required)]
+    if not required:
+        any_of = [term.number for term in asked if term.wanted]
+        return statements.statement("with_any", hits=statements.hits(any_of, tail))
+    hits = statements.hits(required, tail)
+    return statements.statement("with_all", hits=hits, count=Clause(str(len(required)), {}))
+
+
+def _conditions(plan: Plan, tail: Tail, texts: Clause) -> list[Clause]:
     """What a picture of the index has to meet besides its terms."""
     found = []
     if plan.unwanted:
         numbers = [number(term) for term in sorted(plan.unwanted)]
-        found.append(_statement("without_terms", hits=_hits(numbers, tail)))
-    for block, pieces in (("with", plan.pieces), ("without", plan.unwanted_pieces)):
-        for place, piece in enumerate(pieces):
-            has = _has(f"{block}_{place}", piece)
-            found.append(_statement(f"{block}_piece", has=has, current=_current(tail)))
+        found.append(statements.statement("without_terms", hits=statements.hits(numbers, tail)))
+    current = statements.current(tail)
+    if plan.pieces:
+        has = statements.has("with", plan.pieces, " AND ")
+        found.append(statements.statement("with_pieces", texts=texts, has=has, current=current))
+    if plan.unwanted_pieces:
+        has = statements.has("without", plan.unwanted_pieces, " OR ")
+        found.append(statements.statement("without_pieces", texts=texts, has=has, current=current))
     return found
 
 
-def _counting(plan: Plan, asked: Sequence[_Asked], tail: Tail) -> Clause:
+def _counting(plan: Plan, asked: Sequence[_Asked], tail: Tail, texts: Clause) -> Clause:
     """The postings of the terms, those of variants as far as they count."""
-    begun = frozenset(plan.variants)
-    variants = [term.number for term in asked if term.term in begun]
-    others = [term.number for term in asked if term.term not in begun]
-    parts = [_hits(others, tail)] if others else []
+    variants = [term.number for term in asked if term.term in plan.variants]
+    others = [term.number for term in asked if term.term not in plan.variants]
+    parts = [statements.hits(others, tail)] if others else []
     if variants:
-        each = [_has(f"beginning_{place}", piece) for place, piece in enumerate(plan.beginnings)]
-        has = _joined(" OR ", each)
-        parts.append(_statement("hits_with", hits=_hits(variants, tail), has=has))
-    return _joined(" UNION ALL ", parts)
-
-
-def _has(name: str, piece: str) -> Clause:
-    """The condition that a piece of text is there."""
-    return _statement("has", name=Clause(name, {name: piece}))
-
-
-def _joined(between: str, clauses: Sequence[Clause]) -> Clause:
-    values = {name: value for clause in clauses for name, value in clause.parameters.items()}
-    return Clause(between.join(clause.sql for clause in clauses), values)
-
-
-def _hits(numbers: Sequence[int], tail: Tail) -> Clause:
-    terms = Clause(", ".join(map(str, numbers)), {})
-    return _statement("hits", terms=terms, current=_current(tail))
-
-
-def _current(tail: Tail) -> Clause:
-    """The condition that leaves out what the index has of pictures that have changed."""
-    return Clause(_SQL["current"], {"hidden": list(tail.hidden)}) if tail.hidden else Clause("", {})
-
-
-def _statement(block: str, conditions: Sequence[Clause] = (), /, **parts: Clause) -> Clause:
-    """A block of SQL with these parts in their places, and the parameters of all of them."""
-    texts = {place: part.sql for place, part in parts.items()}
-    if conditions:
-        texts["conditions"] = " ".join(condition.sql for condition in conditions)
-    values: dict[str, object] = {}
-    for part in (*parts.values(), *conditions):
-        values |= part.parameters
-    return Clause(_SQL[block].format(**{"conditions": ""} | texts), values)
+        has = statements.has("beginning", plan.beginnings, " OR ")
+        begun = statements.hits(variants, tail)
+        parts.append(statements.statement("hits_with", hits=begun, texts=texts, has=has))
+    return statements.joined(" UNION ALL ", parts)
 
 
 def _wanted(entry: Entry, plan: Plan, horizon: int) -> bool:

@@ -128,6 +128,8 @@ class Search:
         return self._maintenance.run(budget_s)
 
     def _found(self, query: Query, start: Position | None, limit: int, sort: SearchSort) -> Found:
+        if query.vain:
+            return Found([], Position(horizon=0))
         empty = query.filters == ImageFilters()
         clause = conditions.where(query.filters, self._tag_ids)
         tail = self._newest_tail()

@@ -3,22 +3,36 @@
 Letters, marks and digits of every script make words; all else parts them. Case is folded, and so
 are the accents of Latin, Greek and Cyrillic letters, full width and ligatures. Chinese characters
 and Japanese kana, which are written without spaces, are a word each: what stands together in a
-query is looked for as a phrase.
+query is looked for as a phrase. Soft hyphens, joiners and the like, which nobody sees, count as
+absent.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 
 _PLAIN = {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe"}
 """Letters that are accented to the eye and whole to Unicode."""
 _ACCENTS = dict.fromkeys(range(0x0300, 0x0370), "") | {ord(old): new for old, new in _PLAIN.items()}
+_UNSEEN = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e0fff]"
+)
+"""What Unicode has programs not show (Default_Ignorable_Code_Point), but for the zero-width space,
+which parts words in scripts without spaces."""
 _UNSPACED = ("CJK UNIFIED", "CJK COMPATIBILITY", "HIRAGANA", "KATAKANA")
 
 
 _REPEATED_CHARS = 80
 """Texts up to this length are tags, styles and negative prompts, which many pictures share."""
+
+
+def seen(text: str) -> str:
+    """A text without the characters that nobody sees."""
+    return _UNSEEN.sub("", text)
 
 
 def fold(text: str) -> str:
@@ -29,6 +43,7 @@ def fold(text: str) -> str:
 def _fold(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().translate(_WORDS).split())
+    text = seen(text)
     # Casefolding may compose letters again, so they are decomposed once more.
     spelled = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     composed = unicodedata.normalize("NFC", spelled.translate(_ACCENTS))

@@ -101,5 +101,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture(params=[0, 6, ranking.FEW], ids=["duckdb", "both", "here"])
 def ranker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who ranks what the index finds: DuckDB, or this process, or the one after the other."""
+    """Who ranks what the index finds: DuckDB, or this process, or the one after the other; with
+    all texts at hand, or those that were picked out."""
     monkeypatch.setattr(ranking, "FEW", request.param)
+    monkeypatch.setattr(ranking, "PICTURES_A_TEXT", 1 if request.param else 1000)

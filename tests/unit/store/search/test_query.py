@@ -8,6 +8,8 @@ from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import MAX_SEARCH_CHARS
 from mysticanvas.store.search.query import Terms, parse
 
+OPEN = {"open_phrases": ("sci fi",)}
+
 
 @pytest.mark.parametrize(
     ("text", "wanted", "unwanted"),
@@ -18,6 +20,10 @@ from mysticanvas.store.search.query import Terms, parse
         ("sky -blurry", {"words": ("sky",)}, {"words": ("blurry",)}),
         ('-"low quality" --text', {}, {"words": ("text",), "phrases": ("low quality",)}),
         ("cast* -fog*", {"prefixes": ("cast",)}, {"prefixes": ("fog",)}),
+        ("sci-fi* -sci-fi*", {"words": ("sci",), "open_phrases": ("sci fi",)}, OPEN),
+        ("日本語*", {"words": ("日", "本"), "open_phrases": ("日 本 語",)}, {}),
+        ("ca\u00adt\u200d", {"words": ("cat",)}, {}),
+        ("sci-*", {"prefixes": ("sci",)}, {}),
         ("sci-fi", {"words": ("sci", "fi"), "phrases": ("sci fi",)}, {}),
         ("-sci-fi", {}, {"phrases": ("sci fi",)}),
         ("城堡", {"words": ("城", "堡"), "phrases": ("城 堡",)}, {}),
@@ -39,10 +45,29 @@ def test_words(text: str, wanted: dict[str, Any], unwanted: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "vain"),
+    [
+        ("???", True),
+        ("🐱", True),
+        ('"!" 🐱', True),
+        ("", False),
+        ("\u00ad", False),
+        ('- * ""', False),
+        ("-🐱", False),
+        ("cat 🐱", False),
+        ("seed:42 🐱", False),
+    ],
+)
+def test_symbols_alone_are_in_vain(text: str, vain: bool) -> None:
+    assert parse(text, ImageFilters()).vain is vain
+
+
+@pytest.mark.parametrize(
     ("text", "filters"),
     [
         ("tag:noir tag:night", {"tags": ["noir", "night"]}),
         ('TAG:"film noir" -tag:day', {"tags": ["film noir"], "not_tags": ["day"]}),
+        ("tag:\U0001f469\u200d\U0001f3a8", {"tags": ["\U0001f469\u200d\U0001f3a8"]}),
         ("seed:42", {"seed": 42}),
         ("preset:starter style:ink", {"preset": "starter", "style": "ink"}),
         ('project:"my castle"', {"project": "my castle"}),

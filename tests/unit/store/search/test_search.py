@@ -151,7 +151,9 @@ def test_every_element_of_a_query(shelf: Any, settled: Callable[[Any], None]) ->
         "zzz*": [],
         "red red -red": [],
         "": [5, 4, 3, 2, 1],
-        "!": [5, 4, 3, 2, 1],
+        "!": [],
+        "! red": [3, 2, 1],
+        "-!": [5, 4, 3, 2, 1],
     }
     assert {text: sorted(shelf.find(text)) for text in found} == {
         text: sorted(seqs) for text, seqs in found.items()
@@ -181,6 +183,25 @@ def test_a_prefix_is_what_words_start_with_and_not_their_stems(
         "universit*": [5],
         "univers*": [5, 6],
         '"a runner" runn*': [3],
+    }
+    assert {text: sorted(shelf.find(text)) for text in found} == found
+
+
+def test_a_prefix_behind_a_hyphen_or_among_characters_is_the_end_of_a_phrase(
+    shelf: Any, settled: Callable[[Any], None]
+) -> None:
+    shelf.add("a sci-fi city", "a sci-fibre cable", "a fire in the field", "science fiction")
+    shelf.add("日本語の本", "日本の城", "語学")
+    settled(shelf)
+    found = {
+        "sci-fi*": [1, 2],
+        "sci-fib*": [2],
+        "-sci-fi*": [3, 4, 5, 6, 7],
+        "field sci-fi*": [1, 2],
+        "city field -sci-fi*": [3],
+        "日本語*": [5],
+        "日本*": [5, 6],
+        "-日本語*": [1, 2, 3, 4, 6, 7],
     }
     assert {text: sorted(shelf.find(text)) for text in found} == found
 
@@ -265,6 +286,40 @@ def test_another_stemmer_makes_the_index_anew(
             assert shelf.find("castles") == [1]
 
 
+@pytest.mark.parametrize(
+    ("text", "found", "picked"),
+    [
+        ('"gold ring"', [6], True),
+        ("gold-ring", [6], True),
+        ("gol*", [6, 5], True),
+        ('ring -"gold ring"', [7, 5], True),
+        ('"red circle"', [4, 3, 2, 1], False),
+        ("red*", [4, 3, 2, 1], False),
+    ],
+)
+def test_texts_are_picked_out_where_their_terms_leave_few(
+    shelf: Any,
+    eager: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    found: list[int],
+    picked: bool,
+) -> None:
+    monkeypatch.setattr(ranking, "PICTURES_A_TEXT", 3)
+    eager(largest=9)
+    shelf.add(*(["red circle"] * 4), "ring of gold", "gold ring", "a ring", "blue", "blue")
+    shelf.index()
+    read, asked = shelf.store.database.read, []
+
+    def listen(sql: str, **parameters: Any) -> Any:
+        asked.append(sql)
+        return read(sql, **parameters)
+
+    monkeypatch.setattr(shelf.store.database, "read", listen)
+    assert sorted(shelf.find(text), reverse=True) == found
+    assert any("rowid IN" in sql for sql in asked) is picked
+
+
 @pytest.fixture(scope="module")
 def scan_and_index(
     tmp_path_factory: pytest.TempPathFactory, shelf_of: Any
@@ -292,22 +347,31 @@ def scan_and_index(
 
 
 _WORD = st.sampled_from([*VOCABULARY.split(), "fog", "noir", "absent"])
+_COMMON = st.sampled_from(["red", "blue", "circle", "square", "castle"])
 _ATOM = st.one_of(
     _WORD,
     _WORD.map(lambda word: f"{word[:3]}*"),
     st.lists(_WORD, max_size=3).map(lambda words: f'"{" ".join(words)}"'),
+    st.lists(_COMMON, min_size=2, max_size=2).map(lambda words: f'"{" ".join(words)}"'),
+    st.lists(_COMMON, min_size=2, max_size=3).map("-".join),
+    st.lists(_COMMON, min_size=2, max_size=2).map(lambda words: f"{'-'.join(words)[:-2]}*"),
+    st.sampled_from(["sci-f*", "sci-fi", "城堡", "城堡*", "城堡城", "堡*", "c*", "r*"]),
     st.sampled_from(["tag:noir", "-tag:noir", "seed:7", "seed:8"]),
 )
 _PART = st.tuples(st.sampled_from(["", "", "-"]), _ATOM).map("".join)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=st.lists(_PART, max_size=4).map(" ".join))
 def test_the_index_agrees_with_a_scan(scan_and_index: tuple[Store, Store], text: str) -> None:
     answers = []
     scan, index = scan_and_index
-    for store, few in ((scan, ranking.FEW), (index, ranking.FEW), (index, 0), (index, 20)):
-        with mock.patch.object(ranking, "FEW", few):
+    ways = ((scan, ranking.FEW, 1), (index, ranking.FEW, 1000), (index, 0, 1), (index, 20, 4))
+    for store, few, apart in ways:
+        with (
+            mock.patch.object(ranking, "FEW", few),
+            mock.patch.object(ranking, "PICTURES_A_TEXT", apart),
+        ):
             try:
                 answers.append(store.search.search(text, limit=1000)[:2])
             except InvalidRequest as error:
