@@ -144,7 +144,11 @@ class Files:
     def deleted(self, before: datetime, limit: int = 2**31) -> list[Original]:
         """Pictures deleted at `before` or earlier whose files are still there, oldest first."""
         found = self._database.read(_SQL["deleted"], before=times.to_db(before), limit=limit)
-        return [Original(row["seq"], row["id"], "") for row in found]
+        return [Original(row["seq"], row["id"], row["path"]) for row in found]
+
+    def deleted_and_there(self) -> set[str]:
+        """Ids of deleted pictures whose original was not removed yet."""
+        return {row["id"] for row in self._database.read(_SQL["deleted_and_there"])}
 
     def usage_of_deleted(self) -> Usage:
         """What deleted pictures still take."""
