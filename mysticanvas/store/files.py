@@ -197,6 +197,10 @@ class Files:
         )
         return [row["id"] for row in ids], int(size[0]["bytes"])
 
+    def bytes_of(self, image_ids: Sequence[str]) -> int:
+        """Bytes of the files of these pictures."""
+        return int(self._database.read(_SQL["bytes_of"], ids=list(image_ids))[0]["bytes"])
+
     def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Which of these jobs may still record pictures."""
         found = self._database.read(_SQL["unfinished_jobs"], ids=list(job_ids))

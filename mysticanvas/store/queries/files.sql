@@ -126,6 +126,10 @@ SELECT id::VARCHAR AS id FROM images AS image WHERE {where} ORDER BY image.seq
 SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM generation_files
 WHERE image_seq IN (SELECT seq FROM images AS image WHERE {where})
 
+-- name: bytes_of
+SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM generation_files
+WHERE image_id IN (SELECT unnest($ids::VARCHAR[])::UUID)
+
 -- name: unfinished_jobs
 SELECT id::VARCHAR AS id FROM jobs
 WHERE id IN (SELECT unnest($ids::UUID[])) AND status IN ('queued', 'running')

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from mysticanvas.contracts import ids, thumbnails as where
+from mysticanvas.contracts.images import ImageChanges
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
 from mysticanvas.errors import InvalidRequest, NotFound, StoreError, StoreFull
 from mysticanvas.orchestrator import quota
@@ -25,6 +26,7 @@ from mysticanvas.orchestrator.files.prune import prune
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import NewImage, Store, tombstones
+from mysticanvas.store.filters import Clause
 from mysticanvas.store.rebuild import rebuild
 
 Add = Callable[..., NewImage]
@@ -302,6 +304,24 @@ def test_prune_says_what_would_go_and_then_does_it(
     }
     assert [there(paths, image) for image in old] == [[True] * 3, [False] * 3, [False] * 3]
     assert prune(store, paths, request).images == 0
+
+
+def test_a_picture_that_gets_a_star_while_prune_begins_stays(
+    store: Store, paths: HomePaths, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, starred = add(), add()
+    matching = store.files.matching
+
+    def found(clause: Clause) -> tuple[list[str], int]:
+        before = matching(clause)
+        store.images.change(starred.id, ImageChanges(starred=True))
+        return before
+
+    monkeypatch.setattr(store.files, "matching", found)
+    report = prune(store, paths, PruneRequest(unstarred=True, dry_run=False))
+    assert (report.images, report.bytes) == (1, gone.file.bytes)
+    assert [image.id for image in store.images.page().items] == [starred.id]
+    assert [there(paths, image)[0] for image in (gone, starred)] == [False, True]
 
 
 def test_prune_without_a_condition_empties_what_was_deleted_before(
