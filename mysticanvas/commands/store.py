@@ -105,6 +105,8 @@ def _tell(paths: HomePaths, done: Restored) -> None:
     if done.aside is not None:
         print(f"What was there is kept as {done.aside}")
     print(f"Read back from image files: {done.images.added:,} pictures")
+    for remark in done.images.remarks():
+        print(remark)
     for line in done.images.skipped:
         print(f"  not read: {line}")
 

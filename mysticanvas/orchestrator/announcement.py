@@ -24,17 +24,17 @@ def of(report: RebuildReport, home: Path, at: datetime) -> Alert | None:
         home: whose store it is.
         at: when it was done, in UTC.
     """
-    skipped = len(report.skipped)
-    if not report.added and not skipped:
+    skipped, remarks = len(report.skipped), report.remarks()
+    if not report.added and not skipped and not remarks:
         return None
     unread = f"; {skipped:,} files could not be, `mysticanvas doctor` names them" if skipped else ""
-    return Alert(
-        kind="store_rebuilt",
-        severity="warning",
-        message=f"{report.added:,} pictures that the database of {home} did not have were read "
+    said = (
+        f"{report.added:,} pictures that the database of {home} did not have were read "
         f"back from their files{unread}. Presets are not in the files, nor what was changed after "
-        "a picture was made, such as its stars, ratings, captions and tags.",
-        at=at,
+        "a picture was made, such as its stars, ratings, captions and tags."
+    )
+    return Alert(
+        kind="store_rebuilt", severity="warning", message=" ".join([said, *remarks]), at=at
     )
 
 

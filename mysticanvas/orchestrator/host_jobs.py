@@ -17,8 +17,9 @@ from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
-LONG = ("export", "thumbnails", "pull")
-"""Kinds of which one job may take hours, so that no job of another kind is to wait for it."""
+LONG = ("export", "thumbnails", "pull", "weigh")
+"""Kinds of which one job may take hours, or a minute for each of many presets, so that no job of
+another kind is to wait for it."""
 
 
 def table(

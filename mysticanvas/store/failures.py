@@ -51,6 +51,15 @@ def of_opening(error: duckdb.Error, database: object) -> StoreError:
     return StoreError(f"{database} cannot be opened: {text}", hint=_WHOLE)
 
 
+def of_writing(error: OSError, path: object) -> StoreError:
+    """The error of writing a file of ours beside the database."""
+    if is_full(str(error)):
+        return StoreFull(f"The disk is full, so {path} could not be written.", hint=_ROOM)
+    return StoreError(
+        f"{path} could not be written: {error}.", hint="See who may write there, then try again."
+    )
+
+
 def of_extension(error: duckdb.Error) -> StoreError:
     """The error of loading what the installation has for full-text search."""
     return StoreError(

@@ -144,7 +144,11 @@ class Files:
     def deleted(self, before: datetime, limit: int = 2**31) -> list[Original]:
         """Pictures deleted at `before` or earlier whose files are still there, oldest first."""
         found = self._database.read(_SQL["deleted"], before=times.to_db(before), limit=limit)
-        return [Original(row["seq"], row["id"], "") for row in found]
+        return [Original(row["seq"], row["id"], row["path"]) for row in found]
+
+    def deleted_and_there(self) -> set[str]:
+        """Ids of deleted pictures whose original was not removed yet."""
+        return {row["id"] for row in self._database.read(_SQL["deleted_and_there"])}
 
     def usage_of_deleted(self) -> Usage:
         """What deleted pictures still take."""
@@ -192,6 +196,10 @@ class Files:
             _SQL["bytes_of_matching"].format(where=clause.sql), **clause.parameters
         )
         return [row["id"] for row in ids], int(size[0]["bytes"])
+
+    def bytes_of(self, image_ids: Sequence[str]) -> int:
+        """Bytes of the files of these pictures."""
+        return int(self._database.read(_SQL["bytes_of"], ids=list(image_ids))[0]["bytes"])
 
     def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Which of these jobs may still record pictures."""

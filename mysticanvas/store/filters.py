@@ -19,6 +19,9 @@ class Clause(NamedTuple):
     parameters: dict[str, object]
 
 
+EVERY = Clause("TRUE", {})
+
+
 def where(filters: ImageFilters, tag_ids: TagIds, span: str = "") -> Clause:
     """The condition for rows of `images`, which the query calls `image`.
 

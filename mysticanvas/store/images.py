@@ -23,7 +23,7 @@ from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.store import filters as conditions, pages, parts, queries, tags, times
 from mysticanvas.store.connection import Database, Row, Transaction
 from mysticanvas.store.cursors import Cursors
-from mysticanvas.store.filters import TagIds
+from mysticanvas.store.filters import EVERY, Clause, TagIds
 from mysticanvas.store.search import stale
 
 MAX_PAGE = 1000
@@ -48,6 +48,8 @@ class NewImage:
     source: Source = "generate"
     tags: tuple[str, ...] = ()
     """Names that the user gives it."""
+    deleted_at: datetime | None = None
+    """As the database keeps it."""
 
 
 class Last(NamedTuple):
@@ -235,23 +237,25 @@ class Images:
         found = self._database.read(_SQL["known"], ids=list(image_ids))
         return {row["id"] for row in found}
 
-    def delete(self, image_ids: Sequence[str]) -> int:
-        """Mark pictures as deleted, which hides them everywhere; how many were not so before.
+    def delete(self, image_ids: Sequence[str], only: Clause = EVERY) -> list[str]:
+        """Mark those pictures as deleted that meet a condition, which hides them everywhere; which
+        were not so before.
 
         Their files stay until they are swept, and their rows for ever, so that no file of a
         deleted picture is taken for a new one.
         """
-        return self._mark("delete", ids=list(image_ids), now=times.now())
+        sql = _SQL["delete"].format(condition=only.sql)
+        return self._mark(sql, ids=list(image_ids), now=times.now(), **only.parameters)
 
-    def restore(self, image_ids: Sequence[str]) -> int:
-        """Bring deleted pictures back whose files were not swept yet; how many came back."""
-        return self._mark("restore", ids=list(image_ids))
+    def restore(self, image_ids: Sequence[str]) -> list[str]:
+        """Bring deleted pictures back whose files were not swept yet; which came back."""
+        return self._mark(_SQL["restore"], ids=list(image_ids))
 
-    def _mark(self, query: str, **parameters: object) -> int:
+    def _mark(self, sql: str, **parameters: object) -> list[str]:
         with self._database.write() as transaction:
-            changed = [row["seq"] for row in transaction.run(_SQL[query], **parameters)]
-            stale.touch(transaction, changed)
-        return len(changed)
+            changed = transaction.run(sql, **parameters)
+            stale.touch(transaction, [row["seq"] for row in changed])
+        return [row["id"] for row in changed]
 
     def _insert(
         self, transaction: Transaction, images: Sequence[NewImage]
@@ -262,6 +266,10 @@ class Images:
         last = self._last_seq(transaction)
         rows = [_row(image, last + place) for place, image in enumerate(images, 1)]
         files = [_file_row(image, row["seq"]) for image, row in zip(images, rows, strict=True)]
+        if any(image.deleted_at for image in images):
+            rows = [
+                {**row, "deleted_at": i.deleted_at} for row, i in zip(rows, images, strict=True)
+            ]
         transaction.insert("images", rows)
         transaction.insert("generation_files", files)
         tagged = [(row["seq"], image.tags) for row, image in zip(rows, images, strict=True)]

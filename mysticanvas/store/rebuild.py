@@ -6,7 +6,7 @@ import hashlib
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -16,7 +16,7 @@ from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.picture import PictureText
 from mysticanvas.errors import StoreError, StoreFull
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import parts, times, tombstones
+from mysticanvas.store import deletions, parts, times, tombstones
 from mysticanvas.store.images import NewImage
 from mysticanvas.store.store import Store
 
@@ -43,6 +43,22 @@ class RebuildReport(NamedTuple):
     """Pictures that the store had before."""
     skipped: list[str]
     """Files that could not be recorded: path and reason."""
+    deleted: int = 0
+    """Pictures that the store did not know to be deleted, and that are so now."""
+    back: int = 0
+    """Pictures that were deleted in the store, and are there now."""
+    missing: int = 0
+    """Pictures of the store whose files are gone."""
+
+    def remarks(self) -> list[str]:
+        """Sentences for people: which pictures are otherwise than the store had them."""
+        sentences = {
+            "{:,} pictures stay deleted; their files go when the grace is over.": self.deleted,
+            "{:,} pictures that had been brought back after a deletion are there.": self.back,
+            "{:,} pictures have no file any more: they were removed, or are lost. `mysticanvas "
+            "doctor` names them, and with --repair marks them as deleted.": self.missing,
+        }
+        return [sentence.format(count) for sentence, count in sentences.items() if count]
 
 
 class _Found(NamedTuple):
@@ -78,7 +94,7 @@ def rebuild(
     """Record the pictures of a folder that the store does not know, oldest first.
 
     No pixel is decoded. Pictures that are known, deleted ones among them, stay as they are, so it
-    can be run at any time.
+    can be run at any time. Those on the list of deleted pictures are recorded as such.
 
     Args:
         images_folder: looked through with its subfolders; links are not followed.
@@ -99,20 +115,23 @@ def record(
     at_work: Callable[[], None] = _nobody,
 ) -> RebuildReport:
     """The same for some files of that folder."""
-    found, skipped = _survey(_telling(files, at_work), tombstones.read(images_folder), home)
-    added = known = 0
+    gone = tombstones.read(images_folder)
+    found, skipped = _survey(_telling(files, at_work), home)
+    added = known = deleted = 0
     # Each file is read again when its batch comes: all recipes may be more than fits in memory.
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
         taken = store.images.known([each.image_id for each in batch])
         fresh = [each for each in batch if each.image_id not in taken]
-        new, unfit = _load(_telling(fresh, at_work), home)
-        refused = _add(store, new)
-        added += len(new) - len(refused)
+        new, unfit = _load(_telling(fresh, at_work), home, gone)
+        recorded, refused = _add(store, new)
+        buried = sum(image.id in gone for image in recorded)
+        added += len(recorded) - buried
+        deleted += buried
         known += sum(each.image_id in taken for each in batch)
         skipped += unfit + refused
     store.checkpoint()
-    return RebuildReport(added, known, skipped)
+    return RebuildReport(added, known, skipped, deleted)
 
 
 def picture_in(path: Path) -> PictureText | None:
@@ -127,7 +146,7 @@ def if_demanded(
     store: Store, paths: HomePaths, at_work: Callable[[], None] = _nobody
 ) -> RebuildReport | None:
     """Rebuild the store of a home if that was demanded, by its making or by a restore, and is not
-    done yet, in whichever process; None if not.
+    done yet, in whichever process; None if not. What was deleted or brought back since is so again.
 
     Raises:
         StoreError: the database failed; the demand stays.
@@ -135,8 +154,11 @@ def if_demanded(
     if not paths.rebuild_demand.exists():
         return None
     report = rebuild(store, paths.images, paths.root, at_work)
+    caught = deletions.catch_up(store, paths.images, paths.root, at_work)
     paths.rebuild_demand.unlink()
-    return report
+    return report._replace(
+        deleted=report.deleted + caught.deleted, back=caught.back, missing=caught.missing
+    )
 
 
 def _telling(items: Iterable[T], at_work: Callable[[], None]) -> Iterator[T]:
@@ -145,14 +167,12 @@ def _telling(items: Iterable[T], at_work: Callable[[], None]) -> Iterator[T]:
         yield item
 
 
-def _survey(files: Iterable[Path], deleted: set[str], home: Path) -> tuple[list[_Found], list[str]]:
+def _survey(files: Iterable[Path], home: Path) -> tuple[list[_Found], list[str]]:
     """The pictures in the order of their making, and the files that are none."""
     found, skipped = [], []
     for path in files:
         try:
             text = _read(path).text
-            if text.image_id in deleted:
-                raise _Unfit("the picture was deleted")
             created_at, index = times.to_db(text.created_at), text.recipe.batch_index
             found.append(_Found(created_at, text.job_id, index, text.image_id, path))
         except _Unfit as reason:
@@ -160,13 +180,17 @@ def _survey(files: Iterable[Path], deleted: set[str], home: Path) -> tuple[list[
     return sorted(found), sorted(skipped)
 
 
-def _load(batch: Iterable[_Found], home: Path) -> tuple[list[NewImage], list[str]]:
-    """The pictures of a batch, whole, and the files that are not fit for it."""
+def _load(batch: Iterable[_Found], home: Path, gone: Set[str]) -> tuple[list[NewImage], list[str]]:
+    """The pictures of a batch, whole, and the files that are not fit for it.
+
+    Args:
+        gone: ids of deleted pictures.
+    """
     new: dict[str, NewImage] = {}
     unfit = []
     for each in batch:
         try:
-            image = _new_image(each.path, home)
+            image = _new_image(each.path, home, gone)
             if image.id in new:
                 raise _Unfit("another file holds the same picture")
             new[image.id] = image
@@ -175,21 +199,22 @@ def _load(batch: Iterable[_Found], home: Path) -> tuple[list[NewImage], list[str
     return list(new.values()), unfit
 
 
-def _add(store: Store, new: list[NewImage]) -> list[str]:
-    """Record a batch; what the database refused."""
+def _add(store: Store, new: list[NewImage]) -> tuple[list[NewImage], list[str]]:
+    """Record a batch; what was, and what is told of what the database refused."""
     try:
         store.images.add(new)
     except StoreFull:
         raise
     except StoreError as error:
         if len(new) == 1:
-            return [f"{new[0].file.path}: {error.detail}"]
+            return [], [f"{new[0].file.path}: {error.detail}"]
         # One bad picture, such as a second one for a place in a batch, costs the others nothing.
-        return [line for image in new for line in _add(store, [image])]
-    return []
+        each = [_add(store, [image]) for image in new]
+        return [i for done, _ in each for i in done], [line for _, no in each for line in no]
+    return new, []
 
 
-def _new_image(path: Path, home: Path) -> NewImage:
+def _new_image(path: Path, home: Path, gone: Set[str]) -> NewImage:
     header = _read(path)
     text = header.text
     with path.open("rb") as file:
@@ -215,6 +240,7 @@ def _new_image(path: Path, home: Path) -> NewImage:
             height=header.height,
         ),
         created_at=text.created_at,
+        deleted_at=times.now() if text.image_id in gone else None,
     )
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from mysticanvas import durable
 from mysticanvas.contracts.picture import PictureText
 from mysticanvas.orchestrator.doctor.home import NO_STORE, REPAIR, Found, Home, some
-from mysticanvas.orchestrator.files import sweep
+from mysticanvas.orchestrator.files import deleting, sweep
 from mysticanvas.store import Store, tombstones
 from mysticanvas.store.files import NamedFile
 from mysticanvas.store.rebuild import picture_in, record
@@ -44,6 +44,9 @@ def deletions(home: Home, repair: bool) -> Found:
     """Every deleted picture whose file is there is on the list that outlives the database."""
     if home.store is None:
         return NO_STORE
+    if home.paths.rebuild_demand.exists():
+        # A backup has just come into its place: it is the list that is right.
+        return Found("ok", "Not looked at: the next start brings a restored store up to this list.")
     deleted = [original.id for original in home.store.files.deleted(datetime.now(UTC))]
     absent = set(deleted) - tombstones.read(home.paths.images)
     if not absent:
@@ -75,8 +78,7 @@ def pictures_without_a_file(home: Home, repair: bool) -> Found:
         return Found("problem", message, _MOUNTED, lost)
     if repair:
         ids = [file.id for file in missing]
-        home.store.images.delete(ids)
-        tombstones.add(home.paths.images, ids)
+        deleting.bury(home.store, home.paths.images, ids)
         return Found("repaired", f"{message} These pictures are marked as deleted.", "", lost)
     hint = f"canvas.reproduce(id) makes one again. {REPAIR[:-1]} by marking them as deleted."
     return Found("problem", message, hint, lost)
@@ -105,7 +107,11 @@ def image_files_without_a_row(home: Home, repair: bool) -> Found:
         report = record(home.store, strays.new, home.paths.images, home.paths.root)
         for path in strays.spent:
             path.unlink(missing_ok=True)
-        message = f"{report.added} pictures were recorded, {len(strays.spent)} files removed."
+        deleted = f" ({report.deleted} of them as deleted)" if report.deleted else ""
+        message = (
+            f"{report.added + report.deleted} pictures were recorded{deleted}, "
+            f"{len(strays.spent)} files removed."
+        )
         if report.skipped:
             hint = "Put a good copy in its place, or remove it."
             return Found("problem", message, hint, some(report.skipped))
@@ -184,7 +190,6 @@ def _strays(home: Home, store: Store) -> _Strays:
             ours[path] = text
     busy = store.files.unfinished([text.job_id for text in ours.values()])
     known = store.images.known([text.image_id for text in ours.values()])
-    deleted = tombstones.read(home.paths.images)
     for path, text in ours.items():
         # What a job has made is the job's to record.
         if text.job_id in busy:
@@ -193,8 +198,6 @@ def _strays(home: Home, store: Store) -> _Strays:
             kept = store.files.path_of(text.image_id)
             if kept is None or (home.paths.root / kept).is_file():
                 strays.spent.append(path)
-        elif text.image_id in deleted:
-            strays.spent.append(path)
         else:
             strays.new.append(path)
     return strays

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
-from mysticanvas.orchestrator.files import sweep
+from mysticanvas.orchestrator.files import deleting, sweep
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import Store, filters, tombstones
+from mysticanvas.store import Store, filters
 from mysticanvas.store.files import Usage
+from mysticanvas.store.filters import Clause
 
 _BATCH = 10_000
 
@@ -32,27 +34,37 @@ def prune(store: Store, paths: HomePaths, request: PruneRequest) -> PruneReport:
     are left of the former, the next sweep removes.
     """
     before = store.files.usage_of_deleted()
-    ids, size = _matching(store, request)
+    clause = _meant(request)
+    ids, size = ([], 0) if clause is None else store.files.matching(clause)
+    matching = Usage(len(ids), size)
     if not request.dry_run:
-        for start in range(0, len(ids), _BATCH):
-            batch = ids[start : start + _BATCH]
-            store.images.delete(batch)
-            tombstones.add(paths.images, batch)
+        if clause is not None:
+            matching = _delete(store, paths, ids, clause)
         sweep.run(store, paths, datetime.now(UTC), _Unasked())
-    return _report(request, Usage(len(ids), size), before)
+    return _report(request, matching, before)
 
 
-def _matching(store: Store, request: PruneRequest) -> tuple[list[str], int]:
+def _delete(store: Store, paths: HomePaths, ids: Sequence[str], clause: Clause) -> Usage:
+    """Delete those that still meet the conditions: one may have got a star since it was found."""
+    images = size = 0
+    for start in range(0, len(ids), _BATCH):
+        gone = deleting.bury(store, paths.images, ids[start : start + _BATCH], clause)
+        images, size = images + len(gone), size + store.files.bytes_of(gone)
+    return Usage(images, size)
+
+
+def _meant(request: PruneRequest) -> Clause | None:
+    """The conditions; None if there is none, which means no picture rather than all."""
     conditions = (request.until, request.unstarred or None, request.project, request.preset)
     if all(condition is None for condition in conditions):
-        return [], 0
+        return None
     wanted = ImageFilters(
         until=request.until,
         starred=False if request.unstarred else None,
         project=request.project,
         preset=request.preset,
     )
-    return store.files.matching(filters.where(wanted, lambda names: [None] * len(names)))
+    return filters.where(wanted, lambda names: [None] * len(names))
 
 
 def _report(request: PruneRequest, matching: Usage, deleted: Usage) -> PruneReport:

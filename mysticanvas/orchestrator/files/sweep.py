@@ -6,7 +6,7 @@ A crash between the two leaves a list of what is still to go, and never a row wh
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from mysticanvas import durable, logs
@@ -35,10 +35,17 @@ def run(store: Store, paths: HomePaths, before: datetime, pace: Pace) -> int:
         finish(store, paths.root)
         swept += len(batch)
         pace.progress(0.0, "sweep")
-    tombstones.replace(
-        paths.images, lambda _: [left.id for left in store.files.deleted(datetime.now(UTC))]
-    )
+    tombstones.replace(paths.images, lambda listed: _still_to_list(store, listed))
     return swept
+
+
+def _still_to_list(store: Store, listed: set[str]) -> set[str]:
+    """Which pictures the list of deleted ones is to hold: those whose file is there.
+
+    What the store does not know stays on it: a store that was built again may not know all, and
+    the file, if it is there, would be taken for a new picture.
+    """
+    return listed - store.images.known(sorted(listed)) | store.files.deleted_and_there()
 
 
 def finish(store: Store, home: Path) -> None:

@@ -64,11 +64,18 @@ SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM generation_files
 
 -- name: deleted
 -- Deleted pictures that still have files.
-SELECT image.id::VARCHAR AS id, image.seq FROM images AS image
+SELECT image.id::VARCHAR AS id, image.seq, image.path FROM images AS image
 SEMI JOIN generation_files AS file ON file.image_seq = image.seq
 WHERE image.deleted_at IS NOT NULL AND image.deleted_at <= $before
 ORDER BY image.seq
 LIMIT $limit
+
+-- name: deleted_and_there
+-- Deleted pictures whose original may still be there: a file can be of use to another picture, and
+-- what is to go may not be gone.
+SELECT id::VARCHAR AS id FROM images
+WHERE deleted_at IS NOT NULL
+  AND path IN (SELECT path FROM generation_files UNION ALL SELECT path FROM doomed_files)
 
 -- name: bytes_of_deleted
 SELECT count(DISTINCT image_seq) AS images, coalesce(sum(bytes), 0)::BIGINT AS bytes
@@ -118,6 +125,10 @@ SELECT id::VARCHAR AS id FROM images AS image WHERE {where} ORDER BY image.seq
 -- name: bytes_of_matching
 SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM generation_files
 WHERE image_seq IN (SELECT seq FROM images AS image WHERE {where})
+
+-- name: bytes_of
+SELECT coalesce(sum(bytes), 0)::BIGINT AS bytes FROM generation_files
+WHERE image_id IN (SELECT unnest($ids::VARCHAR[])::UUID)
 
 -- name: unfinished_jobs
 SELECT id::VARCHAR AS id FROM jobs

@@ -66,18 +66,18 @@ SELECT id::VARCHAR AS id FROM images
 WHERE id IN (SELECT unnest($ids::VARCHAR[])::UUID) AND deleted_at IS NULL
 
 -- name: known
-SELECT id::VARCHAR AS id FROM images WHERE id = ANY($ids::UUID[])
+SELECT id::VARCHAR AS id FROM images WHERE id IN (SELECT unnest($ids::VARCHAR[])::UUID)
 
 -- name: delete
-UPDATE images SET deleted_at = $now
-WHERE id IN (SELECT unnest($ids::UUID[])) AND deleted_at IS NULL
-RETURNING seq
+UPDATE images AS image SET deleted_at = $now
+WHERE id IN (SELECT unnest($ids::UUID[])) AND deleted_at IS NULL AND {condition}
+RETURNING seq, id::VARCHAR AS id
 
 -- name: restore
 UPDATE images SET deleted_at = NULL
 WHERE id IN (SELECT unnest($ids::UUID[])) AND deleted_at IS NOT NULL
   AND seq IN (SELECT image_seq FROM generation_files WHERE kind = 'original')
-RETURNING seq
+RETURNING seq, id::VARCHAR AS id
 
 -- name: last_seq
 SELECT coalesce(max(seq), 0) AS seq FROM images

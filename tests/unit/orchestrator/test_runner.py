@@ -211,7 +211,7 @@ def test_nothing_waits_in_a_lane_behind_a_job_of_hours() -> None:
     known = {*get_args(HostKind)}
     lanes = host_jobs.lanes({kind: HostJob(lambda _: {}) for kind in known})
     assert sorted(kind for kinds in lanes.values() for kind in kinds) == sorted(known)
-    for long in ("export", "thumbnails", "pull"):
+    for long in ("export", "thumbnails", "pull", "weigh"):
         assert [{*kinds} for kinds in lanes.values() if long in kinds] == [{long}]
 
 

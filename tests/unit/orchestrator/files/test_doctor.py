@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from makers import Maker
 
-from mysticanvas.contracts import thumbnails as where
+from mysticanvas.contracts import ids, thumbnails as where
 from mysticanvas.contracts.doctor import Finding
 from mysticanvas.errors import StoreError
 from mysticanvas.orchestrator import doctor
@@ -201,6 +202,29 @@ def test_the_list_of_deleted_pictures_is_made_complete(home: Home, add: Add) -> 
     assert found(home)["deletions"].examples == [image.id]
     found(home, repair=True)
     assert tombstones.read(home.paths.images) == {image.id}
+
+
+def test_the_list_is_left_alone_until_a_restored_store_was_brought_up_to_it(
+    home: Home, add: Add
+) -> None:
+    """What the backup has as deleted may have been brought back since."""
+    home.store.images.delete([add().id])
+    home.paths.rebuild_demand.touch()
+    assert "deletions" not in found(home, repair=True)
+    assert tombstones.read(home.paths.images) == set()
+
+
+def test_a_deleted_picture_that_the_store_does_not_know_is_recorded_as_deleted(
+    home: Home, add: Add
+) -> None:
+    """It has its grace then, and goes with the next sweep behind that."""
+    maker = Maker()
+    kept, gone = add(), maker.png(home.paths, maker.image(ids.new_id()))
+    tombstones.add(home.paths.images, [gone.id])
+    after = found(home, repair=True)["image files without a row"]
+    assert "1 pictures were recorded (1 of them as deleted), 0 files" in after.message
+    assert [image.id for image in home.store.images.page().items] == [kept.id]
+    assert home.store.files.deleted_and_there() == {gone.id}
 
 
 def test_a_check_that_fails_is_a_finding(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

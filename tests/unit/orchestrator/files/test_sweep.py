@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -13,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from mysticanvas.contracts import thumbnails as where
+from mysticanvas.contracts import ids, thumbnails as where
+from mysticanvas.contracts.images import ImageChanges
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
-from mysticanvas.errors import InvalidRequest, NotFound, StoreFull
+from mysticanvas.errors import InvalidRequest, NotFound, StoreError, StoreFull
 from mysticanvas.orchestrator import quota
 from mysticanvas.orchestrator.doctor import Home, examine
 from mysticanvas.orchestrator.files import deleting, sweep, upkeep
@@ -23,7 +26,7 @@ from mysticanvas.orchestrator.files.prune import prune
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import NewImage, Store, tombstones
-from mysticanvas.store.files import Original
+from mysticanvas.store.filters import Clause
 from mysticanvas.store.rebuild import rebuild
 
 Add = Callable[..., NewImage]
@@ -65,17 +68,16 @@ def test_one_that_is_deleted_while_the_list_is_written_is_on_it(
 ) -> None:
     late, stale = add(), add()
     tombstones.add(paths.images, [stale.id])
-    known = store.files.deleted
+    known = store.files.deleted_and_there
     deletion = threading.Thread(target=deleting.delete, args=(store, paths.images, late.id))
 
-    def deleted(*arguments: Any) -> list[Original]:
-        found = known(*arguments)
-        if len(arguments) == 1:
-            deletion.start()
-            deletion.join(0.5)
+    def there() -> set[str]:
+        found = known()
+        deletion.start()
+        deletion.join(0.5)
         return found
 
-    monkeypatch.setattr(store.files, "deleted", deleted)
+    monkeypatch.setattr(store.files, "deleted_and_there", there)
     sweep.run(store, paths, datetime.now(UTC), context)
     deletion.join()
     assert tombstones.read(paths.images) == {late.id}
@@ -94,6 +96,74 @@ def test_it_comes_back_until_it_is_swept(
     sweep.run(store, paths, datetime.now(UTC), context)
     with pytest.raises(NotFound, match="too long ago"):
         deleting.restore(store, paths.images, image.id)
+
+
+def test_a_deletion_that_the_store_does_not_know_stays_on_the_list(
+    store: Store, paths: HomePaths, context: Any
+) -> None:
+    """Its file would be taken for a new picture; whatever a crash left of an id is no such."""
+    unknown = ids.new_id()
+    tombstones.add(paths.images, [unknown, unknown[:20]])
+    sweep.run(store, paths, datetime.now(UTC), context)
+    assert tombstones.read(paths.images) == {unknown}
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOSPC, errno.EACCES])
+def test_a_deletion_that_could_not_be_listed_is_told_and_listed_when_asked_for_again(
+    store: Store, paths: HomePaths, add: Add, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    image = add()
+
+    def refuse(_: int) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tombstones.os, "fsync", refuse)
+        with pytest.raises(StoreError, match="could not be written") as caught:
+            deleting.delete(store, paths.images, image.id)
+        assert isinstance(caught.value, StoreFull) == (refusal == errno.ENOSPC)
+    (paths.images / "deleted.txt").unlink()
+    deleting.delete(store, paths.images, image.id)
+    deleting.delete(store, paths.images, image.id)
+    assert (paths.images / "deleted.txt").read_text().split() == [image.id]
+
+
+def test_what_was_swept_is_not_listed_by_being_deleted_again(
+    store: Store, paths: HomePaths, add: Add, context: Any
+) -> None:
+    image = add()
+    deleting.delete(store, paths.images, image.id)
+    sweep.run(store, paths, datetime.now(UTC), context)
+    deleting.delete(store, paths.images, image.id)
+    assert tombstones.read(paths.images) == set()
+
+
+def test_a_picture_that_is_back_is_never_on_the_list(
+    store: Store, paths: HomePaths, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill while it is brought back leaves it deleted, and the next sweep lists it again; nobody
+    changes the list in between."""
+    image = add()
+    deleting.delete(store, paths.images, image.id)
+    listed, free = list[set[str]](), list[bool]()
+
+    def killed(_: object) -> None:
+        listed.append(tombstones.read(paths.images))
+        other = threading.Thread(
+            target=lambda: free.append(tombstones.CHANGING.acquire(blocking=False))
+        )
+        other.start()
+        other.join()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.images, "restore", killed)
+        with pytest.raises(KeyboardInterrupt):
+            deleting.restore(store, paths.images, image.id)
+    assert (listed, free) == ([set()], [False])
+    assert total(store) == 0
+    sweep.run(store, paths, datetime.now(UTC) - timedelta(days=7), context)
+    assert tombstones.read(paths.images) == {image.id}
 
 
 def test_what_was_never_there_cannot_be_deleted(store: Store, paths: HomePaths, add: Add) -> None:
@@ -150,10 +220,12 @@ def test_a_file_that_another_picture_was_made_from_stays(
     store.images.delete([parent.id])
     sweep.run(store, paths, datetime.now(UTC), context)
     assert (paths.root / parent.file.path).is_file()
+    assert tombstones.read(paths.images) == {parent.id}
     store.images.delete([child.id])
     sweep.run(store, paths, datetime.now(UTC), context)
     assert not (paths.root / parent.file.path).exists()
     assert not (paths.root / child.file.path).exists()
+    assert tombstones.read(paths.images) == set()
 
 
 def test_a_path_that_leads_out_of_the_home_is_left_alone(
@@ -234,6 +306,24 @@ def test_prune_says_what_would_go_and_then_does_it(
     assert prune(store, paths, request).images == 0
 
 
+def test_a_picture_that_gets_a_star_while_prune_begins_stays(
+    store: Store, paths: HomePaths, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, starred = add(), add()
+    matching = store.files.matching
+
+    def found(clause: Clause) -> tuple[list[str], int]:
+        before = matching(clause)
+        store.images.change(starred.id, ImageChanges(starred=True))
+        return before
+
+    monkeypatch.setattr(store.files, "matching", found)
+    report = prune(store, paths, PruneRequest(unstarred=True, dry_run=False))
+    assert (report.images, report.bytes) == (1, gone.file.bytes)
+    assert [image.id for image in store.images.page().items] == [starred.id]
+    assert [there(paths, image)[0] for image in (gone, starred)] == [False, True]
+
+
 def test_prune_without_a_condition_empties_what_was_deleted_before(
     store: Store, paths: HomePaths, add: Add
 ) -> None:
@@ -272,6 +362,8 @@ def test_a_file_that_cannot_be_removed_now_is_removed_later(
     store.images.delete([image.id])
     sweep.run(store, paths, datetime.now(UTC), context)
     assert store.files.doomed(10) == [image.file.path]
+    assert tombstones.read(paths.images) == {image.id}
     path.rmdir()
     sweep.run(store, paths, datetime.now(UTC), context)
     assert store.files.doomed(10) == []
+    assert tombstones.read(paths.images) == set()
