@@ -176,6 +176,8 @@ class ImageProfile(Contract):
     """Of a prompt that the pipeline has filled up or cut off."""
     pipeline: str = ""
     """Class of diffusers that runs it."""
+    distilled: bool = False
+    """Whether guidance is a number that its denoiser takes, so that a batch is never doubled."""
     traced: tuple[Traced, ...]
     decodings: tuple[Decoding, ...] = get_args(Decoding)
     """How its pictures can be decoded with less memory."""

@@ -32,7 +32,7 @@ TIME_LIMIT_S = 120.0
 _MODULE = "mysticanvas.workers.image.predictor"
 _LIBRARIES = ("diffusers", "mysticanvas", "torch", "transformers")
 """Distributions that decide what a trace finds; ours has the rules."""
-_RULES = 6
+_RULES = 7
 """To be raised with each change of what a trace finds."""
 _REMEMBERED = 512
 """Works of a model whose reserve is known at most, the newest ones."""

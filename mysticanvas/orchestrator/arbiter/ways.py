@@ -69,7 +69,7 @@ class Asked(NamedTuple):
         follows = conditioning.of(profile.pipeline)
         prompts = (params.prompt, params.negative_prompt)
         return cls(
-            guided=follows.is_guided(params.guidance_scale),
+            guided=follows.is_guided(params.guidance_scale) and not profile.distilled,
             guided_apart=follows.apart,
             tokens=max(follows.tokens_of(each, profile.tokens) for each in prompts),
         )

@@ -53,6 +53,8 @@ class Model(NamedTuple):
     """Those whose memory is predicted, in the order of the pipeline."""
     folder: Path | None
     """The diffusers folder; None for a single file."""
+    loaded: tuple[str, ...]
+    """All components of the pipeline."""
     replaced: dict[str, Path | None]
     """Component from elsewhere -> its folder; None if it comes out of a single file."""
     quantised: Contents | None = None
@@ -94,6 +96,11 @@ class Model(NamedTuple):
         return self.parts["unet"] if "unet" in self.parts else self.parts["transformer"]
 
     @property
+    def distilled(self) -> bool:
+        """Whether it takes guidance as a number, and is never called with both prompts at once."""
+        return self.denoiser.config.get("time_cond_proj_dim") is not None
+
+    @property
     def text_encoders(self) -> list[Part]:
         """Those that there are, in order."""
         known = architectures.TEXT_ENCODERS
@@ -112,7 +119,8 @@ class Model(NamedTuple):
         kept = {name: _kept(part, dtype) for name, part in self.parts.items()}
         found = {}
         if self.folder is not None:
-            found = weights.of_folder(self.folder, dtype, kept=kept, without=self.replaced)
+            own = [name for name in self.loaded if name not in self.replaced]
+            found = weights.of_folder(self.folder, own, dtype, kept=kept)
         for name, path in self.replaced.items():
             if path is not None:
                 found[name] = weights.of_component(path, dtype, kept.get(name, ()))
@@ -163,6 +171,7 @@ def of(files: ModelFiles) -> Model:
     return Model(
         found,
         base.path if isinstance(base, Folder) else None,
+        tuple(name for name, _ in folders.components(base.index)),
         replaced,
         _quantised(files, base),
         _loras(files, base, found),

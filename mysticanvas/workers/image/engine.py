@@ -220,7 +220,8 @@ class ImageEngine:
         if offload.place(model.pipeline, offloaded, self._device):
             self._weigh()
         model = self._adapted(model, task, report)
-        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe)
+        tokens = reading.lengths(model.pipeline, task.recipe.params)
+        kind = Kind.of(task.model.digest, model.environment.dtype, task.recipe, tokens)
         self._meter = measuring.meter(
             model.pipeline, self._device, kind, self._measured, model.stages.encodes, offloaded
         )

@@ -25,9 +25,11 @@ class Kind(NamedTuple):
     scheduler: str
     loras: tuple[str, ...]
     """Digests of their files."""
+    tokens: tuple[int, ...] = ()
+    """Of prompt and negative prompt, where the pipeline does not fill them up."""
 
     @classmethod
-    def of(cls, digest: str, dtype: str, recipe: Recipe) -> Kind:
+    def of(cls, digest: str, dtype: str, recipe: Recipe, tokens: tuple[int, ...] = ()) -> Kind:
         params = recipe.params
         return cls(
             digest=digest,
@@ -39,6 +41,7 @@ class Kind(NamedTuple):
             several_steps=params.num_inference_steps > 1,
             scheduler=f"{params.scheduler} {params.scheduler_config}",
             loras=tuple(loras.digests(recipe.model_files).values()),
+            tokens=tokens,
         )
 
 

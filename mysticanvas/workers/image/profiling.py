@@ -97,6 +97,7 @@ def _profile(order: TraceOrder) -> TraceAnswer:
         latents=_latent_space(model),
         tokens=_tokens(model),
         pipeline=model.pipeline,
+        distilled=model.distilled,
         traced=tuple(_traced(order, model, missing)),
         decodings=mitigations.possible(model.pipeline, model.parts["vae"].architecture),
         **_offloading(order, model),
@@ -164,7 +165,7 @@ def _runs(order: TraceOrder, model: Model) -> Iterator[Run]:
     for part in text if "text_encode" in order.phases else []:
         yield _text_run(part, hidden_states=len(text) > 1)
     if "denoise" in order.phases:
-        yield _denoise_run(model.denoiser, order.denoise)
+        yield _denoise_run(model.denoiser, order.images if model.distilled else order.denoise)
     calls: dict[Phase, Call] = {
         "vae_encode": architectures.encode_picture,
         "vae_decode": architectures.decode_picture,

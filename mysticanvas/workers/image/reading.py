@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.recipe import ResolvedParams
 
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
@@ -32,6 +33,19 @@ def notices(pipeline: Any, params: ResolvedParams) -> list[str]:
                 "this model takes no more."
             )
     return told
+
+
+def lengths(pipeline: Any, params: ResolvedParams) -> tuple[int, ...]:
+    """Tokens of prompt and negative prompt, as far as they decide what a job allocates: none where
+    the pipeline fills them up."""
+    if conditioning.of(type(pipeline).__name__).around is None:
+        return ()
+    texts = [text or "" for text in (params.prompt, params.negative_prompt)]
+    return tuple(
+        len(tokenizer(text, add_special_tokens=False).input_ids)
+        for tokenizer, _ in _readers(pipeline)
+        for text in texts
+    )
 
 
 def of(pipeline: Any, text: str) -> Read:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mysticanvas.contracts.tracing import Dtype
@@ -24,23 +24,23 @@ _VARIANT = re.compile(r"\.(\w+)(-\d+-of-\d+)?\.safetensors$")
 
 def of_folder(
     folder: Path,
+    components: Iterable[str],
     dtype: Dtype,
     *,
     kept: Mapping[str, Iterable[str]] | None = None,
-    without: Container[str] = (),
 ) -> dict[str, int]:
     """Component -> bytes of its weights in the format that it runs in.
 
     Args:
-        folder: a diffusers folder. Subfolders without safetensors files have no weights.
+        folder: a diffusers folder.
+        components: those that are loaded out of it; others may lie there. What has no safetensors
+            files has no weights.
         kept: component -> parts of the names of tensors that stay in float32.
-        without: components that come from elsewhere.
 
     Raises:
         ModelFileError: a file is damaged, cut off or no safetensors file.
     """
-    parts = {each.name: _files(each) for each in sorted(folder.iterdir()) if each.is_dir()}
-    parts = {name: files for name, files in parts.items() if name not in without}
+    parts = {name: _files(folder / name) for name in components}
     variant = variant_of(parts.values())
     sizes = {
         name: _total(_chosen(files, variant), dtype, (kept or {}).get(name, ()))

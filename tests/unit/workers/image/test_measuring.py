@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,14 +10,19 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from tasks import make_task
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+from transformer_models import make_z_image
 
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, PhaseUse, Progressed
 from mysticanvas.errors import JobCancelled, OutOfMemory
+from mysticanvas.orchestrator.arbiter import ways
+from mysticanvas.orchestrator.arbiter.suggestion import Size
+from mysticanvas.orchestrator.arbiter.ways import Asked
 from mysticanvas.vram import image
 from mysticanvas.vram.image import Surroundings
 from mysticanvas.workers.engine import Control
@@ -27,6 +33,7 @@ from mysticanvas.workers.image.job_kinds import Kind, Known
 from mysticanvas.workers.image.measuring import NoMeter
 
 MIB = 1 << 20
+FLOW = "FlowMatchEulerDiscreteScheduler"
 PHASES = ["text_encode", "denoise", "vae_decode"]
 Run = Callable[[GenerateTask], tuple[list[Any], Finished]]
 
@@ -90,6 +97,41 @@ def test_the_same_kind_of_job_is_followed_once_and_told_each_time(
     assert again.phases == first.phases
     assert {use.known for use in again.phases} == {"measured"}
     assert all(use.bytes > 0 for use in again.phases)
+
+
+def test_prompts_that_are_not_filled_up_are_of_a_kind_with_those_as_long(
+    run: Run, tmp_path: Path, followed: list[Footprint]
+) -> None:
+    folder = make_z_image(tmp_path / "z")
+
+    def taken(prompt: str) -> dict[str, int]:
+        task = make_task(folder, prompt=prompt, scheduler=FLOW)
+        recipe = task.recipe.model_copy(update={"pipeline": "ZImagePipeline"})
+        return by_phase(run(task.model_copy(update={"recipe": recipe}))[1])
+
+    short, long, as_long = map(taken, ("cat", 100 * "cat ", 100 * "dog "))
+    assert len(followed) == 2 * len(short)
+    assert short["denoise"] < long["denoise"]
+    assert as_long == long
+
+
+def test_a_distilled_denoiser_is_predicted_for_one_prompt_at_a_time(
+    run: Run, tiny_sd: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_sd, tmp_path / "distilled"))
+    config = UNet2DConditionModel.load_config(folder / "unet")
+    distilled = UNet2DConditionModel.from_config({**config, "time_cond_proj_dim": 16})
+    distilled.save_pretrained(folder / "unet")
+    history = "UniPCMultistepScheduler"
+    task = make_task(folder, guidance_scale=8.0, width=128, height=128, scheduler=history)
+    _, finished = run(task)
+    # As is asked for whoever may be guided.
+    order = TraceOrder(path=str(folder), dtype="float32", denoise="more", images="one")
+    profile = profiling.profile(order).profile
+    size = Size(128, 128, 1)
+    work = ways.work(profile, size, Asked.of(profile, task.recipe.params))
+    foreseen = image.predict(profile, work, Surroundings(threads=1)).phases_mib["denoise"]
+    assert foreseen * MIB == pytest.approx(by_phase(finished)["denoise"], rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["sd", "sdxl"])
