@@ -209,10 +209,10 @@ class Orchestrator:
         self.activity.stop()
         self.housekeeping.stop()
         self.announcement.stop()
-        self.keep_alive.stop()
         self.upkeep.stop()
-        running: list[Lane[Any] | Worker] = [*self.runners, self.dispatcher]
-        running += self.workers
+        running: list[Lane[Any] | Worker | KeepAlive] = [*self.runners, self.dispatcher]
+        running += [*self.workers, self.keep_alive]
+        self._stop_waiting()
         # All at once: a lane may wait for a worker's answer, which at the latest ends with it.
         for each in running:
             each.ask_to_end()
@@ -348,7 +348,12 @@ class Orchestrator:
             _log.error("home_gone", home=str(self.paths.root))
             self.stop()
 
+    def _stop_waiting(self) -> None:
+        if self.language is not None:
+            self.language.close()
+
     def _close_doors(self) -> None:
+        self._stop_waiting()
         self.activity.close()
         self.bus.close()
 
