@@ -181,6 +181,11 @@ class Arbiter:
                 found[kind] = preset
         return found
 
+    def holds(self, kind: str, preset: str | None = None) -> bool:
+        """Whether a worker holds a model; with a preset, the one that this means."""
+        held = Held.by(self._workers[kind].status)
+        return held is not None and (preset is None or self._pins.means(kind, preset, held))
+
     def retire(
         self,
         kind: str,
@@ -239,26 +244,23 @@ class Arbiter:
         used_at = self._used_at.get(kind)
         # What was never used is the first to go.
         idle_s = float("inf") if used_at is None else time.monotonic() - used_at
-        pinned = self._workers[kind].status.preset in self._pins
+        pinned = self._pins.protecting(kind, Held.by(self._workers[kind].status))
         return self._uses.get(kind, Use())._replace(idle_s=idle_s, pinned=pinned)
 
     def _displaces(self, worker: str, wanted: Held | None) -> str | None:
         """The pinned model that would have to leave a worker for that of another preset."""
-        status = self._workers[worker].status
-        if wanted is None or status.preset not in self._pins:
+        held = Held.by(self._workers[worker].status)
+        if wanted is None or held is None or held.is_same(wanted):
             return None
-        stays = status.model == wanted.digest or status.preset == wanted.preset
-        return None if stays else status.preset
+        return self._pins.protecting(worker, held, beside=wanted.preset)
 
     def _replaced(self, worker: str, wanted: Held | None) -> Unloaded | None:
         """The model that a worker gives up for that of another preset."""
-        status = self._workers[worker].status
-        if wanted is None or status.preset in (None, wanted.preset):
-            return None
-        if status.model == wanted.digest:
+        held = Held.by(status := self._workers[worker].status)
+        if wanted is None or held is None or held.preset == wanted.preset or held.is_same(wanted):
             return None
         reason = f"to make room for {wanted.preset}"
-        return registry.left(status, status.preset, reason, "model", wanted.preset)
+        return registry.left(status, held.preset, reason, "model", wanted.preset)
 
     def _make_room(
         self, worker: str, prepare: Prepare, stopped: Stopped, wanted: Held | None
@@ -277,6 +279,8 @@ class Arbiter:
                         continue
                     if asked.replaced is not None:
                         self._told(asked.replaced)
+                    if wanted is not None:
+                        self._pins.loaded(worker, wanted)
                     promised = 0.0 if plan is None else plan.total_mib
                     self._note(worker, busy=True, promised_mib=promised)
                     return plan
@@ -335,7 +339,8 @@ class Arbiter:
         reason = f"to make room for {wanted or 'another model'}"
         _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
         if action.kind == "soft_unload":
-            if not _is_among(action, done) and self._dropped(action.worker, reason, wanted):
+            again = action.worker in {each.worker for each in done if each.kind == action.kind}
+            if not again and self._dropped(action.worker, reason, wanted):
                 return action
             # It cannot be asked, will not, or gave nothing back: its end is the sure way.
             action = policy.ending(resident, wanted)
@@ -378,10 +383,6 @@ class Arbiter:
                 _log.warning("memory_not_given_back", missing_mib=round(missing))
                 return
             time.sleep(_TICK_S)
-
-
-def _is_among(action: Action, done: Sequence[Action]) -> bool:
-    return (action.kind, action.worker) in {(each.kind, each.worker) for each in done}
 
 
 def _with(plan: Plan, done: Sequence[Action]) -> Plan:

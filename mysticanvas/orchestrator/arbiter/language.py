@@ -104,8 +104,7 @@ class LanguageModels:
         """
 
         def holds() -> bool:
-            held = self._worker.status.preset
-            return held is not None and preset in (None, held)
+            return self._arbiter.holds(self._worker.kind, preset)
 
         if holds():
             why = "was asked to give its memory back"
@@ -121,7 +120,7 @@ class LanguageModels:
             needs = needing(ref.context, found)
             return functools.partial(language_planning.plan, needs, ref.context.n_ctx)
 
-        wanted = Held(ref.digest, preset)
+        wanted = Held.of(ref, preset)
         with self._arbiter.admitted(self._worker.kind, prepare, stopped, wanted) as plan:
             assert plan is not None
             seconds = _have_loaded(leases[-1], ref, wanted)

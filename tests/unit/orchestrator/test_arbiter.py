@@ -534,9 +534,57 @@ def test_a_pinned_model_stays_until_it_is_let_go() -> None:
     pins.set("sd", True)
     pins.clear("chat")
     assert carried_out(arbiter, "image", 5_000).decision == "soft_unload"
-    assert "sd" in pins
+    sd = Held("sd", "sd")
+    assert pins.protecting("image", sd) == "sd"
     pins.clear()
-    assert "sd" not in pins
+    assert pins.protecting("image", sd) is None
+
+
+def test_a_pin_protects_the_model_and_not_the_name_that_it_was_loaded_by() -> None:
+    told: list[Unloaded] = []
+    image, chat = Tenant("image"), Tenant("llm")
+    pins = Pins()
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory, pins, told=told.append)
+    plain, wide = Held("sd", "plain", "float32"), Held("sd", "wide", "float32")
+    half = Held("sd", "half", "bfloat16")
+
+    def draw(model: Held) -> None:
+        with arbiter.admitted("image", ready(3_000), wanted=model):
+            image.hold(model, 3_000)
+
+    draw(plain)
+    pins.set("plain", True)
+    # The same files in another number format are another model.
+    with pytest.raises(DoesNotFit, match="'plain' is pinned and in the way"):
+        draw(half)
+    draw(wide)
+    assert image.preset == "wide"
+    for other in (half, OTHER):
+        with pytest.raises(DoesNotFit, match="'plain' is pinned and in the way"):
+            draw(other)
+    with pytest.raises(DoesNotFit) as refused:
+        carried_out(arbiter, "llm", 6_000)
+    assert refused.value.plan["pinned"] == ["plain"]
+    assert arbiter.idle(0) == {}
+    assert arbiter.holds("image", "plain")
+    assert not arbiter.holds("image", "half")
+    # Its own user may change what it means.
+    draw(Held("sd", "plain", "float16"))
+    assert [(each.preset, each.wanted_by) for each in told] == [("wide", "plain")]
+    pins.clear("plain")
+    draw(half)
+    assert told[-1].preset == "plain"
+
+
+def test_presets_of_one_name_and_two_kinds_are_pinned_apart() -> None:
+    pins, small = Pins(), Held("0", "small")
+    pins.set("small", True, "llm")
+    assert pins.protecting("llm", small) == "small"
+    assert pins.protecting("image", small) is None
+    pins.set("small", True)
+    pins.clear("small", "llm")
+    assert pins.protecting("llm", small) is None
+    assert pins.protecting("image", small) == "small"
 
 
 def test_a_worker_that_is_got_ready_for_somebody_is_not_ended_for_another() -> None:
