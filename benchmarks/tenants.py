@@ -11,6 +11,7 @@ from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory, VramStatus
 from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
+from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.vram import llm
 
 BUDGET = "memory budget"
@@ -26,6 +27,8 @@ class Tenant:
     model_mib: float = 0.0
     context_mib: float = 0.0
     preset: str | None = None
+    model: Held | None = None
+    """What it holds, where that is not told by its preset."""
     deaf: bool = False
     """Whether it cannot be asked to drop its context."""
     is_running: bool = False
@@ -42,6 +45,7 @@ class Tenant:
         """Hold a model."""
         self.is_running = True
         self.preset, self.model_mib, self.context_mib = preset, model_mib, context_mib
+        self.model = None
 
     @property
     def status(self) -> WorkerStatus:
@@ -61,10 +65,16 @@ class Tenant:
             base=None if is_importing else self.base_mib,
             memory=has if self.imported_mib is None else self.imported_mib,
             preset=self.preset,
-            model=self.preset,
+            model=self.preset if self.model is None else self.model.digest,
+            form="" if self.model is None else self.model.form,
             memory_parts=parts,
             device_kind=self.device_kind,
         )
+
+    def hold(self, held: Held, model_mib: float) -> None:
+        """Hold this one."""
+        self.take(held.preset, model_mib)
+        self.model = held
 
     def drop_context(self) -> None:
         self.done.append("drop_context")

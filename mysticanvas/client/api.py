@@ -25,7 +25,7 @@ from mysticanvas.contracts.measurements import Accuracy, Measurement
 from mysticanvas.contracts.models import FoundModel, ModelFolder
 from mysticanvas.contracts.plan import Plan, PlanRequest
 from mysticanvas.contracts.plugins import PluginRecord
-from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Preset
+from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Kind, Preset
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
 from mysticanvas.contracts.refusal import unicode_text
 from mysticanvas.contracts.search import SearchPage, SearchSort
@@ -315,13 +315,15 @@ class Api:
         """The result of a query, as an Arrow IPC stream."""
         return self._http.request("POST", "/v1/sql", body=request, answer_s=LONG_ANSWER_S)
 
-    def unload(self, preset: str | None) -> None:
+    def unload(self, preset: str | None, kind: Kind | None) -> None:
         """Returns when the memory is free, which may be after the job that runs."""
-        self._http.request("POST", "/v1/unload", body={"preset": preset}, answer_s=LONG_ANSWER_S)
+        body = {"preset": preset, "kind": kind}
+        self._http.request("POST", "/v1/unload", body=body, answer_s=LONG_ANSWER_S)
 
-    def pin(self, preset: str, pinned: bool) -> None:
+    def pin(self, preset: str, kind: Kind | None, pinned: bool) -> None:
         """Have the model of a preset stay, or no longer."""
-        self._http.request("POST", "/v1/pin", body={"preset": preset, "pinned": pinned})
+        body = {"preset": preset, "kind": kind, "pinned": pinned}
+        self._http.request("POST", "/v1/pin", body=body)
 
     def backup(self, path: str) -> BackupRecord:
         """Copy the store into a new file; not to be repeated, since none is overwritten."""

@@ -59,6 +59,9 @@ class WorkerStatus(Contract):
     """The GPU as one of its processes saw it last."""
     model: str | None = None
     """Digest of the model that is loaded."""
+    form: str = ""
+    """What beside its files makes it another: an image model's number format, or how much context a
+    language model has and where its layers are."""
     last_error: str = ""
     """How the newest process that ended did so; empty if none has."""
     retry_s: float | None = None

@@ -31,6 +31,11 @@ class ModelRef(ModelFiles):
     digest: str
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
 
+    @property
+    def form(self) -> str:
+        """What beside the files decides what is loaded."""
+        return self.dtype
+
 
 class LLMRef(Contract):
     """A language model to load: a GGUF file on this machine, its digest, and how to load it."""
@@ -46,6 +51,11 @@ class LLMRef(Contract):
     context: ContextParams = ContextParams()
     hashed: tuple[HashedFile, ...] = ()
     """As in `ModelFiles`."""
+
+    @property
+    def form(self) -> str:
+        """What beside the files decides what is loaded."""
+        return f"{self.context} n_gpu_layers={self.n_gpu_layers}"
 
 
 def _kind(model: Any) -> str:

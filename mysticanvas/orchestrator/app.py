@@ -7,7 +7,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from mysticanvas import (
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
+from mysticanvas.contracts.presets import Kind
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.contracts.vram import Unloaded, VramStatus
 from mysticanvas.orchestrator import announcement, host_jobs, latents, starter_presets
@@ -72,6 +73,7 @@ from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import RuntimeFile
 from mysticanvas.orchestrator.supervisor import memory, staff
+from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading
@@ -209,10 +211,10 @@ class Orchestrator:
         self.activity.stop()
         self.housekeeping.stop()
         self.announcement.stop()
-        self.keep_alive.stop()
         self.upkeep.stop()
-        running: list[Lane[Any] | Worker] = [*self.runners, self.dispatcher]
-        running += self.workers
+        running: list[Lane[Any] | Worker | KeepAlive] = [*self.runners, self.dispatcher]
+        running += [*self.workers, self.keep_alive]
+        self._stop_waiting()
         # All at once: a lane may wait for a worker's answer, which at the latest ends with it.
         for each in running:
             each.ask_to_end()
@@ -254,8 +256,11 @@ class Orchestrator:
             statuses = [_up_to_date(worker) for worker in self.workers]
             driver = nvidia.memory()
         return registry.status(
-            statuses, memory.system(), self.settings.memory_budget_mib, driver, self.pins
+            statuses, memory.system(), self.settings.memory_budget_mib, driver, self._is_pinned
         )
+
+    def _is_pinned(self, worker: WorkerStatus) -> bool:
+        return self.pins.protecting(worker.kind, Held.by(worker)) is not None
 
     def _kinds(self) -> Kinds:
         return host_jobs.table(
@@ -304,7 +309,7 @@ class Orchestrator:
         app.include_router(plugins.routes(self.plugins.records))
         app.include_router(
             system.routes(
-                self.store, self.bus, self._unloading(), self.pins.set, self.health, self.stop
+                self.store, self.bus, self._unloading(), self.pins, self.health, self.stop
             )
         )
         app.include_router(workers.routes(self.workers, self.language))
@@ -312,10 +317,12 @@ class Orchestrator:
         app.include_router(plans.routes(self.planner))
         return app
 
-    def _unloading(self) -> list[Callable[[str | None], None]]:
-        """What gives memory back; the image worker last, since that may take a job's time."""
-        language = [] if self.language is None else [self.language.unload]
-        return [self.pins.clear, *language, self.dispatcher.unload]
+    def _unloading(self) -> Mapping[Kind, Callable[[str | None], None]]:
+        """What gives the memory of a kind of models back; the image worker last, since that may
+        take a job's time."""
+        if self.language is None:
+            return {"image": self.dispatcher.unload}
+        return {"llm": self.language.unload, "image": self.dispatcher.unload}
 
     def _sql(self) -> Sql:
         limits = (self.settings.sql_timeout_s, self.settings.sql_max_rows)
@@ -348,7 +355,12 @@ class Orchestrator:
             _log.error("home_gone", home=str(self.paths.root))
             self.stop()
 
+    def _stop_waiting(self) -> None:
+        if self.language is not None:
+            self.language.close()
+
     def _close_doors(self) -> None:
+        self._stop_waiting()
         self.activity.close()
         self.bus.close()
 

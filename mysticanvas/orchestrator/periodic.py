@@ -35,9 +35,13 @@ class Periodic(ABC):
         """Begin, on a thread of its own."""
         self._thread.start()
 
+    def ask_to_end(self) -> None:
+        """Look no more; a look that is under way is not waited for."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Look no more; returns when a look that is under way is over."""
-        self._stopping.set()
+        self.ask_to_end()
         if self._thread.is_alive():
             self._thread.join()
 

@@ -21,7 +21,7 @@ from mysticanvas.settings import Settings
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
-    from mysticanvas.contracts.presets import ImagePreset
+    from mysticanvas.contracts.presets import ImagePreset, Kind
 
 S = TypeVar("S", bound=str)
 
@@ -193,6 +193,17 @@ def preset_name(value: object, parameter: str = "preset") -> str:
     if not isinstance(name, str) or not is_name(name):
         raise refused(parameter, value, f"a preset, or the name of one: {ALLOWED['name']}")
     return name
+
+
+def preset_named(value: object) -> tuple[str, Kind | None]:
+    """The name of a preset that is given, with its kind, or named.
+
+    Raises:
+        InvalidRequest: as `preset_name`.
+    """
+    from mysticanvas.contracts.presets import Preset
+
+    return preset_name(value), value.KIND if isinstance(value, Preset) else None
 
 
 def flag(parameter: str, value: object) -> bool:

@@ -349,8 +349,8 @@ class Canvas(Generating):
             InvalidRequest: that is no preset, and no name of one.
             NotFound: there is no such preset.
         """
-        name = None if preset is None else arguments.preset_name(preset)
-        self._connection.call(lambda api: api.unload(name))
+        name, kind = (None, None) if preset is None else arguments.preset_named(preset)
+        self._connection.call(lambda api: api.unload(name, kind))
 
     def pin(self, preset: str | ImagePreset | LLMPreset, pinned: bool = True) -> None:
         """Have the model of a preset stay, once it is loaded: neither time nor the needs of other
@@ -358,15 +358,15 @@ class Canvas(Generating):
         ends that, and so does the end of the orchestrator.
 
         Args:
-            preset: a preset, or its name.
+            preset: a preset, or its name, which may be that of one of each kind.
             pinned: False lets it go when it is its turn.
 
         Raises:
             InvalidRequest, NotFound: as for `unload`.
         """
-        name = arguments.preset_name(preset)
+        name, kind = arguments.preset_named(preset)
         on = arguments.flag("pinned", pinned)
-        self._connection.call(lambda api: api.pin(name, on))
+        self._connection.call(lambda api: api.pin(name, kind, on))
 
     def shutdown(self, force: bool = False) -> None:
         """Stop the orchestrator and its workers; returns when every process is gone.

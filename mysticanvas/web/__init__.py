@@ -9,10 +9,13 @@ the request on every log line. `create_app` puts it all together:
     problems  what is answered when something is wrong
     openapi   the document that says so
     server    uvicorn, as we run it
+
+`hung_up` tells a route whether its client is still there.
 """
 
 from mysticanvas.web.app import create_app
+from mysticanvas.web.hanging_up import hung_up
 from mysticanvas.web.server import Server
 from mysticanvas.web.shell import Visits
 
-__all__ = ["Server", "Visits", "create_app"]
+__all__ = ["Server", "Visits", "create_app", "hung_up"]

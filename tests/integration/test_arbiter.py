@@ -13,6 +13,7 @@ import pytest
 from models import make_sd
 
 from mysticanvas import Canvas, DoesNotFit, InvalidRequest, LLMPreset, NotFound
+from mysticanvas.client.http import Stopping
 
 WAIT_S = 150.0
 ONE_PROCESS = 1.5
@@ -288,3 +289,33 @@ def test_two_notebooks_that_want_an_image_model_each_get_it_in_turn(
     assert all(each.count(each[0]) == len(each) for each in files)
     assert files[0] != files[1]
     assert all(job.status == "succeeded" and job.attempts == 1 for job in canvas.jobs)
+
+
+@pytest.mark.fault("all is stopped while a model waits until a picture is made", "it ends at once")
+def test_neither_an_unused_model_nor_the_end_waits_for_who_waits_for_a_picture(
+    home: Path, footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
+) -> None:
+    canvas = Canvas(
+        home=home,
+        memory_budget_mib=round(footprints.image + 250),
+        keep_alive_s=3,
+        project="p",
+    )
+    canvas.presets.llm.save(chat)
+    canvas.generate("x", **usual)
+    job = canvas.submit("x", **{**usual, "num_inference_steps": 900})
+    canvas.presets.llm.save(chat.replace(name="small", n_ctx=2_048))
+    canvas.workers.start("llm", preset="small")
+    _, api = canvas._connection._open()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(api.start_worker, "llm", chat.name)
+        deadline = time.monotonic() + WAIT_S
+        while canvas.workers["llm"].preset and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (canvas.workers["llm"].preset, job.status) == (None, "running")
+        assert not waiting.done()
+        canvas.shutdown()
+        # Whose call it is asks the next one.
+        with pytest.raises(Stopping):
+            waiting.result(WAIT_S)
+    canvas.close()

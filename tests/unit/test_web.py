@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import structlog
-from fastapi import WebSocket
+from fastapi import Request, WebSocket
 from fastapi.testclient import TestClient
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
@@ -226,3 +226,24 @@ def test_anything_else_is_refused_in_the_words_of_its_type() -> None:
     assert str(problems.refusal({**missing, "msg": "Field required"})) == (
         "generate.params.prompt: Field required."
     )
+
+
+def test_a_route_can_see_that_its_client_has_hung_up() -> None:
+    async def seen() -> tuple[bool, bool]:
+        gone = asyncio.Event()
+
+        async def receive() -> dict[str, str]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        there = web.hung_up(Request({"type": "http"}, receive))
+        hung_up = await anext(there)
+        await asyncio.sleep(0)
+        before = hung_up()
+        gone.set()
+        while not hung_up():
+            await asyncio.sleep(0)
+        await there.aclose()
+        return before, hung_up()
+
+    assert asyncio.run(seen()) == (False, True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Body
 from pydantic import BaseModel
 
 from mysticanvas.contracts.health import Health
+from mysticanvas.contracts.presets import Kind
 from mysticanvas.errors import Conflict
+from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.store import Store
 
@@ -26,8 +28,8 @@ class Done(BaseModel):
 def routes(
     store: Store,
     bus: Bus,
-    unloading: Sequence[Callable[[str | None], None]],
-    pin: Callable[[str, bool], None],
+    unloading: Mapping[Kind, Callable[[str | None], None]],
+    pins: Pins,
     health: Callable[[], Health],
     stop: Callable[[float], None],
 ) -> APIRouter:
@@ -39,20 +41,29 @@ def routes(
         return health()
 
     @router.post("/v1/unload")
-    def unload(preset: Annotated[str | None, Body(embed=True)] = None) -> Done:
-        """Give the device's memory back; with a preset, only if the device holds that one. What
-        was pinned is so no longer."""
+    def unload(
+        preset: Annotated[str | None, Body()] = None, kind: Annotated[Kind | None, Body()] = None
+    ) -> Done:
+        """Give the device's memory back; with a preset, only if the device holds that one, which
+        may be one of each kind if no kind is given. What was pinned is so no longer."""
         if preset is not None:
-            _require_preset(store, preset)
-        for unload in unloading:
-            unload(preset)
+            _require_preset(store, preset, kind)
+        pins.clear(preset, kind)
+        for each, unload in unloading.items():
+            if kind in (None, each):
+                unload(preset)
         return Done()
 
     @router.post("/v1/pin")
-    def set_pinned(preset: Annotated[str, Body()], pinned: Annotated[bool, Body()] = True) -> Done:
-        """Have the model of a preset stay once it is loaded, or go when it is its turn."""
-        _require_preset(store, preset)
-        pin(preset, pinned)
+    def set_pinned(
+        preset: Annotated[str, Body()],
+        pinned: Annotated[bool, Body()] = True,
+        kind: Annotated[Kind | None, Body()] = None,
+    ) -> Done:
+        """Have the model of a preset stay once it is loaded, or go when it is its turn; without a
+        kind, those of every kind with that name."""
+        _require_preset(store, preset, kind)
+        pins.set(preset, pinned, kind)
         return Done()
 
     @router.post("/v1/shutdown", status_code=202)
@@ -76,6 +87,8 @@ def routes(
     return router
 
 
-def _require_preset(store: Store, name: str) -> None:
-    if name not in {each.name for each in store.llm_presets.list()}:
+def _require_preset(store: Store, name: str, kind: Kind | None) -> None:
+    if kind == "llm":
+        store.llm_presets.get(name)
+    elif kind == "image" or name not in {each.name for each in store.llm_presets.list()}:
         store.presets.get(name)

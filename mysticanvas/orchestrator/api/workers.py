@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Depends
 
+from mysticanvas import web
 from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.plugins import LLM_ENGINE
 from mysticanvas.errors import InvalidRequest, NotFound
@@ -33,13 +34,16 @@ def routes(workers: Sequence[Worker], language: LanguageModels | None) -> APIRou
 
     @router.post("/v1/workers/start")
     def start(
-        kind: Annotated[str, Body()], preset: Annotated[str | None, Body()] = None
+        hung_up: Annotated[Callable[[], bool], Depends(web.hung_up)],
+        kind: Annotated[str, Body()],
+        preset: Annotated[str | None, Body()] = None,
     ) -> list[WorkerStatus]:
         """Start a worker that would otherwise be started by the first who needs it; with a preset,
-        one of a language model, and have its model loaded."""
+        one of a language model, and have its model loaded. Who hangs up while there is no room for
+        it has it not loaded."""
         chosen = _chosen(workers, kind)
         if preset is not None:
-            _of_kind(language, kind).ensure(preset)
+            _of_kind(language, kind).ensure(preset, hung_up)
         for worker in chosen:
             worker.want()
         return [worker.status for worker in chosen]

@@ -3,13 +3,13 @@
 Everything that changes who has memory goes through here, one after another: whose turn it is gets
 its worker ready, a plan is made from what is there now, what it gives back is given back, and what
 is left is promised to the request before it is the next one's turn. Only who has had its turn is at
-work, and needs none to come to its end; so nobody waits for somebody who waits.
+work, and needs none to come to its end; so nobody waits for somebody who waits. Where a plan waits
+for a worker, what needs no turn goes in between, and the plan is made again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -23,6 +23,7 @@ from mysticanvas.orchestrator.arbiter import grounds, policy, refusals, registry
 from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER, Resident
+from mysticanvas.orchestrator.arbiter.turns import Stopped, Turns, require_wanted
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.memory import Probe, system_free_mib
 from mysticanvas.orchestrator.supervisor.messages import Held
@@ -30,8 +31,6 @@ from mysticanvas.orchestrator.supervisor.messages import Held
 MEMORY_BACK_S = 5.0
 """A device may give memory back late; after so long, the plan is made with what is there."""
 _TICK_S = 0.25
-_LOOK_S = 0.5
-"""Between two looks at whether a worker that is waited for is done."""
 _ENDING_S = 15.0
 _BACK = 0.9
 """Of what an unloading gives back: others take and give meanwhile."""
@@ -67,14 +66,19 @@ class Tenant(Protocol):
 
 
 class _Asked(NamedTuple):
-    """Who asks for room."""
+    """Who asks for room, and is ready to be given it."""
 
     worker: str
     """Kind of the one that runs the request."""
+    pid: int | None
+    """The process that is ready."""
     displaces: str | None
     """The pinned model that would have to leave it."""
+    replaced: Unloaded | None
+    """The model that leaves it."""
     preset: str | None
     """Whose model is needed."""
+    decide: Decide | None
 
 
 class Arbiter:
@@ -101,9 +105,7 @@ class Arbiter:
         self._free_mib = free_mib
         self._workers = {worker.kind: worker for worker in workers}
         self._memory = memory
-        self._changed = threading.Condition()
-        self._taken = False
-        """Whether it is somebody's turn."""
+        self._turns = Turns()
         self._uses: dict[str, Use] = {}
         self._used_at: dict[str, float] = {}
         self._holders: dict[str, tuple[int | None, str | None]] = {}
@@ -114,15 +116,16 @@ class Arbiter:
         self,
         worker: str,
         prepare: Prepare,
-        stopped: Callable[[], bool] = lambda: False,
+        stopped: Stopped = lambda: False,
         wanted: Held | None = None,
     ) -> Iterator[Plan | None]:
         """Make room for a request, and keep it promised while the block runs.
 
         Args:
             worker: kind of the one that runs it.
-            prepare: has that one ready, which nobody ends any more then, and gives how to decide;
-                None if it is not known what the request needs, so that no room is made.
+            prepare: has that one ready and gives how to decide; None if it is not known what the
+                request needs, so that no room is made. Called again if its process was ended
+                while others were waited for; but for that, nobody ends it any more.
             stopped: whether the request is wanted no longer.
             wanted: the model that it needs, for which a pinned one would not leave.
 
@@ -134,22 +137,8 @@ class Arbiter:
                 carries what would fit.
             JobCancelled: it was stopped while it waited.
         """
-        with self._turn(stopped):
-            # Before it is got ready, which tells of the new model as if it were there.
-            displaces = self._displaces(worker, wanted)
-            replaced = self._replaced(worker, wanted)
-            decide = prepare()
-            if decide is not None:
-                asked = _Asked(worker, displaces, None if wanted is None else wanted.preset)
-                plan = self._make_room(asked, decide, stopped)
-            elif displaces is not None:
-                raise refusals.of(refusals.in_the_way_of_an_unknown(displaces))
-            else:
-                plan = None
-            if replaced is not None:
-                self._told(replaced)
-            promised = 0.0 if plan is None else plan.total_mib
-            self._note(worker, busy=True, promised_mib=promised)
+        with self._turns.next(stopped):
+            plan = self._make_room(worker, prepare, stopped, wanted)
         try:
             yield plan
         finally:
@@ -192,36 +181,34 @@ class Arbiter:
                 found[kind] = preset
         return found
 
-    def retire(self, kind: str, why: str, still: Callable[[], bool] = lambda: True) -> None:
+    def holds(self, kind: str, preset: str | None = None) -> bool:
+        """Whether a worker holds a model; with a preset, the one that this means."""
+        held = Held.by(self._workers[kind].status)
+        return held is not None and (preset is None or self._pins.means(kind, preset, held))
+
+    def retire(
+        self,
+        kind: str,
+        why: str,
+        still: Callable[[], bool] = lambda: True,
+        stopped: Stopped = lambda: False,
+    ) -> None:
         """End a worker for its memory, unless a job runs on it.
 
         Args:
             why: to stand behind `the image worker`.
             still: whether that is still to be done; asked when nobody makes room any more, and
                 nobody can begin to.
+            stopped: whether it is wanted no longer, so that it is left undone.
         """
-        with self._turn(lambda: False):
+        with contextlib.suppress(JobCancelled), self._turns.at_work(stopped):
             if not self._use(kind).busy and still():
                 self._end(kind, why, f"because it {why}")
 
-    @contextlib.contextmanager
-    def _turn(self, stopped: Callable[[], bool]) -> Iterator[None]:
-        with self._changed:
-            while self._taken:
-                _require_wanted(stopped)
-                self._changed.wait(_LOOK_S)
-            self._taken = True
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken = False
-                self._changed.notify_all()
-
     def _note(self, kind: str, **changes: Any) -> None:
-        with self._changed:
+        with self._turns.changed:
             self._uses[kind] = self._use(kind)._replace(**changes)
-            self._changed.notify_all()
+            self._turns.changed.notify_all()
 
     def _context_mib(self, kind: str) -> float | None:
         """The least that a process had beside its model; forgotten with the process or model."""
@@ -257,44 +244,79 @@ class Arbiter:
         used_at = self._used_at.get(kind)
         # What was never used is the first to go.
         idle_s = float("inf") if used_at is None else time.monotonic() - used_at
-        pinned = self._workers[kind].status.preset in self._pins
+        pinned = self._pins.protecting(kind, Held.by(self._workers[kind].status))
         return self._uses.get(kind, Use())._replace(idle_s=idle_s, pinned=pinned)
 
     def _displaces(self, worker: str, wanted: Held | None) -> str | None:
         """The pinned model that would have to leave a worker for that of another preset."""
-        status = self._workers[worker].status
-        if wanted is None or status.preset not in self._pins:
+        held = Held.by(self._workers[worker].status)
+        if wanted is None or held is None or held.is_same(wanted):
             return None
-        stays = status.model == wanted.digest or status.preset == wanted.preset
-        return None if stays else status.preset
+        return self._pins.protecting(worker, held, beside=wanted.preset)
 
     def _replaced(self, worker: str, wanted: Held | None) -> Unloaded | None:
         """The model that a worker gives up for that of another preset."""
-        status = self._workers[worker].status
-        if wanted is None or status.preset in (None, wanted.preset):
-            return None
-        if status.model == wanted.digest:
+        held = Held.by(status := self._workers[worker].status)
+        if wanted is None or held is None or held.preset == wanted.preset or held.is_same(wanted):
             return None
         reason = f"to make room for {wanted.preset}"
-        return registry.left(status, status.preset, reason, "model", wanted.preset)
+        return registry.left(status, held.preset, reason, "model", wanted.preset)
 
-    def _make_room(self, asked: _Asked, decide: Decide, stopped: Callable[[], bool]) -> Plan:
+    def _make_room(
+        self, worker: str, prepare: Prepare, stopped: Stopped, wanted: Held | None
+    ) -> Plan | None:
+        """See `admitted`; what is left is promised to the request."""
+        asked: _Asked | None = None
         done: list[Action] = []
+        while True:
+            with self._turns.at_work(stopped):
+                asked = asked or self._ready(worker, prepare, wanted)
+                plan = self._carried_out(asked, done, stopped)
+                if plan is None or not plan.waits_for:
+                    if asked.pid != self._workers[worker].status.pid:
+                        # It was ended while others were waited for.
+                        asked = None
+                        continue
+                    if asked.replaced is not None:
+                        self._told(asked.replaced)
+                    if wanted is not None:
+                        self._pins.loaded(worker, wanted)
+                    promised = 0.0 if plan is None else plan.total_mib
+                    self._note(worker, busy=True, promised_mib=promised)
+                    return plan
+            _log.info("waiting_for_memory", models=plan.waits_for)
+            self._turns.look_again()
+
+    def _ready(self, worker: str, prepare: Prepare, wanted: Held | None) -> _Asked:
+        # Before it is got ready, which tells of the new model as if it were there.
+        displaces = self._displaces(worker, wanted)
+        replaced = self._replaced(worker, wanted)
+        decide = prepare()
+        pid = self._workers[worker].status.pid
+        preset = None if wanted is None else wanted.preset
+        return _Asked(worker, pid, displaces, replaced, preset, decide)
+
+    def _carried_out(self, asked: _Asked, done: list[Action], stopped: Stopped) -> Plan | None:
+        """The plan, once nothing has to be given back for it; or one that has to wait. None if it
+        is not known what is needed.
+
+        Args:
+            done: what was given back for the request before; grows.
+        """
+        if asked.decide is None:
+            if asked.displaces is not None:
+                raise refusals.of(refusals.in_the_way_of_an_unknown(asked.displaces))
+            return None
         while len(done) < _MOST_UNLOADS:
             situation = self.situation(asked.worker)._replace(
                 displaces=asked.displaces, wanted=asked.preset
             )
-            plan = decide(situation)
+            plan = asked.decide(situation)
             if not plan.fits:
                 raise refusals.of(plan)
-            _require_wanted(stopped)
-            if plan.waits_for:
-                _log.info("waiting_for_memory", models=plan.waits_for)
-                with self._changed:
-                    self._changed.wait(_LOOK_S)
-                continue
+            require_wanted(stopped)
             unloads = [action for action in plan.actions if action.kind in _UNLOADS]
-            if not unloads:
+            if plan.waits_for or not unloads:
                 return _with(plan, done)
             _log.info("room_decided", **grounds.of(situation, plan))
             residents = {each.name: each for each in situation.residents}
@@ -317,7 +339,8 @@ class Arbiter:
         reason = f"to make room for {wanted or 'another model'}"
         _log.info("making_room", worker=action.worker, kind=action.kind, why=action.why)
         if action.kind == "soft_unload":
-            if not _is_among(action, done) and self._dropped(action.worker, reason, wanted):
+            again = action.worker in {each.worker for each in done if each.kind == action.kind}
+            if not again and self._dropped(action.worker, reason, wanted):
                 return action
             # It cannot be asked, will not, or gave nothing back: its end is the sure way.
             action = policy.ending(resident, wanted)
@@ -360,15 +383,6 @@ class Arbiter:
                 _log.warning("memory_not_given_back", missing_mib=round(missing))
                 return
             time.sleep(_TICK_S)
-
-
-def _require_wanted(stopped: Callable[[], bool]) -> None:
-    if stopped():
-        raise JobCancelled("The job was cancelled while it waited for memory.")
-
-
-def _is_among(action: Action, done: Sequence[Action]) -> bool:
-    return (action.kind, action.worker) in {(each.kind, each.worker) for each in done}
 
 
 def _with(plan: Plan, done: Sequence[Action]) -> Plan:

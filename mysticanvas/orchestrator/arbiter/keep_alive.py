@@ -33,6 +33,7 @@ class KeepAlive(Periodic):
                     kind,
                     f"was not used for {self._keep_alive_s:g} s",
                     functools.partial(self._is_idle, kind),
+                    self._stopping.is_set,
                 )
 
     def _is_idle(self, kind: str) -> bool:

@@ -14,11 +14,17 @@ from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.worker import LLMRef
-from mysticanvas.errors import MystiCanvasError, WorkerCrashed
+from mysticanvas.errors import (
+    JobCancelled,
+    MystiCanvasError,
+    OrchestratorUnavailable,
+    WorkerCrashed,
+)
 from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.arbiter import language_planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.language_planning import Needs
+from mysticanvas.orchestrator.arbiter.turns import Stopped
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
@@ -46,9 +52,17 @@ class LanguageModels:
         self._inspected: dict[LLMRef, Inspection] = {}
         # One at a time: the worker holds one.
         self._loading = threading.Lock()
+        self._closing = threading.Event()
 
-    def ensure(self, name: str) -> Plan:
+    def close(self) -> None:
+        """Have nobody wait for room any more."""
+        self._closing.set()
+
+    def ensure(self, name: str, stopped: Stopped = lambda: False) -> Plan:
         """Have the model of a preset loaded, with its context.
+
+        Args:
+            stopped: whether it is wanted no longer; asked while it waits for room.
 
         Returns:
             What was done for it.
@@ -58,17 +72,29 @@ class LanguageModels:
             PresetError, ModelFileError: its model cannot be used.
             DoesNotFit: there is no room to be made for it.
             WorkerCrashed: the worker ended over it, or does not start.
+            JobCancelled: it was stopped while it waited.
+            OrchestratorUnavailable: the orchestrator began to end while it waited.
         """
+
+        def given_up() -> bool:
+            return self._closing.is_set() or stopped()
+
         preset = self._store.llm_presets.get(name)
         ref = _reference(preset, self._store)
         with self._loading:
             try:
-                return self._load(ref, preset.name)
+                return self._load(ref, preset.name, given_up)
             except WorkerLost as lost:
                 raise WorkerCrashed(
                     f"The language model of {name!r} is not there: {lost}.",
                     hint="Try again; `mysticanvas logs` has the worker's last words.",
                 ) from lost
+            except JobCancelled:
+                if self._closing.is_set():
+                    raise OrchestratorUnavailable(
+                        f"The orchestrator is stopping; {name!r} was not loaded.", hint="Ask again."
+                    ) from None
+                raise
 
     def unload(self, preset: str | None = None) -> None:
         """Give back what the model has; harmless if there is none.
@@ -78,26 +104,26 @@ class LanguageModels:
         """
 
         def holds() -> bool:
-            held = self._worker.status.preset
-            return held is not None and preset in (None, held)
+            return self._arbiter.holds(self._worker.kind, preset)
 
         if holds():
-            self._arbiter.retire(self._worker.kind, "was asked to give its memory back", holds)
+            why = "was asked to give its memory back"
+            self._arbiter.retire(self._worker.kind, why, holds, self._closing.is_set)
 
-    def _load(self, ref: LLMRef, preset: str) -> Plan:
+    def _load(self, ref: LLMRef, preset: str, stopped: Stopped) -> Plan:
         leases: list[Lease] = []
 
         def prepare() -> Decide:
             leases.append(self._worker.lease(_WORKER_START_S))
-            with leases[0].relied_on():
-                found = self._inspect(ref, leases[0].client)
+            with leases[-1].relied_on():
+                found = self._inspect(ref, leases[-1].client)
             needs = needing(ref.context, found)
             return functools.partial(language_planning.plan, needs, ref.context.n_ctx)
 
-        wanted = Held(ref.digest, preset)
-        with self._arbiter.admitted(self._worker.kind, prepare, wanted=wanted) as plan:
+        wanted = Held.of(ref, preset)
+        with self._arbiter.admitted(self._worker.kind, prepare, stopped, wanted) as plan:
             assert plan is not None
-            seconds = _have_loaded(leases[0], ref, wanted)
+            seconds = _have_loaded(leases[-1], ref, wanted)
         self._arbiter.loaded(self._worker.kind, seconds)
         _log.info("language_model_ready", preset=preset, decision=plan.decision)
         return plan

@@ -1,26 +1,81 @@
-"""Which models the user wants to stay, by the names of their presets; for as long as we live."""
+"""Which models the user wants to stay, by the presets that mean them; for as long as we live."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from typing import NamedTuple, get_args
+
+from mysticanvas.contracts.plugins import LLM_ENGINE
+from mysticanvas.contracts.presets import Kind
+from mysticanvas.orchestrator.supervisor.messages import Held
+
+
+class _Preset(NamedTuple):
+    kind: Kind
+    name: str
 
 
 class Pins:
-    """Names of presets, from any thread."""
+    """Presets whose models stay, and what each preset meant when it was last loaded; from any
+    thread. Another preset may mean the same model, which then stays under that one's name."""
 
     def __init__(self) -> None:
-        self._names: frozenset[str] = frozenset()
+        self._pinned: frozenset[_Preset] = frozenset()
+        self._meant: dict[_Preset, Held] = {}
         self._lock = threading.Lock()
 
-    def __contains__(self, preset: object) -> bool:
-        return preset in self._names
+    def set(self, preset: str, pinned: bool, kind: Kind | None = None) -> None:
+        """Have the model of a preset stay, or go when it is its turn.
 
-    def set(self, preset: str, pinned: bool) -> None:
-        """Have the model of a preset stay, or go when it is its turn."""
+        Args:
+            kind: of the preset; None for those of every kind with that name.
+        """
         with self._lock:
-            self._names = self._names | {preset} if pinned else self._names - {preset}
+            named = {_Preset(each, preset) for each in _kinds(kind)}
+            self._pinned = self._pinned | named if pinned else self._pinned - named
 
-    def clear(self, preset: str | None = None) -> None:
+    def clear(self, preset: str | None = None, kind: Kind | None = None) -> None:
         """Have one stay no longer; without a name, all."""
+        if preset is not None:
+            self.set(preset, False, kind)
+            return
         with self._lock:
-            self._names = frozenset() if preset is None else self._names - {preset}
+            self._pinned = frozenset()
+
+    def loaded(self, worker: str, held: Held) -> None:
+        """Note what a preset means.
+
+        Args:
+            worker: kind of the one that loads it.
+        """
+        with self._lock:
+            self._meant[_Preset(_kind(worker), held.preset)] = held
+
+    def protecting(self, worker: str, held: Held | None, beside: str | None = None) -> str | None:
+        """A preset that is pinned and means the model that a worker of that kind holds; None if
+        that may go.
+
+        Args:
+            beside: a preset that does not count.
+        """
+        kind = _kind(worker)
+        names = sorted(each.name for each in self._pinned if each.kind == kind)
+        found = (each for each in names if each != beside and self.means(worker, each, held))
+        return next(found, None)
+
+    def means(self, worker: str, preset: str, held: Held | None) -> bool:
+        """Whether a preset means the model that a worker of that kind holds."""
+        if held is None:
+            return False
+        meant = self._meant.get(_Preset(_kind(worker), preset))
+        return preset == held.preset or (meant is not None and meant.is_same(held))
+
+
+def _kind(worker: str) -> Kind:
+    """Of the presets whose models a kind of worker loads."""
+    return "llm" if worker == LLM_ENGINE else "image"
+
+
+def _kinds(kind: Kind | None) -> Iterable[Kind]:
+    return get_args(Kind) if kind is None else (kind,)

@@ -88,7 +88,7 @@ class Planner:
         plan = planning.plan(
             resolved,
             profile,
-            self._arbiter.situation(self._worker.kind, Held(model.digest, preset.name)),
+            self._arbiter.situation(self._worker.kind, Held.of(ref, preset.name)),
             self._settings.threads,
             params.mitigations,
             known=known,
@@ -101,7 +101,7 @@ class Planner:
     ) -> Iterator[Plan | None]:
         """Make room for a job; see `queue.admission.Admit`."""
         kind = self._worker.kind
-        wanted = Held(task.model.digest, task.recipe.preset)
+        wanted = Held.of(task.model, task.recipe.preset)
         with self._arbiter.admitted(
             kind, lambda: self._deciding(task, ready()), stopped, wanted
         ) as plan:

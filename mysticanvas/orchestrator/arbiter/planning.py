@@ -81,8 +81,8 @@ class Use(NamedTuple):
     ready_mib: float | None = None
     """What such a process had beside a model on a CPU, after its jobs or else before the first;
     None before there was one."""
-    pinned: bool = False
-    """Whether the user wants its model to stay."""
+    pinned: str | None = None
+    """The preset for which the user wants its model to stay; None if it may go."""
 
     def ready(self, kind: str) -> tuple[float, Known]:
         """What a worker of that kind will have on a CPU once its engine is there, in MiB, and how

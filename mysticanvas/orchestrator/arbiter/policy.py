@@ -40,8 +40,8 @@ class Resident(NamedTuple):
     reload_s: float = 0.0
     context_s: float = 0.0
     """Seconds to load the model, and to make its context, again."""
-    pinned: bool = False
-    """Whether the user wants it to stay."""
+    pinned: str | None = None
+    """The preset for which the user wants it to stay; None if it may go."""
     busy: bool = False
     preset: str | None = None
     """Whose model it is; None if there is only the process."""
@@ -173,7 +173,7 @@ def decide(request: Request, residents: Sequence[Resident], device: Device) -> P
     smallest = min(allowed, key=lambda variant: variant.total_mib)
     pinned = [] if request.displaces is None else [request.displaces]
     if (best := _best(request, allowed, residents, device)) is not None:
-        pinned += [each.called for each in (*best.dropped, *best.ended) if each.pinned]
+        pinned += [each.pinned for each in (*best.dropped, *best.ended) if each.pinned]
     return Plan(
         decision="refuse",
         terms=list(smallest.terms),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from mysticanvas.contracts.health import WorkerStatus
@@ -34,7 +34,7 @@ def status(
     system: DeviceMemory,
     budget_mib: float | None,
     gpu: DeviceMemory | None = None,
-    pins: Container[str | None] = (),
+    is_pinned: Callable[[WorkerStatus], bool] = lambda _: False,
 ) -> VramStatus:
     """The device at this moment.
 
@@ -48,15 +48,13 @@ def status(
         system: the system's memory.
         budget_mib: what all workers together may take of it; None for all there is.
         gpu: what the driver says of the one that models are on, or will be.
-        pins: presets whose models are to stay.
+        is_pinned: whether the model that a worker holds is to stay.
     """
     seen = _now(_first(worker.device for worker in workers) or gpu, gpu)
     before = _first(worker.gpu for worker in workers)
     on_gpu = (seen or before) is not None
     holdings = [
-        _holding(worker, on_gpu, worker.preset in pins)
-        for worker in workers
-        if worker.pid is not None
+        _holding(worker, on_gpu, is_pinned(worker)) for worker in workers if worker.pid is not None
     ]
     held = sum(each.mib for each in holdings)
     if seen is None and before is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,6 +21,7 @@ from mysticanvas.errors import Conflict, JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator import latents
 from mysticanvas.orchestrator.arbiter import registry
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
+from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.admission import Admit
 from mysticanvas.orchestrator.queue.generation import Generation
@@ -72,7 +73,7 @@ class Dispatcher(Lane[Generation]):
         settle_s: seconds that a cancelled job has to end.
         feedback: learns from what jobs took of the memory.
         loaded: hears of how many seconds loading a model took.
-        pins: presets whose models stay however long nobody uses them.
+        pins: which models stay however long nobody uses them.
         folder: of what lasts as long as the orchestrator; None if workers keep nothing there.
         unloaded: hears of each model that left the device by what is done here.
     """
@@ -88,7 +89,7 @@ class Dispatcher(Lane[Generation]):
         keep_alive_s: float,
         settle_s: float = 10.0,
         loaded: Callable[[float], None] = lambda _: None,
-        pins: Container[str] = (),
+        pins: Pins | None = None,
         folder: Path | None = None,
         unloaded: Callable[[Unloaded], None] = lambda _: None,
     ) -> None:
@@ -101,7 +102,7 @@ class Dispatcher(Lane[Generation]):
         self._settle_s = settle_s
         self._feedback = feedback
         self._loaded = loaded
-        self._pins = pins
+        self._pins = pins or Pins()
         self._folder = folder
         self._unloaded = unloaded
         self._unload_asked: list[_Unload] = []
@@ -140,7 +141,7 @@ class Dispatcher(Lane[Generation]):
         with self._transitions.changed:
             asked, self._unload_asked = self._unload_asked, []
         for unload in asked:
-            if self._held and unload.preset in (None, self._held.preset):
+            if self._held and self._is_of(unload.preset, self._held):
                 self._give_back("it was asked for")
             unload.done.set()
         if self._expires_s() == 0.0:
@@ -316,7 +317,11 @@ class Dispatcher(Lane[Generation]):
         models = [run.model for run in runs]
         if self._holding is not None and not any(run.has_model for run in runs):
             models.append(self._holding.model)
-        return preset is None or preset in {each.preset for each in models}
+        return preset is None or any(self._is_of(preset, each) for each in models)
+
+    def _is_of(self, preset: str | None, model: Held) -> bool:
+        """Whether it is the model of a preset; None stands for any."""
+        return preset is None or self._pins.means(self._worker.kind, preset, model)
 
     @property
     def _held(self) -> Held | None:
@@ -327,7 +332,7 @@ class Dispatcher(Lane[Generation]):
 
     def _expires_s(self) -> float | None:
         held = self._held
-        if held is None or held.preset in self._pins:
+        if held is None or self._pins.protecting(self._worker.kind, held) is not None:
             return None
         return max(0.0, self._last_used + self._keep_alive_s - time.monotonic())
 

@@ -72,7 +72,7 @@ class Generation(Run):
     @property
     def model(self) -> Held:
         """What it runs with."""
-        return Held(self.task.model.digest, self.task.recipe.preset)
+        return Held.of(self.task.model, self.task.recipe.preset)
 
     @property
     def has_model(self) -> bool:

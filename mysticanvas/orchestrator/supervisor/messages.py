@@ -6,9 +6,10 @@ import signal
 import threading
 from typing import NamedTuple
 
-from mysticanvas.contracts.health import Health, WorkerState
+from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.contracts.worker import LLMRef, ModelRef
 from mysticanvas.orchestrator.supervisor.ending import Ending
 
 
@@ -17,6 +18,24 @@ class Held(NamedTuple):
 
     digest: str
     preset: str
+    form: str = ""
+    """What beside its files decides what is loaded; see `WorkerStatus`."""
+
+    @classmethod
+    def of(cls, ref: ModelRef | LLMRef, preset: str) -> Held:
+        """The model of a preset, as a worker is told of it."""
+        return cls(ref.digest, preset, ref.form)
+
+    @classmethod
+    def by(cls, worker: WorkerStatus) -> Held | None:
+        """The one that a worker holds, as it says."""
+        if worker.model is None or worker.preset is None:
+            return None
+        return cls(worker.model, worker.preset, worker.form)
+
+    def is_same(self, other: Held) -> bool:
+        """Whether it is the same model, whichever preset it was loaded for."""
+        return (self.digest, self.form) == (other.digest, other.form)
 
 
 class Stop(NamedTuple):

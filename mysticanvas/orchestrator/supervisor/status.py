@@ -31,6 +31,7 @@ def of(kind: str, life: Life, reserve: Reserve | None) -> WorkerStatus:
         device_kind=life.device_kind,
         gpu=life.gpu,
         model=None if held is None else held.digest,
+        form="" if held is None else held.form,
         last_error=life.last_error,
         retry_s=_retry_s(life),
         reserve=reserve,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +17,10 @@ from benchmarks import needless
 from benchmarks.tenants import Machine, Tenant
 from mysticanvas.contracts.memory import Term
 from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.vram import Unloaded
-from mysticanvas.errors import DoesNotFit, JobCancelled
-from mysticanvas.orchestrator.arbiter import arbiter as arbiters, policy
+from mysticanvas.errors import DoesNotFit, JobCancelled, OrchestratorUnavailable
+from mysticanvas.orchestrator.arbiter import arbiter as arbiters, policy, turns
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
 from mysticanvas.orchestrator.arbiter.language import LanguageModels
@@ -24,6 +28,8 @@ from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation
 from mysticanvas.orchestrator.arbiter.policy import Request, Variant
 from mysticanvas.orchestrator.supervisor.messages import Held
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store
 
 WAIT_S = 20.0
 OTHER = Held("other", "other")
@@ -33,7 +39,7 @@ OTHER = Held("other", "other")
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arbiters, "MEMORY_BACK_S", 0.05)
     monkeypatch.setattr(arbiters, "_TICK_S", 0.01)
-    monkeypatch.setattr(arbiters, "_LOOK_S", 0.02)
+    monkeypatch.setattr(turns, "LOOK_S", 0.02)
 
 
 def needing(*mib: float) -> Callable[[Situation], Plan]:
@@ -163,6 +169,101 @@ def test_who_waits_can_be_stopped() -> None:
         with pytest.raises(JobCancelled, match="waited for memory"):
             carried_out(arbiter, "llm", 4_000, stopped=stopped.is_set)
     assert image.done == []
+
+
+@contextlib.contextmanager
+def waiting_for_a_picture(
+    arbiter: Arbiter, image: Tenant, chat: Tenant
+) -> Iterator[list[Plan | None]]:
+    """Meanwhile a language model waits until a picture is made; gives what it got, which is there
+    behind that."""
+    prepared = threading.Event()
+    got: list[Plan | None] = []
+
+    def prepare() -> Callable[[Situation], Plan]:
+        chat.is_running = True
+        prepared.set()
+        return needing(6_000)
+
+    def load() -> None:
+        with arbiter.admitted("llm", prepare, wanted=OTHER) as plan:
+            got.append(plan)
+
+    chats = threading.Thread(target=load)
+    with arbiter.admitted("image", ready(6_000)):
+        image.take("sd", 6_000)
+        chats.start()
+        assert prepared.wait(WAIT_S)
+        yield got
+    chats.join(WAIT_S)
+    assert not chats.is_alive()
+
+
+def test_what_gives_back_needs_not_wait_for_who_waits_for_room() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("small", 1_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    with waiting_for_a_picture(arbiter, image, chat) as got:
+        retires = threading.Thread(target=arbiter.retire, args=["llm", "was asked to"])
+        retires.start()
+        retires.join(WAIT_S)
+        assert chat.done == ["retire"]
+        assert got == []
+    # The process that it was ready with is gone, so it was got ready again.
+    assert (len(got), chat.is_running, image.preset) == (1, True, None)
+
+
+def test_who_waits_for_room_is_still_the_next_when_others_ask_later() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    later = threading.Thread(target=carried_out, args=(arbiter, "image", 1_000))
+    with waiting_for_a_picture(arbiter, image, chat) as got:
+        later.start()
+        later.join(0.1)
+        assert later.is_alive()
+        assert got == []
+    later.join(WAIT_S)
+    assert [plan and plan.decision for plan in got] == ["hard_unload"]
+
+
+def test_keep_alive_ends_while_another_has_the_device() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000)
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    keep_alive = KeepAlive(arbiter, ["llm"], keep_alive_s=0)
+
+    def prepare() -> None:
+        keep_alive.start()
+        keep_alive._thread.join(0.1)
+        keep_alive.stop()
+
+    with arbiter.admitted("image", prepare):
+        assert chat.done == []
+
+
+@pytest.mark.parametrize("closing", [True, False])
+def test_a_language_model_that_waits_for_room_is_given_up(tmp_path: Path, closing: bool) -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    gone, asks = threading.Event(), threading.Event()
+
+    def has_gone() -> bool:
+        asks.set()
+        return gone.is_set()
+
+    with Store.open(HomePaths.of(tmp_path)) as store:
+        file = tmp_path / "chat.gguf"
+        file.touch()
+        store.llm_presets.save(LLMPreset(name="chat", model=str(file)))
+        worker: Any = chat
+        models = LanguageModels(store, arbiter, worker)
+        error = OrchestratorUnavailable if closing else JobCancelled
+        with ThreadPoolExecutor(1) as pool, arbiter._turns.next(lambda: False):
+            loading = pool.submit(models.ensure, "chat", has_gone)
+            assert asks.wait(WAIT_S)
+            models.close() if closing else gone.set()
+            with pytest.raises(error):
+                loading.result(WAIT_S)
 
 
 @pytest.mark.fault("memory is not given back after an unload", "the next plan is made without it")
@@ -433,9 +534,57 @@ def test_a_pinned_model_stays_until_it_is_let_go() -> None:
     pins.set("sd", True)
     pins.clear("chat")
     assert carried_out(arbiter, "image", 5_000).decision == "soft_unload"
-    assert "sd" in pins
+    sd = Held("sd", "sd")
+    assert pins.protecting("image", sd) == "sd"
     pins.clear()
-    assert "sd" not in pins
+    assert pins.protecting("image", sd) is None
+
+
+def test_a_pin_protects_the_model_and_not_the_name_that_it_was_loaded_by() -> None:
+    told: list[Unloaded] = []
+    image, chat = Tenant("image"), Tenant("llm")
+    pins = Pins()
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory, pins, told=told.append)
+    plain, wide = Held("sd", "plain", "float32"), Held("sd", "wide", "float32")
+    half = Held("sd", "half", "bfloat16")
+
+    def draw(model: Held) -> None:
+        with arbiter.admitted("image", ready(3_000), wanted=model):
+            image.hold(model, 3_000)
+
+    draw(plain)
+    pins.set("plain", True)
+    # The same files in another number format are another model.
+    with pytest.raises(DoesNotFit, match="'plain' is pinned and in the way"):
+        draw(half)
+    draw(wide)
+    assert image.preset == "wide"
+    for other in (half, OTHER):
+        with pytest.raises(DoesNotFit, match="'plain' is pinned and in the way"):
+            draw(other)
+    with pytest.raises(DoesNotFit) as refused:
+        carried_out(arbiter, "llm", 6_000)
+    assert refused.value.plan["pinned"] == ["plain"]
+    assert arbiter.idle(0) == {}
+    assert arbiter.holds("image", "plain")
+    assert not arbiter.holds("image", "half")
+    # Its own user may change what it means.
+    draw(Held("sd", "plain", "float16"))
+    assert [(each.preset, each.wanted_by) for each in told] == [("wide", "plain")]
+    pins.clear("plain")
+    draw(half)
+    assert told[-1].preset == "plain"
+
+
+def test_presets_of_one_name_and_two_kinds_are_pinned_apart() -> None:
+    pins, small = Pins(), Held("0", "small")
+    pins.set("small", True, "llm")
+    assert pins.protecting("llm", small) == "small"
+    assert pins.protecting("image", small) is None
+    pins.set("small", True)
+    pins.clear("small", "llm")
+    assert pins.protecting("llm", small) is None
+    assert pins.protecting("image", small) == "small"
 
 
 def test_a_worker_that_is_got_ready_for_somebody_is_not_ended_for_another() -> None:

@@ -163,7 +163,7 @@ def test_what_fits_with_no_context_has_no_suggestion() -> None:
     assert plan(4_000).suggestion == {}
     assert plan(9_000, displaces="another").suggestion == {}
     pinned = IMAGE.model_copy(update={"pinned": True})
-    assert plan(4_800, pinned, uses={"image": planning.Use(pinned=True)}).suggestion["n_ctx"]
+    assert plan(4_800, pinned, uses={"image": planning.Use(pinned="sd")}).suggestion["n_ctx"]
 
 
 def test_buffers_between_two_contexts_are_not_too_small() -> None:

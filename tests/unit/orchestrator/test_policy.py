@@ -88,11 +88,11 @@ def test_the_least_useful_model_goes() -> None:
 
 
 def test_a_model_that_is_pinned_stays_and_one_at_work_is_waited_for_at_the_last() -> None:
-    pinned, busy = OTHER._replace(pinned=True), LLM._replace(busy=True)
+    pinned, busy = OTHER._replace(pinned="sdxl"), LLM._replace(busy=True)
     refused = decide(Request([PLAIN]), [pinned], Device(1_000))
     assert (refused.decision, refused.pinned) == ("refuse", ["sdxl"])
     assert "'sdxl' is pinned and in the way: canvas.unload('sdxl')" in refused.explain()
-    assert decide(Request([PLAIN]), [LLM._replace(pinned=True)], Device(500)).pinned == []
+    assert decide(Request([PLAIN]), [LLM._replace(pinned="chat")], Device(500)).pinned == []
     assert decide(Request([PLAIN]), [busy, OTHER], Device(1_000)).waits_for == []
     plan = decide(Request([PLAIN]), [busy, pinned], Device(1_000))
     assert (plan.decision, plan.waits_for) == ("hard_unload", ["chat"])
@@ -138,7 +138,7 @@ def residents(draw: st.DrawFn) -> list[Resident]:
             context_mib=draw(st.integers(0, model)),
             idle_s=draw(st.integers(0, 4_000)),
             reload_s=draw(st.integers(0, 60)),
-            pinned=draw(st.booleans()),
+            pinned=draw(st.sampled_from([None, "pinned"])),
             busy=draw(st.booleans()),
         )
         for k in range(draw(st.integers(0, 3)))
