@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from fault_table import FAILED, Faults
 os.environ.setdefault("MYSTICANVAS_SPARE_WORKER", "false")
 # Tests that use torch in this process have others beside them: a thread that waits is not to spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Of processes that tests have crash: to write one takes longer than they have to be gone.
+resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 _TABLE = pytest.StashKey[Faults]()
