@@ -26,4 +26,4 @@ def usage(point: Point, dtype: Any, device: Device, copies_input: bool, tiny: bo
         for each in models.components(point.model, tiny)
     }
     order = TraceOrder(path="", dtype=dtype, device="cuda", copies_input=copies_input)
-    return Player(Model(parts, None, {}), order, device).usage(work_of(point))
+    return Player(Model(parts, None, tuple(parts), {}), order, device).usage(work_of(point))

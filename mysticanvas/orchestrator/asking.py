@@ -7,14 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from mysticanvas.errors import ModelFileError
+from pydantic import ValidationError
 
 _TICK_S = 0.1
-
-
-class Unanswered(ModelFileError):
-    """A process that was asked about a file gave no answer, which may be the file's fault or the
-    machine's; another time it may answer."""
+NO_ANSWER = (subprocess.SubprocessError, ValidationError)
+"""Why there is no answer about a file, which may be its fault or the machine's."""
 
 
 def ask(

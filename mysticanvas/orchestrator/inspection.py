@@ -7,8 +7,6 @@ import subprocess
 import threading
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from mysticanvas import logs, processes
 from mysticanvas.contracts.model_files import Inspection
 from mysticanvas.errors import ModelFileError
@@ -56,14 +54,14 @@ class Inspector:
             environment = processes.child_environment({})
             answer = asking.ask(_MODULE, [str(path)], b"", environment, self._time_limit_s)
             return Inspection.model_validate_json(answer)
-        except subprocess.TimeoutExpired:
-            what = f"reading its header took more than {self._time_limit_s:g} s"
-        except (subprocess.CalledProcessError, ValidationError) as error:
+        except asking.NO_ANSWER as error:
             _log.warning("inspection_failed", error=type(error).__name__)
             what = "the process that reads its header broke off"
-        raise asking.Unanswered(
-            f"{path} cannot be used: {what}.", hint="Copy or download the file again."
-        )
+            if isinstance(error, subprocess.TimeoutExpired):
+                what = f"reading its header took more than {self._time_limit_s:g} s"
+            raise ModelFileError(
+                f"{path} cannot be used: {what}.", hint="Copy or download the file again."
+            ) from error
 
 
 def _looks(path: Path) -> _Looks:

@@ -21,7 +21,7 @@ from mysticanvas.errors import JobCancelled, MystiCanvasError
 from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.arbiter import formats
 from mysticanvas.orchestrator.arbiter.profiles import Profiles, Subject
-from mysticanvas.orchestrator.asking import Unanswered
+from mysticanvas.orchestrator.asking import NO_ANSWER
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue.context import Pace
@@ -145,7 +145,7 @@ def _told(preset: Preset, count: Callable[[], int]) -> _Told:
         raise
     except MystiCanvasError as error:
         _log.info("preset_not_weighed", preset=preset.name, reason=error.code)
-        return _Told(None, is_final=not isinstance(error, Unanswered))
+        return _Told(None, is_final=not isinstance(error.__cause__, NO_ANSWER))
 
 
 def _looks(path: Path) -> Iterator[list[JsonValue]]:

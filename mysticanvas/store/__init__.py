@@ -1,6 +1,6 @@
 """The store: everything that lasts, in one DuckDB file. Nothing else opens that file."""
 
-from mysticanvas.store.images import NewImage
+from mysticanvas.store.image_rows import NewImage
 from mysticanvas.store.job_rows import StoredJob
 from mysticanvas.store.store import Store
 

@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
-from mysticanvas.contracts.base import canonical_json, sha256_of
 from mysticanvas.contracts.filters import ImageFilters, Sort
 from mysticanvas.contracts.images import (
-    FileRecord,
     ImageCard,
     ImageChanges,
     ImagePage,
     ImageRecord,
-    Source,
 )
 from mysticanvas.contracts.params import refused
-from mysticanvas.contracts.recipe import Recipe
-from mysticanvas.store import filters as conditions, pages, parts, queries, tags, times
+from mysticanvas.store import filters as conditions, image_rows, pages, parts, queries, tags, times
 from mysticanvas.store.connection import Database, Row, Transaction
 from mysticanvas.store.cursors import Cursors
 from mysticanvas.store.filters import EVERY, Clause, TagIds
+from mysticanvas.store.image_rows import NewImage
 from mysticanvas.store.search import stale
 
 MAX_PAGE = 1000
 _SQL = queries.load("images")
 CURSORS = Cursors("images", "q")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewImage:
-    """A picture to record: all that is known of it but its place in the order of recording."""
-
-    id: str
-    job_id: str
-    batch_index: int
-    project: str
-    recipe: Recipe
-    mode: str
-    pixels_sha256: str
-    file: FileRecord
-    created_at: datetime
-    parent: str | None = None
-    source: Source = "generate"
-    tags: tuple[str, ...] = ()
-    """Names that the user gives it."""
-    deleted_at: datetime | None = None
-    """As the database keeps it."""
 
 
 class Last(NamedTuple):
@@ -87,7 +60,9 @@ class Images:
     def insert(self, transaction: Transaction, images: Sequence[NewImage]) -> list[ImageRecord]:
         """Record pictures and their files, in the given order; as they will be read."""
         return [
-            _record(_UNTOUCHED | row | {f"file_{name}": value for name, value in file.items()})
+            image_rows.record(
+                image_rows.UNTOUCHED | row | {f"file_{name}": value for name, value in file.items()}
+            )
             for row, file in self._insert(transaction, images)
         ]
 
@@ -264,8 +239,10 @@ class Images:
         if not images:
             return iter(())
         last = self._last_seq(transaction)
-        rows = [_row(image, last + place) for place, image in enumerate(images, 1)]
-        files = [_file_row(image, row["seq"]) for image, row in zip(images, rows, strict=True)]
+        rows = [image_rows.row(image, last + place) for place, image in enumerate(images, 1)]
+        files = [
+            image_rows.file_row(image, row["seq"]) for image, row in zip(images, rows, strict=True)
+        ]
         if any(image.deleted_at for image in images):
             rows = [
                 {**row, "deleted_at": i.deleted_at} for row, i in zip(rows, images, strict=True)
@@ -306,7 +283,7 @@ class Images:
             return []
         images, files = (pages.among(column, seqs) for column in ("image.seq", "file.image_seq"))
         found = self._database.read(_SQL["records"].format(images=images, files=files))
-        return sorted(map(_record, found), key=lambda image: -image.seq)
+        return sorted(map(image_rows.record, found), key=lambda image: -image.seq)
 
 
 def _newest_complete(rows: Sequence[Row]) -> list[int]:
@@ -320,89 +297,3 @@ def _newest_complete(rows: Sequence[Row]) -> list[int]:
         if len(batch) == max(row["batch_size"] for row in batch)
     ]
     return max(complete, key=max, default=[])
-
-
-_UNTOUCHED = {"style": None, "caption": None, "rating": None}
-"""What a new picture has in the columns that come later."""
-
-
-def _row(image: NewImage, seq: int) -> Row:
-    recipe, params = image.recipe, image.recipe.params
-    return {
-        "id": image.id,
-        "seq": seq,
-        "job_id": image.job_id,
-        "batch_index": image.batch_index,
-        "batch_size": params.num_images,
-        "project": image.project,
-        "parent": image.parent,
-        "source": image.source,
-        "prompt": params.prompt,
-        "negative_prompt": params.negative_prompt,
-        "preset": recipe.preset,
-        "model_digest": _digest(tuple(recipe.model_files.items())),
-        "pipeline": recipe.pipeline,
-        "seed": recipe.seed,
-        "width": image.file.width,
-        "height": image.file.height,
-        "mode": image.mode,
-        "num_inference_steps": params.num_inference_steps,
-        "guidance_scale": params.guidance_scale,
-        "scheduler": params.scheduler,
-        "request_hash": recipe.request_hash,
-        "recipe_hash": recipe.hash,
-        "pixels_sha256": image.pixels_sha256,
-        "recipe": canonical_json(recipe.model_dump(mode="json")),
-        "starred": False,
-        "created_at": times.to_db(image.created_at),
-        "path": image.file.path,
-    }
-
-
-@functools.lru_cache(maxsize=64)
-def _digest(model_files: tuple[tuple[str, str], ...]) -> str:
-    return sha256_of(dict(model_files))
-
-
-def _file_row(image: NewImage, seq: int) -> Row:
-    return {
-        "image_id": image.id,
-        "image_seq": seq,
-        "position": 0,
-        **image.file.model_dump(),
-        "created_at": times.to_db(image.created_at),
-    }
-
-
-def _record(row: Row) -> ImageRecord:
-    return ImageRecord(
-        id=row["id"],
-        seq=row["seq"],
-        job_id=row["job_id"],
-        batch_index=row["batch_index"],
-        project=row["project"],
-        parent=row["parent"],
-        source=row["source"],
-        prompt=row["prompt"],
-        width=row["width"],
-        height=row["height"],
-        mode=row["mode"],
-        seed=row["seed"],
-        preset=row["preset"],
-        style=row["style"],
-        caption=row["caption"],
-        starred=row["starred"],
-        rating=row["rating"],
-        request_hash=row["request_hash"],
-        recipe_hash=row["recipe_hash"],
-        pixels_sha256=row["pixels_sha256"],
-        recipe=Recipe.model_validate_json(row["recipe"]),
-        file=FileRecord(
-            path=row["file_path"],
-            sha256=row["file_sha256"],
-            bytes=row["file_bytes"],
-            width=row["file_width"],
-            height=row["file_height"],
-        ),
-        created_at=times.from_db(row["created_at"]),
-    )

@@ -24,8 +24,10 @@ from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import StoreError
-from mysticanvas.store import images, job_pages, job_rows, parts, queries, times
+from mysticanvas.store import job_pages, job_rows, parts, queries, times
 from mysticanvas.store.connection import Database
+from mysticanvas.store.image_rows import NewImage
+from mysticanvas.store.images import Images
 from mysticanvas.store.job_rows import StoredJob
 from mysticanvas.store.measurements import Measurements
 from mysticanvas.store.waiting import Entry, Waiting
@@ -43,9 +45,7 @@ class Jobs:
         measurements: where it is kept what a job took of the memory.
     """
 
-    def __init__(
-        self, database: Database, images: images.Images, measurements: Measurements
-    ) -> None:
+    def __init__(self, database: Database, images: Images, measurements: Measurements) -> None:
         self._database = database
         self._images = images
         self._measurements = measurements
@@ -278,7 +278,7 @@ class Jobs:
         self,
         job_id: str,
         attempt: int,
-        made: Sequence[images.NewImage],
+        made: Sequence[NewImage],
         matched: bool | None = None,
         result: dict[str, JsonValue] | None = None,
         measured: Sequence[Measurement] = (),

@@ -17,7 +17,7 @@ from mysticanvas.contracts.picture import PictureText
 from mysticanvas.errors import StoreError, StoreFull
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import deletions, parts, times, tombstones
-from mysticanvas.store.images import NewImage
+from mysticanvas.store.image_rows import NewImage
 from mysticanvas.store.store import Store
 
 T = TypeVar("T")

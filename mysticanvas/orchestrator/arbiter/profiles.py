@@ -24,7 +24,7 @@ from mysticanvas.contracts.tracing import (
     TraceOrder,
     TraceReply,
 )
-from mysticanvas.errors import StoreError
+from mysticanvas.errors import ModelFileError, StoreError
 from mysticanvas.orchestrator import asking
 
 TIME_LIMIT_S = 120.0
@@ -258,20 +258,19 @@ class Profiles:
                 check,
             )
             reply = TraceReply.model_validate_json(answer)
-        except subprocess.TimeoutExpired:
-            what = f"that took more than {self._time_limit_s:g} s"
-        except (subprocess.CalledProcessError, ValidationError) as error:
+        except asking.NO_ANSWER as error:
             _log.warning("profile_failed", error=type(error).__name__)
             what = "the process that looks into it broke off"
-        else:
-            if reply.problem is not None:
-                raise reply.problem.to_error()
-            assert reply.answer is not None
-            return reply.answer
-        raise asking.Unanswered(
-            f"What {order.path} needs in memory cannot be told: {what}.",
-            hint="Generating does not need it. `mysticanvas logs` has more.",
-        )
+            if isinstance(error, subprocess.TimeoutExpired):
+                what = f"that took more than {self._time_limit_s:g} s"
+            raise ModelFileError(
+                f"What {order.path} needs in memory cannot be told: {what}.",
+                hint="Generating does not need it. `mysticanvas logs` has more.",
+            ) from error
+        if reply.problem is not None:
+            raise reply.problem.to_error()
+        assert reply.answer is not None
+        return reply.answer
 
 
 def _order(subject: Subject) -> TraceOrder:

@@ -39,7 +39,8 @@ def test_one_who_waits_no_longer_is_no_fault() -> None:
 
 
 def test_a_store_that_is_made_again_gives_one_for_each_file(tmp_path: Path) -> None:
-    """Twice: it is read to find its place, then as a whole. Another when the store is open."""
+    """Thrice: it is read to find its place, then as a whole, and looked for once all are recorded.
+    Another when the store is open."""
     former, paths = HomePaths.of(tmp_path / "former"), HomePaths.of(tmp_path / "home")
     maker = Maker()
     with Store.open(former) as store:
@@ -52,4 +53,4 @@ def test_a_store_that_is_made_again_gives_one_for_each_file(tmp_path: Path) -> N
     with store:
         assert store.images.count() == 3
     assert told is not None
-    assert len(given) == 1 + 2 * 3
+    assert len(given) == 1 + 3 * 3

@@ -58,7 +58,7 @@ def test_an_orchestrator_that_hangs_is_not_asked_again_and_again(
         )
         connection.paths.runtime_file.write_text(runtime.model_dump_json())
         with pytest.raises(OrchestratorUnavailable, match=r"within 0\.1 s") as unavailable:
-            connection.call(lambda client: client.unload(None))
+            connection.call(lambda client: client.unload(None, None))
         connection.close()
     assert str(os.getpid()) in unavailable.value.detail
 
