@@ -82,7 +82,9 @@ def parts_of(canvas: Canvas) -> list[str]:
 def test_a_context_is_dropped_for_pictures_and_said(
     start: Callable[[float], Canvas], footprints: Footprints, chat: LLMPreset, usual: dict[str, Any]
 ) -> None:
-    canvas = start(footprints.both + 45)
+    # A language model is taken to need some 50 MiB more than it will have, and pictures are to need
+    # half as much again as there is.
+    canvas = start(footprints.both + 110)
     canvas.generate("x", **usual)
     canvas.presets.llm.save(chat)
     canvas.workers.start("llm", preset=chat.name)
@@ -90,7 +92,7 @@ def test_a_context_is_dropped_for_pictures_and_said(
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with canvas.on("vram", told.put):
         assert canvas._connection._stream.wait_connected(WAIT_S)
-        job = canvas.submit("x", num_images=PICTURES, **usual)
+        job = canvas.submit("x", num_images=2 * PICTURES, **usual)
         images = job.result()
         unloaded = told.get(timeout=WAIT_S)
         event = told.get(timeout=WAIT_S)
