@@ -341,7 +341,8 @@ class HomePaths(typing.NamedTuple):
         With two databases for one home, or one for two, pictures would be lost.
 
         Raises:
-            NotItsState: one of them is another's; says which note says so.
+            NotItsState: one of them is another's, or the home has its database itself so far; says
+                by which file.
             OSError: a note cannot be read.
         """
         for note, other in self._notes:
@@ -350,6 +351,13 @@ class HomePaths(typing.NamedTuple):
                 given = "is not set" if self.state == self.root else f"is {self.state}"
                 told = f"{note} says {noted}, and MYSTICANVAS_STATE {given}"
                 raise NotItsState(errno.EEXIST, told)
+        former = HomePaths.of(self.root).database
+        if self.state != self.root and former.exists() and not (self.root / _STATE_NOTE).exists():
+            told = (
+                f"its database is {former}, and MYSTICANVAS_STATE is {self.state}: while nothing "
+                f"runs, move {former.name} and its .wal there, with backups and run"
+            )
+            raise NotItsState(errno.EEXIST, told)
 
     def create(self) -> None:
         """Make the folders, private to the user (mode 0700), and note in each of home and state

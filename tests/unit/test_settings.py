@@ -109,6 +109,22 @@ def test_home_and_state_belong_together(tmp_path: Path) -> None:
     assert not other.exists(), "what is refused leaves nothing, least of all a note"
 
 
+def test_a_home_with_a_database_gets_no_second_one_elsewhere(tmp_path: Path) -> None:
+    home, state = HomePaths.of(tmp_path / "home"), tmp_path / "state"
+    home.create()
+    home.database.touch()
+    apart = HomePaths.of(home.root, state)
+    with pytest.raises(NotItsState, match=r"mysticanvas\.duckdb.*move"):
+        apart.create()
+    assert not state.exists()
+    state.mkdir()
+    for path in (home.database, home.backups, home.run):
+        path.rename(state / path.name)
+    apart.create()
+    apart.check()
+    assert Settings.load({}, home=home.root).state == state
+
+
 def test_a_home_keeps_its_state(tmp_path: Path) -> None:
     home, state = tmp_path / "home", tmp_path / "loçal disk"
     HomePaths.of(home, state).create()
