@@ -20,8 +20,20 @@ from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 
-def use(store: Store, commits: int, batch: int, salt: int) -> child.Answer:
-    """Record some pictures, then ask a question of each kind; the memory that is taken then.
+def carry_out(store: Store, *, record: dict[str, int] | None = None) -> child.Answer:
+    """Record pictures, or use what is there.
+
+    Args:
+        record: arguments of `_record`; None to use the store.
+    """
+    if record is None:
+        return _used(store)
+    _record(store, **record)
+    return {}
+
+
+def _record(store: Store, commits: int, batch: int, salt: int) -> None:
+    """Record some pictures, which only the log holds then.
 
     Args:
         commits: how many; what the log held is moved before.
@@ -31,6 +43,11 @@ def use(store: Store, commits: int, batch: int, salt: int) -> child.Answer:
     entries = collection.entries(commits * batch, salt=salt)
     for some in collection.batches(entries, batch):
         store.images.add([entry.new_image() for entry in some])
+
+
+def _used(store: Store) -> child.Answer:
+    """Ask a question of each kind; the memory that is taken then."""
+    memory.index(store)
     memory.page(store)
     left_out = []
     for question in (_tagged, _searched):
@@ -58,7 +75,7 @@ def main(home: str) -> None:
     took = seconds(lambda: opened.append(Store.open(paths)))
     child.answer(seconds=took)
     with opened[0] as store:
-        child.serve(lambda order: use(store, **order))
+        child.serve(lambda order: carry_out(store, **order))
 
 
 if __name__ == "__main__":

@@ -65,13 +65,13 @@ def measure(images: int) -> list[Finding]:
 def _stopped(home: str) -> tuple[float, child.Answer]:
     """Open, use and stop; the seconds of opening, and what using it was like."""
     with child.start("benchmarks.holder", home) as holder:
-        return holder.hear()["seconds"], holder.ask(commits=0, batch=1, salt=0)
+        return holder.hear()["seconds"], holder.ask()
 
 
 def _killed(home: str, unsaved: Unsaved, salt: int) -> int:
     """Leave pictures in the log; its bytes."""
     with child.start("benchmarks.holder", home) as holder:
         holder.hear()
-        holder.ask(**unsaved._asdict(), salt=salt * 1_000 + unsaved.batch)
+        holder.ask(record={**unsaved._asdict(), "salt": salt * 1_000 + unsaved.batch})
         holder.kill()
     return HomePaths.of(Path(home)).write_ahead_log.stat().st_size
