@@ -26,7 +26,7 @@ class Unsaved(NamedTuple):
 
 SMALL = Unsaved(checkpoints.MAX_COMMITS - 1, 1)
 """As many commits as the log ever holds."""
-LARGE = Unsaved(8, 1_000)
+LARGE = Unsaved(7, 1_000)
 """About as many bytes as it ever holds."""
 
 
