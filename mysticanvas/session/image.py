@@ -258,8 +258,8 @@ class Image:
             The absolute path of the copy.
 
         Raises:
-            InvalidRequest: the suffix or the folder is not usable, or `metadata` is neither True
-                nor False.
+            InvalidRequest: the suffix or the folder is not usable, a JPEG has no room for a recipe
+                this long, or `metadata` is neither True nor False.
             NotFound: the picture's own file is gone.
         """
         wanted = arguments.flag("metadata", metadata)
