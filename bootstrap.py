@@ -1,7 +1,11 @@
 """Makes the virtual environment: `python bootstrap.py FOLDER`. Standard library only.
 
 Says what it is doing, and names what the system lacks together with the command that installs it.
+So that it can name the Python that it needs, an older one, from 3.8 on, has to be able to read this
+file and what it imports.
 """
+
+from __future__ import annotations
 
 import platform
 import shutil
@@ -41,7 +45,7 @@ def main() -> int:
         version = sysconfig.get_python_version()
         return lacks("Python's venv module", f"sudo apt-get install python{version}-venv")
     python = target / "bin" / "python"
-    if not python.exists():
+    if not is_whole(python):
         say(f"making {target} with Python {platform.python_version()}")
         run(sys.executable, "-m", "venv", str(target))
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -66,6 +70,17 @@ def main() -> int:
     )
     say("ready")
     return 0
+
+
+def is_whole(python: Path) -> bool:
+    """Whether an environment was made to its end: the list of pip's files is written last."""
+    program = "from importlib.metadata import files; assert files('pip')"
+    try:
+        return (
+            subprocess.run([str(python), "-c", program], stderr=subprocess.DEVNULL).returncode == 0
+        )
+    except OSError:
+        return False
 
 
 def with_llama(python: Path, pip: list[str]) -> bool:

@@ -4,6 +4,8 @@ Standard library only. The wheel lies in the user's cache directory, in a folder
 that it depends on, so that the next environment has it in seconds.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import platform

@@ -14,7 +14,9 @@ from mysticanvas import (
     OrchestratorUnavailable,
     contact_sheet,
 )
+from mysticanvas.contracts.presets import STARTER
 from mysticanvas.session import launch
+from mysticanvas.session.plan import Plan
 from mysticanvas.settings import Settings
 
 PROMPTS = (
@@ -52,7 +54,7 @@ def run(home: Path | None, output: Path) -> Path:
         print(f"A search for {WORDS!r} finds {found.total} of them, the best: {found[0].prompt!r}.")
         again = canvas.reproduce(made[0])
         print(f"The first one made again: {'the same pixels' if again.matches else 'different'}.")
-        needed, *_ = canvas.plan(PROMPTS[0], width=LARGE_PX, height=LARGE_PX).explain().splitlines()
+        needed, *_ = _plan(canvas).explain().splitlines()
         print(f"The plan for {LARGE_PX}×{LARGE_PX} px: {needed}.")
         sheet = contact_sheet.write(output.absolute() / "index.html", "MystiCanvas demo", made)
         Images(made).pil().save(sheet.with_name("pictures.png"))
@@ -77,8 +79,15 @@ def _has_jobs(home: Path) -> bool:
         return any(canvas.jobs.list(status=status) for status in ("queued", "running"))
 
 
+# The prompts are for the starter model, whichever is the home's own by default.
+
+
+def _plan(canvas: Canvas) -> Plan:
+    return canvas.plan(PROMPTS[0], width=LARGE_PX, height=LARGE_PX, preset=STARTER)
+
+
 def _make(canvas: Canvas, number: int, prompt: str) -> Image:
     began = time.perf_counter()
-    image = canvas.generate(prompt, seed=number, reuse=True)
+    image = canvas.generate(prompt, seed=number, preset=STARTER, reuse=True)
     print(f"  {time.perf_counter() - began:5.1f} s  {prompt}")
     return image

@@ -67,6 +67,8 @@ def work_of(point: Point) -> ImageWork:
         height=point.height,
         num_images=point.images,
         guided=point.guided,
+        # All prompts of the points have an empty one.
+        negative=point.model != "sdxl",
         tokens=TOKENS[point.model],
         tile_px=tile_px(max(point.width, point.height)) if tiled else None,
         sliced="vae_slicing" in point.mitigations,

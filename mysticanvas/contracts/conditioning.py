@@ -23,10 +23,16 @@ class Conditioning(NamedTuple):
     """Tokens that a template puts around a prompt that is not filled up; None if it is."""
     multiple: int = 1
     """Of what the denoiser fills up the tokens of a prompt, and those of a picture."""
+    zeros: bool = False
+    """Whether an empty negative prompt is not encoded, and zeros stand for it."""
 
     def is_guided(self, guidance_scale: float) -> bool:
         """Whether the batch is doubled."""
         return self.guided_above is not None and guidance_scale > self.guided_above
+
+    def encodes(self, negative_prompt: str) -> bool:
+        """Whether a negative prompt is encoded where there is guidance."""
+        return bool(negative_prompt) or not self.zeros
 
     def tokens_of(self, prompt: str, most: int) -> int:
         """Tokens that the denoiser gets of a prompt: exactly, or at most where only a tokenizer
@@ -45,6 +51,7 @@ class Conditioning(NamedTuple):
 
 
 _BY_NAME = {
+    "StableDiffusionXL": Conditioning(zeros=True),
     # Of both CLIPs, and of a T5.
     "StableDiffusion3": Conditioning(tokens=CLIP_TOKENS + 256),
     # Guidance is a number that the model takes.

@@ -19,6 +19,8 @@ class ImageWork(Contract):
     """Whether the denoiser also looks at the negative prompt, in the same batch."""
     guided_apart: bool = False
     """Whether it does so in calls of its own, one after the other."""
+    negative: bool = True
+    """Whether the negative prompt that it looks at is encoded, and not zeros."""
     tokens: int = Field(default=77, ge=1)
     """Of the prompt, filled up as the pipeline does it."""
     lora_bytes: int = Field(default=0, ge=0)

@@ -61,7 +61,7 @@ class ReproduceRequest(Contract):
     """Body of `POST /v1/jobs`: the same picture again, from its recipe.
 
     `pixels_sha256` is what to compare with, if it is known; a result with these pixels is not
-    recorded again.
+    recorded again, unless `parent` is deleted or its file is gone.
     """
 
     kind: Literal["reproduce"] = "reproduce"
@@ -130,7 +130,8 @@ class JobRecord(Contract):
     result: dict[str, JsonValue] | None = None
     """What came of a job that makes no pictures."""
     matched: bool | None = None
-    """Of a `reproduce` job: whether the pixels were the same, in which case `images` is empty."""
+    """Of a `reproduce` job: whether the pixels were those of a picture that is there, in which
+    case `images` is empty."""
     reused: bool = False
     """Whether the result was there before, and nothing was run."""
 

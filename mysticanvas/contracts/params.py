@@ -28,7 +28,7 @@ from mysticanvas.contracts.base import Contract, canonical_json
 from mysticanvas.contracts.loras import Loras, plain as plain
 from mysticanvas.contracts.mitigations import MITIGATIONS, Allowed
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
-from mysticanvas.contracts.refusal import missing, refused as refused
+from mysticanvas.contracts.refusal import missing, refused as refused, unknown
 from mysticanvas.errors import InvalidRequest
 
 Priority = Literal["interactive", "background"]
@@ -66,16 +66,19 @@ SYNONYMS = {
     "generator": "seed",
     "lora": "loras",
     "guidance": "guidance_scale",
+    "image_size": "width height",
     "model": "preset",
     "n": "num_images",
     "negative": "negative_prompt",
     "num_images_per_prompt": "num_images",
     "num_steps": "num_inference_steps",
+    "resolution": "width height",
     "sampler": "scheduler",
-    "size": "width",
+    "size": "width height",
     "steps": "num_inference_steps",
 }
-"""Names from other tools -> ours."""
+"""Names from other tools -> ours, several with a space between."""
+_OF_A_CANVAS = {"home", "project"}
 
 _WITHOUT_LIKE = {"control_image", "init_image"}
 """Names from diffusers that look like one of ours, and mean something else."""
@@ -223,14 +226,13 @@ def check_recipe(recipe: Recipe) -> None:
 
 def unknown_parameter(name: str) -> InvalidRequest:
     """The error for a keyword that does not exist."""
-    alike = [] if name in _WITHOUT_LIKE | _PLANNED else difflib.get_close_matches(name, KEYWORDS, 1)
-    nearest = SYNONYMS.get(name) or next(iter(alike), "")
-    planned = " yet; it comes in a later release" if name in _PLANNED else ""
-    return InvalidRequest(
-        f"There is no parameter {name!r}{planned}.",
-        hint=f"Did you mean {nearest!r}?" if nearest else f"There are: {', '.join(KEYWORDS)}.",
-        parameter=name,
-        allowed=nearest or ", ".join(KEYWORDS),
+    return unknown(
+        name,
+        KEYWORDS,
+        SYNONYMS,
+        alike=name not in _WITHOUT_LIKE | _PLANNED,
+        why=" yet; it comes in a later release" if name in _PLANNED else "",
+        hint=f"A canvas has it: Canvas({name}=…)." if name in _OF_A_CANVAS else "",
     )
 
 

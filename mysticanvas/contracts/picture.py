@@ -69,21 +69,14 @@ def read(info: Mapping[Any, Any]) -> PictureText | None:
 def a1111_parameters(recipe: Recipe) -> str:
     """The recipe in AUTOMATIC1111's form: prompt, negative prompt, then `Key: value` pairs."""
     params = recipe.params
-    digest = next(
-        (
-            sha
-            for path, sha in recipe.model_files.items()
-            if path.startswith(("unet", "transformer"))
-        ),
-        "",
-    )
+    digest = _model_digest(recipe.model_files)
     pairs = {
         "Steps": params.num_inference_steps,
         "Sampler": params.scheduler,
         "CFG scale": params.guidance_scale,
         "Seed": recipe.seed,
         "Size": f"{params.width}x{params.height}",
-        "Model hash": digest[:10],
+        **({"Model hash": digest[:10]} if digest else {}),
         "Model": recipe.preset,
         "Version": "MystiCanvas",
     }
@@ -92,3 +85,15 @@ def a1111_parameters(recipe: Recipe) -> str:
         lines.append(f"Negative prompt: {params.negative_prompt}")
     lines.append(", ".join(f"{key}: {value}" for key, value in pairs.items()))
     return "\n".join(lines)
+
+
+def _model_digest(files: Mapping[str, str]) -> str | None:
+    """What a model goes by among other tools: the digest of the checkpoint, or that of what
+    denoises; None if neither is known."""
+    found = (
+        sha
+        for start in ("model.", "unet", "transformer")
+        for path, sha in files.items()
+        if path.startswith(start) and path.endswith((".safetensors", ".gguf"))
+    )
+    return next(found, None)

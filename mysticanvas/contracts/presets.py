@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -20,7 +20,7 @@ from pydantic import (
 from mysticanvas.contracts import loras, params, paths
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.loras import Loras
-from mysticanvas.contracts.refusal import missing, refused
+from mysticanvas.contracts.refusal import did_you_mean, missing, nearest, refused
 from mysticanvas.errors import InvalidRequest
 
 STARTER = "starter"
@@ -117,7 +117,7 @@ def _image_defaults(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
 def _llm_defaults(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for name, value in given.items():
         if name not in _LLM_DEFAULTS:
-            raise ValueError(_did_you_mean(name, _LLM_DEFAULTS))
+            raise ValueError(_did_you_mean(name, _LLM_DEFAULTS, {}))
         kind, least, most = _LLM_DEFAULTS[name]
         number = isinstance(value, int | float if kind is float else int)
         if not number or isinstance(value, bool) or not least <= float(str(value)) <= most:
@@ -156,7 +156,7 @@ class Preset(Contract):
     def __init__(self, /, **given: Any) -> None:
         for name in given:
             if name not in type(self).model_fields:
-                hint = _did_you_mean(name, self.WORDS)
+                hint = _did_you_mean(name, self.WORDS, {})
                 raise refused(name, given[name], f"one of: {', '.join(self.WORDS)}", hint)
         try:
             super().__init__(**given)
@@ -251,8 +251,5 @@ class DefaultPreset(Contract):
     name: _Name | None = None
 
 
-def _did_you_mean(name: str, known: Any, synonyms: dict[str, str] | None = None) -> str:
-    nearest = (synonyms or {}).get(name) or next(
-        iter(difflib.get_close_matches(name, list(known), 1)), ""
-    )
-    return f"There is no {name!r}." + (f" Did you mean {nearest!r}?" if nearest else "")
+def _did_you_mean(name: str, known: Iterable[str], synonyms: Mapping[str, str]) -> str:
+    return f"There is no {name!r}. {did_you_mean(nearest(name, known, synonyms))}".rstrip()

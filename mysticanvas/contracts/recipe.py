@@ -9,11 +9,12 @@ one without changing the hashes of older pictures.
 from __future__ import annotations
 
 import functools
+import keyword
 from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from mysticanvas.contracts import loras
+from mysticanvas.contracts import conditioning, loras
 from mysticanvas.contracts.base import Contract, sha256_of
 from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px, without_offload
 from mysticanvas.contracts.refusal import refused
@@ -126,7 +127,8 @@ class Recipe(Contract):
                 that needs nothing of ours; there, put the model's folder in place of `MODEL`.
 
         Raises:
-            InvalidRequest: it is neither of the two.
+            InvalidRequest: it is neither of the two, or the recipe has something in place of a
+                name, which is not made code: it may come from anybody's picture.
         """
         if not isinstance(target, str) or target not in _CODE:
             raise refused("target", target, " or ".join(map(repr, _CODE)))
@@ -162,33 +164,33 @@ def _mysticanvas_code(recipe: Recipe) -> str:
 
 def _diffusers_code(recipe: Recipe) -> str:
     params = recipe.params
-    config = "".join(f", {key}={value!r}" for key, value in params.scheduler_config.items())
-    arguments = params.model_dump(
-        include={
-            "prompt",
-            "negative_prompt",
-            "width",
-            "height",
-            "num_inference_steps",
-            "guidance_scale",
-        }
+    pipeline = _name("pipeline", recipe.pipeline)
+    scheduler = _name("params.scheduler", params.scheduler)
+    config = "".join(
+        f", {_name('params.scheduler_config', key)}={value!r}"
+        for key, value in params.scheduler_config.items()
     )
-    call = _call("pipeline", arguments)[:-2]
+    said = ["prompt", "width", "height", "num_inference_steps", "guidance_scale"]
+    # An empty one is none, but where nothing else makes a pipeline look at one at all.
+    if params.negative_prompt or conditioning.of(pipeline).apart:
+        said.insert(1, "negative_prompt")
+    call = _call("pipeline", {name: getattr(params, name) for name in said})[:-2]
     end = params.seed + params.num_images
-    dtype = recipe.environment.dtype if recipe.environment else "float32"
-    device = recipe.environment.device.partition(":")[0] if recipe.environment else "cpu"
-    place = "" if device == "cpu" else f'.to("{device}")'
+    ran = recipe.environment
+    dtype = _name("environment.dtype", ran.dtype if ran else "float32")
+    device = ran.device.partition(":")[0] if ran else "cpu"
+    place = "" if device == "cpu" else f".to({device!r})"
     parts = _parts_code(recipe)
     load = "from_single_file" if "model.safetensors" in recipe.model_files else "from_pretrained"
     given = f"dtype=torch.{dtype}" + (", transformer=transformer" if _gguf_of(recipe) else "")
     return f"""\
 import torch
-from diffusers import {recipe.pipeline}, {params.scheduler}
+from diffusers import {pipeline}, {scheduler}
 
-MODEL = "path/to/{recipe.preset}"
+MODEL = {f"path/to/{recipe.preset}"!r}
 
-{_gguf_code(recipe, dtype)}pipeline = {recipe.pipeline}.{load}(MODEL, {given}){place}{parts}
-pipeline.scheduler = {params.scheduler}.from_config(pipeline.scheduler.config{config})
+{_gguf_code(recipe, dtype)}pipeline = {pipeline}.{load}(MODEL, {given}){place}{parts}
+pipeline.scheduler = {scheduler}.from_config(pipeline.scheduler.config{config})
 {_lora_code(recipe)}{_mitigating_code(recipe)}seeds = range({params.seed}, {end})
 images = {call}
     num_images_per_prompt={params.num_images},
@@ -196,6 +198,17 @@ images = {call}
 ).images
 image = images[{recipe.batch_index}]
 """
+
+
+def _name(parameter: str, name: str) -> str:
+    """What stands in code as it is.
+
+    Raises:
+        InvalidRequest: it is no name.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise refused(f"recipe.{parameter}", name, "names that Python has for such a thing")
+    return name
 
 
 def _gguf_of(recipe: Recipe) -> str | None:
@@ -222,13 +235,18 @@ transformer = {kind}.from_single_file(
 def _parts_code(recipe: Recipe) -> str:
     """A comment for each part that visibly came from elsewhere than the model."""
     lines = [
-        f"\n# Its {part} came from elsewhere: put the one with this SHA-256 in its place."
-        f"\n#   {name}: {recipe.model_files[name]}"
+        f"\n# Its {_line(part)} came from elsewhere: put the one with this SHA-256 in its place."
+        f"\n#   {_line(name)}: {_line(recipe.model_files[name])}"
         for name in sorted(recipe.model_files)
         for part in [_part(name)]
         if part
     ]
     return "".join(lines)
+
+
+def _line(text: str) -> str:
+    """Text for a comment, which it does not end."""
+    return repr(text)[1:-1]
 
 
 def _part(name: str) -> str:

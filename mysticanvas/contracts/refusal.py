@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -27,6 +29,46 @@ def refused(parameter: str, value: Any, allowed: str, hint: str = "") -> Invalid
         value=shown,
         allowed=allowed,
     )
+
+
+def unknown(
+    name: str,
+    known: Sequence[str],
+    synonyms: Mapping[str, str],
+    *,
+    alike: bool = True,
+    why: str = "",
+    hint: str = "",
+) -> InvalidRequest:
+    """The error for a keyword that does not exist, with the nearest one that does.
+
+    Args:
+        synonyms: other name -> ours, several with spaces between.
+        alike: whether one of these, or one that looks like it, may be meant.
+        why: what is said of it beside that it does not exist.
+        hint: what to do, if that is something else.
+    """
+    near = nearest(name, known, synonyms) if alike and not hint else []
+    return InvalidRequest(
+        f"There is no parameter {name!r}{why}.",
+        hint=hint or did_you_mean(near) or f"There are: {', '.join(known)}.",
+        parameter=name,
+        allowed=", ".join(near or known),
+    )
+
+
+def nearest(name: str, known: Iterable[str], synonyms: Mapping[str, str]) -> list[str]:
+    """What somebody may have meant who wrote `name`; empty if nothing is like it."""
+    known = list(known)
+    if name in synonyms:
+        return [each for each in synonyms[name].split() if each in known]
+    return difflib.get_close_matches(name, known, 1)
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """The question whether these were meant; empty for none."""
+    named = " and ".join(map(repr, names))
+    return f"Did you mean {named}?" if named else ""
 
 
 def unicode_text(parameter: str, value: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from mysticanvas.errors import InvalidRequest
 from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
@@ -68,24 +66,34 @@ ALLOWED = {
 _SYNONYMS = {
     "after": "since",
     "before": "until",
+    "count": "limit",
     "exclude_tags": "not_tags",
     "favorite": "starred",
     "from_": "since",
     "id": "ids",
     "images": "ids",
     "model": "preset",
+    "n": "limit",
+    "order": "sort",
+    "order_by": "sort",
+    "page": "cursor",
     "rating": "min_rating",
-    "size": "width",
+    "size": "width height",
     "without_tags": "not_tags",
 }
 
 
-def parse(given: Mapping[str, Any], project: str | None) -> ImageFilters:
+def parse(
+    given: Mapping[str, Any],
+    project: str | None,
+    beside: Sequence[str] = ("limit", "cursor", "sort"),
+) -> ImageFilters:
     """The filters that keyword arguments mean.
 
     Args:
         given: the keywords of a call; see `Filters`.
         project: the canvas's own, which counts if none is given.
+        beside: what else the call takes, for who misspells it.
 
     Raises:
         InvalidRequest: names the parameter, its value and what is allowed; for an unknown name,
@@ -95,11 +103,11 @@ def parse(given: Mapping[str, Any], project: str | None) -> ImageFilters:
     from pydantic import ValidationError
 
     from mysticanvas.contracts.filters import ImageFilters
-    from mysticanvas.contracts.params import refused
+    from mysticanvas.contracts.refusal import refused, unknown
 
-    unknown = given.keys() - ALLOWED.keys()
-    if unknown:
-        raise _unknown(min(unknown))
+    strange = given.keys() - ALLOWED.keys()
+    if strange:
+        raise unknown(min(strange), [*beside, *ALLOWED], _SYNONYMS)
     values = {"project": project} if project is not None else {}
     values |= {name: _plain(name, value) for name, value in given.items() if value is not None}
     try:
@@ -148,14 +156,3 @@ def _moment(name: str, value: Any) -> datetime:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     raise refused(name, value, ALLOWED[name])
-
-
-def _unknown(name: str) -> InvalidRequest:
-    close = difflib.get_close_matches(name, ALLOWED, 1)
-    nearest = _SYNONYMS.get(name) or next(iter(close), "")
-    return InvalidRequest(
-        f"There is no parameter {name!r}.",
-        hint=f"Did you mean {nearest!r}?" if nearest else f"There are: {', '.join(ALLOWED)}.",
-        parameter=name,
-        allowed=nearest or ", ".join(ALLOWED),
-    )

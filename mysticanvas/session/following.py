@@ -44,9 +44,13 @@ class Following:
         self._closed = False
 
     def follow(self, record: JobRecord) -> JobTracker:
-        """The tracker of a job, shared by all who hold the job."""
+        """The tracker of a job, shared by all who hold the job; one of its own for an answer that
+        pictures were there: it has the id of the job that made them, and is not that job's record.
+        """
         from mysticanvas.session.tracker import JobTracker
 
+        if record.reused:
+            return JobTracker(record)
         with self._lock:
             tracker = self._trackers.get(record.id)
             if tracker is None:

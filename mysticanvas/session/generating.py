@@ -191,7 +191,8 @@ class Generating:
         """Make a picture again, and say whether it is the same.
 
         The same batch is run with the same model, and the same picture of it is compared. One
-        with identical pixels is not recorded again.
+        with identical pixels is not recorded again, unless the original is deleted or its file is
+        gone.
 
         Args:
             image: an image, its id, its recipe, or the path of a PNG saved with its metadata.

@@ -14,8 +14,10 @@ CELL_PX = 256
 """Longest side of a picture in a grid; larger ones are scaled down."""
 MAX_SHOWN = 64
 MISSING_RGB = (96, 96, 96)
-"""Ground of the tile that stands for a picture without a file."""
+"""Ground of a tile that stands for what is not shown."""
 _GAP_PX = 4
+_WORDS_PX = (100, 24)
+"""Room for a few words."""
 
 
 def columns(count: int) -> int:
@@ -58,6 +60,13 @@ def placeholder(size: tuple[int, int], text: str) -> Pillow.Image:
     if min(place) >= 0:
         drawing.multiline_text(place, text, "white", align="center")
     return tile
+
+
+def others(shown: Sequence[Pillow.Image], count: int) -> Pillow.Image:
+    """A tile as large as those shown, that stands for `count` others."""
+    wide, high = _WORDS_PX
+    sides = max(wide, *(each.width for each in shown)), max(high, *(each.height for each in shown))
+    return placeholder(sides, f"and {count:,} more")
 
 
 def png(picture: Pillow.Image) -> bytes:

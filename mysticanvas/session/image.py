@@ -258,8 +258,8 @@ class Image:
             The absolute path of the copy.
 
         Raises:
-            InvalidRequest: the suffix or the folder is not usable, or `metadata` is neither True
-                nor False.
+            InvalidRequest: the suffix or the folder is not usable, a JPEG has no room for a recipe
+                this long, or `metadata` is neither True nor False.
             NotFound: the picture's own file is gone.
         """
         wanted = arguments.flag("metadata", metadata)
@@ -317,7 +317,7 @@ class Image:
         self._known = self._connection.call(lambda api: api.restore_image(self.id))
         return self
 
-    def _in_a_grid(self) -> Pillow.Image:
+    def _tile(self) -> Pillow.Image:
         """What stands for it among others: if it is to be scaled down, its thumbnail will do. One
         whose file is missing or damaged must not hide the others."""
         small = self._thumbnail_file(grid.CELL_PX) if max(self.size) > grid.CELL_PX else None
@@ -332,14 +332,11 @@ class Image:
             return grid.placeholder(self.size, f"file damaged\n{short(self.id)}")
 
     def _address(self) -> str:
-        """A `data:` address of it, scaled down to `grid.CELL_PX`: its thumbnail, if there is one.
-
-        Raises:
-            NotFound: there is none, and the file is gone.
-        """
+        """A `data:` address of what stands for it among others, scaled down to `grid.CELL_PX`: its
+        thumbnail, if there is one."""
         kind, content = "webp", self._thumbnail_content(grid.CELL_PX)
         if content is None:
-            kind, content = "png", grid.png(grid.scaled(self.pil()))
+            kind, content = "png", grid.png(grid.scaled(self._tile()))
         return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
     def _thumbnail_content(self, size: int) -> bytes | None:

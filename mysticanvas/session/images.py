@@ -60,8 +60,11 @@ class Images(Sequence[Image]):
 
     def pil(self) -> Pillow.Image:
         """The grid as a Pillow image: at most 64 pictures, each at most 256 px wide and high. A
-        tile stands for one whose file is missing or damaged, and says so."""
-        return grid.compose([image._in_a_grid() for image in self._images[: grid.MAX_SHOWN]])
+        tile stands for one whose file is missing or damaged, and says so; another one for those
+        beyond 64, with their number."""
+        tiles = [image._tile() for image in self._images[: grid.MAX_SHOWN]]
+        more = len(self) - len(tiles)
+        return grid.compose([*tiles, grid.others(tiles, more)] if more else tiles)
 
     def _repr_png_(self) -> bytes | None:
         return grid.png(self.pil()) if self._images else None

@@ -27,7 +27,8 @@ class Area:
 
     def __init__(self, identifier: str) -> None:
         self._identifier = identifier
-        self._shown = False
+        self.shown = False
+        """Whether anything was put there yet."""
 
     def show(self, html: str, text: str) -> None:
         """Put this there, in place of what was.
@@ -40,9 +41,9 @@ class Area:
             {"text/html": html, "text/plain": text},
             raw=True,
             display_id=self._identifier,
-            update=self._shown,
+            update=self.shown,
         )
-        self._shown = True
+        self.shown = True
 
 
 def _ipython_display() -> Any:

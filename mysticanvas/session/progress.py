@@ -139,6 +139,8 @@ class Notebook:
 
     def finish(self, line: str) -> None:
         lines = [*line.splitlines(), *self._alerts] if line else []
+        if not lines and not self._area.shown:
+            return
         escaped = "<br>".join(map(html.escape, lines))
         self._area.show(f"<div>{escaped}</div>", "\n".join(lines))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mysticanvas.errors import NotFound
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -29,8 +31,8 @@ class Reproduction:
 
     Args:
         original: what was made again.
-        made: the new picture; None if its pixels are those of the original, which is then kept
-            alone.
+        made: the new picture; None if its pixels are those of the original, which is there and
+            kept alone.
     """
 
     def __init__(self, original: Original, made: Image | None) -> None:
@@ -39,7 +41,7 @@ class Reproduction:
 
     @property
     def image(self) -> Image:
-        """The new picture; where the pixels are identical, the original."""
+        """The new picture; where the pixels are identical, the original, if that is there."""
         image = self._made or self._original.image
         assert image is not None, "a job without a new picture had an original to match"
         return image
@@ -54,13 +56,13 @@ class Reproduction:
         """Whether the pixels are identical; None if there was nothing to compare with."""
         if self._original.image is None:
             return None
-        return self._made is None
+        return self._made is None or self._made.pixels_sha256 == self._original.pixels_sha256
 
     @property
     def max_abs_diff(self) -> int | None:
         """The largest difference of two pixels in any channel, of 255; 0 if they are identical,
-        None if there is nothing to compare or the sizes differ."""
-        if self._made is None:
+        None if there is nothing to compare, the sizes differ or a file cannot be read."""
+        if self._made is None or self.matches:
             return 0
         return None if self.original is None else _max_abs_diff(self.original, self._made)
 
@@ -68,10 +70,21 @@ class Reproduction:
     def differences(self) -> list[Difference]:
         """What else was different: environment, library versions, model files. It is empty for
         identical pixels, and may be for others: not everything that matters is recorded."""
-        found = [] if self._made is None else compare(self._original.recipe, self._made.recipe)
+        found = []
+        if self._made is not None and not self.matches:
+            found = compare(self._original.recipe, self._made.recipe)
         if self._original.edited:
             found.insert(0, Difference("pixels of the file", "as made", "changed afterwards"))
         return found
+
+    def _distance(self) -> str:
+        """How far apart the two are, in words."""
+        levels, one, other = self.max_abs_diff, self.original, self.image
+        if levels is not None:
+            return f"at most {levels} of 255 levels apart"
+        if one is not None and one.size == other.size:
+            return "by how much cannot be told, since a file cannot be read"
+        return "another size"
 
     def _repr_png_(self) -> bytes:
         return self.image._repr_png_()
@@ -81,8 +94,7 @@ class Reproduction:
             return "<Reproduction of a recipe; nothing to compare with>"
         if self.matches:
             return "<Reproduction identical>"
-        size = self.max_abs_diff
-        how = "another size" if size is None else f"at most {size} of 255 levels apart"
+        how = self._distance()
         causes = "; ".join(str(difference) for difference in self.differences)
         return f"<Reproduction differs: {how}{f' ({causes})' if causes else ''}>"
 
@@ -131,5 +143,9 @@ def _brief(value: str) -> str:
 def _max_abs_diff(one: Image, other: Image) -> int | None:
     import numpy as np
 
-    first, second = one.numpy().astype(np.int16), other.numpy().astype(np.int16)
+    try:
+        first, second = one.numpy().astype(np.int16), other.numpy().astype(np.int16)
+    # Pillow raises the last for a PNG that is broken.
+    except (NotFound, OSError, SyntaxError):
+        return None
     return int(np.abs(first - second).max()) if first.shape == second.shape else None

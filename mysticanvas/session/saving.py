@@ -11,8 +11,6 @@ from mysticanvas.contracts.picture import a1111_parameters
 from mysticanvas.session import arguments
 
 if TYPE_CHECKING:
-    from PIL import Image as Pillow
-
     from mysticanvas.contracts.recipe import Recipe
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -23,6 +21,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _EXIF_IFD = 0x8769
 _USER_COMMENT = 0x9286
+_MOST_BYTES = {"JPEG": 65_533}
+"""Of EXIF, in a format that bounds it: a segment of a JPEG says its length in two bytes."""
 
 
 def target(path: str | Path, name: str) -> Path:
@@ -52,6 +52,9 @@ def save(original: Path, recipe: Recipe, file: Path, metadata: bool) -> None:
 
     With metadata, a PNG is copied byte by byte, and other formats carry the parameters in the
     EXIF user comment, where AUTOMATIC1111 and the tools after it look for them.
+
+    Raises:
+        InvalidRequest: the format has no room for that.
     """
     from PIL import Image
 
@@ -60,19 +63,24 @@ def save(original: Path, recipe: Recipe, file: Path, metadata: bool) -> None:
         if not (file.exists() and file.samefile(original)):
             shutil.copyfile(original, file)
         return
+    options: dict[str, Any] = dict(_OPTIONS[form])
+    if metadata:
+        options["exif"] = exif = _exif(recipe)
+        # Pillow would refuse it when it has emptied the file that was there.
+        if len(exif) > _MOST_BYTES.get(form, len(exif)):
+            allowed = "a path that ends in .png or .webp, which have room for prompts this long"
+            hint = "Without them, metadata=False saves it."
+            raise refused("path", str(file), allowed, hint)
     with Image.open(original) as opened:
         picture = opened.convert("RGB") if form == "JPEG" else opened.copy()
     picture.info.clear()
-    options: dict[str, Any] = dict(_OPTIONS[form])
-    if metadata:
-        options["exif"] = _exif(recipe)
     picture.save(file, form, **options)
 
 
-def _exif(recipe: Recipe) -> Pillow.Exif:
+def _exif(recipe: Recipe) -> bytes:
     from PIL import Image
 
     exif = Image.Exif()
     text = a1111_parameters(recipe).encode("utf-16-be")
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text
-    return exif
+    return exif.tobytes()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.ids import short
-from mysticanvas.errors import NotFound
 
 if TYPE_CHECKING:
     from mysticanvas.session.image import Image
@@ -30,9 +29,6 @@ def of(images: Sequence[Image], total: int) -> str:
 
 def _figure(image: Image) -> str:
     prompt = html.escape(image.prompt)
-    try:
-        shown = f'<img src="{image._address()}" alt="{prompt}" title="{prompt}">'
-    except NotFound:
-        shown = "the file is gone: "
+    shown = f'<img src="{image._address()}" alt="{prompt}" title="{prompt}">'
     caption = f"<figcaption>{short(image.id)}</figcaption>"
     return f'<figure style="margin:0">{shown}{caption}</figure>'

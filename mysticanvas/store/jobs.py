@@ -287,7 +287,7 @@ class Jobs:
 
         Args:
             made: its pictures.
-            matched: of a `reproduce` job, whether the pixels were the same.
+            matched: as in `JobRecord`.
             result: what came of a job that makes no pictures.
             measured: what it took of the memory.
 

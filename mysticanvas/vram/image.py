@@ -307,7 +307,8 @@ def _held(phase: Phase, profile: ImageProfile, work: ImageWork, size: int) -> in
         # other, and what each made is kept beside what they made together.
         several = len(_traced(profile, phase, "one")) > 1
         prompt = work.tokens * profile.latents.embedding
-        numbers = (sides - 1) * prompt * (1 + several) + several * prompt // 2
+        negatives = sides - 1 if work.negative else 0
+        numbers = negatives * prompt * (1 + several) + several * prompt // 2
     elif phase == "denoise":
         # The latents, the last prediction of both sides and their sum, and the scheduler's.
         numbers = latents * (1 + sides + (sides - 1) + _HISTORY) + embeddings * (1 + images)

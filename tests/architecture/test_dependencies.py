@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,24 @@ def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
     assert not strays
     unused = [place for place in ALLOWED[library] if not any(u.startswith(place) for u in users)]
     assert not unused
+
+
+def pure() -> list[Path]:
+    """What is said to decide without anything from outside."""
+    text = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
+    [said] = re.findall(r"^\* \*\*Decisions are pure.*?(?=^\* )", text, re.MULTILINE | re.DOTALL)
+    folders, modules = [], []
+    for name in re.findall(r"`([\w/.]+)`", said):
+        (folders if name.endswith("/") else modules).append(name)
+    found = [PACKAGE / "orchestrator" / name for name in modules]
+    return [*found, *(path for name in folders for path in (PACKAGE / name).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", pure(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_what_decides_takes_nothing_from_outside(path: Path) -> None:
+    outside = {"threading", "subprocess", "socket", "time", "random", "os", "shutil", "psutil"}
+    assert not imports(path) & outside
+    assert "mysticanvas.store" not in path.read_text()
 
 
 def test_every_module_is_small() -> None:

@@ -52,7 +52,11 @@ def test_the_kernel_never_loads_a_model_library_a_database_or_a_server() -> None
     assert not loaded & {"pluggy", "mysticanvas.plugins", "mysticanvas_echo"}
 
 
-@pytest.mark.parametrize("method", ["generate", "submit"])
+ASKING = [name for name in ("generate", "submit", "plan", "sweep") if hasattr(Canvas, name)]
+"""What takes the keywords of `generate`, as far as it exists."""
+
+
+@pytest.mark.parametrize("method", ASKING)
 def test_the_keywords_of_generate_are_explicit_so_that_completion_works(method: str) -> None:
     parameters = inspect.signature(getattr(Canvas, method)).parameters
     assert GenerateParams.model_fields.keys() <= parameters.keys()

@@ -46,6 +46,13 @@ def test_architecture_names_every_package_and_only_what_exists() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_architecture_says_where_every_folder_of_the_repository_belongs() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    places = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    for folder in {path.split("/")[0] for path in TRACKED if "/" in path}:
+        assert any(f"`{folder}/" in place for place in places), folder
+
+
 def test_everything_that_is_installed_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     echo = tomllib.loads((ROOT / "extensions" / "echo" / "pyproject.toml").read_text())

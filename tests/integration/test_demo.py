@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 from support import processes_of
 
-from mysticanvas import Canvas, demo
+from mysticanvas import Canvas, ImagePreset, demo
 
 
 def test_the_tour_says_what_it_does_and_leaves_a_page_of_pictures(
@@ -38,15 +38,18 @@ def test_the_tour_says_what_it_does_and_leaves_a_page_of_pictures(
 
 
 def test_the_tour_stops_no_orchestrator_that_others_have_started_or_left_jobs_to(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "PROMPTS", demo.PROMPTS[1:2])
     with Canvas(home=home, project="mine") as canvas:
+        canvas.presets.image.save(ImagePreset(name="other", model=str(tiny_sd)))
+        canvas.presets.image.default = "other"
         before = [process.pid for process in processes_of(home)]
     # Nobody uses it any more, so that a shutdown would be allowed.
     demo.run(home, tmp_path)
     assert set(before) <= {process.pid for process in processes_of(home)}
     with Canvas(home=home, project="mine") as canvas:
+        assert [image.recipe.preset for image in canvas.images(project="demo")] == ["starter"]
         canvas.jobs.pause()
         job = canvas.submit("x")
         assert demo._has_jobs(home)

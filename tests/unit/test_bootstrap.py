@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import shutil
 import sys
+import venv
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -64,6 +67,57 @@ def test_a_python_that_is_too_old_is_told_what_installs_another(
     assert "missing: Python 3.11 to 3.13" in said
     assert said.endswith("sudo apt-get install python3.11 python3.11-venv\n")
     assert commands == []
+
+
+@pytest.mark.parametrize("module", [bootstrap, llama_wheel])
+def test_an_old_python_reads_what_comes_before_its_version_is_looked_at(module: ModuleType) -> None:
+    read = ast.parse(Path(str(module.__file__)).read_text(), feature_version=(3, 8))
+    futures = [node for node in read.body if isinstance(node, ast.ImportFrom)]
+    assert futures[0].module == "__future__", "annotations would be evaluated"
+    assert [name.name for name in futures[0].names] == ["annotations"]
+    evaluated = [
+        node
+        for statement in read.body
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Subscript | ast.BinOp)
+    ]
+    assert not evaluated, "a type is spelled in a way that may be too new"
+
+
+def an_environment(folder: Path, pip: str | None) -> None:
+    """One that was being made: without pip, or with this part of its code."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    if pip is not None:
+        (packages / "pip").mkdir()
+        (packages / "pip" / "__main__.py").write_text(pip)
+
+
+@pytest.mark.parametrize("pip", [None, "print('pip 26.0')"])
+def test_an_environment_that_is_half_made_is_made_again(
+    commands: list[tuple[str, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pip: str | None,
+) -> None:
+    monkeypatch.setattr(llama_wheel, "installed", lambda python, version: True)
+    an_environment(tmp_path / "venv", pip)
+    assert bootstrap.main() == 0
+    assert commands[0] == (sys.executable, "-m", "venv", str(tmp_path / "venv"))
+
+
+def test_an_environment_with_pip_is_used_as_it_is(
+    commands: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_wheel, "installed", lambda python, version: True)
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    # By a link to its Python it would not be known as one.
+    python = tmp_path / "venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o700)
+    assert bootstrap.main() == 0
+    assert not any("venv" in command for command in commands)
 
 
 def test_a_missing_compiler_is_told_with_what_installs_it(

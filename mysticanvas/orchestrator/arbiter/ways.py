@@ -61,6 +61,7 @@ class Asked(NamedTuple):
 
     guided: bool
     guided_apart: bool
+    negative: bool
     tokens: int
 
     @classmethod
@@ -71,6 +72,7 @@ class Asked(NamedTuple):
         return cls(
             guided=follows.is_guided(params.guidance_scale) and not profile.distilled,
             guided_apart=follows.apart,
+            negative=follows.encodes(params.negative_prompt),
             tokens=max(follows.tokens_of(each, profile.tokens) for each in prompts),
         )
 
@@ -102,6 +104,7 @@ def work(
         num_images=size.num_images,
         guided=asked.guided,
         guided_apart=asked.guided_apart,
+        negative=asked.negative,
         tokens=asked.tokens,
         lora_bytes=profile.lora_bytes,
         tile_px=tile_px(longer) if "vae_tiling" in mitigations else None,

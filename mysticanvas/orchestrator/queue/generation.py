@@ -86,7 +86,7 @@ class Generation(Run):
 
     @property
     def matched(self) -> bool | None:
-        """Of a reproduction, whether the pixels were the same."""
+        """Of a reproduction, whether the pixels were those of a picture that is there."""
         if self.task.only_index is None:
             return None
         return any(made.file is None for made in self.made)

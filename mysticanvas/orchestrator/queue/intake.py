@@ -29,7 +29,7 @@ from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.errors import JobCancelled, MystiCanvasError, StoreFull
+from mysticanvas.errors import JobCancelled, MystiCanvasError, NotFound, StoreFull
 from mysticanvas.orchestrator import models, quota
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue import kinds
@@ -215,10 +215,11 @@ class Intake:
         )
         record = _queued("reproduce", request.project, "interactive", again, request_id)
         record = record.model_copy(update={"after_crash": request.after_crash})
+        lost = request.parent is not None and not self._is_there(request.parent)
         task = _task(record, again, model_ref(preset, model, adapters)).model_copy(
             update={
                 "only_index": recipe.batch_index,
-                "unless_pixels": request.pixels_sha256,
+                "unless_pixels": None if lost else request.pixels_sha256,
                 "parent": request.parent,
                 "source": "reproduce",
             }
@@ -250,6 +251,14 @@ class Intake:
         if key in self._withdrawn:
             self._transitions.cancel(job.id)
         return Accepted(job, created)
+
+    def _is_there(self, image_id: str) -> bool:
+        """Whether a picture is not deleted and has its file."""
+        try:
+            original = self._store.files.original(image_id)
+        except NotFound:
+            return False
+        return (self._home / original.path).is_file()
 
     def _tag(self, images: list[ImageRecord], names: list[str]) -> None:
         """Give pictures that were there before what they were asked for with."""

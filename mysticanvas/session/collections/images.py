@@ -109,7 +109,7 @@ class ImageCollection:
         __tracebackhide__ = True
         if limit is not None:
             limit = arguments.count("limit", limit)
-        chosen = choosing.parse(filters, self._project)
+        chosen = choosing.parse(filters, self._project, beside=("limit", "sort"))
         return Images(self._walk(chosen, arguments.one_of("sort", sort, get_args(Sort)), limit))
 
     def __iter__(self) -> Iterator[Image]:

@@ -25,19 +25,22 @@ class Kind(NamedTuple):
     scheduler: str
     loras: tuple[str, ...]
     """Digests of their files."""
+    negative: bool = True
+    """Whether a negative prompt is encoded, if it is guided."""
     tokens: tuple[int, ...] = ()
     """Of prompt and negative prompt, where the pipeline does not fill them up."""
 
     @classmethod
     def of(cls, digest: str, dtype: str, recipe: Recipe, tokens: tuple[int, ...] = ()) -> Kind:
-        params = recipe.params
+        params, follows = recipe.params, conditioning.of(recipe.pipeline)
         return cls(
             digest=digest,
             dtype=dtype,
             width=params.width,
             height=params.height,
             num_images=params.num_images,
-            guided=conditioning.of(recipe.pipeline).is_guided(params.guidance_scale),
+            guided=follows.is_guided(params.guidance_scale),
+            negative=follows.encodes(params.negative_prompt),
             several_steps=params.num_inference_steps > 1,
             scheduler=f"{params.scheduler} {params.scheduler_config}",
             loras=tuple(loras.digests(recipe.model_files).values()),

@@ -148,7 +148,8 @@ class StableDiffusionXL(_LatentStages):
             prompt=params.prompt,
             device=self.pipeline._execution_device,
             do_classifier_free_guidance=_is_guided(self.pipeline, params),
-            negative_prompt=params.negative_prompt,
+            # An empty one would be encoded, where the embeddings of none at all are zeros.
+            negative_prompt=params.negative_prompt or None,
         )
         return dict(zip(names, tensors, strict=True))
 
@@ -200,7 +201,9 @@ class WholePipeline:
                 value=params.negative_prompt[:80],
                 allowed="nothing",
             )
-        return {"prompt": params.prompt, "negative_prompt": params.negative_prompt}
+        # Without one, the pipeline's own default counts: to some, an empty one is another.
+        negative = {"negative_prompt": params.negative_prompt} if params.negative_prompt else {}
+        return {"prompt": params.prompt, **negative}
 
     def denoise(
         self,
@@ -287,6 +290,10 @@ class Flux(_Patched):
 
 class QwenImage(_Patched):
     """Qwen-Image, whose VAE is one of films: a picture is one of a single frame."""
+
+    def encode(self, params: ResolvedParams) -> dict[str, Any]:
+        # An empty one as well: without any, it is not guided.
+        return {"prompt": params.prompt, "negative_prompt": params.negative_prompt}
 
     def _pixels(self, latents: torch.Tensor) -> torch.Tensor:
         vae = self.pipeline.vae

@@ -32,3 +32,9 @@ def test_tokens_are_those_that_a_prompt_is_filled_up_to_or_its_bytes() -> None:
     z_image = conditioning.of("ZImagePipeline")
     assert [z_image.filled(tokens) for tokens in (1, 32, 33)] == [32, 32, 64]
     assert qwen.filled(33) == 33
+
+
+def test_an_empty_negative_prompt_is_zeros_to_some() -> None:
+    sd, sdxl = (conditioning.of(f"StableDiffusion{name}Pipeline") for name in ("", "XL"))
+    assert (sd.encodes(""), sdxl.encodes("")) == (True, False)
+    assert sdxl.encodes("blurry")

@@ -81,6 +81,18 @@ def test_an_unknown_name_is_refused_with_the_nearest(wrong: str, right: str) -> 
     assert right in str(refused.value)
 
 
+def test_a_name_that_stands_for_several_is_answered_with_all_of_them() -> None:
+    with pytest.raises(InvalidRequest, match="Did you mean 'width' and 'height'") as refused:
+        params.parse(prompt="p", image_size=512)
+    assert refused.value.allowed == "width, height"
+
+
+def test_what_a_canvas_has_is_told_so() -> None:
+    with pytest.raises(InvalidRequest, match=r"Canvas\(project=…\)") as refused:
+        params.parse(prompt="p", project="castle")
+    assert "Did you mean" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", ["image", "mask_image", "init_image"])
 def test_a_name_that_only_looks_like_one_of_ours_has_no_nearest(name: str) -> None:
     with pytest.raises(InvalidRequest, match="There are: prompt,") as refused:

@@ -50,6 +50,26 @@ def test_a_foreign_or_hostile_chunk_is_none(info: dict[str, object]) -> None:
     assert picture.read(info) is None
 
 
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        ({"vae.safetensors": "c" * 64, "model.safetensors": "a" * 64}, "Model hash: aaaaaaaaaa, "),
+        ({"unet.gguf": "b" * 64, "model.safetensors": "a" * 64}, "Model hash: aaaaaaaaaa, "),
+        (
+            {"unet/config.json": "c" * 64, "unet/x.safetensors": "b" * 64},
+            "Model hash: bbbbbbbbbb, ",
+        ),
+        ({"model_index.json": "c" * 64, "unet.gguf": "b" * 64}, "Model hash: bbbbbbbbbb, "),
+        ({"model_index.json": "c" * 64}, ""),
+    ],
+)
+def test_other_tools_find_the_digest_of_the_model_if_it_is_known(
+    files: dict[str, str], shown: str
+) -> None:
+    recipe = TEXT.recipe.model_copy(update={"model_files": files})
+    assert f"Size: 128x64, {shown}Model: starter" in picture.a1111_parameters(recipe)
+
+
 def test_other_tools_find_their_parameters() -> None:
     assert picture.chunks(TEXT)["parameters"].split("\n") == [
         "замок 城",

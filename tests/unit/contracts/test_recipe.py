@@ -1,3 +1,4 @@
+import ast
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_the_code_is_python_and_names_what_differs_from_the_default() -> None:
 def test_the_code_of_a_picture_from_a_gpu_runs_there() -> None:
     gpu = ENVIRONMENT.model_copy(update={"device": "cuda:NVIDIA A100", "dtype": "float16"})
     code = RECIPE.model_copy(update={"environment": gpu}).to_code("diffusers")
-    assert 'from_pretrained(MODEL, dtype=torch.float16).to("cuda")' in code
+    assert "from_pretrained(MODEL, dtype=torch.float16).to('cuda')" in code
     cpu = RECIPE.model_copy(update={"environment": ENVIRONMENT}).to_code("diffusers")
     assert ".to(" not in cpu
 
@@ -135,6 +136,75 @@ def test_the_code_says_which_parts_came_from_elsewhere() -> None:
     ):
         assert f"# Its {part} came from elsewhere" in code
         assert digest * 64 in code
+
+
+def test_the_code_leaves_an_empty_negative_prompt_out_unless_that_would_be_another_picture() -> (
+    None
+):
+    assert "negative_prompt" not in RECIPE.to_code("diffusers")
+    params = PARAMS.model_copy(update={"negative_prompt": "blurry"})
+    given = RECIPE.model_copy(update={"params": params}).to_code("diffusers")
+    assert "    negative_prompt='blurry',\n" in given
+    qwen = RECIPE.model_copy(update={"pipeline": "QwenImagePipeline"}).to_code("diffusers")
+    assert "    negative_prompt='',\n" in qwen
+
+
+HOSTILE = """x");import os\nimport os;"'\r\\\0\N{HORIZONTAL ELLIPSIS}.safetensors"""
+
+
+def with_texts(text: str, **changes: Any) -> Recipe:
+    """A recipe that says this wherever it may say anything."""
+    given = {
+        "prompt": text,
+        "negative_prompt": text,
+        "scheduler_config": {"beta_schedule": text},
+        "loras": {text: 0.5},
+    }
+    files = [text, f"clip_{text}.safetensors", "unet/unet/" + text, f"vae/vae/{text}.safetensors"]
+    return RECIPE.model_copy(
+        update={
+            "preset": text,
+            "params": PARAMS.model_copy(update=given),
+            "model_files": dict.fromkeys(files, text),
+            "loras": {text: text},
+            "mitigations": (text, f"vae_tiling:{text}"),
+            "environment": ENVIRONMENT.model_copy(update={"device": text, "attention": text}),
+            **changes,
+        }
+    )
+
+
+def structure(code: str) -> str:
+    """The code without its texts."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+    return ast.dump(tree)
+
+
+@pytest.mark.parametrize("target", ["mysticanvas", "diffusers"])
+def test_what_a_picture_of_anybody_says_is_text_in_the_code_and_no_code(target: Any) -> None:
+    plain, hostile = (with_texts(text).to_code(target) for text in ("x", HOSTILE))
+    assert structure(hostile) == structure(plain)
+    texts = {node.value for node in ast.walk(ast.parse(hostile)) if isinstance(node, ast.Constant)}
+    assert HOSTILE in texts
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "import", "a.b", "", "f(x)"])
+def test_a_name_that_is_none_makes_no_code(name: str) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "pipeline": {"pipeline": name},
+        "params.scheduler": {"params": PARAMS.model_copy(update={"scheduler": name})},
+        "params.scheduler_config": {
+            "params": PARAMS.model_copy(update={"scheduler_config": {name: 1}})
+        },
+        "environment.dtype": {"environment": ENVIRONMENT.model_copy(update={"dtype": name})},
+    }
+    for parameter, change in changes.items():
+        with pytest.raises(InvalidRequest) as refused:
+            RECIPE.model_copy(update=change).to_code("diffusers")
+        assert refused.value.parameter == f"recipe.{parameter}"
 
 
 @pytest.mark.parametrize("bad", ["foo", None, ["diffusers"]])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,33 @@ def figures(starter: Path) -> dict[str, Any]:
 
 def test_the_folder_is_at_most_25_megabytes(folder: Path) -> None:
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 25e6
+
+
+def test_at_most_three_revisions_of_the_weights_were_ever_committed(folder: Path) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    try:
+        if git("rev-parse", "--is-shallow-repository").strip() != "false":
+            pytest.skip("the history is cut off")
+        commits = git("log", "--format=%h %s", "--", ":(glob)**/*.safetensors").splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there is no history")
+    if not commits:
+        pytest.skip("it is not of this repository")
+    assert len(commits) <= 3, commits
+
+
+def test_the_card_says_how_many_parameters_it_has(starter: Path, folder: Path) -> None:
+    shapes = []
+    for path in folder.rglob("*.safetensors"):
+        content = path.read_bytes()
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        shapes += [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
+    said = re.search(r"about ([\d.]+) million parameters", (starter / "README.md").read_text())
+    assert said is not None
+    assert float(said[1]) == round(sum(map(math.prod, shapes)) / 1e6, 1)
 
 
 def test_weights_are_safetensors_only(folder: Path) -> None:

@@ -120,6 +120,9 @@ def test_what_is_not_allowed_is_named(name: str, value: Any) -> None:
         ("size", "width"),
         ("before", "until"),
         ("favorite", "starred"),
+        ("n", "limit"),
+        ("limits", "limit"),
+        ("order_by", "sort"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest(name: str, nearest: str) -> None:
@@ -129,8 +132,10 @@ def test_an_unknown_name_gets_the_nearest(name: str, nearest: str) -> None:
 
 
 def test_a_name_like_no_other_gets_them_all() -> None:
-    with pytest.raises(InvalidRequest, match="not_tags"):
+    with pytest.raises(InvalidRequest, match="There are: limit, cursor, sort, tags, .*not_tags"):
         parse({"xyzzy": 3}, None)
+    with pytest.raises(InvalidRequest, match="There are: limit, sort, tags"):
+        parse({"page": 3}, None, beside=("limit", "sort"))
 
 
 def test_keywords_of_the_kernel_are_the_filters_and_each_says_what_is_allowed() -> None:

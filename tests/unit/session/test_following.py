@@ -139,3 +139,13 @@ def test_closing_ends_the_waiting_for_jobs_held_and_for_those_that_come(make_job
         with pytest.raises(OrchestratorUnavailable, match="closed"):
             future.result(0)
     assert over.future().result(0).status == "succeeded"
+
+
+def test_pictures_that_were_there_are_told_beside_the_job_that_made_them(make_job: MakeJob) -> None:
+    following = Following(unexpected)
+    made = following.follow(make_job("succeeded", attempts=1))
+    found = following.follow(make_job("succeeded", attempts=0, reused=True))
+    assert found.future().result(0).reused
+    assert (made.record.reused, made.record.attempts) == (False, 1)
+    del made
+    assert following.follow(make_job("succeeded", attempts=1)).record.attempts == 1

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from mysticanvas import Image, Images, InvalidRequest, NotFound
-from mysticanvas.session import grid
+from mysticanvas.session import grid, sheet
 from mysticanvas.session.grid import CELL_PX
 
 MakeImage = Callable[..., Image]
@@ -110,6 +110,30 @@ def test_a_picture_whose_file_is_damaged_hides_no_other(make_image: MakeImage) -
     images = Images([make_image(0), make_image(1)])
     images[1].path.write_bytes(images[0].path.read_bytes()[:60])
     assert images.pil().getpixel((20, 0)) == (*grid.MISSING_RGB, 255)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", None])
+def test_a_picture_that_cannot_be_read_hides_no_other_in_html(
+    make_image: MakeImage, content: bytes | None
+) -> None:
+    images = Images([make_image(0), make_image(1)])
+    damaged = images[0].path.read_bytes()[:60] if content is None else content
+    images[1].path.write_bytes(damaged)
+    shown = sheet.of(images, 2)
+    assert shown.count('<img src="data:image/png;base64,') == 2
+    assert all(image.id[-8:] in shown for image in images)
+
+
+def test_pictures_beyond_those_shown_are_counted_in_a_tile(
+    make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "MAX_SHOWN", 3)
+    images = Images(make_image(k) for k in range(5))
+    two, none = images.pil(), images[:3].pil()
+    tile = grid.placeholder((100, 24), "and 2 more").convert("RGBA")
+    assert two.crop((104, 28, 204, 52)).tobytes() == tile.tobytes()
+    assert len(tile.getcolors() or []) > 1, "the words have room"
+    assert none.size == (2 * 16 + 4, 2 * 8 + 4)
 
 
 def test_a_placeholder_says_what_is_missing() -> None:

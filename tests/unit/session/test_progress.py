@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mysticanvas.contracts.jobs import JobStatus, Progress
-from mysticanvas.session import progress
+from mysticanvas.session import notebook, progress
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.image import Image
 from mysticanvas.session.tracker import JobTracker, Snapshot
@@ -229,5 +229,17 @@ def test_in_a_notebook_an_alert_is_shown_in_the_cell_and_stays(
         "<div>done<br>first<br>The &lt;worker&gt; died.</div>",
         "done\nfirst\nThe <worker> died.",
     )
+
+
+def test_a_cell_that_fails_leaves_nothing_of_what_was_shown_and_no_empty_output(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(notebook, "_ipython_display", lambda: lambda data, **_: shown.append(data))
+    display = progress.Notebook("id")
     display.finish("")
-    assert shown[-1][1] == "", "what failed is told by its error"
+    assert shown == []
+    display.update(running, 1.0)
+    display.finish("")
+    assert shown[-1] == {"text/html": "<div></div>", "text/plain": ""}
+    assert len(shown) == 2

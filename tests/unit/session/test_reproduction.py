@@ -1,11 +1,54 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
-from mysticanvas import Image, Recipe, Reproduction
+import pytest
+from mysticanvas_echo.engine import EchoEngine
+from routes import TOKEN, Routes
+
+from mysticanvas import Canvas, Image, Recipe, Reproduction
 from mysticanvas.contracts.recipe import Environment
+from mysticanvas.orchestrator.files import deleting, sweep
+from mysticanvas.orchestrator.queue.generation import Generation
+from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.session.original import Original
 from mysticanvas.session.reproduction import compare
+from mysticanvas.settings import HomePaths
+from mysticanvas.store import Store, StoredJob
+from mysticanvas.workers.engine import Control, Options
 
 MakeImage = Callable[..., Image]
+
+
+class Drawing(Lane[Generation]):
+    """Carries out jobs in this process, with the engine of the tests."""
+
+    def __init__(self, routes: Routes, images: Path) -> None:
+        super().__init__("drawing", ["generate", "reproduce"], routes.transitions)
+        self._bus = routes.bus
+        self._engine = EchoEngine(Options(images=images))
+
+    def begin(self, job: StoredJob) -> Generation:
+        return Generation(job, self._bus, lambda: False)
+
+    def execute(self, run: Generation) -> None:
+        messages: Any = []
+        self._engine.generate(run.task, messages.append, Control())
+        run.follow(messages)
+        self._transitions.succeed(run, run.images, run.matched)
+
+
+@pytest.fixture
+def canvas(tmp_path: Path, routes: Routes) -> Iterator[Canvas]:
+    """A canvas whose jobs are carried out."""
+    paths = HomePaths.of(tmp_path / "home")
+    drawing = Drawing(routes, paths.images)
+    drawing.start()
+    with Canvas(home=paths.root, url=routes.url, token=TOKEN) as opened:
+        yield opened
+    drawing.stop()
 
 
 def changed(recipe: Recipe, **environment: object) -> Recipe:
@@ -82,3 +125,42 @@ def test_a_file_that_was_edited_is_said_so(make_image: MakeImage) -> None:
     image, made = make_image(), make_image(colour=(0, 0, 0))
     edited = Reproduction(Original(image.recipe, image, edited=True), made)
     assert edited.differences[0].what == "pixels of the file"
+
+
+def test_pixels_that_cannot_be_read_are_compared_by_their_digest(make_image: MakeImage) -> None:
+    image, same, other = make_image(), make_image(), make_image(colour=(0, 0, 0))
+    image.path.unlink()
+    original = Original(image.recipe, image, image.pixels_sha256)
+    identical, differs = Reproduction(original, same), Reproduction(original, other)
+    assert (identical.matches, identical.max_abs_diff, identical.differences) == (True, 0, [])
+    assert identical.image is same
+    assert (differs.matches, differs.max_abs_diff) == (False, None)
+    assert "cannot be read" in repr(differs)
+
+
+def lose(image: Image, store: Store, paths: HomePaths) -> None:
+    image.path.unlink()
+
+
+def delete(image: Image, store: Store, paths: HomePaths) -> None:
+    deleting.delete(store, paths.images, image.id)
+
+
+def sweep_away(image: Image, store: Store, paths: HomePaths) -> None:
+    delete(image, store, paths)
+    sweep.run(store, paths, datetime.now(UTC), Mock())
+
+
+@pytest.mark.parametrize("spoil", [lose, delete, sweep_away])
+def test_a_picture_that_is_lost_is_made_again(
+    canvas: Canvas, store: Store, model: str, spoil: Callable[[Image, Store, HomePaths], None]
+) -> None:
+    image = canvas.generate("a circle", preset=model, width=16, height=8)
+    assert canvas.reproduce(image).image == image
+    spoil(image, store, HomePaths.of(canvas.home))
+    result = canvas.reproduce(image)
+    assert repr(result) == "<Reproduction identical>"
+    assert result.image.id != image.id
+    assert result.image.pil().size == (16, 8)
+    assert canvas.image(result.image.id).pixels_sha256 == image.pixels_sha256
+    assert canvas.reproduce(result.image).image == result.image

@@ -6,8 +6,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from mysticanvas import Image, InvalidRequest
+from mysticanvas import Image, InvalidRequest, Recipe
 from mysticanvas.contracts import picture
+from mysticanvas.session import saving
 
 MakeImage = Callable[..., Image]
 
@@ -72,3 +73,38 @@ def test_metadata_is_wanted_or_not(make_image: MakeImage, tmp_path: Path) -> Non
     with pytest.raises(InvalidRequest, match="metadata='yes'"):
         make_image().save(tmp_path / "a.png", metadata=wanted)
     assert not list(tmp_path.glob("*.png"))
+
+
+LONG = "é" * 20_000
+
+
+def test_a_recipe_that_a_jpeg_has_no_room_for_is_refused_and_the_file_there_stays(
+    make_image: MakeImage, recipe: Recipe, tmp_path: Path
+) -> None:
+    params = recipe.params.model_copy(update={"prompt": LONG, "negative_prompt": LONG})
+    long, original = recipe.model_copy(update={"params": params}), make_image().path
+    there = tmp_path / "there.jpg"
+    there.write_bytes(b"a picture")
+    with pytest.raises(InvalidRequest, match=r"\.png or \.webp.*metadata=False") as refused:
+        saving.save(original, long, there, metadata=True)
+    assert refused.value.parameter == "path"
+    assert there.read_bytes() == b"a picture"
+    saving.save(original, long, there, metadata=False)
+    saving.save(original, long, tmp_path / "it.webp", metadata=True)
+    with PIL.Image.open(tmp_path / "it.webp") as copy:
+        comment = copy.getexif().get_ifd(0x8769)[0x9286]
+    assert comment[8:].decode("utf-16-be").startswith(LONG)
+
+
+def test_a_jpeg_takes_as_much_as_it_can(
+    make_image: MakeImage, recipe: Recipe, tmp_path: Path
+) -> None:
+    def prompt(signs: int) -> Recipe:
+        given = {"prompt": "x" * signs}
+        return recipe.model_copy(update={"params": recipe.params.model_copy(update=given)})
+
+    room = (65_533 - len(saving._exif(prompt(0)))) // 2
+    original = make_image().path
+    saving.save(original, prompt(room), tmp_path / "it.jpg", metadata=True)
+    with pytest.raises(InvalidRequest):
+        saving.save(original, prompt(room + 1), tmp_path / "it.jpg", metadata=True)

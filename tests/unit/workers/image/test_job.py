@@ -57,7 +57,7 @@ def test_the_recipes_code_gives_the_same_pixels(
     results = made(messages)
     code = results[-1].recipe.to_code("diffusers")
     names: dict[str, Any] = {}
-    exec(code.replace(f'"path/to/{results[-1].recipe.preset}"', repr(str(folder))), names)
+    exec(code.replace(f"'path/to/{results[-1].recipe.preset}'", repr(str(folder))), names)
     for result, expected in zip(results, names["images"], strict=True):
         ours = np.asarray(open_made(home, result))
         np.testing.assert_array_equal(ours, np.asarray(expected))

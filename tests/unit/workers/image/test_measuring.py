@@ -15,8 +15,7 @@ from tasks import make_task
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 from transformer_models import make_z_image
 
-from mysticanvas.contracts.image_work import ImageWork
-from mysticanvas.contracts.mitigations import tile_px
+from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, PhaseUse, Progressed
 from mysticanvas.errors import JobCancelled, OutOfMemory
@@ -139,6 +138,7 @@ def test_a_distilled_denoiser_is_predicted_for_one_prompt_at_a_time(
     ("params", "mitigations"),
     [
         ({}, ()),
+        ({"negative_prompt": "blurry"}, ()),
         ({"width": 128, "height": 96, "guidance_scale": 1.0}, ()),
         ({"width": 128, "height": 128, "num_images": 2}, ()),
         ({"width": 256, "height": 256}, ("vae_tiling",)),
@@ -153,22 +153,19 @@ def test_every_phase_takes_what_is_predicted_of_it(
     task = make_task(folder, scheduler="UniPCMultistepScheduler", **params)
     recipe = task.recipe.model_copy(update={"mitigations": mitigations})
     _, finished = run(task.model_copy(update={"recipe": recipe}))
-    given = task.recipe.params
-    work = ImageWork(
-        width=given.width, height=given.height, num_images=given.num_images,
-        guided=given.guidance_scale > 1, sliced="vae_slicing" in mitigations,
-        tile_px=tile_px(given.width) if "vae_tiling" in mitigations else None,
-    )  # fmt: skip
-    foreseen = image.predict(profile_of(folder, work), work, Surroundings(threads=1)).phases_mib
+    profile = profile_of(folder, recipe.params, "vae_slicing" in mitigations)
+    size = Size(recipe.params.width, recipe.params.height, recipe.params.num_images)
+    work = ways.work(profile, size, Asked.of(profile, recipe.params), mitigations)
+    foreseen = image.predict(profile, work, Surroundings(threads=1)).phases_mib
     for use in finished.phases:
         # Ids and tables count for something in models as small as these.
         near = max(0.03 * use.bytes, 4096)
         assert foreseen[use.phase] * MIB == pytest.approx(use.bytes, abs=near), use.phase
 
 
-def profile_of(folder: Path, work: ImageWork) -> ImageProfile:
-    calls: Any = "more" if work.guided or work.num_images > 1 else "one"
-    images: Any = "more" if work.num_images > 1 and not work.sliced else "one"
+def profile_of(folder: Path, params: ResolvedParams, sliced: bool) -> ImageProfile:
+    calls: Any = "more" if params.guidance_scale > 1 or params.num_images > 1 else "one"
+    images: Any = "more" if params.num_images > 1 and not sliced else "one"
     order = TraceOrder(path=str(folder), dtype="float32", denoise=calls, images=images)
     return profiling.profile(order).profile
 

@@ -167,7 +167,7 @@ def test_a_recipe_with_tiles_gives_the_same_pixels_at_once_and_in_diffusers(
     again = make_task(tiny_sd, task={"recipe": first.recipe}, **WIDE)
     [second] = made(run(again)[0])
     assert second.pixels_sha256 == first.pixels_sha256
-    code = first.recipe.to_code("diffusers").replace('"path/to/tiny"', repr(str(tiny_sd)))
+    code = first.recipe.to_code("diffusers").replace("'path/to/tiny'", repr(str(tiny_sd)))
     names: dict[str, Any] = {}
     exec(code, names)
     np.testing.assert_array_equal(pixels(home, first), np.asarray(names["image"]).astype(int))

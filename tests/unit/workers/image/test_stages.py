@@ -52,9 +52,13 @@ def in_stages(pipeline: Any, params: ResolvedParams) -> list[Image.Image]:
 
 
 def in_one_call(pipeline: Any, params: ResolvedParams) -> list[Image.Image]:
+    given = {"negative_prompt": params.negative_prompt}
+    # An empty one is none; but Qwen-Image is guided by one alone.
+    if not params.negative_prompt and type(pipeline).__name__ != "QwenImagePipeline":
+        given = {}
     images: list[Image.Image] = pipeline(
         params.prompt,
-        negative_prompt=params.negative_prompt,
+        **given,
         width=params.width,
         height=params.height,
         num_inference_steps=params.num_inference_steps,
