@@ -21,7 +21,9 @@ def refused(parameter: str, value: Any, allowed: str, hint: str = "") -> Invalid
     """The error for a value that is not allowed."""
     # A path as a user writes it.
     shown = repr(str(value) if isinstance(value, PurePath) else value)
-    shown = shown if len(shown) <= 80 else f"{shown[:60]}… ({type(value).__name__})"
+    if len(shown) > 80:
+        # Of the longest, which are paths and prompts, both ends say something.
+        shown = f"{shown[:30]}…{shown[-30:]} ({type(value).__name__})"
     return InvalidRequest(
         f"{parameter}={shown} is not allowed; allowed is {allowed}.",
         hint=hint,
