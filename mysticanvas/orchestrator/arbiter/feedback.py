@@ -144,7 +144,8 @@ class Feedback:
         return self._keeper.newest(most)
 
     def accuracy(self) -> list[Accuracy]:
-        """How near predictions came: over all measurements, then by device and preset.
+        """How near predictions came: over all measurements that are kept, then by device and
+        preset.
 
         Raises:
             StoreError: the store could not answer.
