@@ -144,7 +144,13 @@ class Orchestrator:
         ]
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.intake = Intake(
-            self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
+            self.store,
+            self.transitions,
+            self.kinds,
+            self.paths.root,
+            settings,
+            self.presets,
+            lambda: self.planner.device_kind,
         )
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import (
@@ -21,6 +22,7 @@ from mysticanvas.contracts.worker import (
     RanOut,
 )
 from mysticanvas.errors import OutOfMemory
+from mysticanvas.orchestrator.arbiter import formats
 from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import outcomes, preemption
@@ -41,14 +43,22 @@ class Generation(Run):
     Args:
         job, bus: as for every run.
         is_wanted: whether somebody waits for the worker.
+        device: what that computes on, as far as it is known.
 
     Raises:
         StoreError: what the job was to do cannot be read.
     """
 
-    def __init__(self, job: StoredJob, bus: Bus, is_wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        job: StoredJob,
+        bus: Bus,
+        is_wanted: Callable[[], bool],
+        device: Callable[[], DeviceKind | None] = lambda: None,
+    ) -> None:
         super().__init__(job, bus)
         self._is_wanted = is_wanted
+        self._device = device
         if job.task is None:
             raise outcomes.unreadable()
         self.task: GenerateTask = job.task.model_copy(
@@ -72,7 +82,8 @@ class Generation(Run):
     @property
     def model(self) -> Held:
         """What it runs with."""
-        return Held.of(self.task.model, self.task.recipe.preset)
+        recipe = self.task.recipe
+        return formats.held(self.task.model, recipe.preset, recipe.pipeline, self._device())
 
     @property
     def has_model(self) -> bool:
