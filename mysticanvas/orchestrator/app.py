@@ -114,7 +114,9 @@ class Orchestrator:
         transport.remove_worker_sockets(self.paths.run)
         self.bus = Bus()
         self.profiles = Profiles(self.store.profiles)
-        self.feedback = Feedback(self.store.measurements, self.profiles, self.bus, self._alert)
+        self.feedback = Feedback(
+            self.store.measurements, self.profiles, self.bus, self._alert, self.store.presets
+        )
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.jsonl", settings.thumbnail_processes
         )

@@ -284,6 +284,8 @@ class Dispatcher(Lane[Generation]):
             _log.info("job_succeeded", seconds=run.finished and run.finished.seconds)
             # Behind the news, which somebody waits for.
             self._feedback.tell(measured, self._worker.kind)
+            if (ran := run.ran()) is not None:
+                self._feedback.weigh(ran, self._worker.kind)
             self._store.raise_high_water()
 
     def _learn(self, run: Generation) -> Sequence[Measurement]:

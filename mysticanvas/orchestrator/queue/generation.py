@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.jobs import Progress
-from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.memory import LORAS, DeviceKind, MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import (
@@ -159,7 +159,8 @@ class Generation(Run):
             except ValidationError:
                 # Another problem, or an engine of somebody else's.
                 return None
-        weights = (part.mib for part in told.memory_parts if part.name.startswith("weights."))
+        weights = [part for part in told.memory_parts if part.name.startswith("weights.")]
+        on_top = [part for part in weights if part.name == LORAS]
         return Ran(
             job_id=self.id,
             attempt=self.attempt,
@@ -169,10 +170,12 @@ class Generation(Run):
             mitigations=recipe.mitigations,
             environment=told.environment,
             phases=told.phases,
-            weights=round(sum(weights) * _MIB),
+            weights=_bytes(weights),
             seconds=seconds,
             loras=tuple(loras.digests(recipe.model_files).values()),
             pipeline=recipe.pipeline,
+            revision=recipe.preset_revision,
+            lora_weights=_bytes(on_top),
         )
 
     def interrupt(self) -> None:
@@ -220,6 +223,10 @@ class Generation(Run):
             return
         if self._is_wanted():
             self.stop(Failure.PREEMPTED)
+
+
+def _bytes(parts: Sequence[MemoryPart]) -> int:
+    return round(sum(part.mib for part in parts) * _MIB)
 
 
 def _new_image(task: GenerateTask, made: Made) -> NewImage:
