@@ -25,7 +25,7 @@ CUBLAS_MIB = 8
 EXTERNAL = Path(__file__).parents[3] / "data" / "external"
 FOLDERS = {"SD1.5": REAL / "sd15", "SDXL": REAL / "sdxl"}
 RESERVED_BAR = {("SD1.5", 512): 0.08}
-"""Where 5 % are not met: the published figure is 6 % below that of SDXL, whose decoder is the same."""
+"""Where 5 % are not met: what was published is 6 % below SDXL, whose decoder is the same."""
 
 
 def published(name: str) -> list[dict[str, str]]:
