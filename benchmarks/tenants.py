@@ -51,7 +51,7 @@ class Tenant:
     def status(self) -> WorkerStatus:
         parts = [
             MemoryPart(name=name, mib=mib, known="measured", device="CPU")
-            for name, mib in ((llm.WEIGHTS, self.model_mib), (llm.CACHE, self.context_mib))
+            for name, mib in ((self._weights, self.model_mib), (llm.CACHE, self.context_mib))
             if mib
         ]
         is_importing = self.imported_mib is not None
@@ -70,6 +70,11 @@ class Tenant:
             memory_parts=parts,
             device_kind=self.device_kind,
         )
+
+    @property
+    def _weights(self) -> str:
+        """As engines of its kind call them."""
+        return "weights.unet" if self.kind == "image" else llm.WEIGHTS
 
     def hold(self, held: Held, model_mib: float) -> None:
         """Hold this one."""

@@ -60,8 +60,8 @@ class WorkerStatus(Contract):
     model: str | None = None
     """Digest of the model that is loaded."""
     form: str = ""
-    """What beside its files makes it another: an image model's number format, or how much context a
-    language model has and where its layers are."""
+    """What beside its files makes it another: the number format that an image model runs in, or how
+    much context a language model has and where its layers are."""
     last_error: str = ""
     """How the newest process that ended did so; empty if none has."""
     retry_s: float | None = None

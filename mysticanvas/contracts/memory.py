@@ -23,6 +23,9 @@ class Term(Contract):
     known: Known
 
 
+LORAS = "weights.loras"
+"""Name of the part that the LoRAs of a job take beside the weights of its model."""
+
 CONTEXT = "context"
 """Name of the part that a process takes of a GPU outside of its allocator, as it was when it was
 made."""

@@ -55,3 +55,5 @@ class Inspection(Contract):
     not_language: Problem | None = None
     """Why a GGUF file holds none."""
     problem: Problem | None = None
+    unread: bool = False
+    """Whether that is because the system would not have it read, as where a right is missing."""

@@ -31,11 +31,6 @@ class ModelRef(ModelFiles):
     digest: str
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
 
-    @property
-    def form(self) -> str:
-        """What beside the files decides what is loaded."""
-        return self.dtype
-
 
 class LLMRef(Contract):
     """A language model to load: a GGUF file on this machine, its digest, and how to load it."""

@@ -114,7 +114,9 @@ class Orchestrator:
         transport.remove_worker_sockets(self.paths.run)
         self.bus = Bus()
         self.profiles = Profiles(self.store.profiles)
-        self.feedback = Feedback(self.store.measurements, self.profiles, self.bus, self._alert)
+        self.feedback = Feedback(
+            self.store.measurements, self.profiles, self.bus, self._alert, self.store.presets
+        )
         self.pool = Pool(
             self.paths.root, self.paths.logs / "thumbnails.jsonl", settings.thumbnail_processes
         )
@@ -144,7 +146,13 @@ class Orchestrator:
         ]
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
         self.intake = Intake(
-            self.store, self.transitions, self.kinds, self.paths.root, settings, self.presets
+            self.store,
+            self.transitions,
+            self.kinds,
+            self.paths.root,
+            settings,
+            self.presets,
+            lambda: self.planner.device_kind,
         )
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)

@@ -6,12 +6,46 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+
+from mysticanvas.terminal import last_lines
 
 _TICK_S = 0.1
 NO_ANSWER = (subprocess.SubprocessError, ValidationError)
 """Why there is no answer about a file, which may be its fault or the machine's."""
+
+
+class Silence(NamedTuple):
+    """What is known of an answer that did not come."""
+
+    what: str
+    """What happened, to stand behind a colon."""
+    was_ended: bool
+    """Whether a signal ended the process, which the file need not be to blame for."""
+    figures: Mapping[str, Any]
+    """For the log: its last words, where it broke off."""
+
+    @classmethod
+    def of(cls, error: Exception, asked: str, work: str, limit_s: float) -> Silence:
+        """What one of `NO_ANSWER` says.
+
+        Args:
+            asked: the process, as a user may call it.
+            work: what it was to do, as a subject.
+            limit_s: seconds that it had.
+        """
+        figures: dict[str, Any] = {"error": type(error).__name__}
+        if isinstance(error, subprocess.TimeoutExpired):
+            return cls(f"{work} took more than {limit_s:g} s", False, figures)
+        if not isinstance(error, subprocess.CalledProcessError):
+            return cls(f"{asked} broke off", False, figures)
+        words = last_lines((error.stderr or b"").decode(errors="replace").splitlines())
+        figures |= {"code": error.returncode, "last_words": words}
+        if error.returncode >= 0:
+            return cls(f"{asked} broke off", False, figures)
+        return cls(f"{asked} was ended, maybe because memory ran out", True, figures)
 
 
 def ask(
@@ -42,7 +76,7 @@ def ask(
             while True:
                 try:
                     left_s = max(0.0, deadline - time.monotonic())
-                    said, _ = asked.communicate(given, timeout=min(_TICK_S, left_s))
+                    said, words = asked.communicate(given, timeout=min(_TICK_S, left_s))
                     break
                 except subprocess.TimeoutExpired:
                     given = None
@@ -53,5 +87,5 @@ def ask(
             asked.kill()
             raise
     if asked.returncode != 0:
-        raise subprocess.CalledProcessError(asked.returncode, command)
+        raise subprocess.CalledProcessError(asked.returncode, command, stderr=words)
     return said

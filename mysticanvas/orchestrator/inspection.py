@@ -3,7 +3,6 @@ matters."""
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from pathlib import Path
 
@@ -14,13 +13,15 @@ from mysticanvas.orchestrator import asking
 
 TIME_LIMIT_S = 30.0
 _MODULE = "mysticanvas.workers.model_files"
+_TRY_AGAIN = "Close what else uses memory, and try again. `mysticanvas logs` has more."
 _log = logs.get(__name__)
 
 _Looks = tuple[int, int, int]
 
 
 class Inspector:
-    """What files are, asked once for as long as they look unchanged; for use from any thread.
+    """What files are, asked once for as long as they look unchanged; for use from any thread. One
+    that could not be read is asked about again: why that was so changes nothing of how it looks.
 
     Args:
         time_limit_s: seconds that a process may take for one file.
@@ -42,8 +43,9 @@ class Inspector:
             known = self._known.get(path)
         if known is None or known[0] != looks:
             known = looks, self._ask(path)
-            with self._lock:
-                self._known[path] = known
+            if not known[1].unread:
+                with self._lock:
+                    self._known[path] = known
         inspection = known[1]
         if inspection.problem is not None:
             raise inspection.problem.to_error()
@@ -55,12 +57,12 @@ class Inspector:
             answer = asking.ask(_MODULE, [str(path)], b"", environment, self._time_limit_s)
             return Inspection.model_validate_json(answer)
         except asking.NO_ANSWER as error:
-            _log.warning("inspection_failed", error=type(error).__name__)
-            what = "the process that reads its header broke off"
-            if isinstance(error, subprocess.TimeoutExpired):
-                what = f"reading its header took more than {self._time_limit_s:g} s"
+            asked, work = "the process that reads its header", "reading its header"
+            silence = asking.Silence.of(error, asked, work, self._time_limit_s)
+            _log.warning("inspection_failed", **silence.figures)
             raise ModelFileError(
-                f"{path} cannot be used: {what}.", hint="Copy or download the file again."
+                f"{path} cannot be used: {silence.what}.",
+                hint=_TRY_AGAIN if silence.was_ended else "Copy or download the file again.",
             ) from error
 
 

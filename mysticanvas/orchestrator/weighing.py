@@ -156,4 +156,5 @@ def _looks(path: Path) -> Iterator[list[JsonValue]]:
             status = file.stat()
         except OSError:
             continue
-        yield [str(file), status.st_size, status.st_mtime_ns]
+        # Its last change too, since one that could not be read may have become readable.
+        yield [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]

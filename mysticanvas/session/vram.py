@@ -87,7 +87,8 @@ class Vram:
 
     def accuracy(self) -> pd.DataFrame:
         """How near predictions came to what was measured: a row for everything, which has neither
-        `device` nor `preset`, then one for each device and preset.
+        `device` nor `preset`, then one for each device and preset. Measurements are kept of the
+        newest 20,000 phases, and these are what it is about.
 
         Columns: `phases` that were compared, `mean` of the deviations without their signs, `worst`
         of them (above 0 if more was predicted than was taken), and `under`, the share of phases

@@ -119,6 +119,19 @@ class Presets(Generic[P]):
             )
         self._by_name.forget()
 
+    def measured(self, preset: P, mib: float) -> None:
+        """Keep what the weights of a preset were measured to take, unless it is another by now, in
+        place of what was counted. It is counted anew when something of the preset changes."""
+        with self._database.write() as transaction:
+            transaction.run(
+                _SQL["measured"],
+                kind=self._kind,
+                name=preset.name,
+                revision=preset.revision,
+                mib=mib,
+            )
+        self._by_name.forget()
+
     def weighed(self) -> dict[str, str | None]:
         """Name -> of what the weights of a preset were counted; None if they are to be."""
         rows = self._database.read(_SQL["weighed"], kind=self._kind)

@@ -15,7 +15,7 @@ from pydantic import Field
 from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.image_work import ImageWork
-from mysticanvas.contracts.memory import Known, Term
+from mysticanvas.contracts.memory import LORAS, Known, Term
 from mysticanvas.contracts.mitigations import TILE_OVERLAP, Offload
 from mysticanvas.contracts.tracing import BatchClass, Envelope, ImageProfile, Phase, Shape, Traced
 from mysticanvas.vram import envelope, offload as offloading, tiling
@@ -190,7 +190,7 @@ def _terms_of(
     weights = offloading.resident(profile, offload)
     terms += [_term(f"weights.{name}", n, "exact") for name, n in weights.items()]
     if work.lora_bytes:
-        terms.append(_term("weights.loras", work.lora_bytes, "exact"))
+        terms.append(_term(LORAS, work.lora_bytes, "exact"))
     if around.workspace_bytes:
         terms.append(_term("workspace.libraries", around.workspace_bytes, "assumed"))
     return terms

@@ -144,7 +144,7 @@ class TextEngine(Engine, Protocol):
 
     def load(self, model: LLMRef) -> Loaded:
         """Put a model on the device with a context, in place of another; keep what is there
-        already.
+        already. If that fails, none is left there.
 
         Raises:
             ModelFileError: the file is damaged, unsafe or no language model.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.tracing import Phase
+from mysticanvas.orchestrator.arbiter.comparison import Ran
 
 _MIB = 1 << 20
 _NAMES: dict[Phase, str] = {
@@ -40,5 +43,26 @@ def of(measured: Measurement, worker: str) -> Alert:
         f"{measured.projected / _MIB:,.1f} MiB that were predicted, which is too far off to be "
         f"made up for. {then} canvas.vram.history() has the figures.",
         at=measured.created_at,
+        worker=worker,
+    )
+
+
+def of_weights(ran: Ran, counted_mib: float, worker: str, at: datetime) -> Alert:
+    """The alert for weights that take something else than was counted in their files.
+
+    Args:
+        worker: kind of the one that they were measured on.
+    """
+    took_mib = ran.model_weights / _MIB
+    share = abs(took_mib / counted_mib - 1)
+    more = took_mib > counted_mib
+    return Alert(
+        kind="memory_miss",
+        severity="warning",
+        message=f"The weights of {ran.preset!r} take {took_mib:,.1f} MiB in "
+        f"{ran.environment.dtype} on {ran.environment.device}, {share:.0%} "
+        f"{'more' if more else 'less'} than the {counted_mib:,.1f} MiB that were counted in its "
+        "files. The preset says what was measured now; jobs are planned with what was counted.",
+        at=at,
         worker=worker,
     )

@@ -19,7 +19,7 @@ from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.plan import Action, Decision, Plan
 from mysticanvas.contracts.vram import Unloaded, VramStatus
 from mysticanvas.errors import JobCancelled, MystiCanvasError
-from mysticanvas.orchestrator.arbiter import grounds, policy, refusals, registry
+from mysticanvas.orchestrator.arbiter import grounds, policy, refusals, registry, returning
 from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.arbiter.planning import Situation, Use
 from mysticanvas.orchestrator.arbiter.policy import ORDER, Resident
@@ -28,12 +28,7 @@ from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.memory import Probe, system_free_mib
 from mysticanvas.orchestrator.supervisor.messages import Held
 
-MEMORY_BACK_S = 5.0
-"""A device may give memory back late; after so long, the plan is made with what is there."""
-_TICK_S = 0.25
 _ENDING_S = 15.0
-_BACK = 0.9
-"""Of what an unloading gives back: others take and give meanwhile."""
 _UNLOADS = ("soft_unload", "hard_unload")
 _MOST_UNLOADS = 8
 """For one request: more means that somebody else takes what is given back."""
@@ -43,6 +38,7 @@ _log = logs.get(__name__)
 Decide = Callable[[Situation], Plan]
 """A plan for a request in a situation; pure."""
 Prepare = Callable[[], Decide | None]
+Wanted = Callable[[], Held | None]
 
 
 class Tenant(Protocol):
@@ -72,13 +68,14 @@ class _Asked(NamedTuple):
     """Kind of the one that runs the request."""
     pid: int | None
     """The process that is ready."""
-    displaces: str | None
-    """The pinned model that would have to leave it."""
-    replaced: Unloaded | None
-    """The model that leaves it."""
-    preset: str | None
-    """Whose model is needed."""
+    wanted: Held | None
+    """The model that is needed."""
     decide: Decide | None
+
+    @property
+    def preset(self) -> str | None:
+        """Whose model is needed."""
+        return None if self.wanted is None else self.wanted.preset
 
 
 class Arbiter:
@@ -117,7 +114,7 @@ class Arbiter:
         worker: str,
         prepare: Prepare,
         stopped: Stopped = lambda: False,
-        wanted: Held | None = None,
+        wanted: Wanted = lambda: None,
     ) -> Iterator[Plan | None]:
         """Make room for a request, and keep it promised while the block runs.
 
@@ -127,7 +124,9 @@ class Arbiter:
                 request needs, so that no room is made. Called again if its process was ended
                 while others were waited for; but for that, nobody ends it any more.
             stopped: whether the request is wanted no longer.
-            wanted: the model that it needs, for which a pinned one would not leave.
+            wanted: the model that it needs, for which a pinned one would not leave; asked for when
+                the worker is ready, which may be the first to know what it computes on. That it is
+                loaded is to be told in the block, or it would seem to be there already.
 
         Yields:
             The plan as it was carried out, with everything that was given back for it.
@@ -163,6 +162,7 @@ class Arbiter:
             self._displaces(worker, wanted),
             self._system_mib(worker),
             None if wanted is None else wanted.preset,
+            wanted is not None and wanted.is_in(self._workers[worker].status),
         )
 
     def loaded(self, worker: str, seconds: float) -> None:
@@ -192,6 +192,7 @@ class Arbiter:
         why: str,
         still: Callable[[], bool] = lambda: True,
         stopped: Stopped = lambda: False,
+        waits: bool = False,
     ) -> None:
         """End a worker for its memory, unless a job runs on it.
 
@@ -200,10 +201,25 @@ class Arbiter:
             still: whether that is still to be done; asked when nobody makes room any more, and
                 nobody can begin to.
             stopped: whether it is wanted no longer, so that it is left undone.
+            waits: whether to do it behind the job that runs.
         """
-        with contextlib.suppress(JobCancelled), self._turns.at_work(stopped):
-            if not self._use(kind).busy and still():
+        with contextlib.suppress(JobCancelled):
+            while self._is_left(kind, why, still, stopped) and waits:
+                self._turns.look_again()
+
+    def _is_left(self, kind: str, why: str, still: Callable[[], bool], stopped: Stopped) -> bool:
+        """Whether a worker that is to be ended is left for the job that runs on it; see `retire`.
+
+        Raises:
+            JobCancelled: it is wanted no longer.
+        """
+        with self._turns.at_work(stopped):
+            if not still():
+                return False
+            if not self._use(kind).busy:
                 self._end(kind, why, f"because it {why}")
+                return False
+            return True
 
     def _note(self, kind: str, **changes: Any) -> None:
         with self._turns.changed:
@@ -263,7 +279,7 @@ class Arbiter:
         return registry.left(status, held.preset, reason, "model", wanted.preset)
 
     def _make_room(
-        self, worker: str, prepare: Prepare, stopped: Stopped, wanted: Held | None
+        self, worker: str, prepare: Prepare, stopped: Stopped, wanted: Wanted
     ) -> Plan | None:
         """See `admitted`; what is left is promised to the request."""
         asked: _Asked | None = None
@@ -277,24 +293,19 @@ class Arbiter:
                         # It was ended while others were waited for.
                         asked = None
                         continue
-                    if asked.replaced is not None:
-                        self._told(asked.replaced)
-                    if wanted is not None:
-                        self._pins.loaded(worker, wanted)
+                    if (replaced := self._replaced(worker, asked.wanted)) is not None:
+                        self._told(replaced)
+                    if asked.wanted is not None:
+                        self._pins.loaded(worker, asked.wanted)
                     promised = 0.0 if plan is None else plan.total_mib
                     self._note(worker, busy=True, promised_mib=promised)
                     return plan
             _log.info("waiting_for_memory", models=plan.waits_for)
             self._turns.look_again()
 
-    def _ready(self, worker: str, prepare: Prepare, wanted: Held | None) -> _Asked:
-        # Before it is got ready, which tells of the new model as if it were there.
-        displaces = self._displaces(worker, wanted)
-        replaced = self._replaced(worker, wanted)
+    def _ready(self, worker: str, prepare: Prepare, wanted: Wanted) -> _Asked:
         decide = prepare()
-        pid = self._workers[worker].status.pid
-        preset = None if wanted is None else wanted.preset
-        return _Asked(worker, pid, displaces, replaced, preset, decide)
+        return _Asked(worker, self._workers[worker].status.pid, wanted(), decide)
 
     def _carried_out(self, asked: _Asked, done: list[Action], stopped: Stopped) -> Plan | None:
         """The plan, once nothing has to be given back for it; or one that has to wait. None if it
@@ -304,13 +315,12 @@ class Arbiter:
             done: what was given back for the request before; grows.
         """
         if asked.decide is None:
-            if asked.displaces is not None:
-                raise refusals.of(refusals.in_the_way_of_an_unknown(asked.displaces))
+            displaces = self._displaces(asked.worker, asked.wanted)
+            if displaces is not None:
+                raise refusals.of(refusals.in_the_way_of_an_unknown(displaces))
             return None
         while len(done) < _MOST_UNLOADS:
-            situation = self.situation(asked.worker)._replace(
-                displaces=asked.displaces, wanted=asked.preset
-            )
+            situation = self.situation(asked.worker, asked.wanted)
             plan = asked.decide(situation)
             if not plan.fits:
                 raise refusals.of(plan)
@@ -324,7 +334,7 @@ class Arbiter:
                 self._give_back(action, residents[action.worker], asked.preset, done)
                 for action in unloads
             ]
-            self._wait_until_back(situation, taken)
+            returning.wait(situation.status, taken, self._memory)
             done += taken
         raise refusals.of(plan)
 
@@ -369,20 +379,6 @@ class Arbiter:
         before = self._workers[kind].status
         if self._workers[kind].retire(why, _ENDING_S) and before.pid is not None:
             self._told(registry.left(before, before.preset, reason, "process", wanted))
-
-    def _wait_until_back(self, before: Situation, unloads: Sequence[Action]) -> None:
-        """Wait until the device has the memory again, as far as it ever will."""
-        # What was only promised to it, or not imported yet, does not come back.
-        has = {each.worker: each.mib for each in before.status.holdings}
-        back = sum(min(each.frees_mib, has.get(each.worker, 0.0)) for each in unloads)
-        expected = before.status.device.free_mib + _BACK * back
-        deadline = time.monotonic() + MEMORY_BACK_S
-        while self._memory().device.free_mib < expected:
-            if time.monotonic() >= deadline:
-                missing = expected - self._memory().device.free_mib
-                _log.warning("memory_not_given_back", missing_mib=round(missing))
-                return
-            time.sleep(_TICK_S)
 
 
 def _with(plan: Plan, done: Sequence[Action]) -> Plan:

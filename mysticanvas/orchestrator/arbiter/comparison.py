@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.measurements import Measurement
 from mysticanvas.contracts.mitigations import without_offload
+from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Environment, ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.contracts.worker import PhaseUse
-from mysticanvas.orchestrator.arbiter import ways
+from mysticanvas.orchestrator.arbiter import formats, ways
 from mysticanvas.orchestrator.arbiter.planning import MIB
 from mysticanvas.orchestrator.arbiter.suggestion import Size
 from mysticanvas.orchestrator.arbiter.ways import Asked
@@ -61,6 +62,15 @@ class Ran(NamedTuple):
     """Digests of the files of its LoRAs."""
     pipeline: str = ""
     """Class of diffusers that ran it."""
+    revision: int | None = None
+    """Of the preset."""
+    lora_weights: int = 0
+    """Bytes of `weights` that are its LoRAs'."""
+
+    @property
+    def model_weights(self) -> int:
+        """Bytes of the model alone; 0 where the worker does not tell."""
+        return self.weights - self.lora_weights
 
 
 def work_of(
@@ -139,8 +149,23 @@ def is_miss(measured: Measurement) -> bool:
     than what is added for safety covers anyway."""
     if measured.projected is None or measured.at_least:
         return False
-    off = abs(measured.actual - measured.projected)
-    return bool(calibration([measured]).misses) and off > _SMALL
+    return is_off(measured.projected, measured.actual)
+
+
+def is_off(projected: int, actual: int) -> bool:
+    """Whether bytes that were predicted are further off than is made up for."""
+    misses = calibrate([Measured(projected, actual)]).misses
+    return bool(misses) and abs(actual - projected) > _SMALL
+
+
+def weighs_otherwise(ran: Ran, preset: ImagePreset) -> bool:
+    """Whether a job of a preset, as that is now, found its weights to take something else than it
+    says, in the number format that it says it of."""
+    device: Any = ran.environment.device.partition(":")[0]
+    dtype = formats.running(preset.dtype, ran.pipeline, device)
+    if ran.revision != preset.revision or ran.environment.dtype != dtype or not ran.model_weights:
+        return False
+    return round((preset.vram_weights_mib or 0.0) * MIB) != ran.model_weights
 
 
 def rows(

@@ -12,11 +12,13 @@ from mysticanvas import logs
 from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.measurements import Accuracy, JobMemory, Measurement
+from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, Phase
 from mysticanvas.errors import StoreError
 from mysticanvas.orchestrator.arbiter import alerts, comparison
 from mysticanvas.orchestrator.arbiter.comparison import Ran
+from mysticanvas.orchestrator.arbiter.planning import MIB
 from mysticanvas.orchestrator.arbiter.profiles import Batches, Profiles, Subject
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.vram.calibration import RECENT
@@ -42,6 +44,16 @@ class Keeper(Protocol):
         """How near predictions came."""
 
 
+class Presets(Protocol):
+    """Where presets say what their weights take."""
+
+    def known(self, name: str) -> ImagePreset | None:
+        """The preset of that name; None if there is none."""
+
+    def measured(self, preset: ImagePreset, mib: float) -> None:
+        """Keep what its weights were measured to take."""
+
+
 class Feedback:
     """What was measured, for use from any thread. Nothing that goes wrong here fails a job.
 
@@ -50,11 +62,18 @@ class Feedback:
         profiles: what was traced of models.
         bus: hears of each job that was measured, as `vram`.
         alert: hears of measurements that contradict their prediction.
+        presets: get the weights that were measured; None to leave them as they are.
     """
 
     def __init__(
-        self, keeper: Keeper, profiles: Profiles, bus: Bus, alert: Callable[[Alert], None]
+        self,
+        keeper: Keeper,
+        profiles: Profiles,
+        bus: Bus,
+        alert: Callable[[Alert], None],
+        presets: Presets | None = None,
     ) -> None:
+        self._presets = presets
         self._keeper = keeper
         self._profiles = profiles
         self._bus = bus
@@ -101,6 +120,33 @@ class Feedback:
         except Exception:  # noqa: BLE001 - the job is over
             _log.warning("measurement_not_told", exc_info=True)
 
+    def weigh(self, ran: Ran, worker: str) -> None:
+        """Have the preset of a job say what its weights took, should that be something else than
+        what was counted in its files.
+
+        Args:
+            worker: kind of the one that it ran on.
+        """
+        if self._presets is None:
+            return
+        try:
+            preset = self._presets.known(ran.preset)
+            if preset is None or not comparison.weighs_otherwise(ran, preset):
+                return
+            counted, took = preset.vram_weights_mib, ran.model_weights / MIB
+            self._presets.measured(preset, took)
+            _log.info(
+                "preset_weighs_otherwise",
+                preset=preset.name,
+                counted_mib=counted,
+                measured_mib=took,
+                dtype=ran.environment.dtype,
+            )
+            if counted and comparison.is_off(round(counted * MIB), ran.model_weights):
+                self._alert(alerts.of_weights(ran, counted, worker, datetime.now(UTC)))
+        except Exception:  # noqa: BLE001 - the job is over
+            _log.warning("weights_not_kept", exc_info=True)
+
     def factors(
         self, profile: ImageProfile, params: ResolvedParams, device: str, mitigations: Sequence[str]
     ) -> Mapping[Phase, float]:
@@ -144,7 +190,8 @@ class Feedback:
         return self._keeper.newest(most)
 
     def accuracy(self) -> list[Accuracy]:
-        """How near predictions came: over all measurements, then by device and preset.
+        """How near predictions came: over all measurements that are kept, then by device and
+        preset.
 
         Raises:
             StoreError: the store could not answer.

@@ -1,10 +1,12 @@
-"""The number format that a worker would choose for a model."""
+"""The number format that a worker would choose for a model, and what it holds then: pure."""
 
 from __future__ import annotations
 
 from mysticanvas.contracts import presets
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.tracing import Dtype
+from mysticanvas.contracts.worker import ModelRef
+from mysticanvas.orchestrator.supervisor.messages import Held
 
 _TRANSFORMERS = ("Flux", "StableDiffusion3", "QwenImage", "ZImage")
 """How names of pipelines begin whose denoiser is a transformer, which overflows in float16."""
@@ -17,3 +19,9 @@ def running(wanted: presets.Dtype, pipeline: str, device: DeviceKind | None) -> 
     if device != "cuda":
         return "float32"
     return "bfloat16" if pipeline.startswith(_TRANSFORMERS) else "float16"
+
+
+def held(ref: ModelRef, preset: str, pipeline: str, device: DeviceKind | None) -> Held:
+    """The model of a preset as a worker on that device holds it. In the format that it runs in:
+    whether that was asked for or is what `auto` means there makes no other model of it."""
+    return Held(ref.digest, preset, running(ref.dtype, pipeline, device))

@@ -25,7 +25,7 @@ from mysticanvas.orchestrator.arbiter import language_planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.language_planning import Needs
 from mysticanvas.orchestrator.arbiter.turns import Stopped
-from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Worker
@@ -97,7 +97,8 @@ class LanguageModels:
                 raise
 
     def unload(self, preset: str | None = None) -> None:
-        """Give back what the model has; harmless if there is none.
+        """Give back what the model has; returns when it has left, which is after it has been
+        loaded if it is at it. Harmless if there is none.
 
         Args:
             preset: only that of this one.
@@ -108,7 +109,7 @@ class LanguageModels:
 
         if holds():
             why = "was asked to give its memory back"
-            self._arbiter.retire(self._worker.kind, why, holds, self._closing.is_set)
+            self._arbiter.retire(self._worker.kind, why, holds, self._closing.is_set, waits=True)
 
     def _load(self, ref: LLMRef, preset: str, stopped: Stopped) -> Plan:
         leases: list[Lease] = []
@@ -116,19 +117,22 @@ class LanguageModels:
         def prepare() -> Decide:
             leases.append(self._worker.lease(_WORKER_START_S))
             with leases[-1].relied_on():
-                found = self._inspect(ref, leases[-1].client)
+                found = self._inspect(ref, leases[-1])
             needs = needing(ref.context, found)
             return functools.partial(language_planning.plan, needs, ref.context.n_ctx)
 
-        wanted = Held.of(ref, preset)
-        with self._arbiter.admitted(self._worker.kind, prepare, stopped, wanted) as plan:
+        wanted = Held(ref.digest, preset, ref.form)
+        with self._arbiter.admitted(self._worker.kind, prepare, stopped, lambda: wanted) as plan:
             assert plan is not None
+            was_there = wanted.is_in(self._worker.status)
             seconds = _have_loaded(leases[-1], ref, wanted)
-        self._arbiter.loaded(self._worker.kind, seconds)
+        if not was_there:
+            # What making a context again takes says nothing of that.
+            self._arbiter.loaded(self._worker.kind, seconds)
         _log.info("language_model_ready", preset=preset, decision=plan.decision)
         return plan
 
-    def _inspect(self, ref: LLMRef, client: WorkerClient) -> Inspection:
+    def _inspect(self, ref: LLMRef, lease: Lease) -> Inspection:
         """What its file says, and a load that allocates nothing, with contexts up to its own."""
         if ref not in self._inspected:
             contexts = [_of(ref.context, tokens) for tokens in llm.rungs(ref.context.n_ctx)]
@@ -138,7 +142,8 @@ class LanguageModels:
                 n_gpu_layers=ref.n_gpu_layers,
                 contexts=contexts,
             )
-            self._inspected[ref] = client.inspect(order)
+            with lease.asked():
+                self._inspected[ref] = lease.client.inspect(order)
         return self._inspected[ref]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple, get_args
 
 from mysticanvas.contracts.plugins import LLM_ENGINE
@@ -36,12 +36,13 @@ class Pins:
             self._pinned = self._pinned | named if pinned else self._pinned - named
 
     def clear(self, preset: str | None = None, kind: Kind | None = None) -> None:
-        """Have one stay no longer; without a name, all."""
+        """Have one stay no longer; without a name, all. Those of a kind, if one is given."""
         if preset is not None:
             self.set(preset, False, kind)
             return
+        kinds = _kinds(kind)
         with self._lock:
-            self._pinned = frozenset()
+            self._pinned = frozenset(each for each in self._pinned if each.kind not in kinds)
 
     def loaded(self, worker: str, held: Held) -> None:
         """Note what a preset means.
@@ -77,5 +78,5 @@ def _kind(worker: str) -> Kind:
     return "llm" if worker == LLM_ENGINE else "image"
 
 
-def _kinds(kind: Kind | None) -> Iterable[Kind]:
+def _kinds(kind: Kind | None) -> Collection[Kind]:
     return get_args(Kind) if kind is None else (kind,)

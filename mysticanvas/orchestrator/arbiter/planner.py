@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from mysticanvas import logs
 from mysticanvas.contracts import conditioning
@@ -13,7 +14,7 @@ from mysticanvas.contracts.loras import digests
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.plan import Plan, PlanRequest
 from mysticanvas.contracts.recipe import ResolvedParams
-from mysticanvas.contracts.tracing import ImageProfile, ProfileOrder
+from mysticanvas.contracts.tracing import ImageProfile, ProfileOrder, TraceAnswer
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import MystiCanvasError, OutOfMemory, WorkerCrashed
 from mysticanvas.orchestrator.arbiter import comparison, formats, planning
@@ -29,7 +30,7 @@ from mysticanvas.orchestrator.arbiter.profiles import (
 )
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.resolution import model_ref, resolve
-from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.orchestrator.supervisor.worker import Worker
@@ -88,7 +89,10 @@ class Planner:
         plan = planning.plan(
             resolved,
             profile,
-            self._arbiter.situation(self._worker.kind, Held.of(ref, preset.name)),
+            self._arbiter.situation(
+                self._worker.kind,
+                formats.held(ref, preset.name, model.pipeline, self.device_kind),
+            ),
             self._settings.threads,
             params.mitigations,
             known=known,
@@ -100,10 +104,13 @@ class Planner:
         self, task: GenerateTask, ready: Callable[[], Lease], stopped: Callable[[], bool]
     ) -> Iterator[Plan | None]:
         """Make room for a job; see `queue.admission.Admit`."""
-        kind = self._worker.kind
-        wanted = Held.of(task.model, task.recipe.preset)
+
+        def wanted() -> Held:
+            recipe = task.recipe
+            return formats.held(task.model, recipe.preset, recipe.pipeline, self.device_kind)
+
         with self._arbiter.admitted(
-            kind, lambda: self._deciding(task, ready()), stopped, wanted
+            self._worker.kind, lambda: self._deciding(task, ready()), stopped, wanted
         ) as plan:
             yield plan
 
@@ -120,7 +127,7 @@ class Planner:
         try:
             subject = _subject(ref, task.recipe.pipeline, self.device_kind, task.recipe.model_files)
             batches = _batches(params, task.recipe.pipeline)
-            profile = self._profile(subject, batches, _asking(ref, lease.client))
+            profile = self._profile(subject, batches, _asking(ref, lease))
         except MystiCanvasError as error:
             _log.info("job_not_planned", reason=error.code)
             return None
@@ -128,7 +135,7 @@ class Planner:
         if profile.device == "cuda":
             # With its context, the device is what the worker sees of it, and others use it too.
             lease.look()
-        known = self._experience(subject, profile, params, _asking_reserve(ref, lease.client))
+        known = self._experience(subject, profile, params, _asking_reserve(ref, lease))
 
         def decide(situation: Situation) -> Plan:
             return planning.plan(
@@ -216,20 +223,19 @@ class Planner:
         return self._worker.status.device_kind
 
 
-def _asking(ref: ModelRef, client: WorkerClient) -> Ask:
-    return lambda batches: client.profile(
-        _order(ref).model_copy(update={"denoise": batches.denoise, "images": batches.images})
-    )
+def _asking(ref: ModelRef, lease: Lease) -> Ask:
+    return lambda batches: _told(ref, lease, {"denoise": batches.denoise, "images": batches.images})
 
 
-def _asking_reserve(ref: ModelRef, client: WorkerClient) -> AskReserve:
-    return lambda works: (
-        client.profile(_order(ref).model_copy(update={"works": tuple(works)})).reserved
-    )
+def _asking_reserve(ref: ModelRef, lease: Lease) -> AskReserve:
+    return lambda works: _told(ref, lease, {"works": tuple(works)}).reserved
 
 
-def _order(ref: ModelRef) -> ProfileOrder:
-    return ProfileOrder.model_validate(ref.model_dump(exclude={"kind", "digest"}))
+def _told(ref: ModelRef, lease: Lease, wanted: Mapping[str, Any]) -> TraceAnswer:
+    """What a worker answers about a model, which may be what its device is first used for."""
+    order = ProfileOrder.model_validate(ref.model_dump(exclude={"kind", "digest"}))
+    with lease.asked():
+        return lease.client.profile(order.model_copy(update=wanted))
 
 
 def _batches(params: ResolvedParams, pipeline: str) -> list[Batches]:

@@ -107,6 +107,8 @@ class Situation(NamedTuple):
     that is not known."""
     wanted: str | None = None
     """The preset of the model that the request needs."""
+    holds: bool = False
+    """Whether the worker has that model, whichever preset it was loaded for."""
 
     @property
     def own(self) -> Holding | None:
@@ -166,9 +168,8 @@ class Situation(NamedTuple):
     @property
     def loads(self) -> bool:
         """Whether the worker has the model of the request yet to load."""
-        own = self.own
-        has = own is not None and any(part.name.startswith("weights.") for part in own.parts)
-        return not has or own is None or own.preset != self.wanted
+        parts = () if self.own is None else self.own.parts
+        return not self.holds or not any(part.name.startswith("weights.") for part in parts)
 
     @property
     def _others(self) -> list[Holding]:

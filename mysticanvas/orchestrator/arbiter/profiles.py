@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
@@ -259,12 +258,11 @@ class Profiles:
             )
             reply = TraceReply.model_validate_json(answer)
         except asking.NO_ANSWER as error:
-            _log.warning("profile_failed", error=type(error).__name__)
-            what = "the process that looks into it broke off"
-            if isinstance(error, subprocess.TimeoutExpired):
-                what = f"that took more than {self._time_limit_s:g} s"
+            asked = "the process that looks into it"
+            silence = asking.Silence.of(error, asked, "that", self._time_limit_s)
+            _log.warning("profile_failed", **silence.figures)
             raise ModelFileError(
-                f"What {order.path} needs in memory cannot be told: {what}.",
+                f"What {order.path} needs in memory cannot be told: {silence.what}.",
                 hint="Generating does not need it. `mysticanvas logs` has more.",
             ) from error
         if reply.problem is not None:

@@ -13,7 +13,7 @@ from mysticanvas import logs
 from mysticanvas.contracts.health import WorkerStatus
 from mysticanvas.contracts.jobs import WORKER_KINDS
 from mysticanvas.contracts.measurements import Measurement
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.plan import SLOW, MadeRoom, Plan
 from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.contracts.worker import Kept
@@ -130,7 +130,10 @@ class Dispatcher(Lane[Generation]):
         asked.done.wait()
 
     def begin(self, job: StoredJob) -> Generation:
-        return Generation(job, self._bus, self._transitions.somebody_waits)
+        def device() -> DeviceKind | None:
+            return self._worker.status.device_kind
+
+        return Generation(job, self._bus, self._transitions.somebody_waits, device)
 
     @property
     def loaded(self) -> str | None:
@@ -198,6 +201,8 @@ class Dispatcher(Lane[Generation]):
 
     def _follow(self, run: Generation) -> None:
         assert run.lease is not None
+        # Not before there is room: until then the worker has the model that it had.
+        run.lease.begun(run.model)
         with run.lease.client.generate(run.task) as stream:
             run.follow(stream)
 
@@ -221,7 +226,6 @@ class Dispatcher(Lane[Generation]):
 
     def _ready(self, run: Generation) -> Lease:
         run.lease = self._worker.lease(_WORKER_START_S)
-        run.lease.begun(run.model)
         return run.lease
 
     def _take_in(self, run: Generation, plan: Plan) -> None:
@@ -280,6 +284,8 @@ class Dispatcher(Lane[Generation]):
             _log.info("job_succeeded", seconds=run.finished and run.finished.seconds)
             # Behind the news, which somebody waits for.
             self._feedback.tell(measured, self._worker.kind)
+            if (ran := run.ran()) is not None:
+                self._feedback.weigh(ran, self._worker.kind)
             self._store.raise_high_water()
 
     def _learn(self, run: Generation) -> Sequence[Measurement]:
@@ -299,9 +305,10 @@ class Dispatcher(Lane[Generation]):
         except WorkerLost:
             self._holding = None
             return
-        # It may have got as far as to give up the one before, or to load its own, or neither.
-        known = [held for held in (self._held, run.model) if held is not None]
-        there = next((held for held in known if held.digest in health.models), None)
+        # It may have got as far as to give up the one before, or to load its own, or neither. Of
+        # the same files in two number formats, only the job can tell which is there.
+        known = [run.model, self._held] if run.has_model else [self._held, run.model]
+        there = next((held for held in known if held and held.digest in health.models), None)
         self._hold(run.lease, there, health.memory_parts)
 
     def _hold(self, lease: Lease, model: Held | None, parts: Sequence[MemoryPart]) -> None:

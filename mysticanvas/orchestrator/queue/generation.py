@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.jobs import Progress
+from mysticanvas.contracts.memory import LORAS, DeviceKind, MemoryPart
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.worker import (
@@ -21,6 +22,7 @@ from mysticanvas.contracts.worker import (
     RanOut,
 )
 from mysticanvas.errors import OutOfMemory
+from mysticanvas.orchestrator.arbiter import formats
 from mysticanvas.orchestrator.arbiter.comparison import Ran
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import outcomes, preemption
@@ -41,14 +43,22 @@ class Generation(Run):
     Args:
         job, bus: as for every run.
         is_wanted: whether somebody waits for the worker.
+        device: what that computes on, as far as it is known.
 
     Raises:
         StoreError: what the job was to do cannot be read.
     """
 
-    def __init__(self, job: StoredJob, bus: Bus, is_wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        job: StoredJob,
+        bus: Bus,
+        is_wanted: Callable[[], bool],
+        device: Callable[[], DeviceKind | None] = lambda: None,
+    ) -> None:
         super().__init__(job, bus)
         self._is_wanted = is_wanted
+        self._device = device
         if job.task is None:
             raise outcomes.unreadable()
         self.task: GenerateTask = job.task.model_copy(
@@ -72,7 +82,8 @@ class Generation(Run):
     @property
     def model(self) -> Held:
         """What it runs with."""
-        return Held.of(self.task.model, self.task.recipe.preset)
+        recipe = self.task.recipe
+        return formats.held(self.task.model, recipe.preset, recipe.pipeline, self._device())
 
     @property
     def has_model(self) -> bool:
@@ -148,7 +159,8 @@ class Generation(Run):
             except ValidationError:
                 # Another problem, or an engine of somebody else's.
                 return None
-        weights = (part.mib for part in told.memory_parts if part.name.startswith("weights."))
+        weights = [part for part in told.memory_parts if part.name.startswith("weights.")]
+        on_top = [part for part in weights if part.name == LORAS]
         return Ran(
             job_id=self.id,
             attempt=self.attempt,
@@ -158,10 +170,12 @@ class Generation(Run):
             mitigations=recipe.mitigations,
             environment=told.environment,
             phases=told.phases,
-            weights=round(sum(weights) * _MIB),
+            weights=_bytes(weights),
             seconds=seconds,
             loras=tuple(loras.digests(recipe.model_files).values()),
             pipeline=recipe.pipeline,
+            revision=recipe.preset_revision,
+            lora_weights=_bytes(on_top),
         )
 
     def interrupt(self) -> None:
@@ -209,6 +223,10 @@ class Generation(Run):
             return
         if self._is_wanted():
             self.stop(Failure.PREEMPTED)
+
+
+def _bytes(parts: Sequence[MemoryPart]) -> int:
+    return round(sum(part.mib for part in parts) * _MIB)
 
 
 def _new_image(task: GenerateTask, made: Made) -> NewImage:

@@ -24,6 +24,7 @@ from mysticanvas.contracts.jobs import (
     JobStatus,
     ReproduceRequest,
 )
+from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.params import Priority, check_recipe
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
@@ -31,6 +32,7 @@ from mysticanvas.contracts.refusal import refused
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.errors import JobCancelled, MystiCanvasError, NotFound, StoreFull
 from mysticanvas.orchestrator import models, quota
+from mysticanvas.orchestrator.arbiter import formats
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.orchestrator.queue import kinds
 from mysticanvas.orchestrator.queue.kinds import Kinds
@@ -64,6 +66,7 @@ class Intake:
         home: the folder whose disk must have room.
         settings: how much room a job needs, and how much all pictures may take.
         presets: find and describe the model of a request.
+        device: what the worker computes on, as far as it is known.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Intake:
         home: Path,
         settings: Settings,
         presets: Presets,
+        device: Callable[[], DeviceKind | None] = lambda: None,
     ) -> None:
         self._store = store
         self._transitions = transitions
@@ -82,6 +86,7 @@ class Intake:
         self._min_free_mib = settings.min_free_mib
         self._quota_mib = settings.disk_quota_mib
         self._presets = presets
+        self._device = device
         self._lock = threading.Lock()
         self._withdrawn: dict[str, None] = {}
 
@@ -173,7 +178,7 @@ class Intake:
             loras=adapters.labels,
         )
         if params.reuse:
-            dtype = None if preset.dtype == "auto" else preset.dtype
+            dtype = self._number_format(preset, model.pipeline)
             found = self._store.images.by_request(recipe.request_hash, request.project, dtype)
             if found and all((self._home / image.file.path).is_file() for image in found):
                 self._tag(found, params.tags)
@@ -259,6 +264,14 @@ class Intake:
         except NotFound:
             return False
         return (self._home / original.path).is_file()
+
+    def _number_format(self, preset: ImagePreset, pipeline: str) -> str | None:
+        """That in which pictures of a preset come out; None while the device is not known that one
+        would be chosen for."""
+        device = self._device()
+        if preset.dtype == "auto" and device is None:
+            return None
+        return formats.running(preset.dtype, pipeline, device)
 
     def _tag(self, images: list[ImageRecord], names: list[str]) -> None:
         """Give pictures that were there before what they were asked for with."""

@@ -6,10 +6,6 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mysticanvas.terminal import printable
-
-MAX_LINES = 5
-_MAX_CHARS = 300
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"}
 _BY_SIGNAL = {
     f"Fatal Python error: {signalled}"
@@ -70,12 +66,6 @@ def in_words(ending: Ending) -> str:
     if ending.code == 0:
         return "ended with exit code 0, as it does when it is asked to from outside (SIGTERM)"
     return f"ended by itself with exit code {ending.code}"
-
-
-def last_lines(written: Sequence[str]) -> tuple[str, ...]:
-    """The last lines of what a process wrote, each of them short and fit for a terminal."""
-    lines = [printable(line.strip()) for line in written]
-    return tuple(line[:_MAX_CHARS] for line in lines if line)[-MAX_LINES:]
 
 
 def quoted(lines: Sequence[str]) -> str:

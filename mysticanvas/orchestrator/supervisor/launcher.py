@@ -8,11 +8,10 @@ import subprocess
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mysticanvas import logs, processes
+from mysticanvas import logs, processes, terminal
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.logs.capture import Capture
 from mysticanvas.logs.file import LogFile
-from mysticanvas.orchestrator.supervisor import ending
 from mysticanvas.orchestrator.supervisor.client import WorkerClient
 from mysticanvas.plugins.hookspecs import Launcher
 
@@ -63,7 +62,7 @@ class Started(NamedTuple):
 
     def last_lines(self) -> tuple[str, ...]:
         """What it and its libraries wrote last, once it has ended."""
-        return ending.last_lines(self.capture.finish())
+        return terminal.last_lines(self.capture.finish())
 
 
 Starter = Callable[[Launch], Started]

@@ -30,6 +30,15 @@ class Lease:
         self._worker = worker
         self._watch = watch
 
+    @contextlib.contextmanager
+    def asked(self) -> Iterator[None]:
+        """Say that something is asked of it meanwhile that may take it as long as a job."""
+        self._worker.tell(messages.Asked(self._watch.number))
+        try:
+            yield
+        finally:
+            self._worker.tell(messages.Told(self._watch.number))
+
     def begun(self, held: messages.Held) -> None:
         """Say that a job with this model runs on it."""
         self._worker.tell(messages.Begun(self._watch.number, held))

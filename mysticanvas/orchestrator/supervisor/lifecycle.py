@@ -270,6 +270,12 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
             life = _if_well(life, process, now)
         case messages.Missed(seconds=seconds):
             process = process._replace(silent_s=process.silent_s + seconds)
+        case messages.Asked():
+            process = process._replace(work=Work("load", 0, now))
+            life = _unless_ending(life, WorkerState.BUSY)
+        case messages.Told():
+            process = process._replace(work=None, rests_since=now)
+            life = _unless_ending(life, WorkerState.READY)
         case messages.Begun(held=held):
             process = process._replace(work=Work("load", 0, now), held=held)
             life = _unless_ending(life, WorkerState.BUSY)

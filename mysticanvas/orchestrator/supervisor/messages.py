@@ -9,22 +9,16 @@ from typing import NamedTuple
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.contracts.worker import LLMRef, ModelRef
 from mysticanvas.orchestrator.supervisor.ending import Ending
 
 
 class Held(NamedTuple):
-    """A model that a process holds."""
+    """A model that a process holds. What is the same model is decided here and nowhere else."""
 
     digest: str
     preset: str
     form: str = ""
     """What beside its files decides what is loaded; see `WorkerStatus`."""
-
-    @classmethod
-    def of(cls, ref: ModelRef | LLMRef, preset: str) -> Held:
-        """The model of a preset, as a worker is told of it."""
-        return cls(ref.digest, preset, ref.form)
 
     @classmethod
     def by(cls, worker: WorkerStatus) -> Held | None:
@@ -36,6 +30,11 @@ class Held(NamedTuple):
     def is_same(self, other: Held) -> bool:
         """Whether it is the same model, whichever preset it was loaded for."""
         return (self.digest, self.form) == (other.digest, other.form)
+
+    def is_in(self, worker: WorkerStatus) -> bool:
+        """Whether a worker holds it, as that says."""
+        held = Held.by(worker)
+        return held is not None and held.is_same(self)
 
 
 class Stop(NamedTuple):
@@ -126,6 +125,19 @@ class Begun(NamedTuple):
     """The model that the job needs."""
 
 
+class Asked(NamedTuple):
+    """Something is asked of it that may keep it from answering for a while, such as what a model
+    needs; which one it holds stays as it is."""
+
+    number: int
+
+
+class Told(NamedTuple):
+    """That is answered, or will not be."""
+
+    number: int
+
+
 class Progressed(NamedTuple):
     number: int
     stage: str
@@ -163,7 +175,8 @@ class CaughtUp(NamedTuple):
 
 Message = (
     Stop | Retire | Reset | Wanted | Tick | MemorySeen | CaughtUp
-    | Spawned | Answered | Beat | Missed | Begun | Progressed | Ended | Distrusted | Exited
+    | Spawned | Answered | Beat | Missed | Asked | Told
+    | Begun | Progressed | Ended | Distrusted | Exited
 )  # fmt: skip
 
 

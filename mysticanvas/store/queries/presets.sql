@@ -21,6 +21,10 @@ WHERE kind = $kind AND name = $name AND architecture IS DISTINCT FROM $architect
 UPDATE presets SET vram_weights_mib = $mib, weighed = $weighed
 WHERE kind = $kind AND name = $name AND revision = $revision
 
+-- name: measured
+UPDATE presets SET vram_weights_mib = $mib
+WHERE kind = $kind AND name = $name AND revision = $revision
+
 -- name: weighed
 SELECT name, weighed FROM presets WHERE kind = $kind AND deleted_at IS NULL
 

@@ -16,7 +16,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from mysticanvas.contracts import loras
-from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.contracts.memory import LORAS, MemoryPart
 from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
@@ -146,7 +146,7 @@ class Adapters:
     def _weighed(self) -> list[MemoryPart]:
         size = sum(each.numel() * each.element_size() for _, each in _tensors(self._pipeline))
         device = str(self._pipeline.device)
-        return [MemoryPart(name="weights.loras", mib=size / _MIB, known="exact", device=device)]
+        return [MemoryPart(name=LORAS, mib=size / _MIB, known="exact", device=device)]
 
 
 def unet_config(pipeline: Any) -> Mapping[str, Any] | None:

@@ -58,6 +58,11 @@ class _Loaded(NamedTuple):
     """What its weights take."""
 
     @property
+    def has_transformer(self) -> bool:
+        """Whether a diffusion transformer does the denoising."""
+        return loading.uses_transformer(self.model.pipeline.components)
+
+    @property
     def parts(self) -> list[MemoryPart]:
         """What its weights take, and those of its LoRAs."""
         return self.own_parts + self.adapters.parts
@@ -257,10 +262,11 @@ class ImageEngine:
 
     def _has(self, ref: ModelRef) -> bool:
         loaded = self._loaded
-        return loaded is not None and (loaded.ref.digest, loaded.ref.dtype) == (
-            ref.digest,
-            ref.dtype,
-        )
+        if loaded is None or loaded.ref.digest != ref.digest:
+            return False
+        # Of the same files, so that `auto` means the same for both.
+        dtype = devices.dtype_for(self._device, ref.dtype, loaded.has_transformer)
+        return loaded.model.environment.dtype == devices.name_of(dtype)
 
     def _weigh(self) -> None:
         """Look again at where the weights lie; what they take stays the same."""

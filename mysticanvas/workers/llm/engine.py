@@ -91,7 +91,12 @@ class LLMEngine:
 
     def _ensure(self, ref: LLMRef) -> Model:
         if self._model is not None and self._model.ref == ref:
-            self._model.make_context()
+            try:
+                self._model.make_context()
+            except BaseException:
+                # As after any other load that fails: whoever asked takes nothing to be there.
+                self.unload()
+                raise
             return self._model
         # First out, then in: two models at once may not fit.
         self.unload()

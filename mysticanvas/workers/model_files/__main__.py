@@ -28,7 +28,8 @@ def inspect(path: Path) -> Inspection:
     try:
         contents = headers.read(path)
     except ModelFileError as error:
-        return Inspection(problem=Problem.of(error))
+        unread = isinstance(error.__cause__, OSError)
+        return Inspection(problem=Problem.of(error), unread=unread)
     language, not_language = _language(contents.header, path)
     return Inspection(
         gguf_architecture=_named(contents.header),

@@ -20,7 +20,7 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.errors import DoesNotFit, JobCancelled, OrchestratorUnavailable
-from mysticanvas.orchestrator.arbiter import arbiter as arbiters, policy, turns
+from mysticanvas.orchestrator.arbiter import policy, returning, turns
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
 from mysticanvas.orchestrator.arbiter.language import LanguageModels
@@ -37,8 +37,8 @@ OTHER = Held("other", "other")
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arbiters, "MEMORY_BACK_S", 0.05)
-    monkeypatch.setattr(arbiters, "_TICK_S", 0.01)
+    monkeypatch.setattr(returning, "MEMORY_BACK_S", 0.05)
+    monkeypatch.setattr(returning, "TICK_S", 0.01)
     monkeypatch.setattr(turns, "LOOK_S", 0.02)
 
 
@@ -70,8 +70,10 @@ def ready(*mib: float) -> Callable[[], Callable[[Situation], Plan]]:
     return lambda: needing(*mib)
 
 
-def carried_out(arbiter: Arbiter, worker: str, *mib: float, **given: Any) -> Plan:
-    with arbiter.admitted(worker, ready(*mib), **given) as plan:
+def carried_out(
+    arbiter: Arbiter, worker: str, *mib: float, wanted: Held | None = None, **given: Any
+) -> Plan:
+    with arbiter.admitted(worker, ready(*mib), wanted=lambda: wanted, **given) as plan:
         assert plan is not None
         return plan
 
@@ -186,7 +188,7 @@ def waiting_for_a_picture(
         return needing(6_000)
 
     def load() -> None:
-        with arbiter.admitted("llm", prepare, wanted=OTHER) as plan:
+        with arbiter.admitted("llm", prepare, wanted=lambda: OTHER) as plan:
             got.append(plan)
 
     chats = threading.Thread(target=load)
@@ -367,7 +369,7 @@ def test_a_process_that_has_just_died_tells_nothing_of_what_the_next_one_will_ha
 def test_the_end_of_a_process_that_imports_is_not_waited_for_longer_than_what_it_had(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(arbiters, "MEMORY_BACK_S", WAIT_S)
+    monkeypatch.setattr(returning, "MEMORY_BACK_S", WAIT_S)
     image, chat = Tenant("image", is_running=True, imported_mib=65), Tenant("llm")
     arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
     with structlog.testing.capture_logs() as lines:
@@ -524,7 +526,7 @@ def test_a_pinned_model_stays_until_it_is_let_go() -> None:
     for prepare in (ready(1_000), lambda: None):
         with (
             pytest.raises(DoesNotFit, match="'chat' is pinned and in the way"),
-            arbiter.admitted("llm", prepare, wanted=OTHER),
+            arbiter.admitted("llm", prepare, wanted=lambda: OTHER),
         ):
             pass
     assert chat.done == []
@@ -549,7 +551,7 @@ def test_a_pin_protects_the_model_and_not_the_name_that_it_was_loaded_by() -> No
     half = Held("sd", "half", "bfloat16")
 
     def draw(model: Held) -> None:
-        with arbiter.admitted("image", ready(3_000), wanted=model):
+        with arbiter.admitted("image", ready(3_000), wanted=lambda: model):
             image.hold(model, 3_000)
 
     draw(plain)
@@ -626,3 +628,68 @@ def test_a_context_that_stays_is_asked_for_once() -> None:
     plan = carried_out(arbiter, "image", 5_000)
     assert (plan.decision, chat.done) == ("hard_unload", ["drop_context", "retire"])
     assert [action.kind for action in plan.actions] == ["soft_unload", "hard_unload"]
+
+
+def test_who_asks_for_a_language_models_memory_waits_until_it_is_loaded_and_has_left() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    worker: Any = chat
+    models = LanguageModels(None, arbiter, worker)  # type: ignore[arg-type]  # loads none here
+    unloads = [threading.Thread(target=models.unload, args=given) for given in ((), ("chat",))]
+    with arbiter.admitted("llm", ready(3_000)):
+        chat.take("chat", 3_000)
+        # Of another one nothing is waited for.
+        models.unload("another")
+        for each in unloads:
+            each.start()
+        unloads[0].join(0.1)
+        assert all(each.is_alive() for each in unloads)
+        assert chat.done == []
+    for each in unloads:
+        each.join(WAIT_S)
+    assert (chat.preset, chat.done) == (None, ["retire"])
+
+
+def test_who_waits_for_a_language_model_to_leave_is_let_go_when_all_ends() -> None:
+    image, chat = Tenant("image"), Tenant("llm")
+    arbiter = Arbiter([image, chat], Machine(8_000, image, chat).memory)
+    worker: Any = chat
+    models = LanguageModels(None, arbiter, worker)  # type: ignore[arg-type]  # loads none here
+    unloads = threading.Thread(target=models.unload)
+    with arbiter.admitted("llm", ready(3_000)):
+        chat.take("chat", 3_000)
+        unloads.start()
+        models.close()
+        unloads.join(WAIT_S)
+        assert not unloads.is_alive()
+        assert chat.done == []
+
+
+def test_pins_are_let_go_by_kind() -> None:
+    pins = Pins()
+    for kind in ("image", "llm"):
+        pins.set("small", True, kind)
+    pins.clear(kind="llm")
+    assert pins.protecting("llm", Held("0", "small")) is None
+    assert pins.protecting("image", Held("0", "small")) == "small"
+    pins.clear()
+    assert pins.protecting("image", Held("0", "small")) is None
+
+
+@pytest.mark.fault("memory comes back late after an unload", "it is waited for, and no more ends")
+def test_memory_that_comes_back_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returning, "MEMORY_BACK_S", WAIT_S)
+    image, chat = Tenant("image"), Tenant("llm")
+    chat.take("chat", 3_000, 1_000)
+    machine = Machine(8_000, image, chat)
+    late = iter([1_000.0, 1_000.0, 500.0])
+
+    def give_back_late() -> None:
+        if chat.done:
+            machine.owed_mib = next(late, 0.0)
+
+    machine.looked = give_back_late
+    arbiter = Arbiter([image, chat], machine.memory)
+    plan = carried_out(arbiter, "image", 5_000)
+    assert (plan.decision, chat.done) == ("soft_unload", ["drop_context"])
+    assert machine.owed_mib == 0

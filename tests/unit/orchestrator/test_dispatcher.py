@@ -116,10 +116,12 @@ def submit(store: Store, transitions: Transitions) -> Submit:
         priority: str = "interactive",
         model: str = "sd",
         preset: str = "tiny",
+        dtype: str = "auto",
     ) -> str:
         task = make_task(Path(model), prompt=prompt, seed=seed, num_images=2)
         recipe = task.recipe.model_copy(update={"preset": preset})
-        task = task.model_copy(update={"recipe": recipe})
+        of_dtype = task.model.model_copy(update={"dtype": dtype})
+        task = task.model_copy(update={"recipe": recipe, "model": of_dtype})
         record = JobRecord.model_validate(
             {
                 "id": task.job_id,
@@ -439,3 +441,46 @@ def test_a_job_that_somebody_waits_for_makes_way_for_none(
     (paths.images.parent / "enough").touch()
     assert reached(second, "succeeded").attempts == 1
     assert reached(first, "succeeded").attempts == 1
+
+
+def test_until_there_is_room_the_worker_has_the_model_that_it_had_and_nothing_to_do(
+    dispatcher: Dispatcher,
+    worker: Worker,
+    submit: Submit,
+    reached: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[str | None, WorkerState]] = []
+
+    @contextlib.contextmanager
+    def admit(_task: object, ready: Callable[[], object], _stopped: object) -> Iterator[None]:
+        ready()
+        worker.catch_up()
+        seen.append((worker.status.model, worker.status.state))
+        yield
+
+    monkeypatch.setattr(dispatcher, "_admit", admit)
+    dispatcher.start()
+    for model in ("sd", "sdxl"):
+        reached(submit("begin 0", model=model), "succeeded")
+    assert seen == [(None, WorkerState.READY), ("digest of sd", WorkerState.READY)]
+
+
+def test_a_cancelled_job_that_changed_the_number_format_alone_has_its_model_there(
+    transitions: Transitions, dispatcher: Dispatcher, worker: Worker, submit: Submit, reached: Any
+) -> None:
+    dispatcher.start()
+    reached(submit("begin 0"), "succeeded")
+    assert worker.lease(WAIT_S)
+    assert worker.status.form == "float32"
+    job = submit("endless", preset="half", dtype="bfloat16")
+    with transitions.changed:
+        assert transitions.changed.wait_for(transitions.runs, WAIT_S)
+        [run] = transitions.runs()
+    deadline = time.monotonic() + WAIT_S
+    while run.progress.stage == "load" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    transitions.cancel(job)
+    reached(job, "cancelled")
+    assert worker.lease(WAIT_S)
+    assert (worker.status.preset, worker.status.form) == ("half", "bfloat16")

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mysticanvas.orchestrator.supervisor.ending import (
-    MAX_LINES,
-    Ending,
-    in_words,
-    last_lines,
-    quoted,
-)
+from mysticanvas.orchestrator.supervisor.ending import Ending, in_words, quoted
 
 
 @pytest.mark.parametrize(
@@ -48,22 +42,9 @@ def test_a_signal_or_an_exit_code_never_both() -> None:
     assert Ending(-63).signal == "signal 63"
 
 
-def test_the_last_lines_are_few_and_short() -> None:
-    written = [*(f"line {k}" for k in range(50)), "", "x" * 9999]
-    lines = last_lines(written)
-    assert len(lines) == MAX_LINES
-    assert lines[0] == "line 46"
-    assert len(lines[-1]) == 300
-    assert quoted(lines[:1]) == " Its last words: line 46"
-    assert quoted(()) == ""
-
-
 def test_what_is_quoted_says_more_than_the_signal() -> None:
     crashed = "Fatal Python error: Segmentation fault"
     assert quoted(("GGML_ASSERT(x) failed", crashed)) == " Its last words: GGML_ASSERT(x) failed"
     assert quoted((crashed,)) == ""
     assert quoted(("so far", "Fatal Python error: no_gil: x")).endswith("no_gil: x")
-
-
-def test_the_last_lines_do_not_steer_a_terminal() -> None:
-    assert last_lines(["\x1b]0;owned\x07red\x1b[31m"]) == ("\\x1b]0;owned\\x07red\\x1b[31m",)
+    assert quoted(()) == ""

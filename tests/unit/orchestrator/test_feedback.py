@@ -6,10 +6,13 @@ import time
 from typing import Any
 
 import pytest
+import structlog
 from measurements import MIB, PROFILE, ran, use
 
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.measurements import JobMemory
+from mysticanvas.contracts.presets import ImagePreset
+from mysticanvas.contracts.recipe import Environment
 from mysticanvas.errors import StoreFull
 from mysticanvas.orchestrator.arbiter import comparison
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -141,3 +144,51 @@ def test_it_takes_a_few_milliseconds(feedback: Feedback, store: Store) -> None:
         times.append(1000 * (time.thread_time() - began))
     # The quickest, since whatever else runs on the machine can only add to it.
     assert min(times) < MOST_MS
+
+
+def test_weights_that_are_measured_to_be_others_than_was_counted_are_what_the_preset_says(
+    store: Store, bus: Any, alerts: list[Alert]
+) -> None:
+    feedback = Feedback(store.measurements, Profiles(), bus, alerts.append, store.presets)
+    preset = store.presets.save(ImagePreset(name="sd15", model="/models/sd15"))
+    store.presets.weigh(preset, 495.0, "key")
+
+    def weighs(**changes: Any) -> float | None:
+        feedback.weigh(ran(**{"revision": preset.revision, **changes}), "image")
+        return store.presets.get("sd15").vram_weights_mib
+
+    half = Environment(device="cpu", dtype="float16", threads=2, versions={})
+    on_gpu = half.model_copy(update={"device": "cuda:A", "dtype": "float32"})
+    # In another number format than it says it of, as another revision, or not told at all.
+    for changes in (
+        {"environment": half},
+        {"environment": on_gpu},
+        {"revision": 7},
+        {"weights": 0},
+    ):
+        assert weighs(**changes) == 495
+    with structlog.testing.capture_logs() as lines:
+        assert weighs() == 500
+        assert weighs() == 500
+    [line] = [each for each in lines if each["event"] == "preset_weighs_otherwise"]
+    assert (line["counted_mib"], line["measured_mib"], line["dtype"]) == (495, 500, "float32")
+    # It is not counted again for that.
+    assert store.presets.weighed() == {"sd15": "key"}
+    # What LoRAs take is not the preset's.
+    assert weighs(weights=520 * MIB, lora_weights=20 * MIB) == 500
+    assert alerts == []
+    assert weighs(weights=600 * MIB) == 600
+    [alert] = alerts
+    assert alert.kind == "memory_miss"
+    assert "'sd15' take 600.0 MiB in float32 on cpu, 20% more than the 500.0 MiB" in str(alert)
+
+
+def test_a_preset_that_is_gone_or_was_never_counted_is_no_reason_to_fail(
+    store: Store, bus: Any, alerts: list[Alert]
+) -> None:
+    feedback = Feedback(store.measurements, Profiles(), bus, alerts.append, store.presets)
+    feedback.weigh(ran(revision=1), "image")
+    preset = store.presets.save(ImagePreset(name="sd15", model="/models/sd15"))
+    feedback.weigh(ran(revision=preset.revision), "image")
+    assert store.presets.get("sd15").vram_weights_mib == 500
+    assert alerts == []

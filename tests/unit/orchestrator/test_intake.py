@@ -50,11 +50,13 @@ def check_free(where: Where) -> None:
 TABLE = {"export": HostJob(lambda _: {}, Where, check_free)}
 
 
-def an_intake(home: Path, store: Store, transitions: Transitions, **given: Any) -> Intake:
+def an_intake(
+    home: Path, store: Store, transitions: Transitions, device: Any = None, **given: Any
+) -> Intake:
     settings = Settings(engine="echo", min_free_mib=0, **given)
     plugins = loading.load(settings.plugins)
     presets = Presets(store, Inspector(), plugins, settings.engine)
-    return Intake(store, transitions, TABLE, home, settings, presets)
+    return Intake(store, transitions, TABLE, home, settings, presets, lambda: device)
 
 
 @pytest.fixture
@@ -354,3 +356,33 @@ def test_a_job_is_withdrawn_by_the_key_of_its_request(
     cancelled = intake.withdraw("key")
     assert cancelled is not None
     assert (cancelled.id, cancelled.status) == (job.id, JobStatus.CANCELLED)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "expected"),
+    [
+        ("cpu", "auto", "float32"),
+        ("cuda", "auto", "float16"),
+        ("cpu", "bfloat16", "bfloat16"),
+        (None, "bfloat16", "bfloat16"),
+        # Nobody knows yet what would be chosen.
+        (None, "auto", None),
+    ],
+)
+def test_a_picture_is_used_again_if_it_is_of_the_number_format_that_a_new_one_would_have(
+    tmp_path: Path,
+    store: Store,
+    transitions: Transitions,
+    monkeypatch: pytest.MonkeyPatch,
+    device: Any,
+    dtype: Any,
+    expected: str | None,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(store.images, "by_request", lambda *given: asked.append(given[2]) or [])
+    intake = an_intake(tmp_path, store, transitions, device)
+    model = make_model(tmp_path / "m")
+    store.presets.save(ImagePreset(name="plain", model=str(model), dtype=dtype))
+    params = parse(prompt="a circle", preset="plain", width=64, height=64, reuse=True)
+    intake.generate(GenerateRequest(params=params), key=new_id(), request_id="")
+    assert asked == [expected]

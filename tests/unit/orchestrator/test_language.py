@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.tenants import Machine, Tenant
 from mysticanvas.contracts.llm import AttentionLayer, ContextParams, Inspection, LanguageModel
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.plan import Plan
+from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
+from mysticanvas.contracts.worker import LLMRef, Loaded
 from mysticanvas.orchestrator.arbiter import language_planning, planning, refusals, registry
-from mysticanvas.orchestrator.arbiter.language import needing
+from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
+from mysticanvas.orchestrator.arbiter.language import LanguageModels, needing
 from mysticanvas.orchestrator.arbiter.planning import Situation
+from mysticanvas.orchestrator.supervisor.messages import Held
+from mysticanvas.store import Store
 from mysticanvas.vram import llm
 
 MIB = 1 << 20
@@ -175,3 +183,59 @@ def test_buffers_between_two_contexts_are_not_too_small() -> None:
         [compute] = llm.between(planned, tokens)
         assert compute.mib >= tokens**2 / 1000 - 1e-6
     assert llm.between(planned, 3000) == planned[3000]
+
+
+class Process(Tenant):
+    """A worker whose process loads at once, and says that it took long; it is its own lease and
+    client."""
+
+    load_s = 12.0
+    memory_parts: Sequence[MemoryPart] = ()
+
+    @property
+    def client(self) -> Process:
+        return self
+
+    def lease(self, _: float) -> Process:
+        self.is_running = True
+        return self
+
+    def asked(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    relied_on = asked
+
+    def begun(self, held: Held) -> None: ...
+
+    def ended(self, held: Held, _: object) -> None:
+        self.hold(held, 3_400)
+
+    def health(self, _: float) -> Process:
+        return self
+
+    def inspect(self, _: object) -> Inspection:
+        return found(NONE)
+
+    def load(self, model: LLMRef) -> Loaded:
+        seconds = 0.01 if self.preset else self.load_s
+        return Loaded(digest=model.digest, device="CPU", dtype="q4_K", seconds=seconds)
+
+
+def test_what_a_reload_costs_is_what_loading_took_and_not_what_finding_it_there_takes(
+    store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "chat.gguf"
+    file.write_bytes(b"weights")
+    store.llm_presets.save(LLMPreset(name="chat", model=str(file), n_ctx=CONTEXT.n_ctx))
+    image, chat = Tenant("image"), Process("llm")
+    arbiter = Arbiter([image, chat], Machine(16_000, image, chat).memory)
+    worker: Any = chat
+    models = LanguageModels(store, arbiter, worker)
+    for load_s in (12.0, 34.0):
+        chat.load_s = load_s
+        # Then it is there, perhaps without its context.
+        for _ in range(2):
+            models.ensure("chat")
+            [resident] = arbiter.situation("image").residents
+            assert resident.reload_s == load_s
+        models.unload()

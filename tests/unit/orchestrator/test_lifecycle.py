@@ -411,3 +411,16 @@ def test_what_a_process_computed_on_is_known_when_it_is_gone_and_while_the_next_
     assert story.life.process is not None
     assert story.life.process.device is None
     assert (story.life.device_kind, story.life.gpu) == ("cuda", gpu)
+
+
+def test_one_that_is_asked_something_may_take_as_long_as_for_a_job_and_keeps_its_model() -> None:
+    story = Story(*READY, m.Begun(1, HELD), m.Ended(1, HELD), m.Asked(1))
+    assert story.state is S.BUSY
+    # Nothing that a process at rest may be silent for.
+    assert story.tell(m.Missed(1, USUAL.idle_silence_s + 1), m.Tick()) == []
+    story.tell(m.Beat(1, False, 400.0, 9000.0), m.Told(1))
+    assert story.state is S.READY
+    assert story.life.process is not None
+    assert (story.life.process.held, story.life.process.work) == (HELD, None)
+    # Nor is it at fault for waiting: for a job that there is no room for yet, say.
+    assert m.Signal(77, signal.SIGTERM) not in story.tell(m.Tick(), after_s=USUAL.load_s + 1)

@@ -3,7 +3,8 @@ given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,8 +23,10 @@ from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.planner import Planner
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
+from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.settings import Settings
 from mysticanvas.store import Store
+from mysticanvas.vram import image
 from mysticanvas.workers.engine import Control, Options
 from mysticanvas.workers.image import attention, contexts, devices
 from mysticanvas.workers.image.engine import ImageEngine
@@ -38,8 +41,10 @@ class Client:
         self._engine = engine
         self.orders: list[ProfileOrder] = []
         self.tells_reserves = True
+        self.may_take_long = False
 
     def profile(self, order: ProfileOrder) -> TraceAnswer:
+        assert self.may_take_long, "it would be taken to hang"
         self.orders.append(order)
         if order.works and not self.tells_reserves:
             raise ModelFileError("It cannot be told.")
@@ -51,6 +56,13 @@ class Leased(NamedTuple):
 
     client: Client
     tenant: Tenant
+
+    @contextlib.contextmanager
+    def asked(self) -> Iterator[None]:
+        """Nobody else wants it meanwhile."""
+        self.client.may_take_long = True
+        yield
+        self.client.may_take_long = False
 
     def look(self) -> None:
         """There is no device to look at, but what it computes on is told."""
@@ -182,3 +194,22 @@ def test_a_device_that_is_too_full_to_be_asked_is_planned_for_all_the_same(
     assert plan.total_mib > 0
     # The first of a size is asked about again once there is room.
     assert reserve(plan) == (48, "assumed")
+
+
+def test_a_model_that_is_there_is_not_loaded_whatever_it_was_loaded_as_and_no_other_counts_as_it(
+    machine: Machine, planned: Planned, tiny_sd: Path
+) -> None:
+    task, worker = make_task(tiny_sd), machine.tenants[0]
+    worker.base_mib = 400
+
+    def loads() -> bool:
+        return image.LOADING in [term.name for term in planned(task).system_terms]
+
+    assert loads()
+    digest, preset = task.model.digest, task.recipe.preset
+    # On a GPU, this is what `auto` means for it.
+    worker.hold(Held(digest, "of another name", "float16"), 10)
+    assert not loads()
+    for other in (Held("another", preset, "float16"), Held(digest, preset, "float32")):
+        worker.hold(other, 10)
+        assert loads(), other

@@ -68,11 +68,12 @@ def plan(
     asked: Sequence[str] = (),
     known: Experience = NOTHING,
     system_mib: float | None = None,
+    holds: bool = False,
     **changes: Any,
 ) -> Plan:
     device = DeviceMemory(name="memory budget", total_mib=8_000, free_mib=free)
     status = VramStatus(device=device, is_budget=True, holdings=list(holdings))
-    situation = Situation(status, "image", system_mib=system_mib)
+    situation = Situation(status, "image", system_mib=system_mib, holds=holds)
     return planning.plan(resolved(**changes), profile, situation, 2, allowed, asked, known)
 
 
@@ -440,10 +441,10 @@ def test_a_model_is_loaded_by_way_of_the_systems_memory() -> None:
     )
     weights = MemoryPart(name="weights.unet", mib=7_000, known="exact", device="cuda:0")
     there = Holding(worker="image", pid=1, preset=None, mib=7_500, parts=[weights])
-    again = plan(13_000, there, profile=on_gpu(), system_mib=1)
+    again = plan(13_000, there, profile=on_gpu(), system_mib=1, holds=True)
     assert (again.decision, again.system_terms) == ("proceed", [])
-    other = there.model_copy(update={"preset": "another"})
-    assert not plan(13_000, other, profile=on_gpu(), system_mib=1).fits
+    # Another one is there.
+    assert not plan(13_000, there, profile=on_gpu(), system_mib=1).fits
     # On a CPU, they stay where they are loaded to.
     assert plan(20_000, system_mib=1).system_terms == []
 

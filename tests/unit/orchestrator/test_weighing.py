@@ -222,3 +222,14 @@ def test_a_job_that_is_cancelled_keeps_what_was_found(
     with pytest.raises(JobCancelled):
         make().run(Pace(stopped=True))
     assert store.presets.weighed() == {"tiny": None}
+
+
+def test_a_file_whose_rights_are_others_is_weighed_again(
+    store: Store, llm_presets: LLMPresets, make: Make, tiny_llm: Path, tmp_path: Path
+) -> None:
+    file = Path(shutil.copy(tiny_llm, tmp_path / "words.gguf"))
+    llm_presets.save(LLMPreset(name="words", model=str(file)))
+    assert make(device=None).run(Pace()) == {"weighed": 1}
+    file.chmod(0o640)
+    assert make(device=None).run(Pace()) == {"weighed": 1}
+    assert make(device=None).run(Pace()) == {"weighed": 0}

@@ -13,7 +13,7 @@ from mysticanvas.contracts.tracing import ProfileOrder, TraceOrder
 from mysticanvas.contracts.worker import Finished, GenerateTask, Made, ModelRef
 from mysticanvas.errors import InvalidRequest, JobCancelled, ModelFileError, OutOfMemory
 from mysticanvas.workers.engine import Control, Options
-from mysticanvas.workers.image import devices, job, loading
+from mysticanvas.workers.image import components, devices, job, loading
 from mysticanvas.workers.image.engine import ImageEngine
 
 
@@ -199,3 +199,31 @@ def test_what_jobs_reserve_is_told_for_cuda_alone(engine: ImageEngine, tiny_sd: 
     order = TraceOrder(path=str(tiny_sd), dtype="float16", device="cuda")
     one, eight = engine._with_reserve(order, works).reserved
     assert 0 < one < eight
+
+
+def test_the_number_format_that_was_chosen_is_no_other_than_the_same_one_that_is_asked_for(
+    engine: ImageEngine, tiny_sd: Path
+) -> None:
+    engine.unload()
+    engine.load(ref(tiny_sd))
+    assert engine._loaded is not None
+    pipeline = engine._loaded.model.pipeline
+    for dtype in ("float32", "auto"):
+        engine.load(ref(tiny_sd, dtype=dtype))
+        assert engine._loaded.model.pipeline is pipeline
+
+
+def test_a_job_reports_the_weights_that_are_counted_by_headers(
+    engine: ImageEngine, run: Callable[[GenerateTask], Any], tiny_sd: Path, tiny_sdxl: Path
+) -> None:
+    for folder in (tiny_sd, tiny_sdxl):
+        for dtype in ("float32", "bfloat16"):
+            task = make_task(folder)
+            of_dtype = task.model.model_copy(update={"dtype": dtype})
+            _, finished = run(task.model_copy(update={"model": of_dtype}))
+            counted = components.of(of_dtype).weights(dtype)
+            assert counted
+            assert {part.name: round(part.mib * 2**20) for part in finished.memory_parts} == {
+                f"weights.{name}": size for name, size in counted.items()
+            }
+    engine.unload()

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,13 +18,14 @@ from mysticanvas.vram.allocator import simulate
 from mysticanvas.vram.image import Surroundings, predict
 from mysticanvas.workers.image import architectures, profiling
 from mysticanvas.workers.image.folder import read_config
+from mysticanvas.workers.model_files import safetensors
 
 MIB = 1 << 20
 CUBLAS_MIB = 8
 EXTERNAL = Path(__file__).parents[3] / "data" / "external"
 FOLDERS = {"SD1.5": REAL / "sd15", "SDXL": REAL / "sdxl"}
-RESERVED_BAR = {("SD1.5", 512): 0.10, ("SD1.5", 768): 0.06}
-"""Where the published figure is 5 % below that of SDXL, whose decoder is the same."""
+RESERVED_BAR = {("SD1.5", 512): 0.08}
+"""Where 5 % are not met: what was published is 6 % below SDXL, whose decoder is the same."""
 
 
 def published(name: str) -> list[dict[str, str]]:
@@ -170,3 +172,20 @@ def test_a_folder_that_is_no_model_is_refused(
     (make_sd(tmp_path) / name).write_text(content)
     with pytest.raises(ModelFileError, match=message):
         profiling.profile(order("cpu", "float32", tmp_path))
+
+
+def test_what_an_autoencoder_takes_more_is_found_without_weighing_the_others_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    validate = safetensors.validate
+
+    def look(path: Path) -> Any:
+        looked.append(path.parent.name)
+        return validate(path)
+
+    wanted = order("cuda", "float16", make_sdxl(tmp_path)).model_copy(update={"phases": ()})
+    monkeypatch.setattr(safetensors, "validate", look)
+    assert profiling.profile(wanted).profile.decoding_weights > 0
+    others = [name for name in looked if name != "vae"]
+    assert len(others) == len(set(others))
