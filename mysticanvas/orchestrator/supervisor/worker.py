@@ -232,8 +232,8 @@ class Worker:
                 self._take(self._next())
                 # After every message: a process that chatters must not put off its own deadlines.
                 self._take(messages.Tick())
-            # Whatever one message meets, the process hangs on this thread.
-            except Exception:  # noqa: BLE001
+            # Whatever one message meets, a SystemExit even: the process hangs on this thread.
+            except BaseException:  # noqa: BLE001
                 _log.exception("worker_message_failed", kind=self.kind)
         if self._seams.spare is not None:
             self._seams.spare.close()
@@ -291,7 +291,7 @@ class Worker:
             started = launch(self._launch)
             self._watch = self._watching(number, started)
         # Whatever it is: without news of it, the worker would be starting for ever.
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             if not isinstance(error, OSError):
                 _log.exception("worker_start_failed", kind=self.kind)
             self._take(messages.Exited(number, Ending(None, str(error))))
