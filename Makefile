@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest -q
 SHARED := $(PYTEST) $(if $(ONE),,-n logical --maxprocesses 4 --dist loadfile)
 # Where tests inject faults; with options of pytest, such as -k SIGKILL, for a part of them.
 FAULTY := tests/unit tests/migrations tests/contract tests/integration tests/faults
-# What is tested through Unix sockets as well.
+# What is tested through Unix sockets as well; `make integration UNIX=tests/integration` takes all of it.
 UNIX   := tests/integration/test_http.py tests/integration/test_generate.py
 
 .DEFAULT_GOAL := help

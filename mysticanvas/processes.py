@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -104,12 +104,17 @@ class Identity(NamedTuple):
 
     def wait_gone(self, timeout_s: float) -> bool:
         """Wait until the process is gone; whether it went in time."""
-        deadline = time.monotonic() + timeout_s
-        while self.alive():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_S)
-        return True
+        return wait_gone(self.alive, timeout_s)
+
+
+def wait_gone(alive: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait until something is not alive any more; whether that came in time."""
+    deadline = time.monotonic() + timeout_s
+    while alive():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 class _Life(NamedTuple):

@@ -263,7 +263,11 @@ def _known_state(home: Path) -> Path | None:
 
 
 class NotItsState(FileExistsError):
-    """Home and state do not belong together."""
+    """Home and state do not belong together; `hint` says what to do."""
+
+    def __init__(self, told: str, hint: str) -> None:
+        super().__init__(errno.EEXIST, told)
+        self.hint = hint
 
 
 LOCAL_STATE = (
@@ -341,8 +345,7 @@ class HomePaths(typing.NamedTuple):
         With two databases for one home, or one for two, pictures would be lost.
 
         Raises:
-            NotItsState: one of them is another's, or the home has its database itself so far; says
-                by which file.
+            NotItsState: one of them is another's, or the home has its database itself so far.
             OSError: a note cannot be read.
         """
         for note, other in self._notes:
@@ -350,14 +353,22 @@ class HomePaths(typing.NamedTuple):
             if noted is not None and not _same(noted, other):
                 given = "is not set" if self.state == self.root else f"is {self.state}"
                 told = f"{note} says {noted}, and MYSTICANVAS_STATE {given}"
-                raise NotItsState(errno.EEXIST, told)
+                raise NotItsState(told, self._how_to_mend(note, noted))
         former = HomePaths.of(self.root).database
         if self.state != self.root and former.exists() and not (self.root / _STATE_NOTE).exists():
             told = (
                 f"its database is {former}, and MYSTICANVAS_STATE is {self.state}: while nothing "
                 f"runs, move {former.name} and its .wal there, with backups and run"
             )
-            raise NotItsState(errno.EEXIST, told)
+            raise NotItsState(told, "Or leave MYSTICANVAS_STATE out for this home.")
+
+    def _how_to_mend(self, note: Path, noted: Path) -> str:
+        """What to do if a note names another folder than ours."""
+        moved = "If this home was moved or renamed, and is no copy, write its path into {}"
+        if note.name == _HOME_NOTE:
+            return f"Set another MYSTICANVAS_STATE for this home, or none. {moved.format(note)}."
+        there = f"See that {noted} is there (is its disk mounted?), or leave MYSTICANVAS_STATE out."
+        return f"{there} {moved.format(noted / _HOME_NOTE)}; if its state was, its own into {note}."
 
     def create(self) -> None:
         """Make the folders, private to the user (mode 0700), and note in each of home and state

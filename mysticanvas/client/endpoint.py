@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
-from mysticanvas import transport
+from mysticanvas import processes, transport
 from mysticanvas.processes import Holding, Identity
-
-_POLL_S = 0.02
 
 
 class Endpoint(NamedTuple):
@@ -52,9 +49,4 @@ class Endpoint(NamedTuple):
         """Wait until nothing may be sent there any more; whether that came in time."""
         if self.identity is None:
             return False  # it cannot be told
-        deadline = time.monotonic() + timeout_s
-        while self.alive():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_S)
-        return True
+        return processes.wait_gone(self.alive, timeout_s)

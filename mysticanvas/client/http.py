@@ -16,7 +16,7 @@ from mysticanvas import transport
 from mysticanvas.client.pool import Pool
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.problem import MEDIA_TYPE, REQUEST_ID_HEADER, Problem
-from mysticanvas.contracts.refusal import refused
+from mysticanvas.contracts.refusal import is_unicode, refused
 from mysticanvas.errors import InvalidRequest, MystiCanvasError, OrchestratorUnavailable
 
 ANSWER_S = 30.0
@@ -156,16 +156,8 @@ def _query(members: Mapping[str, Any]) -> str:
 
 def _no_text(members: Mapping[str, Any]) -> InvalidRequest:
     """The error for members one of which has half a surrogate pair, which cannot be sent."""
-    name = next(name for name, value in members.items() if not _is_unicode([name, value]))
+    name = next(name for name, value in members.items() if not is_unicode([name, value]))
     return refused(name, members[name], "Unicode text")
-
-
-def _is_unicode(value: object) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _error_of(response: HTTPResponse, answer: bytes, request_id: str) -> MystiCanvasError:

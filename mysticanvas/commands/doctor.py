@@ -119,14 +119,14 @@ def text(diagnosis: Diagnosis, console: Console) -> str:
     """A diagnosis for people."""
     from mysticanvas.commands.console import printable
 
-    lines = [f"The home is {diagnosis.home}."]
+    lines = [f"The home is {printable(diagnosis.home)}."]
     for finding in diagnosis.findings:
         sign, *styles = _SIGNS[finding.state]
         lines.append(
             f"{console.paint(sign, *styles)} {finding.check}: {printable(finding.message)}"
         )
         lines += [f"      {printable(example)}" for example in finding.examples]
-        lines += [console.paint(f"    {finding.hint}", "cyan")] if finding.hint else []
+        lines += [console.paint(f"    {printable(finding.hint)}", "cyan")] if finding.hint else []
     counts = Counter(finding.state for finding in diagnosis.findings)
     if not diagnosis.well:
         lines.append(console.paint(f"{counts['problem']} × something is wrong: see ×.", "red"))

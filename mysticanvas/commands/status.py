@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 RUNS, SILENT, NOTHING_RUNS = 0, 1, 3
 _ANSWER_S = 2.0
-_MIB = 1 << 20
 _CODES = {
     "running": RUNS,
     "silent": SILENT,
@@ -125,6 +124,7 @@ def _health(runtime: Runtime) -> Health | None:
 
 
 def _orchestrator(runtime: Runtime, health: Health | None) -> dict[str, Any]:
+    from mysticanvas.processes import memory_mib
     from mysticanvas.session import launch
 
     return {
@@ -132,13 +132,14 @@ def _orchestrator(runtime: Runtime, health: Health | None) -> dict[str, Any]:
         "version": runtime.version,
         "url": runtime.url,
         "uptime_s": health.uptime_s if health else launch.identity(runtime).age_s(),
-        "memory_mib": _memory_mib(runtime.pid) or 0.0,
+        "memory_mib": memory_mib(runtime.pid),
         "clients": health.clients if health else [],
     }
 
 
 def _worker(status: WorkerStatus) -> WorkerReport:
     from mysticanvas.contracts.status import WorkerReport
+    from mysticanvas.processes import memory_mib
 
     reserve = status.reserve
     return WorkerReport(
@@ -147,20 +148,11 @@ def _worker(status: WorkerStatus) -> WorkerReport:
         pid=status.pid,
         restarts=status.restarts,
         model=status.model,
-        memory_mib=None if status.pid is None else _memory_mib(status.pid),
+        memory_mib=None if status.pid is None else memory_mib(status.pid) or None,
         last_error=status.last_error,
         reserve_pid=None if reserve is None else reserve.pid,
         reserve_mib=None if reserve is None else reserve.memory,
     )
-
-
-def _memory_mib(pid: int) -> float | None:
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).memory_info().rss) / _MIB
-    except psutil.Error:
-        return None
 
 
 def _disk(paths: HomePaths) -> DiskReport | None:

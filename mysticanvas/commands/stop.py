@@ -13,6 +13,7 @@ from mysticanvas.commands import settings_of
 if TYPE_CHECKING:
     from mysticanvas.contracts.runtime import Runtime
     from mysticanvas.contracts.status import StopReport
+    from mysticanvas.processes import Identity
     from mysticanvas.settings import HomePaths, Settings
 
 DONE, IN_USE = 0, 4
@@ -64,31 +65,32 @@ def stop(settings: Settings, force: bool) -> StopReport:
     Raises:
         Conflict: other clients use them, and `force` is not set; the error names them.
         OrchestratorUnavailable: it does not answer, or does not stop, and `force` is not set; it
-            runs on another machine; or one has been starting for long.
+            runs on another machine; or one has been starting for long, and is not surely that of
+            this home or `force` is not set.
     """
     from mysticanvas.contracts.status import StopReport
+    from mysticanvas.errors import OrchestratorUnavailable
+    from mysticanvas.session import holder, launch
 
-    paths = settings.paths
-    runtime = _running(paths, settings.start_timeout_s, force)
+    paths, timeout_s = settings.paths, settings.end_timeout_s
+    try:
+        # What runs, is stopping, or comes up while we wait.
+        runtime = launch.settled(paths, settings.start_timeout_s)
+    except OrchestratorUnavailable:
+        if not force:
+            raise
+        # One that we cannot talk to, or that hangs in its start, is somebody's: force takes it.
+        runtime = launch.recorded(paths)
+        if runtime is None or not launch.identity(runtime).alive():
+            hanging = holder.orchestrator(paths)
+            if hanging is None:
+                raise
+            _kill(hanging, timeout_s)
+            return StopReport(home=str(paths.root), stopped=True, killed=True)
     if runtime is None:
         return StopReport(home=str(paths.root), stopped=False)
-    killed = _end(runtime, paths, settings.end_timeout_s, force)
+    killed = _end(runtime, paths, timeout_s, force)
     return StopReport(home=str(paths.root), stopped=True, killed=killed)
-
-
-def _running(paths: HomePaths, patience_s: float, force: bool) -> Runtime | None:
-    """What runs, is stopping, or comes up while we wait. One that we cannot talk to is somebody's:
-    only force takes it."""
-    from mysticanvas.errors import OrchestratorUnavailable
-    from mysticanvas.session import launch
-
-    try:
-        return launch.settled(paths, patience_s)
-    except OrchestratorUnavailable:
-        runtime = launch.recorded(paths)
-        if not force or runtime is None or not launch.identity(runtime).alive():
-            raise
-        return runtime
 
 
 def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> bool:
@@ -112,10 +114,16 @@ def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> b
             "lost.",
             pid=runtime.pid,
         )
-    # Workers end with it.
-    kill_group(runtime.pid, signal.SIGKILL)
-    identity.wait_gone(timeout_s)
+    _kill(identity, timeout_s)
     return True
+
+
+def _kill(identity: Identity, timeout_s: float) -> None:
+    """End an orchestrator; its workers end with it."""
+    from mysticanvas.processes import kill_group
+
+    kill_group(identity.pid, signal.SIGKILL)
+    identity.wait_gone(timeout_s)
 
 
 def _ask(runtime: Runtime, force: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -79,8 +80,15 @@ def unicode_text(parameter: str, value: str) -> str:
     Raises:
         InvalidRequest: it has half a surrogate pair, which is no character.
     """
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise refused(parameter, value, "Unicode text") from None
+    if not is_unicode(value):
+        raise refused(parameter, value, "Unicode text")
     return value
+
+
+def is_unicode(value: object) -> bool:
+    """Whether the texts in what JSON can hold are made of whole characters."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

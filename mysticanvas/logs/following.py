@@ -84,8 +84,10 @@ class Following:
         for log in reading.logs(self._folder):
             if log not in self._tails:
                 self._tails[log] = Tail(log, from_end=False)
-        lines = [raw for tail in self._tails.values() for raw in tail.read()]
-        return reading.in_order([entry for raw in lines if (entry := Entry.of(raw))])
+        return reading.in_order(
+            [entry for raw in tail.read() if (entry := Entry.of(raw))]
+            for tail in self._tails.values()
+        )
 
     def close(self) -> None:
         """Let go of the files."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -58,28 +59,42 @@ def parts(log: Path, since: float | None = None) -> list[Path]:
 
 def newest(folder: Path, count: int, accept: Accept) -> list[Entry]:
     """The last `count` lines that are accepted, the oldest of them first."""
-    found: list[Entry] = []
+    found = []
     for log in logs(folder):
         entries = (entry for raw in _backwards(log) if (entry := Entry.of(raw)))
-        found += itertools.islice(filter(accept, entries), count)
-    return in_order(found)[max(0, len(found) - count) :]
+        found.append(list(itertools.islice(filter(accept, entries), count))[::-1])
+    lines = in_order(found)
+    return lines[max(0, len(lines) - count) :]
 
 
 def mentioning(folder: Path, words: set[str], since: float | None = None) -> list[Entry]:
     """All lines in which any of the words is, in order."""
     needles = [word.encode() for word in words]
-    found = {}
+    found = []
     for log in logs(folder):
-        for part in parts(log, since):
-            for raw in _with_any(_content(part), needles):
-                # In mid-rotation, a part may be met twice under two names.
-                found[raw] = Entry.of(raw)
-    return in_order([entry for entry in found.values() if entry is not None])
+        # From the newest, or what is rotated meanwhile would be missed. A part may be met twice
+        # under two names.
+        read = [list(_with_any(_content(part), needles)) for part in parts(log, since)]
+        lines = dict.fromkeys(raw for part in reversed(read) for raw in part)
+        found.append([entry for raw in lines if (entry := Entry.of(raw))])
+    return in_order(found)
 
 
-def in_order(entries: list[Entry]) -> list[Entry]:
-    """By time. The times of one machine are comparable, and as text sort as they are."""
-    return sorted(entries, key=lambda entry: str(entry.members["at"]))
+def in_order(logs: Iterable[list[Entry]]) -> list[Entry]:
+    """The lines of several logs, each as it was written, by time.
+
+    The times of one machine are comparable, and as text sort as they are. Where its clock was set
+    back, a log keeps its own order all the same: a line counts as no later than what was written
+    behind it.
+    """
+    timed = [pair for entries in logs for pair in zip(_times(entries), entries, strict=True)]
+    return [entry for _, entry in sorted(timed, key=operator.itemgetter(0))]
+
+
+def _times(entries: list[Entry]) -> list[str]:
+    """By what time each line of a log counts."""
+    backwards = (entry.members["at"] for entry in reversed(entries))
+    return list(itertools.accumulate(backwards, min))[::-1]
 
 
 def made_at(identifier: str) -> float | None:

@@ -9,7 +9,7 @@ from typing import Literal
 from mysticanvas.contracts import ids
 from mysticanvas.errors import InvalidRequest, NotFound
 from mysticanvas.logs import line, reading
-from mysticanvas.logs.reading import Entry
+from mysticanvas.logs.reading import Accept, Entry
 
 Kind = Literal["request", "job"]
 
@@ -40,7 +40,7 @@ class Story:
         """All its lines in the logs of a folder, in order."""
         words = {self.id, *self.requests}
         since = min((made for word in words if (made := reading.made_at(word))), default=None)
-        return [entry for entry in reading.mentioning(folder, words, since) if self.has(entry)]
+        return _mentioning(folder, words, self.has, since)
 
 
 def find(folder: Path, kind: Kind, part: str) -> Story:
@@ -58,11 +58,11 @@ def find(folder: Path, kind: Kind, part: str) -> Story:
             allowed="an id, or 4 or more characters of its head or tail",
         )
     member = f"{kind}_id"
-    entries = [
-        entry
-        for entry in reading.mentioning(folder, {part}, reading.made_at(part))
-        if _means(part, entry.members.get(member, ""))
-    ]
+
+    def meant(entry: Entry) -> bool:
+        return _means(part, entry.members.get(member, ""))
+
+    entries = _mentioning(folder, {part}, meant, reading.made_at(part))
     found = {str(entry.members[member]) for entry in entries}
     if not found:
         raise NotFound(
@@ -84,6 +84,17 @@ def at_least(level: str, entry: Entry) -> bool:
     """Whether a line is of that level or a graver one."""
     given = entry.members.get("level")
     return given not in line.LEVELS or line.LEVELS.index(given) >= line.LEVELS.index(level)
+
+
+def _mentioning(folder: Path, words: set[str], accept: Accept, since: float | None) -> list[Entry]:
+    """The lines that mention one of the words and are accepted, in order; for those since a time,
+    fewer files are read. If there are none, the clock of the files may be another, or was set back.
+    """
+    for oldest in dict.fromkeys((since, None)):
+        found = list(filter(accept, reading.mentioning(folder, words, oldest)))
+        if found:
+            break
+    return found
 
 
 def _means(part: str, identifier: str) -> bool:

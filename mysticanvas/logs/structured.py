@@ -144,7 +144,8 @@ def _uncaught(
 
 
 def _uncaught_in_thread(given: threading.ExceptHookArgs) -> None:
-    if given.exc_type is SystemExit or given.exc_value is None:
+    # Python says nothing of a thread that a SystemExit ends; none of ours is to end like that.
+    if given.exc_value is None:
         return
     thread = given.thread.name if given.thread else ""
     caught = (given.exc_type, given.exc_value, given.exc_traceback)

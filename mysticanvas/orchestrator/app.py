@@ -220,14 +220,16 @@ class Orchestrator:
         self.housekeeping.stop()
         self.announcement.stop()
         self.upkeep.stop()
-        running: list[Lane[Any] | Worker | KeepAlive] = [*self.runners, self.dispatcher]
-        running += [*self.workers, self.keep_alive]
+        lanes: list[Lane[Any]] = [*self.runners, self.dispatcher]
+        running: list[Lane[Any] | Worker | KeepAlive] = [*lanes, *self.workers, self.keep_alive]
         self._stop_waiting()
         # All at once: a lane may wait for a worker's answer, which at the latest ends with it.
         for each in running:
             each.ask_to_end()
-        for each in running:
-            each.stop()
+        for lane in lanes:
+            lane.stop()
+        staff.stop(self.workers, self.settings.stop_timeout_s)
+        self.keep_alive.stop()
         self.pool.close()
         self.runtime_file.stop()
         in_place = self.store.in_place()

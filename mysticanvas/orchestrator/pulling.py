@@ -15,6 +15,8 @@ from mysticanvas.orchestrator.queue.context import Pace
 
 LOSSES = 3
 """Processes that may be lost in a row without a byte between before the job has failed."""
+SILENT_S = 60.0
+"""Seconds without a word after which a process is taken to hang; one that waits says so."""
 _MODULE = "mysticanvas.workers.hub"
 _TICK_S = 0.1
 _log = logs.get(__name__)
@@ -83,11 +85,17 @@ class _Fetching:
         helper = Helper(_MODULE, [], _environment(), PullNews, self._log)
         try:
             helper.send(self._order)
+            silent_s = 0.0
             while True:
                 self._pace.check()
                 news = helper.poll(_TICK_S)
                 if news is None:
+                    # Counted, since the time for which we did not run ourselves is not its own.
+                    silent_s += _TICK_S
+                    if silent_s > SILENT_S:
+                        raise HelperLost(f"it said nothing for {SILENT_S:g} s")
                     continue
+                silent_s = 0.0
                 if news.problem is not None:
                     raise news.problem.to_error()
                 if news.report is not None:

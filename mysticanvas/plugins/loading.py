@@ -69,10 +69,13 @@ def launcher(spec: LauncherSpec) -> hookspecs.Launcher:
     """
     try:
         found: hookspecs.Launcher = import_path(spec.path)
-    # Anybody's code runs here.
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    # Anybody's code runs here, as in `tried`.
+    except BaseException as error:
+        said = f"{type(error).__name__}: {error}"
         raise InvalidRequest(
-            f"The launcher {spec.name!r} cannot be imported from {spec.path}: {error}.",
+            f"The launcher {spec.name!r} cannot be imported from {spec.path}: {said}.",
             parameter="MYSTICANVAS_LAUNCHER",
             value=spec.name,
             allowed="a launcher that works",

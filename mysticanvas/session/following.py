@@ -42,6 +42,7 @@ class Following:
         self._trackers: weakref.WeakValueDictionary[str, JobTracker] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, JobRecord] = OrderedDict()
         self._closed = False
+        self._epoch = ""
 
     def follow(self, record: JobRecord) -> JobTracker:
         """The tracker of a job, shared by all who hold the job; one of its own for an answer that
@@ -77,6 +78,7 @@ class Following:
     def take(self, event: Event) -> None:
         """Take in an event; after a gap, fetch again what is followed."""
         if event.type in ("hello", "resync"):
+            self._be_told_by(event.epoch)
             self._refresh(self._live())
         elif event.type == "job":
             self._take_record(event)
@@ -91,6 +93,15 @@ class Following:
                 tracker = self._trackers.get(str(event.data.get("job_id")))
             if tracker is not None:
                 tracker.advance(event)
+
+    def _be_told_by(self, epoch: str) -> None:
+        """Begin anew if that is another orchestrator: its store may be that of a backup."""
+        if self._epoch not in ("", epoch):
+            with self._lock:
+                self._recent.clear()
+            for tracker in self._live():
+                tracker.doubt()
+        self._epoch = epoch
 
     def _take_record(self, event: Event) -> None:
         from mysticanvas.contracts.jobs import JobRecord

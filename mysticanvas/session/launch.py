@@ -7,12 +7,12 @@ the others wait for the lock and then find it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, StoreLocked
 from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.processes import Holding, Identity
-from mysticanvas.session import compatibility, starting
+from mysticanvas.session import compatibility, holder, starting
 from mysticanvas.session.compatibility import Installed
 from mysticanvas.settings import LOCAL_STATE, HomePaths, NotItsState, Settings
 
@@ -36,11 +36,9 @@ DRAIN_S = 30.0
 _OTHER_HOME = (
     "Make it a folder that you can write to, or use another: Canvas(home=...) or MYSTICANVAS_HOME."
 )
-_OTHERS_STATE = (
-    "Home and state are used together alone, by the paths that their notes name: see that both are "
-    "there (is the disk mounted?), or use another home: Canvas(home=...) or MYSTICANVAS_HOME."
-)
 _RESTORED_S = 5.0
+_LOOK_S = 0.2
+"""Somebody else who only looks has the start lock for a moment."""
 _POLL_S = 0.05
 
 
@@ -112,11 +110,11 @@ def refuse_elsewhere(paths: HomePaths) -> None:
         OrchestratorUnavailable: it does; says where.
     """
     there = _written_elsewhere(paths)
-    if there is None or there.pid != _holder(paths):
+    if there is None or there.pid != holder.noted(paths):
         return
     # Its process cannot be seen from here, but its lock can. A container has another name at each
     # start, so the name alone means nothing.
-    if _is_free(paths.store_lock):
+    if holder.is_free(paths.store_lock):
         return
     raise OrchestratorUnavailable(
         f"The orchestrator of {paths.root} runs on {there.host}, as process {there.pid} there.",
@@ -135,15 +133,20 @@ def starts(paths: HomePaths) -> bool:
     """
     lock = FileLock(paths.start_lock)
     # Where no lock holds, nobody starts anything.
-    with _explained(paths), contextlib.suppress(LocksDoNotHold):
-        if not paths.run.is_dir():
-            return False
-        if not lock.acquire():
-            return True
-        with lock:
-            refuse_elsewhere(paths)
-            holder = _holder(paths)
-            return holder is not None and _exists(holder) and not _is_free(paths.store_lock)
+    with _explained(paths), contextlib.suppress(LocksDoNotHold), contextlib.ExitStack() as held:
+        # Who only looks makes no file; and where there is none, nobody has the lock.
+        if paths.start_lock.exists():
+            try:
+                if not lock.acquire(_LOOK_S):
+                    return True
+            except OSError as error:
+                if error.errno == errno.EROFS:
+                    return False  # nor does anybody on a disk that is read-only
+                raise
+            held.enter_context(lock)
+        refuse_elsewhere(paths)
+        pid = holder.noted(paths)
+        return pid is not None and holder.exists(pid) and not holder.is_free(paths.store_lock)
     return False
 
 
@@ -159,13 +162,28 @@ def settled(paths: HomePaths, patience_s: float) -> Runtime | None:
             # One that came up since has told where it is before it let the lock go.
             return find(paths) or ending(paths)
         if time.monotonic() > deadline:
-            raise OrchestratorUnavailable(
-                f"Somebody has been starting the orchestrator of {paths.root}, or using its store, "
-                f"for more than {patience_s:g} s.",
-                hint=f"Wait a moment. {starting.see_logs(paths)}",
-            )
+            raise _unsettled(paths, patience_s)
         time.sleep(_POLL_S)
     return runtime
+
+
+def _unsettled(paths: HomePaths, patience_s: float) -> OrchestratorUnavailable:
+    """The error for a start, or whatever else has the home, that takes long."""
+    hanging = holder.orchestrator(paths)
+    if hanging is None:
+        return OrchestratorUnavailable(
+            f"Somebody has been starting the orchestrator of {paths.root}, or using its store, "
+            f"for more than {patience_s:g} s.",
+            hint=f"Wait a moment. {starting.see_logs(paths)}",
+            pid=holder.noted(paths),
+        )
+    return OrchestratorUnavailable(
+        f"Process {hanging.pid} has been starting as the orchestrator of {paths.root} for more "
+        f"than {patience_s:g} s.",
+        hint="Wait a moment, or end it with `mysticanvas stop --force`: nothing that was recorded "
+        f"is lost. {starting.see_logs(paths)}",
+        pid=hanging.pid,
+    )
 
 
 def recorded(paths: HomePaths) -> Runtime | None:
@@ -307,49 +325,25 @@ def _launched(settings: Settings, paths: HomePaths) -> Runtime:
     try:
         return starting.start(settings, paths)
     except StoreLocked:
-        holder = _holder(paths)
-        runtime = _awaited(paths, holder, settings.start_timeout_s if holder else _RESTORED_S)
+        pid = holder.noted(paths)
+        runtime = _awaited(paths, pid, settings.start_timeout_s if pid else _RESTORED_S)
         if runtime is not None:
             return runtime
-        if holder is None or _exists(holder):
+        if pid is None or holder.exists(pid):
             raise
     # It ended without having been there for anybody.
     return starting.start(settings, paths)
 
 
-def _awaited(paths: HomePaths, holder: int | None, timeout_s: float) -> Runtime | None:
+def _awaited(paths: HomePaths, pid: int | None, timeout_s: float) -> Runtime | None:
     """The orchestrator that has the store, once it says where it is; None if its process ends
     before, or the time is over."""
     deadline = time.monotonic() + timeout_s
     while (runtime := _current(paths)) is None:
-        if time.monotonic() > deadline or (holder is not None and not _exists(holder)):
+        if time.monotonic() > deadline or (pid is not None and not holder.exists(pid)):
             return None
         time.sleep(_POLL_S)
     return runtime
-
-
-def _holder(paths: HomePaths) -> int | None:
-    """The process that has the store, as it has written down; None if it has not."""
-    try:
-        return int(paths.store_lock.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _is_free(path: Path) -> bool:
-    lock = FileLock(path)
-    with lock if (free := lock.acquire()) else contextlib.nullcontext():
-        return free
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 @contextlib.contextmanager
@@ -366,5 +360,5 @@ def _explained(paths: HomePaths) -> Iterator[None]:
         told = said if error.filename is None else f"{error.filename}: {said}"
         raise OrchestratorUnavailable(
             f"The home directory {paths.root} cannot be used: {told}.",
-            hint=_OTHERS_STATE if isinstance(error, NotItsState) else _OTHER_HOME,
+            hint=error.hint if isinstance(error, NotItsState) else _OTHER_HOME,
         ) from error

@@ -46,6 +46,7 @@ class JobTracker:
         self._futures: list[Future[JobRecord]] = []
         self._listeners: list[Listener] = []
         self._closed = False
+        self._doubted = False
         self.heard_at = time.monotonic()
         """When it was last heard of, on the monotonic clock."""
 
@@ -96,13 +97,20 @@ class JobTracker:
                 self._listeners.append(listener)
         return lambda: self._forget(listener)
 
+    def doubt(self) -> None:
+        """Have the next record replace what is known unless that is final: another orchestrator
+        says it, whose store may be of an earlier time, so that attempts cannot be compared."""
+        self._doubted = True
+
     def update(self, record: JobRecord, event: Event | None = None) -> None:
         """Take in a record, unless what is known is newer: an event may have overtaken an answer,
         and the other way round."""
         with self._lock:
             self.heard_at = time.monotonic()
-            if _overtaken(record, self._record):
+            known = self._record
+            if known.status.final if self._doubted else _overtaken(record, known):
                 return
+            self._doubted = False
             changed = record.status != self._record.status
             if record.status is JobStatus.QUEUED or record.attempts != self._record.attempts:
                 # What the attempt before had done is lost.

@@ -1,4 +1,4 @@
-"""How much of a request's body is read, how deep its JSON may nest, and that it is Unicode."""
+"""How much of a request's body is read, how deep its JSON may nest, and that it is Unicode text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 from starlette.types import Message, Receive
 
 from mysticanvas import settings
+from mysticanvas.contracts.refusal import is_unicode
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.web.gate import Refusal, too_large
 
@@ -37,8 +38,8 @@ async def read(receive: Receive) -> Receive:
         What stands for `receive` from now on.
 
     Raises:
-        Unreadable: it is larger, or nested deeper, than allowed, or holds half a character; what
-            comes after the limit is not read.
+        Unreadable: it is larger, or nested deeper, than allowed, is no UTF-8, or holds half a
+            character; what comes after the limit is not read.
     """
     parts: list[bytes] = []
     size = 0
@@ -50,10 +51,9 @@ async def read(receive: Receive) -> Receive:
         if not message.get("more_body", False):
             break
     body = b"".join(parts)
-    if _nests_too_deep(body):
-        raise Unreadable(_too_deep())
-    if not _is_unicode(body):
-        raise Unreadable(_no_unicode())
+    error = objection(body)
+    if error is not None:
+        raise Unreadable(Refusal(error, error.status))
     first: Message = {"type": "http.request", "body": body, "more_body": False}
     # The client was gone before the end: the application is told at once.
     ahead = iter([first] if message["type"] == "http.request" else [message])
@@ -63,6 +63,38 @@ async def read(receive: Receive) -> Receive:
         return await receive() if found is None else found
 
     return replay
+
+
+def objection(body: bytes) -> InvalidRequest | None:
+    """Why a body is refused before anybody parses it; None for one that is not.
+
+    What is no JSON at all, the application says better.
+    """
+    if not _is_utf8(body):
+        said, allowed = "is no text in UTF-8", "JSON in UTF-8"
+    elif _nests_too_deep(body):
+        allowed = f"at most {MAX_DEPTH} levels"
+        said = f"nests arrays or objects too deep; allowed are {allowed}"
+    elif _has_half_a_character(body):
+        said = r"holds half a surrogate pair, such as \ud800, which is no character"
+        allowed = "Unicode text"
+    else:
+        return None
+    return InvalidRequest(f"The request body {said}.", parameter="body", value="", allowed=allowed)
+
+
+def _is_utf8(body: bytes) -> bool:
+    """Whether it can be read in this way alone. Python's parser takes UTF-16 and UTF-32 as well,
+    in which the looks below would see nothing, and lets half a character pass that is written out.
+    """
+    # JSON has no NUL, and the other encodings have some in each bracket and quotation mark.
+    if b"\0" in body:
+        return False
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _nests_too_deep(body: bytes) -> bool:
@@ -78,36 +110,12 @@ def depth(body: bytes) -> int:
     return max(itertools.accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
-def _is_unicode(body: bytes) -> bool:
-    """Whether escapes come in pairs that make a character; of half a one, neither a file name nor
-    the database knows what to do."""
+def _has_half_a_character(body: bytes) -> bool:
+    """Whether an escape lacks the other one that makes a character with it; of half a one, neither
+    a file name nor the database knows what to do."""
     if _SURROGATE.search(body) is None:
-        return True
-    try:
-        json.dumps(json.loads(body), ensure_ascii=False).encode()
-    except UnicodeEncodeError:
         return False
+    try:
+        return not is_unicode(json.loads(body))
     except ValueError:
-        pass  # no JSON, which the application says better
-    return True
-
-
-def _no_unicode() -> Refusal:
-    error = InvalidRequest(
-        r"The request body holds half a surrogate pair, such as \ud800, which is no character.",
-        parameter="body",
-        value="",
-        allowed="Unicode text",
-    )
-    return Refusal(error, error.status)
-
-
-def _too_deep() -> Refusal:
-    allowed = f"at most {MAX_DEPTH} levels"
-    error = InvalidRequest(
-        f"The request body nests arrays or objects too deep; allowed are {allowed}.",
-        parameter="body",
-        value="",
-        allowed=allowed,
-    )
-    return Refusal(error, error.status)
+        return False

@@ -188,3 +188,117 @@ def test_a_worker_loads_no_path_that_is_no_model(
     model = {"kind": engine, "path": path, "digest": "0" * 64}
     body = {"model": model} if route == "/v1/load" else {"path": path}
     assert is_refused(sent(worker.http, "POST", route, body))
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> dict[str, str]:
+    """Links to what is no model, each of which looks like one by its name."""
+    (tmp_path / "secret").write_text(SECRET)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    # What is looked for in a folder may itself be a link.
+    for name in ("model_index.json", "config.json"):
+        (folder / name).symlink_to(tmp_path / "secret")
+    targets = {"nowhere": tmp_path / "gone", "secret": tmp_path / "secret"}
+    found = {"folder": str(tmp_path / "linked folder")}
+    Path(found["folder"]).symlink_to(folder)
+    for suffix in SUFFIXES:
+        for name, target in targets.items():
+            link = tmp_path / f"{name} link.{suffix}"
+            link.symlink_to(target)
+            found[f"{name}.{suffix}"] = str(link)
+        itself = tmp_path / f"itself.{suffix}"
+        itself.symlink_to(itself)
+        found[f"itself.{suffix}"] = str(itself)
+    return found
+
+
+SUFFIXES = ("safetensors", "gguf")
+LINKS = [
+    "folder",
+    *(f"{name}.{end}" for name in ("nowhere", "secret", "itself") for end in SUFFIXES),
+]
+LEADING: dict[str, Any] = {
+    "generate": (
+        "POST",
+        "/v1/jobs",
+        lambda path: {"kind": "generate", "params": {"prompt": "x", "preset": path}},
+    ),
+    "lora": (
+        "POST",
+        "/v1/jobs",
+        lambda path: {"kind": "generate", "params": {"prompt": "x", "loras": {path: 1.0}}},
+    ),
+    "plan": NAMING["plan"],
+    "pin": NAMING["pin"],
+    "language model": NAMING["language model"],
+    "unload": ("POST", "/v1/unload", lambda path: {"preset": path}),
+    **{
+        f"preset with {part}": (
+            "PUT",
+            "/v1/presets/image/linked",
+            lambda path, part=part: {"name": "linked", "model": "starter", part: path},
+        )
+        for part in ("model", "unet", "vae", "clip", "loras")
+    },
+    **{
+        f"language preset with {part}": (
+            "PUT",
+            "/v1/presets/llm/linked",
+            lambda path, part=part: {"name": "linked", "model": path, part: path},
+        )
+        for part in ("model", "mmproj")
+    },
+}
+"""Routes that take the path of a model, which is read wherever its links lead."""
+
+
+@pytest.mark.fault("a symlink in place of a model", "refused as what it leads to")
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("what", LEADING)
+def test_a_link_to_no_model_is_refused_as_what_it_leads_to(
+    http: httpx.Client, links: dict[str, str], what: str, link: str
+) -> None:
+    method, route, body = LEADING[what]
+    assert is_refused(sent(http, method, route, body(links[link])))
+
+
+@pytest.mark.fault("a symlink in place of a folder of models", "refused, or only names are told")
+def test_a_folder_of_models_may_be_a_link_and_have_some(
+    http: httpx.Client, links: dict[str, str], tmp_path: Path
+) -> None:
+    for link in set(LINKS) - {"folder"}:
+        assert is_refused(sent(http, "POST", "/v1/models/folders", {"path": links[link]}))
+    lib = tmp_path / "folder" / "loras"
+    lib.mkdir()
+    (tmp_path / "folder" / "model_index.json").unlink()
+    (lib / "ink.safetensors").symlink_to(tmp_path / "secret")
+    (lib / "gone.safetensors").symlink_to(tmp_path / "gone")
+    (lib / "round").symlink_to(tmp_path / "folder")
+    found = sent(http, "POST", "/v1/models/folders", {"path": links["folder"]})
+    assert [(model["name"], model["size"]) for model in found.json()] == [("ink", len(SECRET))]
+    assert SECRET not in found.text
+
+
+def test_a_model_may_be_a_link(http: httpx.Client, tiny_sd: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link to a model"
+    link.symlink_to(tiny_sd)
+    body = {"name": "linked", "model": str(link)}
+    saved = sent(http, "PUT", "/v1/presets/image/linked", body).json()
+    # What is kept is the link, which may lead to a newer one later.
+    assert (saved["model"], saved["architecture"]) == (str(link), "StableDiffusionPipeline")
+    assert http.delete("/v1/presets/image/linked").is_success
+
+
+@pytest.mark.fault("a symlink in place of a model, given to a worker", "refused")
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("route", ["/v1/load", "/v1/profile", "/v1/inspect"])
+@pytest.mark.parametrize("engine", ["image", "llm"])
+def test_a_worker_refuses_a_link_as_what_it_leads_to(
+    worker_of: Callable[[str], Worker], links: dict[str, str], engine: str, route: str, link: str
+) -> None:
+    worker = worker_of(engine)
+    worker.wait_imported()
+    model = {"kind": engine, "path": links[link], "digest": "0" * 64}
+    body = {"model": model} if route == "/v1/load" else {"path": links[link]}
+    assert is_refused(sent(worker.http, "POST", route, body))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import psutil
@@ -22,6 +24,19 @@ from mysticanvas.settings import MAX_BODY_BYTES
 HEALTH = "/internal/health"
 WITH_BODY = {"orchestrator": "/v1/jobs", "image": "/v1/load", "echo": "/v1/load", "llm": "/v1/load"}
 """A route of each kind that reads a body."""
+DOCS = Path(__file__).parents[2] / "docs" / "openapi"
+
+
+def reading(kind: str) -> list[tuple[str, str]]:
+    """Method and path of all routes of a kind that read a body."""
+    name = "orchestrator" if kind == "orchestrator" else "worker"
+    paths = json.loads((DOCS / f"{name}.json").read_text())["paths"]
+    return [
+        (method.upper(), path)
+        for path, methods in paths.items()
+        for method, told in methods.items()
+        if "requestBody" in told
+    ]
 
 
 def refusal(response: httpx.Response, status: int, code: str) -> Problem:
@@ -201,6 +216,43 @@ def test_json_that_is_none_or_says_nothing_is_refused(
     response = http.post(WITH_BODY[server.kind], content=body, headers=headers)
     refusal(response, response.status_code, "invalid_request")
     assert response.status_code in (400, 422)
+
+
+ELSEWISE = '{"preset": "\\ud800", "path": "/x"}'
+"""What UTF-8 alone shows to be refused."""
+
+
+@pytest.mark.fault("a body in another encoding, or half a character written out", "422")
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(ELSEWISE.encode(name) for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32-be")),
+        ("[" * 100_000 + "]" * 100_000).encode("utf-16-le"),
+        b'{"preset": "\xed\xa0\x80", "path": "/\xed\xa0\x80"}',
+        b'{"preset": "\0"}',
+        b'{"preset": "\xff"}',
+    ],
+    ids=["utf-16", "utf-16-le", "utf-16-be", "utf-32-be", "deep", "surrogate", "nul", "byte"],
+)
+def test_a_body_is_utf_8_on_every_route(http: httpx.Client, server: Server, body: bytes) -> None:
+    routes = reading(server.kind)
+    assert ("POST", WITH_BODY[server.kind]) in routes
+    for method, path in routes:
+        response = http.request(
+            method, path, content=body, headers={"Content-Type": "application/json"}
+        )
+        assert "UTF-8" in refusal(response, 422, "invalid_request").detail, path
+    assert http.get(HEALTH).status_code == 200
+
+
+def test_a_mark_of_the_byte_order_changes_nothing(http: httpx.Client, server: Server) -> None:
+    headers = {"Content-Type": "application/json"}
+    plain, marked = (
+        http.post(WITH_BODY[server.kind], content=body, headers=headers)
+        for body in (b"{}", "\ufeff{}".encode())
+    )
+    asked = refusal(plain, 422, "invalid_request")
+    assert refusal(marked, 422, "invalid_request").detail == asked.detail
 
 
 def test_what_is_not_there_is_a_problem(http: httpx.Client) -> None:

@@ -1,52 +1,25 @@
-"""An orchestrator whose wall clock is set all the time: a day ahead, and two days back.
+"""An orchestrator whose wall clock is set all the time, and that of its workers as well.
 
 Started by a kernel as the orchestrator is, with its arguments.
 """
 
 from __future__ import annotations
 
-import datetime
-import itertools
+import os
 import sys
-import time
-from collections.abc import Iterator
-from typing import Self
+
+from clocks import jump
 
 from mysticanvas.orchestrator import __main__ as orchestrator
 from mysticanvas.orchestrator.app import Orchestrator
-
-DAY_S = 86_400
-JUMPS_S: Iterator[int] = itertools.cycle([0, DAY_S, -DAY_S])
-"""The difference to the right time, at each look at the clock."""
-
-
-class Jumping(datetime.datetime):
-    @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> Self:
-        now = super().now(tz)
-        return now + datetime.timedelta(seconds=next(JUMPS_S))
+from mysticanvas.orchestrator.supervisor import staff
+from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.worker import Worker
 
 
-def jump() -> None:
-    """Have every look at the wall clock from now on see another time."""
-    time_ns, seconds = time.time_ns, time.time
-    time.time_ns = lambda: time_ns() + next(JUMPS_S) * 10**9
-    time.time = lambda: seconds() + next(JUMPS_S)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("mysticanvas.") and getattr(module, "datetime", None) is not None:
-            if module.datetime is datetime.datetime:
-                module.datetime = Jumping
-            elif module.datetime is datetime:
-                module.datetime = Looking()
-
-
-class Looking:
-    """Stands for the module `datetime`."""
-
-    datetime = Jumping
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(datetime, name)
+def jumping(launch: Launch) -> Launch:
+    environment = {**launch.environment, "PYTHONPATH": os.environ["PYTHONPATH"]}
+    return launch._replace(module="jumping_worker", environment=environment)
 
 
 def main() -> int:
@@ -58,6 +31,7 @@ def main() -> int:
         return start(self)
 
     Orchestrator.start = started  # type: ignore[method-assign, assignment]
+    staff.Worker = lambda launch, *given: Worker(jumping(launch), *given)  # type: ignore[assignment, misc]
     return orchestrator.main()
 
 

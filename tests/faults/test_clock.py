@@ -4,6 +4,10 @@ that of recording."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import textwrap
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,17 @@ from support import start_as
 from mysticanvas import Canvas
 
 WAIT_S = 150
+KERNEL = """
+    import sys
+    from clocks import jump
+    from mysticanvas import Canvas
+    jump()
+    with Canvas(home=sys.argv[1]) as canvas:
+        image = canvas.generate(sys.argv[2], preset=sys.argv[3], num_inference_steps=2)
+        assert next(iter(canvas.images)).id == image.id
+        assert canvas.job(image.job_id).attempts == 1
+        print(image.prompt)
+"""
 
 
 @pytest.mark.timeout(0)
@@ -35,12 +50,28 @@ def test_a_clock_that_jumps_by_days_changes_nothing(
                     assert (job.attempts, job.failures) == (1, [])
                 prompts = [*reversed(made), *prompts]
                 assert [image.prompt for image in canvas.images] == prompts
+            with faults.inject("a kernel's clock that jumps by days", "it gets its picture"):
+                prompts = [f"picture {number} of a kernel", *prompts]
+                assert kernel(home, prompts[0], tiny_sd) == f"{prompts[0]}\n"
+                assert [image.prompt for image in canvas.images] == prompts
                 assert canvas.search("picture").total == len(prompts)
                 worker = canvas.workers["image"]
                 assert (worker.restarts, worker.model is None) == (0, False)
                 assert canvas.health().pid == pid
         canvas.shutdown()
-    assert span(home / "logs" / "orchestrator.jsonl") > timedelta(days=1)
+    for name in ("orchestrator", "worker-image"):
+        assert span(home / "logs" / f"{name}.jsonl") > timedelta(days=1)
+
+
+def kernel(*arguments: object) -> str:
+    """What a kernel says whose clock jumps."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KERNEL), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def span(log: Path) -> timedelta:

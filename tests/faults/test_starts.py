@@ -4,6 +4,8 @@ killed meanwhile, and many that start one at once."""
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,9 +16,11 @@ from typing import Any
 import pytest
 from support import processes_of, start_as
 
-from mysticanvas import Canvas, OrchestratorUnavailable
+from mysticanvas import Canvas, OrchestratorUnavailable, processes
+from mysticanvas.commands.stop import stop
 from mysticanvas.locks import FileLock
-from mysticanvas.settings import HomePaths
+from mysticanvas.session import starting
+from mysticanvas.settings import HomePaths, Settings
 
 STAGES = ("before lock", "after lock", "after store", "before runtime file", "after runtime file")
 ACTIONS = ("kill", "stop", "exit", "segv")
@@ -63,6 +67,41 @@ def test_a_start_that_fails_at_any_stage_is_told_and_the_next_one_works(
         assert canvas.images().total == 0
         canvas.shutdown()
     assert not paths.runtime_file.exists()
+
+
+@pytest.mark.timeout(0)
+def test_one_that_hangs_in_its_start_without_its_kernel_is_ended_by_force(
+    home: Path, few: int, faults: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel would end it; where that is gone, everybody is told how to."""
+    settings = Settings.load({}, home=home, start_timeout_s=0.2)
+    for _ in range(few):
+        for stage in STAGES[1:-1]:
+            outcome = "named, and ended by force; the next one works"
+            with (
+                monkeypatch.context() as fault,
+                faults.inject(f"SIGSTOP {stage} without a kernel", outcome),
+            ):
+                start_as(fault, "start_and_fail", FAULT=f"{stage}:stop")
+                environment = starting.child_environment(settings.to_environ())
+                spawned = processes.spawn(
+                    starting.MODULE,
+                    ["--home", str(home)],
+                    environment=environment,
+                    log=home.with_name("output"),
+                )
+                pid = spawned.process.pid
+                os.waitid(os.P_PID, pid, os.WSTOPPED)
+                with pytest.raises(OrchestratorUnavailable, match=f"Process {pid} has") as told:
+                    stop(settings, force=False)
+                assert "stop --force" in told.value.hint
+                assert stop(settings, force=True).killed
+                assert spawned.process.wait(GONE_S) == -signal.SIGKILL
+                spawned.kill()
+            wait_gone(home)
+    with Canvas(home=home) as canvas:
+        assert canvas.images().total == 0
+        canvas.shutdown()
 
 
 @pytest.mark.timeout(0)

@@ -15,38 +15,17 @@ from typing import Any
 
 import psutil
 import pytest
+from ends import HOW, LONG, SHORT
 from house import WAIT_S, House
 from tasks import make_task
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor.breaker import MAX_FAILURES
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
-from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 
 pytestmark = pytest.mark.timeout(0)
 STAGES = ("take", "load", "denoise", "save")
 """At the first, the worker has read of the job and not begun to answer."""
-HOW = {
-    "kill": ("SIGKILL", None),
-    "segv": ("SIGSEGV", None),
-    "exit": (None, 3),
-    # A process that is stopped takes no SIGTERM.
-    "stop": ("SIGKILL", None),
-}
-"""The signal and the exit code of an end."""
-LONG = pytest.mark.skipif("FAULTS" not in os.environ, reason="takes long: only in make faults")
-SHORT = Deadlines(
-    start_s=30,
-    idle_silence_s=10,
-    import_silence_s=15,
-    load_silence_s=10,
-    work_silence_s=10,
-    load_s=15,
-    first_step_s=10,
-    step_s=10,
-    stage_s=10,
-    term_s=1,
-)
 
 
 @pytest.fixture(scope="module")

@@ -109,6 +109,32 @@ def test_home_and_state_belong_together(tmp_path: Path) -> None:
     assert not other.exists(), "what is refused leaves nothing, least of all a note"
 
 
+def test_what_to_do_depends_on_which_note_disagrees(tmp_path: Path) -> None:
+    home, state, other = tmp_path / "home", tmp_path / "state", tmp_path / "other"
+    HomePaths.of(home, state).create()
+
+    def hint(paths: HomePaths) -> str:
+        with pytest.raises(NotItsState) as refused:
+            paths.check()
+        return refused.value.hint
+
+    told = hint(HomePaths.of(other, state))
+    assert "another MYSTICANVAS_STATE for this home, or none" in told
+    assert f"write its path into {state / 'home.txt'}." in told
+    for wrong in (HomePaths.of(home), HomePaths.of(home, other)):
+        told = hint(wrong)
+        assert f"{state} is there (is its disk mounted?)" in told
+        assert f"write its path into {state / 'home.txt'}; if its state was, its own into" in told
+    # What is said helps.
+    moved = home.rename(tmp_path / "moved")
+    assert f"write its path into {state / 'home.txt'}" in hint(HomePaths.of(moved))
+    (state / "home.txt").write_text(str(moved))
+    assert Settings.load({}, home=moved).state == state
+    elsewhere = state.rename(other)
+    (moved / "state.txt").write_text(str(elsewhere))
+    assert Settings.load({}, home=moved).state == elsewhere
+
+
 def test_a_home_with_a_database_gets_no_second_one_elsewhere(tmp_path: Path) -> None:
     home, state = HomePaths.of(tmp_path / "home"), tmp_path / "state"
     home.create()

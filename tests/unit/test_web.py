@@ -181,15 +181,37 @@ def test_a_client_that_leaves_in_the_middle_is_told_to_the_application() -> None
 
 
 @pytest.mark.parametrize(
-    "text", [rb'"\ud83c\udfa8"', rb'"\\ud800"', b'"\xed\xa0\x80"', rb'"\ud800']
+    "text",
+    [rb'"\ud83c\udfa8"', rb'"\\ud800"', rb'"\u0000"', '\ufeff"ö🎨"'.encode(), b"", b'"', b"{x"],
 )
-def test_characters_and_what_is_no_json_are_for_the_application(text: bytes) -> None:
-    assert body._is_unicode(text)
+def test_text_in_utf_8_is_for_the_application_and_so_is_what_is_no_json(text: bytes) -> None:
+    assert body.objection(text) is None
 
 
 @pytest.mark.parametrize("text", [rb'"\ud800"', rb'{"\uDFFF": 1}', rb'["\ud800\ud800"]'])
 def test_half_a_character_is_none(text: bytes) -> None:
-    assert not body._is_unicode(text)
+    error = body.objection(text)
+    assert error is not None
+    assert error.allowed == "Unicode text"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+@pytest.mark.parametrize("text", ['"\\ud800"', "[" * 100 + "]" * 100, "{}", "1"])
+def test_other_encodings_are_refused_though_python_would_read_them(
+    text: str, encoding: str
+) -> None:
+    error = body.objection(text.encode(encoding))
+    assert error is not None
+    assert error.allowed == "JSON in UTF-8"
+
+
+@pytest.mark.parametrize(
+    "text", [b'"\xed\xa0\x80"', b'{"\xed\xbf\xbf": 1}', b'"\xff"', b'"\xc0\x80"']
+)
+def test_so_is_half_a_character_that_is_written_out(text: bytes) -> None:
+    error = body.objection(text)
+    assert error is not None
+    assert error.allowed == "JSON in UTF-8"
 
 
 def refused(where: str, **params: object) -> InvalidRequest:

@@ -103,8 +103,8 @@ def _spawned(launch: Launch, token: str) -> processes.Spawned:
         )
     except OSError:
         raise
-    # A launcher may be somebody else's, and raise anything.
-    except Exception as error:
+    # A launcher may be somebody else's, and raise anything, even what would end this thread.
+    except BaseException as error:
         _log.exception("launcher_failed", kind=launch.kind)
         raise OSError(f"its launcher raised {type(error).__name__}: {error}") from error
     if not isinstance(spawned, processes.Spawned):

@@ -40,6 +40,9 @@ REST_S = 5.0
 """A worker that had nothing to do for so long lets the next process be prepared."""
 SPARE_FREE_MIB = 3072.0
 """Memory that has to be free for that."""
+MOST_S = 3.0
+"""What passes between two messages counts at most, since there is one each second: the time for
+which we did not run ourselves is not the worker's."""
 
 
 class Process(NamedTuple):
@@ -71,6 +74,14 @@ class Process(NamedTuple):
     """Whether that is for its memory, which is no failure."""
     kill_at: float | None = None
 
+    def later(self, seconds: float) -> Process:
+        """It as if all that has a deadline had begun so much later."""
+        return self._replace(
+            started_at=self.started_at + seconds,
+            work=self.work and self.work._replace(since=self.work.since + seconds),
+            kill_at=None if self.kill_at is None else self.kill_at + seconds,
+        )
+
 
 class Life(NamedTuple):
     """A worker, from its first process to its last."""
@@ -100,6 +111,8 @@ class Life(NamedTuple):
     expected_gpu_mib: float | None = None
     """The same of the GPU."""
     owed_until: float = 0.0
+    seen_at: float = float("inf")
+    """When the message before came; in the beginning, none has."""
 
     @property
     def available(self) -> bool:
@@ -121,6 +134,7 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
     Args:
         now: on the monotonic clock.
     """
+    life = _caught_up(life, now)
     number = getattr(message, "number", None)
     if number is not None and number != life.number:
         return life, ()
@@ -147,6 +161,15 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
             return _end(life, why, now, limits.term_s)
         case _:
             return _heard(life, message, now), ()
+
+
+def _caught_up(life: Life, now: float) -> Life:
+    """It at another time; what is longer than we ever wait, we have stood still ourselves."""
+    stood_s = now - life.seen_at - MOST_S
+    process = life.process
+    if process is not None and stood_s > 0:
+        process = process.later(stood_s)
+    return life._replace(process=process, seen_at=now)
 
 
 def _start(life: Life) -> Step:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Sequence
 
 from mysticanvas import processes
 from mysticanvas.contracts.plugins import LLM_ENGINE
@@ -16,6 +18,9 @@ from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.plugins import loading
 from mysticanvas.plugins.registry import Registry
 from mysticanvas.settings import Settings
+
+REAPED_S = 5.0
+"""Seconds from the kill of workers until they are gone, at most."""
 
 
 def make(settings: Settings, registry: Registry, listener: Listener) -> list[Worker]:
@@ -33,6 +38,20 @@ def make(settings: Settings, registry: Registry, listener: Listener) -> list[Wor
         _worker(settings, registry, settings.engine, listener, Seams(spare=spare)),
         *(_worker(settings, registry, engine, listener, REAL) for engine in beside),
     ]
+
+
+def stop(workers: Sequence[Worker], stop_timeout_s: float) -> None:
+    """End all workers and return when they are gone; those whose launcher blocks are left behind.
+
+    Args:
+        stop_timeout_s: seconds that each has to end before it is killed.
+    """
+    # One for all: together they must not take longer than the end of an orchestrator may.
+    deadline = time.monotonic() + stop_timeout_s + REAPED_S
+    for worker in workers:
+        worker.ask_to_end()
+    for worker in workers:
+        worker.stop(max(0.0, deadline - time.monotonic()))
 
 
 def _worker(

@@ -71,6 +71,7 @@ class Worker:
         self._changed = threading.Condition()
         self._life = Life(device_kind=launch.device_kind)
         self._watch: Watch | None = None
+        self._ending = False
         # Never ends before the orchestrator does: the death signal of the child hangs on it.
         self._thread = threading.Thread(target=self._run, name=f"worker-{launch.kind}", daemon=True)
 
@@ -91,13 +92,21 @@ class Worker:
 
     def ask_to_end(self) -> None:
         """Have the process end, for good, and do not wait for it."""
+        with self._changed:
+            # For who waits for a process: our thread may be with a launcher that blocks.
+            self._ending = True
+            self._changed.notify_all()
         self.tell(messages.Stop(self._stop_timeout_s))
 
-    def stop(self) -> None:
-        """End the process and return when it is gone. A launcher that blocks is left behind."""
+    def stop(self, timeout_s: float | None = None) -> None:
+        """End the process and return when it is gone. A launcher that blocks is left behind.
+
+        Args:
+            timeout_s: seconds to wait for that; by default as long as it may take.
+        """
         self.ask_to_end()
         if self._thread.is_alive():
-            self._thread.join(self._stop_timeout_s + GONE_S)
+            self._thread.join(self._stop_timeout_s + GONE_S if timeout_s is None else timeout_s)
         if self._thread.is_alive():
             # What it would still start ends with us, as any worker does.
             _log.error("worker_not_stopped", kind=self.kind)
@@ -186,7 +195,7 @@ class Worker:
         while not there():
             self._refuse_if_broken()
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or self._life.stopping:
+            if left_s <= 0 or self._ending:
                 raise Unreached(f"the {self.kind} worker does not start{self._because()}")
             # Each time: what was wanted may have been retired meanwhile, or have failed too often.
             if not self._life.wanted:
@@ -232,8 +241,8 @@ class Worker:
                 self._take(self._next())
                 # After every message: a process that chatters must not put off its own deadlines.
                 self._take(messages.Tick())
-            # Whatever one message meets, the process hangs on this thread.
-            except Exception:  # noqa: BLE001
+            # Whatever one message meets, a SystemExit even: the process hangs on this thread.
+            except BaseException:  # noqa: BLE001
                 _log.exception("worker_message_failed", kind=self.kind)
         if self._seams.spare is not None:
             self._seams.spare.close()
@@ -291,7 +300,7 @@ class Worker:
             started = launch(self._launch)
             self._watch = self._watching(number, started)
         # Whatever it is: without news of it, the worker would be starting for ever.
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             if not isinstance(error, OSError):
                 _log.exception("worker_start_failed", kind=self.kind)
             self._take(messages.Exited(number, Ending(None, str(error))))

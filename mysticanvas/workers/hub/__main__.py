@@ -11,10 +11,14 @@ import argparse
 import os
 import sys
 import threading
+import time
 
 from mysticanvas import processes
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.pulls import PullNews, PullOrder
+
+PULSE_S = 2.0
+"""Seconds between two signs of life."""
 
 
 def _watch_parent() -> None:
@@ -34,8 +38,26 @@ def main() -> None:
     order = PullOrder.model_validate_json(next(line for line in lines if line.strip()))
     threading.Thread(target=_watch_parent, name="death-watch", daemon=True).start()
 
+    telling = threading.RLock()
+    told = PullNews(stage="list")
+
     def tell(what: PullNews) -> None:
-        news.write(what.model_dump_json().encode() + b"\n")
+        nonlocal told
+        with telling:
+            told = what
+            news.write(what.model_dump_json().encode() + b"\n")
+
+    def pulse() -> None:
+        """Say again how far it is: the hub may be silent for long, and who asked has to see that
+        this process does not hang."""
+        while True:
+            time.sleep(PULSE_S)
+            with telling:
+                if told.report is not None or told.problem is not None:
+                    return
+                tell(told)
+
+    threading.Thread(target=pulse, name="pulse", daemon=True).start()
 
     # Late: the library reads its environment when it is imported, and takes a second.
     from mysticanvas.workers.hub.pull import pull

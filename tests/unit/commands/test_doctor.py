@@ -15,21 +15,21 @@ from mysticanvas.settings import Settings
 
 def diagnosis(*states: State) -> Diagnosis:
     findings = [
-        Finding(check=state, state=state, message="It is.", hint="Do.", examples=["a\x1b"])
+        Finding(check=state, state=state, message="It is\r.", hint="Do\x07.", examples=["a\x1b"])
         for state in states
     ]
-    return Diagnosis(home="/h", findings=findings)
+    return Diagnosis(home="/h\x9b", findings=findings)
 
 
 def test_a_finding_says_what_is_and_what_to_do() -> None:
     assert text(diagnosis("ok", "problem"), Console(colour=False)).splitlines() == [
-        "The home is /h.",
-        "✓ ok: It is.",
+        "The home is /h\\x9b.",
+        "✓ ok: It is\\x0d.",
         "      a\\x1b",
-        "    Do.",
-        "× problem: It is.",
+        "    Do\\x07.",
+        "× problem: It is\\x0d.",
         "      a\\x1b",
-        "    Do.",
+        "    Do\\x07.",
         "1 × something is wrong: see ×.",
     ]
 

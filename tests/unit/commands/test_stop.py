@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -146,3 +149,82 @@ def test_locks_that_cannot_be_looked_at_are_named(settings: Settings) -> None:
     for ask in (lambda: stop(settings, False), lambda: status.report(settings.paths)):
         with pytest.raises(OrchestratorUnavailable, match=r"start\.lock: Is a directory"):
             ask()
+
+
+@pytest.fixture
+def hanging(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """A process that has the store and says nothing, by the end of its command line."""
+    code = """
+        import sys, time
+        from pathlib import Path
+        from mysticanvas.locks import FileLock
+        lock = FileLock(Path(sys.argv[1]))
+        lock.acquire()
+        lock.write(sys.argv[2] if sys.argv[2] != "-" else str(__import__("os").getpid()))
+        print(flush=True)
+        time.sleep(600)
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(*words: str, noted: str = "-") -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-c", textwrap.dedent(code), settings.paths.store_lock]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*command, noted, *words], stdout=subprocess.PIPE, start_new_session=True
+                )
+            )
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            process.stdout.readline()
+            return process
+
+        yield start
+
+
+def test_one_that_hangs_in_its_start_is_named_and_ended_by_force(
+    settings: Settings, hanging: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    home = f"{settings.home}/../home"
+    process = hanging("-m", "mysticanvas.orchestrator", "--ready-fd", "3", "--home", home)
+    soon = settings.model_copy(update={"start_timeout_s": 0.1})
+    with pytest.raises(OrchestratorUnavailable, match=f"Process {process.pid} .*start") as refused:
+        stop(soon, force=False)
+    assert "--force" in refused.value.hint
+    assert refused.value.extra["pid"] == process.pid
+    assert process.poll() is None
+    assert stop(soon, force=True).killed
+    assert process.wait(60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("-m", "mysticanvas", "doctor", "--home", "HOME"),
+        ("-m", "mysticanvas.orchestrator", "--home", "/elsewhere"),
+    ],
+)
+def test_force_ends_nothing_that_is_not_surely_ours(
+    settings: Settings, hanging: Callable[..., subprocess.Popen[bytes]], words: tuple[str, ...]
+) -> None:
+    process = hanging(*(str(settings.home) if word == "HOME" else word for word in words))
+    with pytest.raises(OrchestratorUnavailable, match="Somebody has been starting") as refused:
+        stop(settings.model_copy(update={"start_timeout_s": 0.1}), force=True)
+    assert refused.value.extra["pid"] == process.pid
+    assert process.poll() is None
+
+
+def test_nor_a_process_that_has_the_number_of_another_by_now(
+    settings: Settings, hanging: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    words = ("-m", "mysticanvas.orchestrator", "--home", str(settings.home))
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)", *words]
+    ) as another:
+        try:
+            hanging(*words, noted=str(another.pid))
+            with pytest.raises(OrchestratorUnavailable, match="Somebody has been starting"):
+                stop(settings.model_copy(update={"start_timeout_s": 0.1}), force=True)
+            assert another.poll() is None
+        finally:
+            another.kill()

@@ -34,6 +34,15 @@ def test_what_is_there_is_passed_over_and_a_new_log_is_read_whole(tmp_path: Path
     following.close()
 
 
+def test_lines_of_a_log_stay_in_order_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    following = Following(tmp_path)
+    for name, given in (("one", [5, 9, 2, 4]), ("two", [1, 3])):
+        for number in given:
+            LogFile(tmp_path / f"{name}.jsonl").write(line(number))
+    assert numbers(following) == [1, 5, 9, 2, 3, 4]
+    following.close()
+
+
 def test_several_rotations_between_two_looks(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "a.jsonl", max_bytes=4 * len(line(0)))
     log.write(line(0))

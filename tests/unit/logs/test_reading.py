@@ -14,6 +14,7 @@ from mysticanvas.errors import InvalidRequest, NotFound
 from mysticanvas.logs import reading, story
 from mysticanvas.logs.file import LogFile
 from mysticanvas.logs.reading import Entry
+from mysticanvas.logs.story import Kind
 
 
 def line(second: int, **members: Any) -> bytes:
@@ -86,6 +87,32 @@ def test_the_story_of_a_request_and_of_a_job_over_rotated_files(folder: Path) ->
         found = story.find(folder, "job", part)
         assert (found.id, found.requests) == (job, {request})
         assert seconds(found.read(folder)) == [30, 31, 32, 33]
+
+
+@pytest.mark.parametrize("kind", ["request", "job"])
+def test_a_call_is_found_though_its_files_seem_to_be_older(tmp_path: Path, kind: Kind) -> None:
+    call, other = new_id(), new_id()
+    log = LogFile(tmp_path / "one.jsonl")
+    for second, whose in enumerate((call, other, call)):
+        log.write(line(second, **{f"{kind}_id": whose}))
+    os.utime(tmp_path / "one.jsonl", (0, 0))
+    assert seconds(story.find(tmp_path, kind, call).read(tmp_path)) == [0, 2]
+    with pytest.raises(NotFound):
+        story.find(tmp_path, kind, new_id())
+
+
+def test_lines_of_a_log_stay_in_order_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    call = new_id()
+    one = LogFile(tmp_path / "one.jsonl", max_bytes=2 * len(line(0, request_id=call)))
+    two = LogFile(tmp_path / "two.jsonl")
+    for second in (10, 50, 51, 20, 22):
+        one.write(line(second, request_id=call))
+    for second in (15, 21, 23):
+        two.write(line(second, request_id=call))
+    # The times from before the clock was set mean nothing beside those of others.
+    in_order = [10, 15, 50, 51, 20, 21, 22, 23]
+    assert seconds(story.find(tmp_path, "request", call).read(tmp_path)) == in_order
+    assert seconds(reading.newest(tmp_path, 6, lambda _: True)) == in_order[2:]
 
 
 def test_a_part_of_no_id_or_of_several_is_refused(folder: Path) -> None:

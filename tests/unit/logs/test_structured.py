@@ -32,19 +32,24 @@ def test_ours_and_those_of_libraries_have_one_shape(tmp_path: Path) -> None:
             log.info("said", number=1, path=Path("/x"), text="ü")
         logging.getLogger("library").warning("number %d", 2)
         warnings.warn("careful")
-        threading.Thread(target=lambda: 1 / 0).start()
+        for end in (lambda: 1 / 0, sys.exit):
+            thread = threading.Thread(target=end)
+            thread.start()
+            thread.join()
     """
     lines = lines_of(code, tmp_path / "a.jsonl")
     assert all(list(line)[:5] == ["at", "level", "process", "pid", "event"] for line in lines)
-    said, library, warning, thread = lines
+    said, library, warning, *threads = lines
     assert said | {"at": "", "pid": 0} == {
         "at": "", "level": "info", "process": "test", "pid": 0, "event": "said", "number": 1,
         "path": "PosixPath('/x')", "text": "ü", "request_id": "r-1", "logger": "mysticanvas.test",
     }  # fmt: skip
     assert (library["event"], library["logger"]) == ("number 2", "library")
     assert "careful" in warning["event"]
-    assert (thread["event"], thread["level"]) == ("uncaught_error", "critical")
-    assert "ZeroDivisionError" in thread["exception"]
+    ended = [("uncaught_error", "critical")] * 2
+    assert [(thread["event"], thread["level"]) for thread in threads] == ended
+    errors = zip(("ZeroDivisionError", "SystemExit"), threads, strict=True)
+    assert all(name in thread["exception"] for name, thread in errors)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import launcher
 from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.orchestrator.supervisor.seams import Seams
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.plugins.hookspecs import Launcher
 
@@ -25,13 +26,15 @@ def launch(folder: Path, spawn: Launcher) -> Launch:
     return Launch("image", [], {}, LogFile(folder / "worker.jsonl"), "problem_worker", spawn)
 
 
-def failing(*_: Any, **__: Any) -> processes.Spawned:
-    raise ZeroDivisionError("of a plug-in")
-
-
 @pytest.mark.fault("a launcher of a plug-in raises", "the start has failed, and is tried again")
-def test_what_a_launcher_raises_is_a_start_that_failed(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="ZeroDivisionError: of a plug-in"):
+@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit, KeyboardInterrupt])
+def test_what_a_launcher_raises_is_a_start_that_failed(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
+    def failing(*_: Any, **__: Any) -> processes.Spawned:
+        raise kind("of a plug-in")
+
+    with pytest.raises(OSError, match=f"{kind.__name__}: of a plug-in"):
         launcher.start(launch(tmp_path, failing))
     alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
     worker = Worker(launch(tmp_path, failing), Listener(lambda _: None, alerts.put), 1.0)
@@ -41,7 +44,22 @@ def test_what_a_launcher_raises_is_a_start_that_failed(tmp_path: Path) -> None:
     finally:
         worker.stop()
     assert "could not be started" in first.message
-    assert "ZeroDivisionError" in second.message
+    assert kind.__name__ in second.message
+
+
+def test_a_worker_outlives_whatever_its_start_raises(tmp_path: Path) -> None:
+    def start(_: Launch) -> launcher.Started:
+        raise SystemExit("of a seam")
+
+    alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
+    listener = Listener(lambda _: None, alerts.put)
+    worker = Worker(launch(tmp_path, processes.spawn), listener, 1.0, seams=Seams(start=start))
+    worker.start()
+    try:
+        assert "of a seam" in alerts.get(timeout=60).message
+        worker.catch_up()
+    finally:
+        worker.stop()
 
 
 @pytest.mark.parametrize("given", [None, 7])

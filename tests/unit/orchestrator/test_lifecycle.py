@@ -16,6 +16,7 @@ from mysticanvas.orchestrator.supervisor.deadlines import USUAL
 from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.lifecycle import (
     MEMORY_BACK_S,
+    MOST_S,
     NEXT,
     REST_S,
     SPARE_FREE_MIB,
@@ -34,9 +35,17 @@ class Story:
         self.life, self.now, self.effects = Life(), 100.0, list[Any]()
         self.tell(*messages)
 
-    def tell(self, *messages: Any, after_s: float = 0.0) -> list[Any]:
-        """The effects of these messages."""
+    def tell(self, *messages: Any, after_s: float = 0.0, stood_s: float = 0.0) -> list[Any]:
+        """The effects of these messages.
+
+        Args:
+            after_s: seconds before, in which there was time to look.
+            stood_s: seconds behind these, in which nobody ran who could have looked.
+        """
         self.now += after_s
+        if after_s:
+            self.life = self.life._replace(seen_at=self.now)
+        self.now += stood_s
         new: list[Any] = []
         for message in messages:
             before = self.life.state
@@ -194,6 +203,43 @@ def test_a_process_that_hangs_gets_term_then_kill(before: Any, seconds: float, w
     (report,) = story.tell(m.Exited(1, Ending(-9)))
     assert why in report.reason
     assert "SIGKILL" in report.reason
+
+
+SHORTLY_S = MOST_S + 1.0
+
+
+@pytest.mark.fault("the orchestrator itself stands still", "no worker is ended for it")
+@pytest.mark.parametrize(
+    ("before", "seconds"),
+    [
+        (STARTED, USUAL.start_s),
+        ((*STARTED, m.Answered(1)), USUAL.import_s),
+        (BUSY, USUAL.first_step_s),
+        ((*READY, m.Begun(1, HELD)), USUAL.load_s),
+        ((*BUSY, m.Progressed(1, "decode", 0)), USUAL.stage_s),
+    ],
+)
+def test_what_the_orchestrator_stood_still_is_not_the_workers_time(
+    before: Any, seconds: float
+) -> None:
+    story = Story(*before)
+    state = story.state
+    assert story.tell(m.Tick(), stood_s=3600.0) == []
+    assert story.state is state
+    # Of an hour, a few seconds count; the rest of the time is left to it, and no more.
+    assert story.tell(m.Tick(), after_s=seconds - SHORTLY_S) == []
+    assert story.tell(m.Tick(), after_s=2.0) == [TERM]
+    assert story.tell(m.Tick(), stood_s=3600.0) == []
+    assert story.tell(m.Tick(), after_s=USUAL.term_s) == [KILL]
+
+
+def test_nor_does_it_make_its_steps_longer() -> None:
+    story = Story(*BUSY)
+    story.tell(m.Progressed(1, "denoise", 2), after_s=1.0)
+    story.tell(m.Progressed(1, "denoise", 3), stood_s=3600.0)
+    assert story.life.process is not None
+    assert story.life.process.work is not None
+    assert story.life.process.work.longest_step_s == MOST_S
 
 
 def test_silence_counts_by_what_was_asked_not_by_the_clock() -> None:

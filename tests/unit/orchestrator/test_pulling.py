@@ -18,6 +18,7 @@ from mysticanvas.contracts.pulls import PullParams, PullReport
 from mysticanvas.errors import InvalidRequest, JobCancelled, NotFound, WorkerCrashed
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import pulling
+from mysticanvas.orchestrator.helper import Helper
 
 WEIGHTS = os.urandom(6 << 20)
 SENT, KEPT = 4 << 20, 3 << 20
@@ -150,6 +151,49 @@ def test_a_process_that_is_killed_is_followed_by_one_that_goes_on(
     assert int(wanted.removeprefix("bytes=").rstrip("-")) >= KEPT
     # What the system had taken in for the one that is gone is sent again.
     assert hub.sent["unet/model.safetensors"] < 2 * len(WEIGHTS)
+
+
+@pytest.mark.fault("SIGSTOP of the process that fetches", "another goes on where it was")
+def test_a_process_that_hangs_is_followed_by_one_that_goes_on(
+    hub: Hub, run: Run, stuck: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.stalls_after = SENT
+    patient_s, stopped = pulling.SILENT_S, list[psutil.Process]()
+
+    def stop() -> None:
+        if not stopped and stuck():
+            stopped.extend(fetching())
+            stopped[0].send_signal(signal.SIGSTOP)
+            hub.go_on.set()
+        hangs = bool(stopped) and stopped[0].is_running()
+        monkeypatch.setattr(pulling, "SILENT_S", 0.5 if hangs else patient_s)
+
+    report = run(Pace(stop))
+    assert len(stopped) == 1
+    assert not stopped[0].is_running()
+    assert (Path(report.path) / "unet" / "model.safetensors").read_bytes() == WEIGHTS
+    [wanted] = hub.ranges
+    assert int(wanted.removeprefix("bytes=").rstrip("-")) >= KEPT
+
+
+def test_one_that_waits_for_the_hub_says_that_it_is_there(
+    hub: Hub, run: Run, stuck: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.stalls_after = SENT
+    heard: list[object] = []
+    poll = Helper.poll
+
+    def listen(helper: Any, timeout_s: float) -> Any:
+        news = poll(helper, timeout_s)
+        if news is not None and stuck() and not hub.go_on.is_set():
+            heard.append(news.done)
+            if len(heard) > 1:
+                hub.go_on.set()
+        return news
+
+    monkeypatch.setattr(Helper, "poll", listen)
+    run()
+    assert len(heard) >= 2
 
 
 def test_processes_that_are_lost_without_a_byte_are_not_followed_for_ever(

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from house import TESTS, WAIT_S, House
 from mysticanvas import processes
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.logs.file import LogFile
-from mysticanvas.orchestrator.supervisor import messages, worker as module
+from mysticanvas.orchestrator.supervisor import messages, staff, worker as module
+from mysticanvas.orchestrator.supervisor.client import Unreached
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.seams import Seams
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
+from mysticanvas.settings import Settings
 
 
 @pytest.fixture
@@ -107,3 +110,37 @@ def test_a_launcher_that_blocks_does_not_keep_the_stop(
         assert not stopping.is_alive()
     finally:
         enough.set()
+
+
+@pytest.mark.fault("a launcher that never comes back, and a stop", "who waits is told at once")
+def test_nobody_waits_for_a_launcher_that_blocks_once_it_is_asked_to_end(
+    make_worker: Callable[..., Worker],
+) -> None:
+    begun, enough = threading.Event(), threading.Event()
+
+    def spawn(*_: Any, **__: Any) -> processes.Spawned:
+        begun.set()
+        enough.wait()
+        raise OSError("no node")
+
+    worker = make_worker(spawn)
+    worker.start()
+    assert begun.wait(WAIT_S)
+    worker.ask_to_end()
+    try:
+        with pytest.raises(Unreached):
+            worker.lease(10_000.0)
+    finally:
+        enough.set()
+        worker.stop()
+
+
+def test_workers_have_one_deadline_for_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([100.0, 101.0, 108.0, 200.0])
+    monkeypatch.setattr(staff, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    given: list[float] = []
+    one: Any = SimpleNamespace(ask_to_end=lambda: given.append(-1.0), stop=given.append)
+    staff.stop([one, one, one], 10.0)
+    assert given == [-1.0] * 3 + [9.0 + staff.REAPED_S, 2.0 + staff.REAPED_S, 0.0]
+    settings = Settings.load({}, stop_timeout_s=10.0)
+    assert settings.stop_timeout_s + staff.REAPED_S < settings.end_timeout_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -151,3 +152,13 @@ def test_a_path_that_leads_nowhere_is_an_import_error() -> None:
 def test_a_launcher_that_cannot_be_imported_is_told() -> None:
     with pytest.raises(InvalidRequest, match="'far' cannot be imported from nowhere:spawn"):
         loading.launcher(LauncherSpec(name="far", path="nowhere:spawn"))
+
+
+@pytest.mark.parametrize("said", ["raise SystemExit(3)", "raise ZeroDivisionError(3)"])
+def test_so_is_one_that_raises_whatever_it_likes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    (tmp_path / "far_away.py").write_text(said)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InvalidRequest, match=r"from far_away:spawn: \w+: 3\."):
+        loading.launcher(LauncherSpec(name="far", path="far_away:spawn"))

@@ -64,6 +64,26 @@ def test_after_a_gap_what_is_unfinished_is_fetched(make_job: MakeJob, gap: Any) 
     assert (unfinished.record.status, finished.record.status) == ("succeeded", "failed")
 
 
+@pytest.mark.parametrize(("epoch", "attempts"), [("another", 1), ("e", 3)])
+def test_another_orchestrator_may_know_an_earlier_time(
+    make_job: MakeJob, epoch: str, attempts: int
+) -> None:
+    """Its home was restored from a backup."""
+    following = Following(lambda _: make_job("running", attempts=1))
+    following.take(Event(epoch="e", type="hello"))
+    tracker = following.follow(make_job("running", attempts=3))
+    following.take(Event(epoch=epoch, type="hello"))
+    assert tracker.record.attempts == attempts
+
+
+def test_what_nobody_follows_yet_is_forgotten_with_its_orchestrator(make_job: MakeJob) -> None:
+    following = Following(unexpected)
+    following.take(Event(epoch="e", type="hello"))
+    following.take(job_event(make_job("succeeded")))
+    following.take(Event(epoch="another", type="hello"))
+    assert following.follow(make_job("queued")).record.status == "queued"
+
+
 def test_without_a_stream_only_jobs_that_somebody_waits_for_are_fetched(make_job: MakeJob) -> None:
     asked: list[str] = []
 

@@ -1,7 +1,9 @@
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import write_runtime as write
@@ -28,8 +30,11 @@ def test_that_of_another_home_is_not_attached_to_by_its_state(paths: HomePaths) 
     of_another = HomePaths.of(paths.root.with_name("another"), state)
     of_another.create()
     write(of_another)
-    with pytest.raises(OrchestratorUnavailable, match=f"home.txt says {of_another.root}"):
+    with pytest.raises(
+        OrchestratorUnavailable, match=f"home.txt says {of_another.root}"
+    ) as refused:
         launch.attach(Settings.load({}, home=paths.root, state=state))
+    assert "Set another MYSTICANVAS_STATE for this home, or none." in refused.value.hint
 
 
 def start(patch: pytest.MonkeyPatch, module: str, folder: Path) -> None:
@@ -270,3 +275,30 @@ def test_a_machine_that_was_renamed_is_the_same(paths: HomePaths, there: FileLoc
     there.write(f"{runtime.pid}\n")
     write(paths, host="as it was called before", listener=(1 << 30, 1))
     assert status.report(paths).state == "stopping"
+
+
+def test_who_looks_waits_for_another_who_only_looks(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = FileLock(paths.start_lock)
+    assert looking.acquire()
+    monkeypatch.setattr(
+        locks, "time", SimpleNamespace(sleep=lambda _: looking.release(), monotonic=time.monotonic)
+    )
+    assert not launch.starts(paths)
+
+
+def test_who_looks_makes_no_file(paths: HomePaths) -> None:
+    assert status.report(paths).state == "stopped"
+    assert list(paths.run.iterdir()) == []
+
+
+def test_on_a_disk_that_is_read_only_nobody_starts(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: FileLock) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    paths.start_lock.touch()
+    monkeypatch.setattr(FileLock, "_open", refuse)
+    assert status.report(paths).state == "stopped"

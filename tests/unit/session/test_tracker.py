@@ -41,6 +41,20 @@ def test_what_was_overtaken_replaces_nothing(make_job: MakeJob, first: int, seco
         assert [event.data["status"] for event in heard if event] == [ORDER[first][0]]
 
 
+def test_what_is_doubted_is_replaced_once_unless_it_is_final(make_job: MakeJob) -> None:
+    """As by the record of a backup, which has fewer attempts."""
+    tracker = JobTracker(make_job("running", attempts=3))
+    tracker.doubt()
+    tracker.update(make_job("running", attempts=1))
+    assert tracker.record.attempts == 1
+    tracker.update(make_job("queued", attempts=0))
+    assert tracker.record.attempts == 1
+    tracker.update(make_job("succeeded", attempts=1))
+    tracker.doubt()
+    tracker.update(make_job("queued", attempts=0))
+    assert tracker.record.status == "succeeded"
+
+
 def test_progress_goes_on_after_an_answer_that_was_overtaken(make_job: MakeJob) -> None:
     tracker = JobTracker(make_job())
     tracker.update(make_job("running"))
