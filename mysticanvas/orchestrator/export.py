@@ -8,7 +8,6 @@ that was asked for is complete, and a cancelled or failed export leaves nothing.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import json
 import os
@@ -18,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from mysticanvas import contact_sheet, logs
+from mysticanvas import contact_sheet, durable, logs
 from mysticanvas.contact_sheet import Figure, Link
 from mysticanvas.contracts.exports import ExportParams, ExportReport
 from mysticanvas.contracts.params import refused
@@ -34,7 +33,6 @@ PER_PAGE = 200
 _RESERVE_BYTES = 64 << 20
 _MAX_MISSING = 100
 _STAGING = "export-"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _README = """\
 {images} picture(s), exported by MystiCanvas.
 
@@ -156,7 +154,7 @@ def _explained(paths: HomePaths, target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = error.strerror or str(error)
-        if error.errno in _NO_ROOM:
+        if durable.is_full(error):
             raise StoreFull(
                 f"There is no room left for the export to {target}: {what}.",
                 hint="Export fewer pictures, or to another disk.",
