@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,14 @@ from pathlib import Path
 
 TEMPORARY = ".tmp"
 """How a name ends that a file has until it is whole; a kill can leave such a file behind."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room: on the disk, in a quota, or for so large a file."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether something could not be written because there is no room for it."""
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def replace(path: Path, content: bytes, still: Callable[[], bool] = lambda: True) -> None:

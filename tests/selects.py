@@ -192,6 +192,53 @@ EXPRESSIONS = [
     "count(*) FILTER (WHERE getenv('x') = '')",
     "list_transform(['x'], lambda x: getenv(x))",
 ]
+_LONG = "e" * 100
+_ONES = ", ".join(["1"] * 300)
+_PROMPTS = ", ".join(["prompt"] * 300)
+GROWING = [
+    *(
+        f"SELECT {expression} FROM images"
+        for expression in (
+            f"replace(replace(prompt, 'e', '{_LONG}'), 'e', '{_LONG}')",
+            f"regexp_replace(regexp_replace(prompt, '.*', '{_LONG}', 'g'), 'e', '{_LONG}')",
+            f"concat({_PROMPTS})",
+            f"' ' || coalesce(CASE WHEN starred THEN concat({_PROMPTS}) END)",
+            f"format('{'{0}' * 30}', format('{'{0}' * 30}', prompt))",
+            f"printf('{'%1$s' * 20}', printf('{'%1$s' * 20}', prompt))",
+            f"concat_ws(prompt, {_ONES})",
+            f"array_to_string(string_split(prompt, ''), '{_LONG}')",
+            f"list_aggregate(string_split(prompt, ''), 'string_agg', '{_LONG}')",
+            f"list_select([prompt], [{_ONES}])",
+            f"list_transform([{_ONES}], lambda x: prompt)::VARCHAR",
+            f"[prompt FOR x IN [{_ONES}]]",
+            "list_transform(string_split(prompt, ''), lambda x: prompt)",
+            "list_transform(list_transform(string_split(prompt, ''), lambda x: 1), lambda x: id)",
+            "list_reduce(string_split(prompt, ''), lambda a, b: a || a)",
+            "bin(bin(bin(prompt)))",
+            "prompt::BLOB::BIT::VARCHAR::BLOB::BIT::VARCHAR::BLOB::BIT::VARCHAR",
+            f"{'to_json([' * 8}prompt{'])::VARCHAR' * 8}",
+            "string_split(" * 3 + "prompt" + ", '')::VARCHAR" * 3,
+            f"replace(string_agg(prompt, ','), 'e', '{_LONG}')",
+            "prompt || prompt AS a, a || a AS b, b || b AS c, c || c AS d, d || d AS e, "
+            "e || e AS f, f || f AS g, g || g AS h",
+        )
+    ),
+    f"FROM images ORDER BY concat({_PROMPTS})",
+    f"SELECT 1 FROM images WHERE prompt = concat({_PROMPTS})",
+    f"SELECT max(prompt) OVER (ORDER BY concat({_PROMPTS})) FROM images",
+    f"SELECT p || p FROM {'(SELECT p || p AS p FROM ' * 8}"
+    f"(SELECT prompt AS p FROM images){')' * 8}",
+    "WITH a AS (SELECT hex(hex(hex(hex(prompt)))) FROM images), b(c) AS (FROM a) "
+    "SELECT hex(hex(hex(hex(c)))) FROM b",
+    "SELECT hex(hex(hex(hex(c)))) FROM (SELECT hex(hex(hex(hex(prompt)))) FROM images) AS t (c)",
+    "SELECT hex(hex(hex(hex(c)))) FROM images, LATERAL (SELECT hex(hex(hex(hex(prompt)))) AS c)",
+    "SELECT hex(hex(hex(hex((SELECT hex(hex(hex(hex(prompt))))))))) FROM images",
+    "SELECT hex(hex(hex(hex(COLUMNS(*))))) FROM (SELECT hex(hex(hex(hex(prompt)))) FROM images)",
+    "WITH RECURSIVE t AS (SELECT 'a' AS a UNION ALL SELECT a || a FROM t) FROM t",
+    "WITH RECURSIVE t(a) AS (SELECT 1::VARCHAR UNION ALL SELECT replace(a, '1', '11') FROM t) "
+    "FROM t",
+]
+"""One SELECT over the views each, and wrong in nothing but how much it can make of a column."""
 ALLOWED = [
     "SELECT 1",
     "select 1;",
@@ -238,6 +285,23 @@ ALLOWED = [
     "SELECT format('{:,}', 1000), format('{1} {0}', 1, 2)",
     "SELECT replace(replace(prompt, '(', ''), ')', ' '), replace('a {}', '{}', prompt) FROM images",
     "SELECT regexp_replace(prompt, '\\s+', ' ', 'g'), replace(prompt, 'a', NULL) FROM images",
+    "SELECT replace(replace(replace(replace(replace(prompt, '&', '&amp;'), '<', '&lt;'), "
+    "'>', '&gt;'), '\"', '&quot;'), '''', '&#39;') FROM images",
+    "SELECT regexp_replace(regexp_replace(prompt, '\\s+', ' ', 'g'), '[()]', '', 'g') FROM images",
+    "SELECT word, count(*) FROM (SELECT unnest(string_split(lower(prompt), ' ')) AS word "
+    "FROM images) GROUP BY word",
+    "SELECT concat_ws(', ', prompt, style, caption, preset), concat(*COLUMNS(*)) FROM images",
+    "SELECT array_to_string(list_sort(list(DISTINCT tag)), ', ') FROM image_tags GROUP BY image",
+    "SELECT [upper(x) || '!' FOR x IN list(tag) IF x <> 'a'] FROM image_tags",
+    "SELECT list_reduce(list(tag), lambda a, b: a || ', ' || b) FROM image_tags",
+    "SELECT to_json(i), json_object('id', id, 'tags', (SELECT list(tag) FROM image_tags "
+    "WHERE image = i.id)) FROM images AS i",
+    f"FROM images WHERE prompt IN ({', '.join(repr(str(number)) for number in range(2000))})",
+    "WITH RECURSIVE up AS (SELECT id, parent, id::VARCHAR AS way, 0 AS depth FROM images "
+    "UNION ALL SELECT i.id, i.parent, CAST(way || ' > ' || i.id::VARCHAR AS VARCHAR), depth + 1 "
+    "FROM images AS i JOIN up ON i.parent = up.id) SELECT way || ': ' || depth FROM up",
+    "WITH RECURSIVE f(n, a, b) AS (SELECT 1, 0, 1 UNION ALL SELECT n + 1, b, a + b FROM f "
+    "WHERE n < 20) FROM f",
     "SELECT list_aggregate([1, 2], 'sum'), array_to_string(['a', 'b'], ', '), list_sum([1])",
     "SELECT (SELECT max(seq) FROM images), EXISTS (FROM tags)",
     "FROM images USING SAMPLE 5",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.refusal import refused
+from mysticanvas.contracts.unseen import UNSEEN, ZERO_WIDTH_SPACE
 
 MAX_NAME_CHARS = 200
 MAX_NAMES = 100
@@ -26,12 +27,7 @@ TagSource = Literal["user", "assistant", "vision", "import"]
 """Who says that a picture has a tag."""
 
 _BLANKS = re.compile(r"[\s_]+")
-# Those that Unicode lets a program ignore and that text really has: soft hyphens, joiners, marks
-# of direction, variation selectors, fillers.
-_UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
-)
+_UNSEEN = re.compile(f"[{UNSEEN}{ZERO_WIDTH_SPACE}]")
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 

@@ -27,14 +27,17 @@ def of(report: RebuildReport, home: Path, at: datetime) -> Alert | None:
     skipped, remarks = len(report.skipped), report.remarks()
     if not report.added and not skipped and not remarks:
         return None
-    unread = f"; {skipped:,} files could not be, `mysticanvas doctor` names them" if skipped else ""
-    said = (
-        f"{report.added:,} pictures that the database of {home} did not have were read "
-        f"back from their files{unread}. Presets are not in the files, nor what was changed after "
-        "a picture was made, such as its stars, ratings, captions and tags."
-    )
+    said = [f"The database of {home} was compared with the image files."]
+    if report.added:
+        said.append(
+            f"{report.added:,} pictures that it did not have were read back from their files. "
+            "Presets are not in the files, nor what was changed after a picture was made, such as "
+            "its stars, ratings, captions and tags."
+        )
+    if skipped:
+        said.append(f"{skipped:,} files could not be read; `mysticanvas doctor` names them.")
     return Alert(
-        kind="store_rebuilt", severity="warning", message=" ".join([said, *remarks]), at=at
+        kind="store_rebuilt", severity="warning", message=" ".join([*said, *remarks]), at=at
     )
 
 

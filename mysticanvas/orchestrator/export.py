@@ -2,13 +2,13 @@
 
 Made beside its place under another name, and renamed when it is whole: what is there under the name
 that was asked for is complete, and a cancelled or failed export leaves nothing. Its folder inside
-`backups/` is there for as long as anything else may be left of it.
+`backups/` is there for as long as anything else may be left of it. Before the renaming, that folder
+is told what will have been done: so an attempt that follows a kill finds that its job is done.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import json
 import os
@@ -18,8 +18,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from mysticanvas import contact_sheet, logs
+from pydantic import ValidationError
+
+from mysticanvas import contact_sheet, durable, logs
 from mysticanvas.contact_sheet import Figure, Link
+from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.exports import ExportParams, ExportReport
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import NotFound, StoreFull
@@ -34,7 +37,7 @@ PER_PAGE = 200
 _RESERVE_BYTES = 64 << 20
 _MAX_MISSING = 100
 _STAGING = "export-"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DONE = "done.json"
 _README = """\
 {images} picture(s), exported by MystiCanvas.
 
@@ -102,34 +105,68 @@ def run(store: Store, paths: HomePaths, params: ExportParams, context: JobContex
         JobCancelled: the job is to end.
     """
     target = Path(params.path)
-    _check_place(paths, target)
     partial = _partial(target, context.job_id)
     staging = paths.backups / f"{_STAGING}{context.job_id}"
-    with _explained(paths, target), _removed(staging), _removed(partial):
-        staging.mkdir()
-        context.progress(0, "tables")
-        snapshot = Snapshot(store.database, staging)
-        snapshot.write(params.project, params.ids)
-        _check_room(target.parent, snapshot.bytes + _RESERVE_BYTES)
-        context.check()
-        _write_texts(snapshot, staging, context)
-        with _opened(partial, is_zip=target.suffix.lower() == ".zip") as export:
-            missing = _copy(snapshot, paths.root, export, context)
-            for file in sorted(staging.iterdir()):
-                export.add(file.name, file)
-        _check_place(paths, target)
-        partial.rename(target)
-    return ExportReport(
-        path=str(target),
-        images=snapshot.images,
-        bytes=snapshot.bytes,
-        missing=missing[:_MAX_MISSING],
-    )
+    done = _done_before(staging, target)
+    if done is not None:
+        return done
+    _check_place(paths, target)
+    with _explained(paths, target):
+        # While its folder is there, or nobody would look for it.
+        _remove(partial)
+        with _staged(staging), _removed(partial):
+            context.progress(0, "tables")
+            snapshot = Snapshot(store.database, staging)
+            snapshot.write(params.project, params.ids)
+            _check_room(target.parent, snapshot.bytes + _RESERVE_BYTES)
+            context.check()
+            _write_texts(snapshot, staging, context)
+            with _opened(partial, is_zip=target.suffix.lower() == ".zip") as export:
+                missing = _copy(snapshot, paths.root, export, context)
+                for file in sorted(staging.iterdir()):
+                    export.add(file.name, file)
+            report = ExportReport(
+                path=str(target),
+                images=snapshot.images,
+                bytes=snapshot.bytes,
+                missing=missing[:_MAX_MISSING],
+            )
+            _check_place(paths, target)
+            _note(staging, partial, report)
+            partial.rename(target)
+    return report
+
+
+class _Done(Contract):
+    """What an export will have been once it has its name."""
+
+    device: int
+    inode: int
+    report: ExportReport
+
+
+def _note(staging: Path, partial: Path, report: ExportReport) -> None:
+    its = partial.stat()
+    done = _Done(device=its.st_dev, inode=its.st_ino, report=report)
+    (staging / _DONE).write_text(done.model_dump_json(), encoding="utf-8")
+
+
+def _done_before(staging: Path, target: Path) -> ExportReport | None:
+    """What an earlier attempt of this job has done, if it was killed when its export was whole."""
+    try:
+        done = _Done.model_validate_json((staging / _DONE).read_bytes())
+        there = target.lstat()
+    except (OSError, ValidationError):
+        return None
+    is_it = (there.st_dev, there.st_ino) == (done.device, done.inode)
+    return done.report if is_it else None
 
 
 def tidy(store: Store, paths: HomePaths) -> None:
     """Remove what is left of exports whose jobs are over: cancelled while they waited, say, after
-    an attempt that was interrupted."""
+    an attempt that was interrupted. In a home that is another's by now, nothing is."""
+    if not store.in_place():
+        return
     for staging in paths.backups.glob(f"{_STAGING}*"):
         try:
             job = store.jobs.get(staging.name.removeprefix(_STAGING))
@@ -156,7 +193,7 @@ def _explained(paths: HomePaths, target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = error.strerror or str(error)
-        if error.errno in _NO_ROOM:
+        if durable.is_full(error):
             raise StoreFull(
                 f"There is no room left for the export to {target}: {what}.",
                 hint="Export fewer pictures, or to another disk.",
@@ -199,6 +236,22 @@ def _opened(path: Path, is_zip: bool) -> Iterator[_Export]:
     else:
         path.mkdir()
         yield _Folder(path)
+
+
+@contextlib.contextmanager
+def _staged(folder: Path) -> Iterator[None]:
+    """A new folder, of which nothing stays but the note of what was done: until that is recorded,
+    when `tidy` takes it."""
+    _remove(folder)
+    try:
+        folder.mkdir()
+        yield
+    except BaseException:
+        _remove(folder)
+        raise
+    for file in folder.iterdir():
+        if file.name != _DONE:
+            file.unlink()
 
 
 @contextlib.contextmanager

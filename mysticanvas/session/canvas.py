@@ -213,8 +213,9 @@ class Canvas(Generating):
 
         Raises:
             InvalidRequest: it is no such SELECT, it is wrong (the message says where), it is nested
-                more than 200 levels deep (a subquery in an expression counts as 25), it takes
-                longer than `MYSTICANVAS_SQL_TIMEOUT_S` (30 s), or gives more rows than
+                more than 200 levels deep (a subquery in an expression counts as 25), a value in it
+                could be more than 200 times as large as a column, it takes longer than
+                `MYSTICANVAS_SQL_TIMEOUT_S` (30 s), or gives more rows than
                 `MYSTICANVAS_SQL_MAX_ROWS` (1,000,000) or more than 1 GiB.
         """
         from mysticanvas.session import sql

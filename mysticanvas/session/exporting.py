@@ -30,8 +30,6 @@ def submit(connection: Connection, asked: ExportParams, project: str | None) -> 
         project=project or DEFAULT_PROJECT,
         params=asked.model_dump(mode="json"),
         priority="interactive",
-        # Half an export is nothing, and its place may be taken by then.
-        after_crash="cancel",
     )
     return calls.submit(
         connection, request, lambda record: ExportReport.model_validate(record.result)

@@ -145,7 +145,7 @@ class Backups:
         except FileExistsError as error:
             raise _exists(target) from error
         except OSError as error:
-            raise StoreError(f"No backup could be written to {target}: {error}.") from error
+            raise failures.of_writing(error, target) from error
         return BackupRecord(
             path=str(target),
             bytes=target.stat().st_size,
@@ -273,20 +273,44 @@ def _exists(target: Path) -> InvalidRequest:
 
 def _place(made: Path, target: Path) -> None:
     """Give a finished file its name, whole and lasting, and never that of another file."""
-    if made.stat().st_dev == target.parent.stat().st_dev:
-        durable.sync(made)
-        os.link(made, target)
-    else:
+    durable.sync(made)
+    if not _linked(made, target):
+        # Another disk, or one without hard links.
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
         os.close(handle)
         try:
             shutil.copyfile(made, name)
             durable.sync(Path(name))
-            os.link(name, target)
+            if not _linked(Path(name), target):
+                _take_place(Path(name), target)
         finally:
             Path(name).unlink(missing_ok=True)
-    target.chmod(0o600)
+    with contextlib.suppress(OSError):
+        # Some file systems know no such rights.
+        target.chmod(0o600)
     durable.sync_folder(target.parent)
+
+
+def _linked(made: Path, target: Path) -> bool:
+    """Give a file a second name that is nobody's; whether that can be done here."""
+    try:
+        os.link(made, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def _take_place(made: Path, target: Path) -> None:
+    """Rename a file to a name that is nobody's, where only renaming takes the place of another."""
+    with target.open("xb"):
+        pass
+    try:
+        made.replace(target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _quoted(path: Path) -> str:

@@ -206,6 +206,14 @@ class Database:
         """
         self._check()
 
+    def check_in_place(self) -> None:
+        """For whoever changes files of the home by their paths.
+
+        Raises:
+            StoreError: the store is closed, or its folder was deleted and is another's by now.
+        """
+        self._check_place()
+
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the database file.
 

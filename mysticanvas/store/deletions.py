@@ -44,20 +44,23 @@ def catch_up(store: Store, images_folder: Path, home: Path, at_work: Callable[[]
         if tombstones.kept(images_folder):
             listed = tombstones.read(images_folder)
             deleted = store.images.delete(sorted(listed))
-            back = store.images.restore(_brought_back(store, listed, home))
+            back = store.images.restore(_brought_back(store, listed, home, at_work))
     return Caught(len(deleted), len(back), _missing(store, home, at_work))
 
 
-def _brought_back(store: Store, listed: set[str], home: Path) -> list[str]:
+def _brought_back(
+    store: Store, listed: set[str], home: Path, at_work: Callable[[], None]
+) -> list[str]:
     """Pictures that are deleted in the database and not on the list, though their files are there.
 
     The next sweep would remove these files.
     """
-    return [
-        picture.id
-        for picture in store.files.deleted(datetime.now(UTC))
-        if picture.id not in listed and (home / picture.path).is_file()
-    ]
+    back = []
+    for picture in store.files.deleted(datetime.now(UTC)):
+        at_work()
+        if picture.id not in listed and (home / picture.path).is_file():
+            back.append(picture.id)
+    return back
 
 
 def _missing(store: Store, home: Path, at_work: Callable[[], None]) -> int:

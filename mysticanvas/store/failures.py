@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import duckdb
 
+from mysticanvas import durable
 from mysticanvas.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreTooNew
 
-_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
+_FULL = tuple(map(os.strerror, durable.FULL))
 _ROOM = "Free some space on the disk of the home directory, then try again."
 _WHOLE = (
     "Nothing that was recorded is lost. Try again; `mysticanvas doctor` looks at what is wrong."
@@ -53,7 +56,7 @@ def of_opening(error: duckdb.Error, database: object) -> StoreError:
 
 def of_writing(error: OSError, path: object) -> StoreError:
     """The error of writing a file of ours beside the database."""
-    if is_full(str(error)):
+    if durable.is_full(error):
         return StoreFull(f"The disk is full, so {path} could not be written.", hint=_ROOM)
     return StoreError(
         f"{path} could not be written: {error}.", hint="See who may write there, then try again."
@@ -110,7 +113,7 @@ def missing(database: object, what: str) -> StoreDamaged:
 
 
 def is_full(text: str) -> bool:
-    """Whether a message of the database or the system says that the disk is full."""
+    """Whether a message of the database says that the disk is full."""
     return any(sign in text for sign in _FULL)
 
 

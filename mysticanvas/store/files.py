@@ -163,9 +163,11 @@ class Files:
             transaction.run(_SQL["doom"], seqs=gone)
             transaction.run(_SQL["delete_of"], seqs=gone)
 
-    def doomed(self, limit: int) -> list[str]:
-        """Paths that are to be removed, unless a row names them again."""
-        return [row["path"] for row in self._database.read(_SQL["doomed"], limit=limit)]
+    def doomed(self, limit: int, after: str = "") -> list[str]:
+        """Paths that are to be removed, unless a row names them again; in order, those behind
+        `after`."""
+        found = self._database.read(_SQL["doomed"], limit=limit, after=after)
+        return [row["path"] for row in found]
 
     def forget_doomed(self, paths: Sequence[str]) -> None:
         """Note that those files are gone, or are not to go."""

@@ -10,7 +10,6 @@ means. `stat` is safe. A `flock` on a separate file is what really keeps a secon
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from datetime import UTC, datetime
@@ -71,7 +70,7 @@ def open_database(paths: HomePaths, memory_limit_mib: int = MEMORY_LIMIT_MIB) ->
     except StoreDamaged as error:
         raise _advised(error, paths) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if durable.is_full(error):
             raise failures.full(paths.database) from error
         raise StoreError(f"{paths.database} cannot be opened: {error}.") from error
 

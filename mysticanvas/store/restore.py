@@ -114,16 +114,6 @@ def restore(paths: HomePaths, backup: Path) -> Restored:
     return Restored(backup, aside, _open_and_rebuild(paths, aside))
 
 
-def restore_latest(paths: HomePaths) -> Restored:
-    """Put the newest daily backup that is good in the place of the database, as `restore` does.
-
-    Raises:
-        NotFound: there is none.
-        StoreError: as `restore`.
-    """
-    return restore(paths, latest(paths))
-
-
 def restore_from_images(paths: HomePaths) -> Restored:
     """Begin with a new database, and read the pictures back from the image files.
 
@@ -153,6 +143,8 @@ def _copy(backup: Path, folder: Path) -> Iterator[Path]:
         durable.sync(copy)
         yield copy
     except OSError as error:
+        if durable.is_full(error):
+            raise failures.of_writing(error, f"a copy of {backup}") from error
         raise StoreError(f"The backup {backup} could not be put in place: {error}.") from error
     finally:
         copy.unlink(missing_ok=True)

@@ -18,7 +18,8 @@ import duckdb
 
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import MAX_SQL_CHARS
-from mysticanvas.store import growth, queries, views
+from mysticanvas.store import estimate, growth, queries, views
+from mysticanvas.store.estimate import folded_name
 
 MAX_DEPTH = 200
 """Expressions, and sources to select from, within each other."""
@@ -120,6 +121,12 @@ def check(cursor: duckdb.DuckDBPyConnection, query: str, known: frozenset[str]) 
         raise _refusal(query, "The query is no SELECT.")
     for complaint in _complaints(tree["statements"], known):
         raise _refusal(query, complaint)
+    try:
+        estimate.check(tree["statements"])
+    except estimate.TooMuch as error:
+        raise _refusal(query, str(error)) from None
+    except (estimate.TooManySteps, RecursionError):
+        raise _refusal(query, _TOO_DEEP) from None
 
 
 def explained(text: str) -> InvalidRequest:
@@ -176,9 +183,9 @@ def _children(node: dict[str, Any], tables: frozenset[bytes]) -> list[tuple[Any,
     found: list[tuple[Any, frozenset[bytes]]] = []
     for cte in node.get("cte_map", {"map": []})["map"]:
         found.append((cte["value"], tables))
-        tables |= {_folded(cte["key"])}
+        tables |= {folded_name(cte["key"])}
     if node.get("type") == "RECURSIVE_CTE_NODE":
-        tables |= {_folded(node["cte_name"])}
+        tables |= {folded_name(node["cte_name"])}
     children = node["function"]["children"] if _is_table_function(node) else None
     rest = {name: part for name, part in node.items() if name not in ("cte_map", "function")}
     return [*found, *((part, tables) for part in rest.values()), (children, tables)]
@@ -193,7 +200,7 @@ def _complaint(node: dict[str, Any], tables: frozenset[bytes], known: frozenset[
         return _of_function(node, known)
     if kind == "BASE_TABLE":
         qualified = node["catalog_name"] or node["schema_name"] or node["at_clause"]
-        if qualified or _folded(node["table_name"]) not in tables:
+        if qualified or folded_name(node["table_name"]) not in tables:
             return [f"{_name(node)} is no view."]
     elif kind == "SHOW_REF":
         if node["query"] is None or node["show_type"] not in _DESCRIBING:
@@ -227,9 +234,4 @@ def _name(node: dict[str, Any]) -> str:
     return ".".join(part for part in parts if part)
 
 
-def _folded(name: str) -> bytes:
-    """As DuckDB compares names. It folds ASCII alone: to Python, a Kelvin sign would be a k."""
-    return name.encode().lower()
-
-
-_VIEWS = frozenset(_folded(name) for name in views.NAMES)
+_VIEWS = frozenset(folded_name(name) for name in views.NAMES)

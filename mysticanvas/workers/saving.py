@@ -5,7 +5,6 @@ The file is complete and on disk before anyone is told of it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 from collections.abc import Mapping
@@ -54,7 +53,7 @@ def save(folder: Path, image: Image.Image, text: Mapping[str, str]) -> FileRecor
     try:
         _write(folder / sha256[:2] / name, data)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not durable.is_full(error):
             raise
         raise StoreFull(
             f"There is no space left for a picture in {folder}.",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,27 @@ def test_backup_while_it_runs_and_restore_which_stops_it(
     with Canvas(home=home) as canvas:
         assert [image.id for image in canvas.images()] == [second.id, first.id]
         canvas.shutdown()
+
+
+def test_migrate_stops_what_runs_and_restore_takes_the_newest_daily_backup(home: Path) -> None:
+    paths = HomePaths.of(home)
+    with Canvas(home=home) as canvas:
+        pid = canvas.health().pid
+        refused = mysticanvas("migrate", "--home", home)
+        assert refused.returncode == 1
+        assert "--force" in refused.stderr
+        assert canvas.health().pid == pid
+    assert processes_of(home) != []
+    migrated = mysticanvas("migrate", "--home", home)
+    assert migrated.returncode == 0, migrated.stderr
+    assert "already" in migrated.stdout
+    assert processes_of(home) == []
+
+    with Store.open(paths) as store:
+        store.backups.if_due(datetime.now(UTC))
+    restored = mysticanvas("restore", "--latest", "--home", home)
+    assert restored.returncode == 0, restored.stderr
+    assert f"restored {max(paths.backups.glob('daily-*'))}" in restored.stdout
 
 
 def test_a_damaged_store_says_the_command_that_mends_it(home: Path) -> None:

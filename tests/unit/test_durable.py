@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -33,6 +34,13 @@ def test_content_is_replaced_for_the_user_alone(tmp_path: Path) -> None:
         assert path.read_bytes() == content
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_has_no_room_is_told_from_what_fails_otherwise() -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        assert durable.is_full(OSError(number, os.strerror(number)))
+    assert not durable.is_full(OSError(errno.EIO, os.strerror(errno.EIO)))
+    assert not durable.is_full(ValueError(errno.ENOSPC))
 
 
 def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def restore(store: Store, images_folder: Path, image_id: str) -> None:
     full = _known(store, image_id)
     with tombstones.CHANGING:
         if store.files.path_of(full) is not None:
+            store.database.check_in_place()
             tombstones.replace(images_folder, lambda ids: ids - {full})
             store.images.restore([full])
     try:

@@ -35,6 +35,7 @@ def run(store: Store, paths: HomePaths, before: datetime, pace: Pace) -> int:
         finish(store, paths.root)
         swept += len(batch)
         pace.progress(0.0, "sweep")
+    store.database.check_in_place()
     tombstones.replace(paths.images, lambda listed: _still_to_list(store, listed))
     return swept
 
@@ -49,15 +50,21 @@ def _still_to_list(store: Store, listed: set[str]) -> set[str]:
 
 
 def finish(store: Store, home: Path) -> None:
-    """Remove the files that are on the list of what is to go."""
-    while doomed := store.files.doomed(BATCH):
+    """Remove the files that are on the list of what is to go; those that cannot be, stay on it.
+
+    Raises:
+        StoreError: the database failed, or the home is another's by now.
+    """
+    after = ""
+    while doomed := store.files.doomed(BATCH, after):
+        store.database.check_in_place()
         # A file can be of use to two pictures, such as one that both were made from.
         kept = store.files.named(doomed)
         gone = {path for path in set(doomed) - kept if _unlink(home, path)}
         _sync({(home / path).parent for path in gone})
-        if not gone | kept:
-            return
-        store.files.forget_doomed(sorted(gone | kept))
+        if gone | kept:
+            store.files.forget_doomed(sorted(gone | kept))
+        after = doomed[-1]
 
 
 def _unlink(home: Path, path: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from mysticanvas import logs
+from mysticanvas import durable, logs
 from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.params import refused
@@ -193,7 +192,7 @@ def _none_can_be_read(reason: str) -> StoreError:
 
 
 def _not_written(number: int) -> StoreError:
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if number in durable.FULL:
         return StoreFull(
             "There is no space left for thumbnails.", hint="Free some space on that disk."
         )

@@ -178,6 +178,10 @@ class Intake:
             loras=adapters.labels,
         )
         if params.reuse:
+            # A request that comes again is its job, also once that has made what can be reused.
+            known = self._store.jobs.by_key(key)
+            if known is not None:
+                return Accepted(self._transitions.shown(known.record), created=False)
             dtype = self._number_format(preset, model.pipeline)
             found = self._store.images.by_request(recipe.request_hash, request.project, dtype)
             if found and all((self._home / image.file.path).is_file() for image in found):

@@ -95,7 +95,7 @@ WHERE image_seq IN (SELECT unnest($seqs::BIGINT[]))
 DELETE FROM generation_files WHERE image_seq IN (SELECT unnest($seqs::BIGINT[]))
 
 -- name: doomed
-SELECT path FROM doomed_files LIMIT $limit
+SELECT path FROM doomed_files WHERE path > $after ORDER BY path LIMIT $limit
 
 -- name: named
 SELECT DISTINCT path FROM generation_files WHERE path IN (SELECT unnest($paths::VARCHAR[]))

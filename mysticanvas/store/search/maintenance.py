@@ -23,8 +23,8 @@ from mysticanvas.store.search import documents
 from mysticanvas.store.search.documents import WEIGHTS, Document
 from mysticanvas.store.search.stems import Stems
 
-FORMAT = 1
-"""Of the index; another one is made anew."""
+FORMAT = 2
+"""Of the index, which holds texts as `text.fold` reads them; one of another format is made anew."""
 LEVELS = (16_000, 128_000, None)
 """Images at which a level is merged into the next."""
 MIN_BATCH = 200

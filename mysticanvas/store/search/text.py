@@ -13,16 +13,12 @@ import functools
 import re
 import unicodedata
 
+from mysticanvas.contracts.unseen import RARE, UNSEEN
+
 _PLAIN = {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe"}
 """Letters that are accented to the eye and whole to Unicode."""
 _ACCENTS = dict.fromkeys(range(0x0300, 0x0370), "") | {ord(old): new for old, new in _PLAIN.items()}
-_UNSEEN = re.compile(
-    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f"
-    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    r"\U000e0000-\U000e0fff]"
-)
-"""What Unicode has programs not show (Default_Ignorable_Code_Point), but for the zero-width space,
-which parts words in scripts without spaces."""
+_UNSEEN = re.compile(f"[{UNSEEN}{RARE}]")
 _UNSPACED = ("CJK UNIFIED", "CJK COMPATIBILITY", "HIRAGANA", "KATAKANA")
 
 

@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from mysticanvas import durable
 from mysticanvas.errors import (
     HubUnavailable,
     MystiCanvasError,
@@ -94,7 +95,7 @@ def in_words(error: Exception, repo_id: str, revision: str) -> MystiCanvasError 
             f"{error.filename} cannot be written: {error.strerror}.",
             hint="Set HF_HUB_CACHE to a folder that you can write to.",
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if durable.is_full(error):
         return StoreFull(
             f"The disk is full: {repo_id!r} was not fetched as a whole.",
             hint="Make room, then pull again: what is there is not fetched again.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 import safetensors.torch
@@ -21,7 +20,7 @@ def save(folder: Path, name: str, latents: torch.Tensor) -> bool:
         folder.mkdir(mode=0o700, exist_ok=True)
         durable.replace(folder / name, safetensors.torch.save({_NAME: latents.contiguous()}))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not durable.is_full(error):
             raise
         _log.warning("latents_not_kept", error=str(error))
         return False

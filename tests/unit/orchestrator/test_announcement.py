@@ -18,14 +18,24 @@ def test_what_is_told() -> None:
     alert = announcement.of(RebuildReport(1200, 3, []), HOME, NOON)
     assert alert is not None
     assert (alert.kind, alert.at, alert.worker) == ("store_rebuilt", NOON, "")
-    assert str(alert).startswith("1,200 pictures that the database of /home/of/pictures did not")
+    assert str(alert).startswith("The database of /home/of/pictures was compared with the image fi")
+    assert "1,200 pictures that it did not have were read back" in str(alert)
     assert "doctor" not in str(alert)
     assert "stars" in str(alert)
 
 
 def test_files_that_could_not_be_read_are_told_without_any_other() -> None:
     alert = announcement.of(RebuildReport(0, 0, ["a.png: it cannot be read"]), HOME, NOON)
-    assert "1 files could not be, `mysticanvas doctor` names them" in str(alert)
+    assert "1 files could not be read; `mysticanvas doctor` names them" in str(alert)
+    assert "read back" not in str(alert)
+
+
+def test_what_is_otherwise_is_told_without_any_other() -> None:
+    alert = announcement.of(RebuildReport(0, 7, [], deleted=2), HOME, NOON)
+    assert str(alert) == (
+        "The database of /home/of/pictures was compared with the image files. 2 pictures stay "
+        "deleted; their files go when the grace is over."
+    )
 
 
 def test_nothing_is_told_of_nothing() -> None:

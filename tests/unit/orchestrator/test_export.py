@@ -83,7 +83,10 @@ def images(store: Store, paths: HomePaths, maker: Any) -> list[Any]:
 def run(store: Store, paths: HomePaths) -> Any:
     def run(path: Path, context: Context | None = None, **which: Any) -> ExportReport:
         params = ExportParams(path=str(path), **which)
-        return export.run(store, paths, params, context or Context())
+        report = export.run(store, paths, params, context or Context())
+        # As between two jobs, once this one is recorded; here it is of none that is known.
+        export.tidy(store, paths)
+        return report
 
     return run
 
@@ -275,6 +278,59 @@ def test_what_an_interrupted_export_left_goes_when_its_job_is_over(
     store.jobs.cancel_queued(job.id)
     export.tidy(store, paths)
     assert leftovers(paths, tmp_path) == []
+
+
+def test_in_a_home_that_was_made_again_nothing_goes(
+    store: Store, paths: HomePaths, tmp_path: Path
+) -> None:
+    job = interrupted(store, paths, tmp_path)
+    store.jobs.cancel_queued(job.id)
+    shutil.rmtree(paths.root)
+    paths.create()
+    (paths.backups / f"export-{job.id}").mkdir()
+    export.tidy(store, paths)
+    assert len(leftovers(paths, tmp_path)) == 2
+
+
+def test_while_anything_is_left_beside_the_place_its_folder_says_so(
+    store: Store, paths: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = interrupted(store, paths, tmp_path)
+    context = Context()
+    context.job_id = job.id
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    params = ExportParams(path=str(tmp_path / "out"))
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "_staged", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export.run(store, paths, params, context)  # type: ignore[arg-type]
+    assert leftovers(paths, tmp_path) == [f"export-{job.id}"]
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_an_attempt_after_one_that_was_killed_when_all_was_there_finds_it_done(
+    store: Store, paths: HomePaths, images: list[Any], tmp_path: Path, name: str
+) -> None:
+    """What the end of an attempt leaves until its job is recorded is what a kill leaves there."""
+    context, target = Context(), tmp_path / name
+    params = ExportParams(path=str(target))
+    (paths.root / images[1].file.path).unlink()
+    first = export.run(store, paths, params, context)  # type: ignore[arg-type]
+    there = target.stat()
+    assert export.run(store, paths, params, context) == first  # type: ignore[arg-type]
+    assert (target.stat().st_ino, target.stat().st_mtime_ns) == (there.st_ino, there.st_mtime_ns)
+    with pytest.raises(InvalidRequest, match="where nothing is yet"):
+        export.run(store, paths, params, Context())  # type: ignore[arg-type]
+    target.rename(tmp_path / "moved")
+    target.mkdir()
+    with pytest.raises(InvalidRequest, match="where nothing is yet"):
+        export.run(store, paths, params, context)  # type: ignore[arg-type]
+    assert list(target.iterdir()) == []
+    export.tidy(store, paths)
+    assert list(paths.backups.iterdir()) == []
 
 
 def test_what_is_out_of_reach_is_not_tried_again(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from makers import Maker
 from mysticanvas_echo import make_model
 
 from mysticanvas.contracts.base import Contract
@@ -33,7 +34,7 @@ from mysticanvas.orchestrator.queue.kinds import HostJob
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.plugins import loading
-from mysticanvas.settings import Settings
+from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store
 from mysticanvas.store.jobs import Jobs
 
@@ -137,6 +138,28 @@ def test_a_key_stands_for_one_request(tmp_path: Path, store: Store, intake: Inta
         with pytest.raises(InvalidRequest, match="Idempotency-Key='key' is not allowed"):
             other()
     assert len(store.jobs.page(10).items) == 1
+
+
+def test_a_key_stands_for_one_request_also_where_pictures_can_be_reused(
+    tmp_path: Path, store: Store, intake: Intake
+) -> None:
+    """Its job has made them meanwhile; the answer was lost, so that it is asked for again."""
+    params = parse(prompt="a circle", preset=make_model(tmp_path / "m"), seed=1, reuse=True)
+    request = GenerateRequest(params=params)
+    first = intake.generate(request, "key", request_id="")
+    maker, claimed = Maker(), store.jobs.claim()
+    assert claimed is not None
+    assert claimed.task is not None
+    made = maker.png(HomePaths.of(tmp_path), maker.image(first.job.id, claimed.task.recipe))
+    assert store.jobs.succeed(first.job.id, claimed.record.attempts, [made]) is not None
+
+    assert intake.generate(request, "another", request_id="").job.reused
+    again = intake.generate(request, "key", request_id="")
+    assert (again.created, again.job.id, again.job.reused) == (False, first.job.id, False)
+    other = request.model_copy(update={"params": params.model_copy(update={"tags": ["new"]})})
+    with pytest.raises(InvalidRequest, match="Idempotency-Key='key' is not allowed"):
+        intake.generate(other, "key", request_id="")
+    assert store.database.read("SELECT image_seq FROM image_tags") == []
 
 
 def test_many_at_once_do_not_pass_the_quota_together(

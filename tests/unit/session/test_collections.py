@@ -140,6 +140,8 @@ def test_an_export_of_any_pictures_is_a_job_of_the_canvases_project(
     assert stored.record.priority == "interactive"
     assert stored.params["ids"] == [mine, other]
     all_of_it = store.jobs.get(canvas.export(tmp_path / "all").id)
+    # What was whole when the orchestrator was killed is found, what was not is begun anew.
+    assert all_of_it.record.after_crash == "requeue"
     assert (all_of_it.record.project, all_of_it.params["project"]) == ("castle", "castle")
 
 

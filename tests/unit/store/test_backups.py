@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 import threading
 from datetime import UTC, date, datetime, timedelta
@@ -204,6 +206,63 @@ def test_without_room_nothing_is_begun(
         store.backups.save(tmp_path / "b.duckdb")
     assert caught.value.status == 507
     assert not (tmp_path / "b.duckdb").exists()
+
+
+@pytest.fixture
+def no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_a_backup_goes_to_a_disk_without_hard_links(
+    store: Store, maker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    maker.recorded(store)
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert store.backups.save(folder / "b.duckdb").images == 1
+    assert inspection.examine(folder / "b.duckdb").images == 1
+    with pytest.raises(InvalidRequest, match="none is overwritten"):
+        store.backups.save(folder / "c.duckdb", lambda: void((folder / "c.duckdb").write_text("x")))
+    assert (folder / "c.duckdb").read_text() == "x"
+    assert sorted(path.name for path in folder.iterdir()) == ["b.duckdb", "c.duckdb"]
+
+
+@pytest.mark.usefixtures("no_hard_links")
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EIO, StoreError)],
+)
+@pytest.mark.parametrize(
+    ("owner", "step"), [(shutil, "copyfile"), (backups.durable, "sync"), (Path, "replace")]
+)
+def test_a_disk_that_fails_while_a_backup_is_written_keeps_nothing_of_it(
+    store: Store,
+    paths: HomePaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    kind: type[StoreError],
+    owner: object,
+    step: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    monkeypatch.setattr(owner, step, fail)
+    with pytest.raises(StoreError, match=str(folder / "b.duckdb")) as caught:
+        store.backups.save(folder / "b.duckdb")
+    assert type(caught.value) is kind
+    assert list(folder.iterdir()) == list(paths.backups.iterdir()) == []
 
 
 def test_a_daily_backup_is_made_once_and_the_fourth_replaces_the_first(

@@ -39,6 +39,19 @@ def shown(store: Store) -> set[str]:
     return {image.id for image in store.images.page(1000).items}
 
 
+def test_each_file_that_is_looked_for_gives_a_sign(
+    store: Store, paths: HomePaths, maker: Any
+) -> None:
+    gone, back, _ = make(store, paths, maker, 3)
+    delete(store, paths, gone)
+    store.images.delete([back.id])
+    signs: list[int] = []
+    caught = deletions.catch_up(store, paths.images, paths.root, lambda: signs.append(1))
+    assert caught == (0, 1, 0)
+    # Two that were deleted, then the two that are shown.
+    assert len(signs) == 4
+
+
 def test_what_was_deleted_after_the_backup_stays_deleted(
     paths: HomePaths, maker: Any, backup: Path
 ) -> None:

@@ -26,7 +26,7 @@ from mysticanvas.errors import (
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, migrate, opener
 from mysticanvas.store.migrate import Migration
-from mysticanvas.store.restore import restore_from_images, restore_latest
+from mysticanvas.store.restore import latest, restore, restore_from_images
 
 Digests = Callable[[HomePaths], dict[str, str]]
 
@@ -197,6 +197,10 @@ def test_a_refused_store_is_not_locked(paths: HomePaths) -> None:
     for _ in range(2):
         with pytest.raises(StoreDamaged):
             Store.open(paths)
+
+
+def restore_latest(paths: HomePaths) -> None:
+    restore(paths, latest(paths))
 
 
 @pytest.mark.parametrize("attempt", [Store.open, restore_from_images, restore_latest])

@@ -18,7 +18,7 @@ import pytest
 from mysticanvas.errors import StoreDamaged, StoreError
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, migrate, opener, rebuild
-from mysticanvas.store.restore import restore, restore_from_images, restore_latest
+from mysticanvas.store.restore import latest, restore, restore_from_images
 
 Digests = Callable[[HomePaths], dict[str, str]]
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -205,7 +205,7 @@ def test_a_restored_store_is_opened_again(
         store.backups.if_due(NOON)
     lose(paths)
     wal(paths).write_bytes(b"the log of the database that is gone")
-    assert restore_latest(paths).backup == paths.backups / "daily-2026-11-22.duckdb"
+    assert restore(paths, latest(paths)).backup == paths.backups / "daily-2026-11-22.duckdb"
     with Store.open(paths) as store:
         assert store.images.count() == 1
     [kept] = paths.backups.glob("aside-*.duckdb.wal")

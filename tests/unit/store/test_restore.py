@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from mysticanvas.errors import (
 )
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, backups, rebuild, restore as restoring
-from mysticanvas.store.restore import restore, restore_from_images, restore_latest
+from mysticanvas.store.restore import latest, restore, restore_from_images
 
 Digests = Callable[[HomePaths], dict[str, str]]
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -155,7 +156,7 @@ def test_the_newest_good_daily_backup_is_taken(paths: HomePaths, maker: Any) -> 
     )
     assert "2026-11-24" in caught.value.hint
 
-    done = restore_latest(paths)
+    done = restore(paths, latest(paths))
 
     assert done.backup == paths.backups / "daily-2026-11-23.duckdb"
     assert (done.images.known, done.images.added) == (2, 1)
@@ -172,7 +173,7 @@ def test_a_backup_of_a_day_to_come_is_not_the_newest(paths: HomePaths, maker: An
             store.backups.if_due(today + timedelta(days=days))
     yesterday = f"daily-{(today - timedelta(days=1)).date()}.duckdb"
     assert f"{paths.backups / yesterday})" in backups.advice(paths)
-    assert restore_latest(paths).backup == paths.backups / yesterday
+    assert restore(paths, latest(paths)).backup == paths.backups / yesterday
 
 
 def test_without_a_backup_the_images_remain(paths: HomePaths, maker: Any) -> None:
@@ -182,7 +183,7 @@ def test_without_a_backup_the_images_remain(paths: HomePaths, maker: Any) -> Non
     with pytest.raises(StoreDamaged, match="--from-images"):
         Store.open(paths)
     with pytest.raises(NotFound, match="no good daily backup"):
-        restore_latest(paths)
+        restore(paths, latest(paths))
 
     done = restore_from_images(paths)
 
@@ -276,6 +277,19 @@ def test_a_kill_while_beginning_anew_is_noticed_and_mended(
     with Store.open(paths) as store:
         rebuild.if_demanded(store, paths)
         assert len(images(store)) == 3
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_as_that_and_changes_nothing(
+    paths: HomePaths, backup: Path, digests: Digests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = digests(paths)
+    monkeypatch.setattr(shutil, "copyfile", fill)
+    with pytest.raises(StoreFull, match=f"The disk is full, so a copy of {backup}"):
+        restore(paths, backup)
+    assert digests(paths) == before
 
 
 def test_a_backup_on_another_disk_or_a_home_without_hard_links(

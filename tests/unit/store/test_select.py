@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from hypothesis import given, settings, strategies as st
-from selects import ALLOWED, EXPRESSIONS, SOURCES, STATEMENTS
+from selects import ALLOWED, EXPRESSIONS, GROWING, SOURCES, STATEMENTS
 
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.settings import MAX_SQL_CHARS, HomePaths
@@ -91,6 +91,32 @@ def test_a_select_over_the_views_is_let_through(
     select.check(cursor, query, known)
     if "$" not in query and "?" not in query:
         cursor.execute(query).arrow().read_all()
+
+
+@pytest.mark.parametrize("query", GROWING)
+def test_a_select_that_makes_too_much_of_a_column_is_refused(
+    query: str, cursor: duckdb.DuckDBPyConnection, known: frozenset[str]
+) -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"makes here can be [\d,]+ times as large as a column"
+    ):
+        select.check(cursor, query, known)
+    cursor.execute(f"EXPLAIN {query}")  # Nothing else is wrong with it.
+
+
+def test_texts_that_are_replaced_in_turn_multiply_only_where_they_can_meet() -> None:
+    assert growth.replaced([("a", "bbb"), ("c", "dddd")]) == 4
+    assert growth.replaced([("a", "bbb"), ("b", "dddd")]) == 12
+    assert growth.replaced([("a", "bc"), ("x", "yyy"), ("cy", "zzzz")]) == 6
+    assert growth.replaced([("abc", "d"), ("", "")]) == 1
+
+
+def test_a_query_that_is_too_complicated_to_be_estimated_is_refused(
+    cursor: duckdb.DuckDBPyConnection, known: frozenset[str]
+) -> None:
+    deep = "list_transform([1], lambda x: " * 25 + "1" + ")" * 25
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        select.check(cursor, f"SELECT {deep}", known)
 
 
 def test_a_query_that_is_too_long_is_refused(

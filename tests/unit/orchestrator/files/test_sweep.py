@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -240,6 +241,59 @@ def test_a_path_that_leads_out_of_the_home_is_left_alone(
     sweep.run(store, paths, datetime.now(UTC), context)
     assert outside.exists()
     assert store.files.doomed(10) == []
+
+
+def doom(store: Store, *paths: str) -> None:
+    for path in paths:
+        with store.database.write() as transaction:
+            transaction.run("INSERT INTO doomed_files VALUES ($path)", path=path)
+
+
+def test_files_that_cannot_be_removed_keep_no_others(
+    store: Store, paths: HomePaths, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    stuck = [f"images/{number}" for number in range(5)]
+    for name in stuck:
+        (paths.root / name / "full").mkdir(parents=True)
+    (paths.root / "images/last").touch()
+    doom(store, *stuck, "images/last", "images/0-gone")
+    sweep.run(store, paths, datetime.now(UTC), context)
+    assert not (paths.root / "images/last").exists()
+    assert store.files.doomed(10) == stuck
+
+
+def test_in_a_home_that_was_made_again_no_file_is_touched(
+    store: Store, paths: HomePaths, add: Add, context: Any
+) -> None:
+    image = add()
+    deleting.delete(store, paths.images, image.id)
+    doom(store, "images/theirs")
+    shutil.rmtree(paths.root)
+    paths.create()
+    (paths.root / "images/theirs").touch()
+    tombstones.add(paths.images, [image.id])
+    for touch in (
+        lambda: sweep.finish(store, paths.root),
+        lambda: sweep.run(store, paths, datetime.now(UTC) - timedelta(days=7), context),
+        lambda: deleting.restore(store, paths.images, image.id),
+    ):
+        with pytest.raises(StoreError, match="was deleted while it was in use"):
+            touch()
+    assert (paths.root / "images/theirs").exists()
+    assert tombstones.read(paths.images) == {image.id}
+
+
+def test_the_list_of_the_deleted_in_a_home_that_was_made_again_is_left_alone(
+    store: Store, paths: HomePaths, context: Any
+) -> None:
+    shutil.rmtree(paths.root)
+    paths.create()
+    tombstones.add(paths.images, [ids.new_id()])
+    before = tombstones.read(paths.images)
+    with pytest.raises(StoreError, match="was deleted while it was in use"):
+        sweep.run(store, paths, datetime.now(UTC), context)
+    assert tombstones.read(paths.images) == before
 
 
 STEPS = [

@@ -1,7 +1,14 @@
+import hashlib
+
 import pytest
 from hypothesis import given, strategies as st
 
-from mysticanvas.store.search.text import fold
+from mysticanvas.contracts import tags
+from mysticanvas.store.search.maintenance import FORMAT
+from mysticanvas.store.search.text import fold, seen
+
+BLOCKS = [(0x20, 0x530), (0x1100, 0x1200), (0x1E00, 0x2300), (0x3000, 0x3100), (0xFE00, 0x10000)]
+"""Latin, Greek, Cyrillic, Hangul, signs, kana, variants and full width; what nobody sees."""
 
 
 @pytest.mark.parametrize(
@@ -28,6 +35,22 @@ from mysticanvas.store.search.text import fold
 )
 def test_folding(text: str, words: str) -> None:
     assert fold(text) == words
+
+
+def test_an_index_of_texts_that_were_read_otherwise_has_another_format() -> None:
+    """Who changes how text is folded counts `FORMAT` up, or what is indexed is not found."""
+    codes = [code for begin, end in BLOCKS for code in range(begin, end)]
+    folded = "\n".join(fold(f"a{chr(code)}b {chr(code)}") for code in [*codes, 0x57CE, 0xE0001])
+    assert (FORMAT, hashlib.sha256(folded.encode()).hexdigest()[:16]) == (2, "73242ab6d76aecdd")
+
+
+def test_what_nobody_sees_is_the_same_in_texts_and_tags_but_for_what_is_named() -> None:
+    codes = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    of_texts = {code for code in codes if seen(chr(code)) == ""}
+    of_tags = {code for code in codes if tags.prefix(f"a{chr(code)}b") == "ab"}
+    assert of_tags - of_texts == {0x200B}
+    rare = {*range(0xFFF0, 0xFFF9), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B)}
+    assert of_texts - of_tags == rare | set(range(0xE0000, 0xE1000))
 
 
 @given(st.text())
