@@ -11,9 +11,10 @@ FUZZ   ?= 200
 # Else every process of pytest would rewrite the assertions of all tests anew.
 export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -q
-# The same on up to four cores, a file of tests in one process; ONE=1 for one after the other. Not for
-# tests of several processes, which have deadlines and all cores to themselves.
+# The same on up to four cores, a file of tests in one process; ONE=1 for one after the other.
 SHARED := $(PYTEST) $(if $(ONE),,-n logical --maxprocesses 4 --dist loadfile)
+# For tests that start several processes each and wait for them half of the time.
+PAIRED := $(PYTEST) $(if $(ONE),,-n logical --maxprocesses 2 --dist loadfile)
 # Where tests inject faults; with options of pytest, such as -k SIGKILL, for a part of them.
 FAULTY := tests/unit tests/migrations tests/contract tests/integration tests/faults
 # What is tested through Unix sockets as well; `make integration UNIX=tests/integration` takes all of it.
@@ -52,7 +53,7 @@ check: $(READY)  ## format, lint, types and the direction of imports
 unit: $(READY)
 	@echo "== test: units, migrations, contracts and a few faults of each kind"
 	@$(SHARED) tests/architecture tests/unit tests/migrations
-	@$(PYTEST) tests/contract tests/faults
+	@$(PAIRED) tests/contract tests/faults
 
 faults: $(READY)  ## kills, hangs and damage, FAULTS of each kind, and a table of what came of it
 	@echo "== faults: $(FAULTS) of each kind"
@@ -64,9 +65,9 @@ fuzz: $(READY)  ## made-up requests, FUZZ of them on every route
 
 integration: $(READY)
 	@echo "== test: all processes together"
-	@$(PYTEST) tests/integration
+	@$(PAIRED) tests/integration
 	@echo "== test: the same through Unix sockets, a part of it"
-	@$(PYTEST) --ipc unix $(UNIX)
+	@$(PAIRED) --ipc unix $(UNIX)
 
 notebooks: $(READY)
 	@echo "== test: notebooks, cell by cell"
