@@ -57,7 +57,7 @@ unit: $(READY)
 
 faults: $(READY)  ## kills, hangs and damage, FAULTS of each kind, and a table of what came of it
 	@echo "== faults: $(FAULTS) of each kind"
-	@FAULTS=$(FAULTS) $(PYTEST) -m fault $(FAULTY)
+	@FAULTS=$(FAULTS) $(PAIRED) -m fault $(FAULTY)
 
 fuzz: $(READY)  ## made-up requests, FUZZ of them on every route
 	@echo "== fuzz: $(FUZZ) requests on every route"

@@ -45,6 +45,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
     return report
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that runs this one, if there is one, what was counted here."""
+    output: dict[str, Any] = getattr(session.config, "workeroutput", {})
+    output["faults"] = session.config.stash[_TABLE].outcomes
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what another process has counted; one that crashed has told nothing."""
+    node.config.stash[_TABLE].add(getattr(node, "workeroutput", {}).get("faults", {}))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

@@ -13,7 +13,7 @@ One that injects many asks for the fixture `faults`:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 FAILED = "FAILED"
 
@@ -38,6 +38,12 @@ class Faults:
         """Take in an outcome."""
         outcomes = self.outcomes.setdefault(fault, {})
         outcomes[outcome] = outcomes.get(outcome, 0) + times
+
+    def add(self, outcomes: Mapping[str, Mapping[str, int]]) -> None:
+        """Take in what another process counted."""
+        for fault, each in outcomes.items():
+            for outcome, times in each.items():
+                self.count(fault, outcome, times)
 
     def table(self) -> list[str]:
         """A line a fault and outcome."""
