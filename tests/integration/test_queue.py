@@ -41,6 +41,7 @@ def reached(job: Job[Any], stage: str, attempt: int = 1) -> None:
 
 def test_interactive_jobs_overtake_background_ones(canvas: Canvas, tiny_sd: Path) -> None:
     first = canvas.submit("x", **long_job(tiny_sd))
+    reached(first, "denoise")
     later = canvas.submit("y", priority="background", **small(tiny_sd))
     sooner = canvas.submit("z", **small(tiny_sd))
     assert (later.position, sooner.position) == (1, 0)
