@@ -17,10 +17,10 @@ from typing import NamedTuple
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.orchestrator.ending import Ending, in_words
 from mysticanvas.orchestrator.supervisor import breaker, deadlines, messages
 from mysticanvas.orchestrator.supervisor.breaker import History, Open
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines, Work
-from mysticanvas.orchestrator.supervisor.ending import Ending, in_words
 
 NEXT: dict[WorkerState, frozenset[WorkerState]] = {
     WorkerState.STOPPED: frozenset({WorkerState.STARTING}),

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from mysticanvas import processes
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.errors import MystiCanvasError
+from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.supervisor import memory
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
-from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.launcher import Started
 from mysticanvas.orchestrator.supervisor.messages import (
     Answered,

@@ -26,11 +26,11 @@ from mysticanvas.errors import ModelFileError, WorkerCrashed
 from mysticanvas.orchestrator.app import Orchestrator
 from mysticanvas.orchestrator.arbiter import planner, registry
 from mysticanvas.orchestrator.arbiter.profiles import Subject
+from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import lifecycle, messages as m
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
-from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store

@@ -10,10 +10,10 @@ import pytest
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.supervisor import alerts, lifecycle, messages as m
 from mysticanvas.orchestrator.supervisor.breaker import COOL_DOWN_S, MAX_FAILURES, STABLE_S, History
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
-from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.lifecycle import (
     MEMORY_BACK_S,
     MOST_S,
