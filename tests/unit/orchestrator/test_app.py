@@ -28,7 +28,7 @@ from mysticanvas.orchestrator.arbiter import planner, registry
 from mysticanvas.orchestrator.arbiter.profiles import Subject
 from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.orchestrator.supervisor import lifecycle, staff, messages as m
+from mysticanvas.orchestrator.supervisor import lifecycle, messages as m, staff
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
 from mysticanvas.orchestrator.supervisor.worker import Worker
