@@ -85,8 +85,8 @@ def stop(settings: Settings, force: bool) -> StopReport:
             hanging = holder.orchestrator(paths)
             if hanging is None:
                 raise
-            _kill(hanging, timeout_s)
-            return StopReport(home=str(paths.root), stopped=True, killed=True)
+            killed = _force(hanging, timeout_s)
+            return StopReport(home=str(paths.root), stopped=True, killed=killed)
     if runtime is None:
         return StopReport(home=str(paths.root), stopped=False)
     killed = _end(runtime, paths, timeout_s, force)
@@ -96,34 +96,38 @@ def stop(settings: Settings, force: bool) -> StopReport:
 def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> bool:
     """Ask it to stop, unless it is about to, then wait; whether it had to be killed."""
     from mysticanvas.errors import OrchestratorUnavailable
-    from mysticanvas.processes import kill_group
     from mysticanvas.session import launch
 
     identity = launch.identity(runtime)
     asked = _ask(runtime, force) or not launch.endpoint(runtime).alive()
-    if not asked and force and identity.alive():
-        # It takes the signal as it takes the request, and knows it in every version.
-        kill_group(runtime.pid, signal.SIGTERM)
-    if (asked or force) and identity.wait_gone(timeout_s):
+    if force:
+        return _force(identity, timeout_s, asked)
+    if asked and identity.wait_gone(timeout_s):
         return False
-    if not force:
-        raise OrchestratorUnavailable(
-            f"Process {runtime.pid}, the orchestrator of {paths.root}, does not "
-            f"{'stop' if asked else 'answer'}.",
-            hint="Wait a moment, or give --force, which ends it: nothing that was recorded is "
-            "lost.",
-            pid=runtime.pid,
-        )
-    _kill(identity, timeout_s)
-    return True
+    raise OrchestratorUnavailable(
+        f"Process {runtime.pid}, the orchestrator of {paths.root}, does not "
+        f"{'stop' if asked else 'answer'}.",
+        hint="Wait a moment, or give --force, which ends it: nothing that was recorded is lost.",
+        pid=runtime.pid,
+    )
 
 
-def _kill(identity: Identity, timeout_s: float) -> None:
-    """End an orchestrator; its workers end with it."""
+def _force(identity: Identity, timeout_s: float, asked: bool = False) -> bool:
+    """End an orchestrator, and its workers with it; whether it had to be killed.
+
+    Args:
+        asked: whether it is about to end.
+    """
     from mysticanvas.processes import kill_group
 
+    if not asked and identity.alive():
+        # It takes the signal as it takes the request, and knows it in every version.
+        kill_group(identity.pid, signal.SIGTERM)
+    if identity.wait_gone(timeout_s):
+        return False
     kill_group(identity.pid, signal.SIGKILL)
     identity.wait_gone(timeout_s)
+    return True
 
 
 def _ask(runtime: Runtime, force: bool) -> bool:

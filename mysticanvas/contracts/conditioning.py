@@ -24,7 +24,9 @@ class Conditioning(NamedTuple):
     multiple: int = 1
     """Of what the denoiser fills up the tokens of a prompt, and those of a picture."""
     zeros: bool = False
-    """Whether an empty negative prompt is not encoded, and zeros stand for it."""
+    """Whether an empty negative prompt is not encoded, and zeros stand for it. Plans know the class
+    alone: of a model whose `force_zeros_for_empty_prompt` is false, they count the embeddings of a
+    prompt too little for the encoding of texts, about 1 MiB."""
 
     def is_guided(self, guidance_scale: float) -> bool:
         """Whether the batch is doubled."""

@@ -223,12 +223,14 @@ class Orchestrator:
         lanes: list[Lane[Any]] = [*self.runners, self.dispatcher]
         running: list[Lane[Any] | Worker | KeepAlive] = [*lanes, *self.workers, self.keep_alive]
         self._stop_waiting()
-        # All at once: a lane may wait for a worker's answer, which at the latest ends with it.
+        # All at once, with one deadline: a lane may wait for a worker's answer, which at the latest
+        # ends with it.
+        deadline = staff.deadline(self.settings.stop_timeout_s)
         for each in running:
             each.ask_to_end()
         for lane in lanes:
             lane.stop()
-        staff.stop(self.workers, self.settings.stop_timeout_s)
+        staff.stop(self.workers, deadline)
         self.keep_alive.stop()
         self.pool.close()
         self.runtime_file.stop()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from mysticanvas.orchestrator.ending import Ending, in_words
 from mysticanvas.terminal import last_lines
 
 _TICK_S = 0.1
@@ -23,7 +24,7 @@ class Silence(NamedTuple):
     what: str
     """What happened, to stand behind a colon."""
     was_ended: bool
-    """Whether a signal ended the process, which the file need not be to blame for."""
+    """Whether the process was ended from outside, which the file need not be to blame for."""
     figures: Mapping[str, Any]
     """For the log: its last words, where it broke off."""
 
@@ -43,9 +44,11 @@ class Silence(NamedTuple):
             return cls(f"{asked} broke off", False, figures)
         words = last_lines((error.stderr or b"").decode(errors="replace").splitlines())
         figures |= {"code": error.returncode, "last_words": words}
-        if error.returncode >= 0:
-            return cls(f"{asked} broke off", False, figures)
-        return cls(f"{asked} was ended, maybe because memory ran out", True, figures)
+        ending = Ending(error.returncode)
+        if ending.was_killed:
+            return cls(f"{asked} was ended, maybe because memory ran out", True, figures)
+        how = in_words(ending) if ending.crashed else "broke off"
+        return cls(f"{asked} {how}", False, figures)
 
 
 def ask(

@@ -17,6 +17,7 @@ from mysticanvas import processes
 from mysticanvas.contracts.base import Contract
 from mysticanvas.logs.capture import Capture
 from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator.ending import Ending
 
 _ENDING_S = 2.0
 A = TypeVar("A", bound=Contract)
@@ -148,7 +149,10 @@ class Helper(Generic[A]):
             code = self._process.wait(_ENDING_S)
         except subprocess.TimeoutExpired:
             return HelperLost("it hung up")
-        if code >= 0:
-            return HelperLost(f"it ended with {code}")
-        signal_ = signal.Signals(-code)
-        return HelperLost(f"it ended by {signal_.name}", killed=signal_ == signal.SIGKILL)
+        return _ended(Ending(code))
+
+
+def _ended(ending: Ending) -> HelperLost:
+    if ending.signal is None:
+        return HelperLost(f"it ended with {ending.code}")
+    return HelperLost(f"it ended by {ending.signal}", killed=ending.was_killed)

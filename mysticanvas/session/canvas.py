@@ -340,8 +340,8 @@ class Canvas(Generating):
         return self._connection.call(lambda api: api.health())
 
     def unload(self, preset: str | ImagePreset | LLMPreset | None = None) -> None:
-        """Give the device's memory back; returns when it is free, which is after the job that runs
-        if that has the model. What was pinned is so no longer.
+        """Give the device's memory back; returns when it is free, which is after the job that runs,
+        or the load of a language model, if that has the model. What was pinned is so no longer.
 
         Args:
             preset: only the model of this preset, or of the one with this name; None for all.

@@ -11,6 +11,7 @@ The search index is left out: it is large, and made again from the rows.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shlex
@@ -42,6 +43,8 @@ _ROOM = 2.5
 """Times the size of the database that a backup takes on the disk while it is made, at most."""
 _DAILY = re.compile(r"daily-(\d{4}-\d{2}-\d{2})\.duckdb")
 _UNFINISHED = "unfinished-"
+_ELSEWHERE = "elsewhere"
+"""File of a workplace that names the copy on another disk, which is to go with it."""
 
 
 class Rotation(NamedTuple):
@@ -72,7 +75,7 @@ def oldest_first(days: Iterable[date], today: date) -> list[date]:
 
 
 def daily(folder: Path, today: date | None = None) -> dict[date, Path]:
-    """The daily backups in a folder, oldest first.
+    """The daily backups in a folder, oldest first; without what is empty, as a kill leaves it.
 
     Args:
         today: the day in UTC that counts as today; by default that of the clock.
@@ -81,7 +84,7 @@ def daily(folder: Path, today: date | None = None) -> dict[date, Path]:
     dated = {}
     for match, path in found:
         with contextlib.suppress(ValueError):
-            if match:
+            if match and not _is_empty(path):
                 dated[date.fromisoformat(match[1])] = path
     today = today or datetime.now(UTC).date()
     return {day: dated[day] for day in oldest_first(dated, today)}
@@ -172,6 +175,8 @@ class Backups:
         if not todo.make:
             return None
         target = self._paths.backups / f"daily-{now.date().isoformat()}.duckdb"
+        if _is_empty(target):
+            target.unlink()
         self.save(target, check)
         for day in todo.drop:
             present[day].unlink(missing_ok=True)
@@ -185,12 +190,12 @@ class Backups:
     def _workplace(self) -> Iterator[Path]:
         """An empty folder that goes with all that is left in it; those of killed processes too."""
         for old in self._paths.backups.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(old, ignore_errors=True)
+            _clear(old)
         folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._paths.backups))
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            _clear(folder)
 
     def _check_room(self) -> None:
         needed = int(_ROOM * self._paths.database.stat().st_size)
@@ -271,33 +276,60 @@ def _exists(target: Path) -> InvalidRequest:
     return refused("path", str(target), "a path where there is no file: none is overwritten")
 
 
+def _is_empty(path: Path) -> bool:
+    """Whether it is a file that holds nothing: a name that was taken for a backup to come."""
+    return path.is_file() and path.stat().st_size == 0
+
+
+def _clear(workplace: Path) -> None:
+    """Remove a workplace and the copy that it has elsewhere, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        copy = Path(os.fsdecode((workplace / _ELSEWHERE).read_bytes()))
+        if copy.name == f".{workplace.name}":
+            copy.unlink()
+    shutil.rmtree(workplace, ignore_errors=True)
+
+
 def _place(made: Path, target: Path) -> None:
-    """Give a finished file its name, whole and lasting, and never that of another file."""
+    """Give a finished file of a workplace its name, whole and lasting, and never that of another
+    file."""
     durable.sync(made)
-    if not _linked(made, target):
-        # Another disk, or one without hard links.
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-        os.close(handle)
-        try:
-            shutil.copyfile(made, name)
-            durable.sync(Path(name))
-            if not _linked(Path(name), target):
-                _take_place(Path(name), target)
-        finally:
-            Path(name).unlink(missing_ok=True)
+    try:
+        _name(made, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        workplace = made.parent
+        copy = target.with_name(f".{workplace.name}")
+        (workplace / _ELSEWHERE).write_bytes(os.fsencode(copy))
+        copy.touch(0o600, exist_ok=False)
+        shutil.copyfile(made, copy)
+        durable.sync(copy)
+        _name(copy, target)
     with contextlib.suppress(OSError):
         # Some file systems know no such rights.
         target.chmod(0o600)
     durable.sync_folder(target.parent)
 
 
+def _name(made: Path, target: Path) -> None:
+    """Give a file a name on its disk that is nobody's."""
+    if not _linked(made, target):
+        _take_place(made, target)
+
+
 def _linked(made: Path, target: Path) -> bool:
-    """Give a file a second name that is nobody's; whether that can be done here."""
+    """Give a file a second name that is nobody's; whether its disk has such.
+
+    Raises:
+        FileExistsError: it is somebody's.
+        OSError: with `EXDEV`, that is on another disk.
+    """
     try:
         os.link(made, target)
-    except FileExistsError:
-        raise
-    except OSError:
+    except OSError as error:
+        if error.errno in {errno.EEXIST, errno.EXDEV}:
+            raise
         return False
     return True
 

@@ -154,14 +154,19 @@ class Files:
         """What deleted pictures still take."""
         return Usage(**self._database.read(_SQL["bytes_of_deleted"])[0])
 
-    def doom(self, seqs: Sequence[int]) -> None:
-        """Forget the files of deleted pictures, and remember that they are to be removed."""
+    def doom(self, seqs: Sequence[int]) -> list[str]:
+        """Forget the files of deleted pictures, and remember that they are to be removed.
+
+        Returns:
+            Their paths.
+        """
         with self._database.write() as transaction:
             # One of them may have come back since they were looked up.
             rows = transaction.run(_SQL["still_deleted"], seqs=list(seqs))
             gone = [row["seq"] for row in rows]
-            transaction.run(_SQL["doom"], seqs=gone)
+            doomed = transaction.run(_SQL["doom"], seqs=gone)
             transaction.run(_SQL["delete_of"], seqs=gone)
+        return [row["path"] for row in doomed]
 
     def doomed(self, limit: int, after: str = "") -> list[str]:
         """Paths that are to be removed, unless a row names them again; in order, those behind

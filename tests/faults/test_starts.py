@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support import processes_of, start_as
 
-from mysticanvas import Canvas, OrchestratorUnavailable, processes
+from mysticanvas import Canvas, OrchestratorUnavailable, processes, settings as settings_module
 from mysticanvas.commands.stop import stop
 from mysticanvas.locks import FileLock
 from mysticanvas.session import starting
@@ -74,7 +74,9 @@ def test_one_that_hangs_in_its_start_without_its_kernel_is_ended_by_force(
     home: Path, few: int, faults: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its kernel would end it; where that is gone, everybody is told how to."""
-    settings = Settings.load({}, home=home, start_timeout_s=0.2)
+    # It is asked to end first, which it does not hear.
+    monkeypatch.setattr(settings_module, "_LAST_WORK_S", 0.0)
+    settings = Settings.load({}, home=home, start_timeout_s=0.2, stop_timeout_s=0.5)
     for _ in range(few):
         for stage in STAGES[1:-1]:
             outcome = "named, and ended by force; the next one works"

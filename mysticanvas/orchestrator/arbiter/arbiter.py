@@ -184,7 +184,11 @@ class Arbiter:
     def holds(self, kind: str, preset: str | None = None) -> bool:
         """Whether a worker holds a model; with a preset, the one that this means."""
         held = Held.by(self._workers[kind].status)
-        return held is not None and (preset is None or self._pins.means(kind, preset, held))
+        return held is not None and self.is_of(kind, preset, held)
+
+    def is_of(self, kind: str, preset: str | None, model: Held) -> bool:
+        """Whether it is the model of a preset; None stands for any."""
+        return preset is None or self._pins.means(kind, preset, model)
 
     def retire(
         self,

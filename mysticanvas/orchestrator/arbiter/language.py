@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mysticanvas import logs
 from mysticanvas.contracts.base import sha256_of
@@ -36,6 +38,14 @@ _WORKER_START_S = 60.0
 _log = logs.get(__name__)
 
 
+class _Loading(NamedTuple):
+    """A model that is being made ready."""
+
+    model: Held
+    done: threading.Event
+    """Set once it is there, or will not be."""
+
+
 class LanguageModels:
     """Has the language model of a preset ready, from any thread.
 
@@ -51,12 +61,15 @@ class LanguageModels:
         self._worker = worker
         self._inspected: dict[LLMRef, Inspection] = {}
         # One at a time: the worker holds one.
-        self._loading = threading.Lock()
+        self._turn = threading.Lock()
+        self._loading: _Loading | None = None
         self._closing = threading.Event()
 
     def close(self) -> None:
-        """Have nobody wait for room any more."""
+        """Have nobody wait for room, or for what is being loaded, any more."""
         self._closing.set()
+        if (loading := self._loading) is not None:
+            loading.done.set()
 
     def ensure(self, name: str, stopped: Stopped = lambda: False) -> Plan:
         """Have the model of a preset loaded, with its context.
@@ -81,9 +94,10 @@ class LanguageModels:
 
         preset = self._store.llm_presets.get(name)
         ref = _reference(preset, self._store)
-        with self._loading:
+        wanted = Held(ref.digest, preset.name, ref.form)
+        with self._turn, self._noted(wanted):
             try:
-                return self._load(ref, preset.name, given_up)
+                return self._load(ref, wanted, given_up)
             except WorkerLost as lost:
                 raise WorkerCrashed(
                     f"The language model of {name!r} is not there: {lost}.",
@@ -98,12 +112,20 @@ class LanguageModels:
 
     def unload(self, preset: str | None = None) -> None:
         """Give back what the model has; returns when it has left, which is after it has been
-        loaded if it is at it. Harmless if there is none.
+        loaded if that is being done: also while its worker starts, or room is waited for. Harmless
+        if there is none.
 
         Args:
             preset: only that of this one.
         """
+        # First: what is loaded meanwhile would be neither held yet nor on its way any more.
+        loading = self._loading
+        self._retire(preset)
+        if loading is not None and self._arbiter.is_of(self._worker.kind, preset, loading.model):
+            loading.done.wait()
+            self._retire(preset)
 
+    def _retire(self, preset: str | None) -> None:
         def holds() -> bool:
             return self._arbiter.holds(self._worker.kind, preset)
 
@@ -111,7 +133,17 @@ class LanguageModels:
             why = "was asked to give its memory back"
             self._arbiter.retire(self._worker.kind, why, holds, self._closing.is_set, waits=True)
 
-    def _load(self, ref: LLMRef, preset: str, stopped: Stopped) -> Plan:
+    @contextlib.contextmanager
+    def _noted(self, model: Held) -> Iterator[None]:
+        """For who unloads: this one is on its way while the block runs."""
+        loading = self._loading = _Loading(model, threading.Event())
+        try:
+            yield
+        finally:
+            loading.done.set()
+            self._loading = None
+
+    def _load(self, ref: LLMRef, wanted: Held, stopped: Stopped) -> Plan:
         leases: list[Lease] = []
 
         def prepare() -> Decide:
@@ -121,7 +153,6 @@ class LanguageModels:
             needs = needing(ref.context, found)
             return functools.partial(language_planning.plan, needs, ref.context.n_ctx)
 
-        wanted = Held(ref.digest, preset, ref.form)
         with self._arbiter.admitted(self._worker.kind, prepare, stopped, lambda: wanted) as plan:
             assert plan is not None
             was_there = wanted.is_in(self._worker.status)
@@ -129,7 +160,7 @@ class LanguageModels:
         if not was_there:
             # What making a context again takes says nothing of that.
             self._arbiter.loaded(self._worker.kind, seconds)
-        _log.info("language_model_ready", preset=preset, decision=plan.decision)
+        _log.info("language_model_ready", preset=wanted.preset, decision=plan.decision)
         return plan
 
     def _inspect(self, ref: LLMRef, lease: Lease) -> Inspection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from mysticanvas.contracts.alerts import Alert
-from mysticanvas.orchestrator.supervisor import ending
+from mysticanvas.orchestrator import ending
 from mysticanvas.orchestrator.supervisor.messages import Report
 
 

@@ -40,13 +40,22 @@ class Deadlines(NamedTuple):
 
 USUAL = Deadlines()
 STEP_FACTOR = 20.0
+MOST_S = 3.0
+"""What passes between two signs of a worker counts at most, since one is looked for each second or
+two: the time for which we did not run ourselves is not the worker's."""
+
+LOADING = "load"
+LOOKING = "looking into a model"
+"""Of a worker that has no job, and is asked what a model is or needs."""
+_HELD_UP = {LOADING, LOOKING}
+"""Stages that hold the interpreter for long."""
 
 
 class Work(NamedTuple):
     """How far the job of a worker is."""
 
     stage: str
-    """As in `Progress`; `load` until something else is heard."""
+    """As in `Progress`, `LOADING` until something else is heard; or `LOOKING`."""
     step: int
     since: float
     """When it came to this point, on the monotonic clock."""
@@ -65,12 +74,12 @@ def silence_s(state: WorkerState, importing: bool, work: Work | None, limits: De
         return limits.import_silence_s
     if state is not WorkerState.BUSY or work is None:
         return limits.idle_silence_s
-    return limits.load_silence_s if work.stage == "load" else limits.work_silence_s
+    return limits.load_silence_s if work.stage in _HELD_UP else limits.work_silence_s
 
 
 def progress_s(work: Work, limits: Deadlines) -> float:
     """Seconds that a job may stay at the point where it is."""
-    if work.stage == "load":
+    if work.stage in _HELD_UP:
         return limits.load_s
     if work.stage != "denoise":
         return limits.stage_s

@@ -17,10 +17,10 @@ from typing import NamedTuple
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.orchestrator.ending import Ending, in_words
 from mysticanvas.orchestrator.supervisor import breaker, deadlines, messages
 from mysticanvas.orchestrator.supervisor.breaker import History, Open
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines, Work
-from mysticanvas.orchestrator.supervisor.ending import Ending, in_words
 
 NEXT: dict[WorkerState, frozenset[WorkerState]] = {
     WorkerState.STOPPED: frozenset({WorkerState.STARTING}),
@@ -40,9 +40,6 @@ REST_S = 5.0
 """A worker that had nothing to do for so long lets the next process be prepared."""
 SPARE_FREE_MIB = 3072.0
 """Memory that has to be free for that."""
-MOST_S = 3.0
-"""What passes between two messages counts at most, since there is one each second: the time for
-which we did not run ourselves is not the worker's."""
 
 
 class Process(NamedTuple):
@@ -165,7 +162,7 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
 
 def _caught_up(life: Life, now: float) -> Life:
     """It at another time; what is longer than we ever wait, we have stood still ourselves."""
-    stood_s = now - life.seen_at - MOST_S
+    stood_s = now - life.seen_at - deadlines.MOST_S
     process = life.process
     if process is not None and stood_s > 0:
         process = process.later(stood_s)
@@ -294,13 +291,13 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
         case messages.Missed(seconds=seconds):
             process = process._replace(silent_s=process.silent_s + seconds)
         case messages.Asked():
-            process = process._replace(work=Work("load", 0, now))
+            process = process._replace(work=Work(deadlines.LOOKING, 0, now))
             life = _unless_ending(life, WorkerState.BUSY)
         case messages.Told():
             process = process._replace(work=None, rests_since=now)
             life = _unless_ending(life, WorkerState.READY)
         case messages.Begun(held=held):
-            process = process._replace(work=Work("load", 0, now), held=held)
+            process = process._replace(work=Work(deadlines.LOADING, 0, now), held=held)
             life = _unless_ending(life, WorkerState.BUSY)
         case messages.Progressed(stage=stage, step=steps) if process.work is not None:
             work = process.work.advanced(stage, steps, now)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.orchestrator.supervisor.ending import Ending
+from mysticanvas.orchestrator.ending import Ending
 
 
 class Held(NamedTuple):

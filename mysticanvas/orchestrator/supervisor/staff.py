@@ -40,16 +40,23 @@ def make(settings: Settings, registry: Registry, listener: Listener) -> list[Wor
     ]
 
 
-def stop(workers: Sequence[Worker], stop_timeout_s: float) -> None:
-    """End all workers and return when they are gone; those whose launcher blocks are left behind.
+def deadline(stop_timeout_s: float) -> float:
+    """When workers that are asked to end now are gone at the latest, on the monotonic clock.
 
     Args:
         stop_timeout_s: seconds that each has to end before it is killed.
     """
-    # One for all: together they must not take longer than the end of an orchestrator may.
-    deadline = time.monotonic() + stop_timeout_s + REAPED_S
-    for worker in workers:
-        worker.ask_to_end()
+    return time.monotonic() + stop_timeout_s + REAPED_S
+
+
+def stop(workers: Sequence[Worker], deadline: float) -> None:
+    """Return when all workers, which were asked to end, are gone; those whose launcher blocks are
+    left behind.
+
+    Args:
+        deadline: one for all, since together they must not take longer than the end of an
+            orchestrator may.
+    """
     for worker in workers:
         worker.stop(max(0.0, deadline - time.monotonic()))
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from mysticanvas import processes
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.errors import MystiCanvasError
+from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.supervisor import memory
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
-from mysticanvas.orchestrator.supervisor.ending import Ending
+from mysticanvas.orchestrator.supervisor.deadlines import MOST_S
 from mysticanvas.orchestrator.supervisor.launcher import Started
 from mysticanvas.orchestrator.supervisor.messages import (
     Answered,
@@ -26,9 +27,6 @@ from mysticanvas.orchestrator.supervisor.messages import (
 BEAT_S = 2.0
 """Seconds between two questions to a process that is not heard of otherwise."""
 _ANSWER_S = 1.0
-_MOST_S = 3.0
-"""What one missed answer counts at most: the time for which we did not run ourselves is not the
-worker's."""
 
 
 class Watch:
@@ -89,7 +87,7 @@ class Watch:
         try:
             health = client.health(_ANSWER_S)
         except (WorkerLost, MystiCanvasError):
-            return Missed(self.number, min(_MOST_S, time.monotonic() - heard_at))
+            return Missed(self.number, min(MOST_S, time.monotonic() - heard_at))
         if health.state is WorkerState.FAILED:
             why = health.last_error.detail if health.last_error else "it does not say why"
             return Distrusted(self.number, f"could not import its engine ({why})")

@@ -19,10 +19,10 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import Reserve, WorkerState, WorkerStatus
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.errors import MystiCanvasError
+from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.supervisor import alerts, deadlines, messages, status
 from mysticanvas.orchestrator.supervisor.client import Unreached, WorkerBroken, WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
-from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.launcher import Launch, Started
 from mysticanvas.orchestrator.supervisor.lease import GONE_S, Lease
 from mysticanvas.orchestrator.supervisor.lifecycle import Life, step

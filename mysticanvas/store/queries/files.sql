@@ -90,6 +90,7 @@ WHERE seq IN (SELECT unnest($seqs::BIGINT[])) AND deleted_at IS NOT NULL
 INSERT INTO doomed_files (path)
 SELECT DISTINCT path FROM generation_files
 WHERE image_seq IN (SELECT unnest($seqs::BIGINT[]))
+RETURNING path
 
 -- name: delete_of
 DELETE FROM generation_files WHERE image_seq IN (SELECT unnest($seqs::BIGINT[]))

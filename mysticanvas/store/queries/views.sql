@@ -106,7 +106,7 @@ SELECT
     preset.model,                                               -- Folder, file or hub id.
     preset.settings,                                            -- All else that it says.
     preset.architecture,                                        -- Class of the model's pipeline.
-    preset.vram_weights_mib,                                    -- MiB of its weights, once counted.
+    preset.vram_weights_mib,                                    -- MiB of its weights, once known.
     timezone('UTC', preset.created_at) AS created_at,           -- When it was made.
     timezone('UTC', preset.updated_at) AS updated_at            -- When it was last changed.
 FROM mysticanvas.main.presets AS preset

@@ -26,11 +26,11 @@ from mysticanvas.errors import ModelFileError, WorkerCrashed
 from mysticanvas.orchestrator.app import Orchestrator
 from mysticanvas.orchestrator.arbiter import planner, registry
 from mysticanvas.orchestrator.arbiter.profiles import Subject
+from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.orchestrator.supervisor import lifecycle, messages as m
+from mysticanvas.orchestrator.supervisor import lifecycle, messages as m, staff
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
-from mysticanvas.orchestrator.supervisor.ending import Ending
 from mysticanvas.orchestrator.supervisor.worker import Worker
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import Store
@@ -226,3 +226,21 @@ def test_a_job_that_waits_for_the_answer_of_its_worker_does_not_hold_up_the_end(
     with Store.open(HomePaths.of(home)) as store:
         record = store.jobs.get(job).record
     assert (record.status, record.failures) == (JobStatus.QUEUED, [])
+
+
+def test_what_the_queue_took_to_end_is_not_given_to_the_workers_again(
+    orchestrator: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, given = [100.0], list[float | None]()
+
+    def slow() -> None:
+        now[0] += 4.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staff, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        patch.setattr(orchestrator.dispatcher, "stop", slow)
+        for worker in orchestrator.workers:
+            patch.setattr(worker, "stop", given.append)
+        orchestrator.close()
+    left_s = orchestrator.settings.stop_timeout_s + staff.REAPED_S - 4.0
+    assert given == [left_s] * len(orchestrator.workers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.orchestrator.supervisor.deadlines import (
+    LOOKING,
     STEP_FACTOR,
     USUAL,
     Work,
@@ -18,8 +19,9 @@ def test_idle_it_is_seconds_and_whatever_holds_the_interpreter_has_minutes() -> 
     idle = silence_s(READY, False, None, USUAL)
     importing = silence_s(READY, True, None, USUAL)
     loading = silence_s(BUSY, False, Work("load", 0, 0.0), USUAL)
+    looking = silence_s(BUSY, False, Work(LOOKING, 0, 0.0), USUAL)
     drawing = silence_s(BUSY, False, Work("denoise", 3, 0.0), USUAL)
-    assert idle < drawing < importing < loading
+    assert idle < drawing < importing < loading == looking
     assert idle <= 10
     assert loading >= 120
 

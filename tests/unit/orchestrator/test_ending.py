@@ -1,10 +1,12 @@
-"""How a worker process ended, in words."""
+"""How a process of ours ended, and in words."""
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from mysticanvas.orchestrator.supervisor.ending import Ending, in_words, quoted
+from mysticanvas.orchestrator.ending import Ending, in_words, quoted
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,20 @@ def test_a_signal_or_an_exit_code_never_both() -> None:
     assert (Ending(3).signal, Ending(3).exit_code) == (None, 3)
     assert (Ending(None).signal, Ending(None).exit_code) == (None, None)
     assert Ending(-63).signal == "signal 63"
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"])
+def test_who_crashes_was_not_killed(name: str) -> None:
+    ending = Ending(-signal.Signals[name])
+    assert (ending.crashed, ending.was_killed) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "killed"),
+    [(-9, True), (-15, True), (-63, True), (0, False), (3, False), (None, False)],
+)
+def test_who_is_killed_has_not_crashed(code: int | None, killed: bool) -> None:
+    assert (Ending(code).crashed, Ending(code).was_killed) == (False, killed)
 
 
 def test_what_is_quoted_says_more_than_the_signal() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.vram import DeviceMemory, Holding, VramStatus
 from mysticanvas.contracts.worker import LLMRef, Loaded
+from mysticanvas.errors import OrchestratorUnavailable
 from mysticanvas.orchestrator.arbiter import language_planning, planning, refusals, registry
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.language import LanguageModels, needing
@@ -25,6 +27,7 @@ from mysticanvas.store import Store
 from mysticanvas.vram import llm
 
 MIB = 1 << 20
+WAIT_S = 60
 LAYER = AttentionLayer(kv_heads=8, key_length=128, value_length=128)
 MODEL = LanguageModel(
     architecture="llama",
@@ -219,6 +222,77 @@ class Process(Tenant):
     def load(self, model: LLMRef) -> Loaded:
         seconds = 0.01 if self.preset else self.load_s
         return Loaded(digest=model.digest, device="CPU", dtype="q4_K", seconds=seconds)
+
+
+@pytest.fixture
+def chat() -> Process:
+    return Process("llm")
+
+
+@pytest.fixture
+def models(store: Store, tmp_path: Path, chat: Process) -> LanguageModels:
+    """With two presets, `chat` and `another`."""
+    for name in ("chat", "another"):
+        file = tmp_path / f"{name}.gguf"
+        file.write_text(name)
+        store.llm_presets.save(LLMPreset(name=name, model=str(file), n_ctx=CONTEXT.n_ctx))
+    worker: Any = chat
+    return LanguageModels(store, Arbiter([chat], Machine(16_000, chat).memory), worker)
+
+
+@pytest.fixture
+def held_up(
+    models: LanguageModels, chat: Process, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], None]]:
+    """A load of `chat` that has come as far as to look into its file; lets it go on, to its end."""
+    looks, goes_on = threading.Event(), threading.Event()
+
+    def inspect(_: object) -> Inspection:
+        looks.set()
+        assert goes_on.wait(WAIT_S)
+        return found(NONE)
+
+    def load() -> None:
+        with contextlib.suppress(OrchestratorUnavailable):
+            models.ensure("chat")
+
+    def go_on() -> None:
+        goes_on.set()
+        loads.join(WAIT_S)
+
+    monkeypatch.setattr(chat, "inspect", inspect)
+    loads = threading.Thread(target=load)
+    loads.start()
+    assert looks.wait(WAIT_S)
+    yield go_on
+    go_on()
+
+
+def test_who_unloads_a_model_that_is_on_its_way_waits_until_it_was_there_and_has_left(
+    models: LanguageModels, chat: Process, held_up: Callable[[], None]
+) -> None:
+    models.unload("another")
+    unloads = [threading.Thread(target=models.unload, args=given) for given in ((), ("chat",))]
+    for each in unloads:
+        each.start()
+    unloads[0].join(0.1)
+    assert all(each.is_alive() for each in unloads)
+    assert (chat.preset, chat.done) == (None, [])
+    held_up()
+    for each in unloads:
+        each.join(WAIT_S)
+    assert (chat.preset, chat.done) == (None, ["retire"])
+
+
+@pytest.mark.usefixtures("held_up")
+def test_who_waits_for_a_model_on_its_way_is_let_go_when_all_ends(models: LanguageModels) -> None:
+    unloads = threading.Thread(target=models.unload)
+    unloads.start()
+    unloads.join(0.1)
+    assert unloads.is_alive()
+    models.close()
+    unloads.join(WAIT_S)
+    assert not unloads.is_alive()
 
 
 def test_what_a_reload_costs_is_what_loading_took_and_not_what_finding_it_there_takes(

@@ -10,13 +10,12 @@ import pytest
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.supervisor import alerts, lifecycle, messages as m
 from mysticanvas.orchestrator.supervisor.breaker import COOL_DOWN_S, MAX_FAILURES, STABLE_S, History
-from mysticanvas.orchestrator.supervisor.deadlines import USUAL
-from mysticanvas.orchestrator.supervisor.ending import Ending
+from mysticanvas.orchestrator.supervisor.deadlines import MOST_S, USUAL
 from mysticanvas.orchestrator.supervisor.lifecycle import (
     MEMORY_BACK_S,
-    MOST_S,
     NEXT,
     REST_S,
     SPARE_FREE_MIB,
@@ -190,6 +189,8 @@ def test_an_end_in_any_state_is_told_and_followed_by_another_process(before: Any
         ),
         (BUSY, USUAL.first_step_s, "made no progress for"),
         ((*BUSY, m.Progressed(1, "decode", 0)), USUAL.stage_s, "(stage: decode)"),
+        ((*READY, m.Begun(1, HELD)), USUAL.load_s, "(stage: load)"),
+        ((*READY, m.Asked(1)), USUAL.load_s, "(stage: looking into a model)"),
     ],
 )
 def test_a_process_that_hangs_gets_term_then_kill(before: Any, seconds: float, why: str) -> None:

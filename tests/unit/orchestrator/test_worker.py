@@ -139,8 +139,8 @@ def test_workers_have_one_deadline_for_their_end(monkeypatch: pytest.MonkeyPatch
     now = iter([100.0, 101.0, 108.0, 200.0])
     monkeypatch.setattr(staff, "time", SimpleNamespace(monotonic=lambda: next(now)))
     given: list[float] = []
-    one: Any = SimpleNamespace(ask_to_end=lambda: given.append(-1.0), stop=given.append)
-    staff.stop([one, one, one], 10.0)
-    assert given == [-1.0] * 3 + [9.0 + staff.REAPED_S, 2.0 + staff.REAPED_S, 0.0]
+    one: Any = SimpleNamespace(stop=given.append)
+    staff.stop([one, one, one], staff.deadline(10.0))
+    assert given == [9.0 + staff.REAPED_S, 2.0 + staff.REAPED_S, 0.0]
     settings = Settings.load({}, stop_timeout_s=10.0)
     assert settings.stop_timeout_s + staff.REAPED_S < settings.end_timeout_s

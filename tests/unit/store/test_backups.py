@@ -216,26 +216,67 @@ def no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "link", refuse)
 
 
-@pytest.mark.usefixtures("no_hard_links")
+@pytest.fixture
+def stick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_hard_links: None) -> Path:
+    """A folder on another disk, without hard links."""
+    folder, refuse = tmp_path / "stick", os.link
+
+    def link(made: Path, target: Path) -> None:
+        if folder in {made.parent, target.parent} and made.parent != target.parent:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        refuse(made, target)
+
+    folder.mkdir()
+    monkeypatch.setattr(os, "link", link)
+    return folder
+
+
 def test_a_backup_goes_to_a_disk_without_hard_links(
-    store: Store, maker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, maker: Any, stick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     maker.recorded(store)
-    folder = tmp_path / "stick"
-    folder.mkdir()
     monkeypatch.setattr(Path, "chmod", refuse)
-    assert store.backups.save(folder / "b.duckdb").images == 1
-    assert inspection.examine(folder / "b.duckdb").images == 1
+    assert store.backups.save(stick / "b.duckdb").images == 1
+    assert inspection.examine(stick / "b.duckdb").images == 1
     with pytest.raises(InvalidRequest, match="none is overwritten"):
-        store.backups.save(folder / "c.duckdb", lambda: void((folder / "c.duckdb").write_text("x")))
-    assert (folder / "c.duckdb").read_text() == "x"
-    assert sorted(path.name for path in folder.iterdir()) == ["b.duckdb", "c.duckdb"]
+        store.backups.save(stick / "c.duckdb", lambda: void((stick / "c.duckdb").write_text("x")))
+    assert (stick / "c.duckdb").read_text() == "x"
+    assert sorted(path.name for path in stick.iterdir()) == ["b.duckdb", "c.duckdb"]
 
 
 @pytest.mark.usefixtures("no_hard_links")
+def test_on_the_disk_of_the_home_a_backup_is_not_written_twice(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "copyfile", None)
+    store.backups.save(tmp_path / "b.duckdb")
+    assert inspection.examine(tmp_path / "b.duckdb").images == 0
+
+
+def test_what_a_kill_left_on_another_disk_goes_with_the_next(
+    store: Store, paths: HomePaths, stick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "copyfile", killed)
+        patch.setattr(backups, "_clear", void)
+        store.backups.save(stick / "b.duckdb")
+    [left], [workplace] = stick.iterdir(), paths.backups.iterdir()
+    # Whatever the note says, another's file is not ours to remove.
+    theirs = tmp_path / "theirs"
+    theirs.touch()
+    other = paths.backups / "unfinished-x"
+    other.mkdir()
+    (other / "elsewhere").write_text(str(theirs))
+    store.backups.save(tmp_path / "b.duckdb")
+    assert [path.exists() for path in (left, workplace, other, theirs)] == [False] * 3 + [True]
+
+
 @pytest.mark.parametrize(
     ("number", "kind"),
     [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EIO, StoreError)],
@@ -246,7 +287,7 @@ def test_a_backup_goes_to_a_disk_without_hard_links(
 def test_a_disk_that_fails_while_a_backup_is_written_keeps_nothing_of_it(
     store: Store,
     paths: HomePaths,
-    tmp_path: Path,
+    stick: Path,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
     kind: type[StoreError],
@@ -256,13 +297,11 @@ def test_a_disk_that_fails_while_a_backup_is_written_keeps_nothing_of_it(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    folder = tmp_path / "stick"
-    folder.mkdir()
     monkeypatch.setattr(owner, step, fail)
-    with pytest.raises(StoreError, match=str(folder / "b.duckdb")) as caught:
-        store.backups.save(folder / "b.duckdb")
+    with pytest.raises(StoreError, match=str(stick / "b.duckdb")) as caught:
+        store.backups.save(stick / "b.duckdb")
     assert type(caught.value) is kind
-    assert list(folder.iterdir()) == list(paths.backups.iterdir()) == []
+    assert list(stick.iterdir()) == list(paths.backups.iterdir()) == []
 
 
 def test_a_daily_backup_is_made_once_and_the_fourth_replaces_the_first(
@@ -274,6 +313,21 @@ def test_a_daily_backup_is_made_once_and_the_fourth_replaces_the_first(
         assert made == paths.backups / f"daily-{now.date()}.duckdb"
         assert store.backups.if_due(now) is None
     assert list(backups.daily(paths.backups)) == days(-1, -2, -3)
+
+
+def test_an_empty_file_is_no_backup_and_is_replaced(store: Store, paths: HomePaths) -> None:
+    """A kill left the name that was taken for it."""
+    for n in (1, 2, 3):
+        store.backups.if_due(NOON - timedelta(days=n))
+    left = paths.backups / f"daily-{TODAY}.duckdb"
+    left.touch()
+    assert list(backups.daily(paths.backups)) == days(3, 2, 1)
+    assert not store.backups.has(TODAY)
+    assert store.backups.if_due(NOON) == left
+    assert inspection.examine(left).images == 0
+    (paths.backups / f"daily-{days(1)[0]}.duckdb").write_bytes(b"")
+    store.backups.if_due(NOON + timedelta(days=1))
+    assert list(backups.daily(paths.backups)) == days(2, 0, -1)
 
 
 def test_backups_of_days_to_come_are_pushed_out_by_those_that_follow(

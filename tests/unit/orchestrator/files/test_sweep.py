@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from mysticanvas.contracts import ids, thumbnails as where
 from mysticanvas.contracts.images import ImageChanges
@@ -261,6 +262,30 @@ def test_files_that_cannot_be_removed_keep_no_others(
     sweep.run(store, paths, datetime.now(UTC), context)
     assert not (paths.root / "images/last").exists()
     assert store.files.doomed(10) == stuck
+
+
+def test_each_file_that_cannot_be_removed_is_tried_once_and_all_are_told_in_one_line(
+    store: Store, paths: HomePaths, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    before = [f"images/{number}" for number in range(3)]
+    doom(store, *before)
+    stuck = [*before, *(add().file.path for _ in range(7))]
+    store.images.delete([image.id for image in store.images.page().items])
+    tried = []
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        tried.append(path.relative_to(paths.root).as_posix())
+        raise PermissionError(errno.EACCES, "Read-only", str(path))
+
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as lines:
+        patch.setattr(Path, "unlink", refuse)
+        sweep.run(store, paths, datetime.now(UTC), context)
+    assert sorted(tried) == sorted(stuck)
+    assert store.files.doomed(100) == sorted(stuck)
+    [line] = lines
+    assert (line["event"], line["count"]) == ("files_not_removed", len(stuck))
+    assert list(line["first"]) == before
 
 
 def test_in_a_home_that_was_made_again_no_file_is_touched(

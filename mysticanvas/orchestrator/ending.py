@@ -1,4 +1,4 @@
-"""How a worker process ended, in words: pure."""
+"""How a process of ours ended, and in words: pure."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ class Ending(NamedTuple):
             return f"signal {-self.code}"
 
     @property
+    def crashed(self) -> bool:
+        """Whether a signal ended it that it brought on itself, by what it did."""
+        return self.signal in _CRASHES
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it that came from outside, as from a system without memory: what
+        it was at need not be to blame."""
+        return self.signal is not None and not self.crashed
+
+    @property
     def exit_code(self) -> int | None:
         """What it exited with, if it did."""
         return self.code if self.code is not None and self.code >= 0 else None
@@ -59,9 +70,9 @@ def in_words(ending: Ending) -> str:
         return "was killed by the system, because the machine ran out of memory (SIGKILL)"
     if ending.signal == "SIGKILL":
         return "was killed from outside (SIGKILL)"
-    if ending.signal in _CRASHES:
+    if ending.crashed:
         return f"crashed in native code ({ending.signal})"
-    if ending.signal:
+    if ending.was_killed:
         return f"was ended from outside ({ending.signal})"
     if ending.code == 0:
         return "ended with exit code 0, as it does when it is asked to from outside (SIGTERM)"
