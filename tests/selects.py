@@ -194,7 +194,10 @@ EXPRESSIONS = [
 ]
 _LONG = "e" * 100
 _ONES = ", ".join(["1"] * 300)
-_PROMPTS = ", ".join(["prompt"] * 300)
+_MANY_ONES = ",".join(["1"] * 2100)
+_NAMES = ", ".join(f"'a{number}'" for number in range(30))
+_PATHS = ", ".join(["'$'"] * 300)
+_PROMPTS = ",".join(["prompt"] * 2100)
 GROWING = [
     *(
         f"SELECT {expression} FROM images"
@@ -203,38 +206,50 @@ GROWING = [
             f"regexp_replace(regexp_replace(prompt, '.*', '{_LONG}', 'g'), 'e', '{_LONG}')",
             f"concat({_PROMPTS})",
             f"' ' || coalesce(CASE WHEN starred THEN concat({_PROMPTS}) END)",
-            f"format('{'{0}' * 30}', format('{'{0}' * 30}', prompt))",
-            f"printf('{'%1$s' * 20}', printf('{'%1$s' * 20}', prompt))",
-            f"concat_ws(prompt, {_ONES})",
-            f"array_to_string(string_split(prompt, ''), '{_LONG}')",
-            f"list_aggregate(string_split(prompt, ''), 'string_agg', '{_LONG}')",
+            f"format('{'{0}' * 30}', format('{'{0}' * 30}', format('{'{0}' * 30}', prompt)))",
+            f"printf('{'%1$s' * 20}', printf('{'%1$s' * 20}', printf('{'%1$s' * 20}', prompt)))",
+            f"concat_ws(prompt, {_MANY_ONES})",
+            f"array_to_string(string_split(hex(hex(hex(prompt))), ''), '{_LONG}')",
+            f"list_aggregate(string_split(hex(hex(hex(prompt))), ''), 'string_agg', '{_LONG}')",
+            f"concat_ws('{_LONG}', {_MANY_ONES})",
             f"list_select([prompt], [{_ONES}])",
             f"list_transform([{_ONES}], lambda x: prompt)::VARCHAR",
             f"[prompt FOR x IN [{_ONES}]]",
             "list_transform(string_split(prompt, ''), lambda x: prompt)",
             "list_transform(list_transform(string_split(prompt, ''), lambda x: 1), lambda x: id)",
             "list_reduce(string_split(prompt, ''), lambda a, b: a || a)",
-            "bin(bin(bin(prompt)))",
-            "prompt::BLOB::BIT::VARCHAR::BLOB::BIT::VARCHAR::BLOB::BIT::VARCHAR",
-            f"{'to_json([' * 8}prompt{'])::VARCHAR' * 8}",
-            "string_split(" * 3 + "prompt" + ", '')::VARCHAR" * 3,
-            f"replace(string_agg(prompt, ','), 'e', '{_LONG}')",
+            "bin(bin(bin(bin(prompt))))",
+            f"prompt{'::BLOB::BIT::VARCHAR' * 4}",
+            f"{'to_json([' * 12}prompt{'])::VARCHAR' * 12}",
+            f"{'CAST([' * 12}prompt{'] AS VARCHAR)' * 12}",
+            f"{'to_json(upper(' * 12}prompt{'))' * 12}",
+            "string_split(" * 5 + "prompt" + ", '')::VARCHAR" * 5,
+            f"replace(string_agg(hex(hex(prompt)), ','), 'e', '{_LONG}')",
+            "json_pretty(prompt || prompt || prompt || prompt || prompt)",
+            f"json_extract(prompt, [{_PATHS}])",
+            f"quantile_disc(prompt, [{_ONES}])",
+            f"regexp_extract(hex(hex(prompt)), '{'(' * 30}.*{')' * 30}', [{_NAMES}])",
+            "max(concat(*COLUMNS(*), *COLUMNS(*), *COLUMNS(*), *COLUMNS(*), *COLUMNS(*), "
+            "*COLUMNS(*), *COLUMNS(*), *COLUMNS(*), *COLUMNS(*)), 9)",
+            ", ".join(["hex(hex(hex(hex(hex(hex(hex(hex(prompt))))))))"] * 8),
             "prompt || prompt AS a, a || a AS b, b || b AS c, c || c AS d, d || d AS e, "
-            "e || e AS f, f || f AS g, g || g AS h",
+            "e || e AS f, f || f AS g, g || g AS h, h || h AS i, i || i AS j, j || j AS k",
         )
     ),
     f"FROM images ORDER BY concat({_PROMPTS})",
     f"SELECT 1 FROM images WHERE prompt = concat({_PROMPTS})",
     f"SELECT max(prompt) OVER (ORDER BY concat({_PROMPTS})) FROM images",
-    f"SELECT p || p FROM {'(SELECT p || p AS p FROM ' * 8}"
-    f"(SELECT prompt AS p FROM images){')' * 8}",
-    "WITH a AS (SELECT hex(hex(hex(hex(prompt)))) FROM images), b(c) AS (FROM a) "
-    "SELECT hex(hex(hex(hex(c)))) FROM b",
-    "SELECT hex(hex(hex(hex(c)))) FROM (SELECT hex(hex(hex(hex(prompt)))) FROM images) AS t (c)",
-    "SELECT hex(hex(hex(hex(c)))) FROM images, LATERAL (SELECT hex(hex(hex(hex(prompt)))) AS c)",
-    "SELECT hex(hex(hex(hex((SELECT hex(hex(hex(hex(prompt))))))))) FROM images",
-    "SELECT hex(hex(hex(hex(COLUMNS(*))))) FROM (SELECT hex(hex(hex(hex(prompt)))) FROM images)",
+    f"SELECT p || p FROM {'(SELECT p || p AS p FROM ' * 11}"
+    f"(SELECT prompt AS p FROM images){')' * 11}",
+    "WITH a AS (SELECT bin(bin(prompt)) FROM images), b(c) AS (FROM a) SELECT bin(bin(c)) FROM b",
+    "SELECT bin(bin(c)) FROM (SELECT bin(bin(prompt)) FROM images) AS t (c)",
+    "SELECT bin(bin(c)) FROM images, LATERAL (SELECT bin(bin(prompt)) AS c)",
+    "SELECT bin(bin((SELECT bin(bin(prompt))))) FROM images",
+    "SELECT bin(bin(COLUMNS(*))) FROM (SELECT bin(bin(prompt)) FROM images)",
     "WITH RECURSIVE t AS (SELECT 'a' AS a UNION ALL SELECT a || a FROM t) FROM t",
+    "WITH RECURSIVE t AS (SELECT 'a' AS a UNION ALL SELECT upper(to_json([a])) FROM t) FROM t",
+    "WITH RECURSIVE t AS (SELECT [prompt]::VARCHAR AS a FROM images UNION ALL "
+    "SELECT [a]::VARCHAR FROM t) FROM t",
     "WITH RECURSIVE t(a) AS (SELECT 1::VARCHAR UNION ALL SELECT replace(a, '1', '11') FROM t) "
     "FROM t",
 ]
@@ -309,4 +324,52 @@ ALLOWED = [
     "SELECT $name",
     "SELECT ?",
     "FROM tag_aliases, presets",
+    "WITH RECURSIVE f AS (SELECT id, parent, [id] AS path FROM images UNION ALL "
+    "SELECT i.id, i.parent, list_append(f.path, i.id) FROM images AS i JOIN f ON i.parent = f.id "
+    "WHERE NOT list_contains(f.path, i.id)) SELECT id, path, len(path) FROM f",
+    "WITH RECURSIVE f AS (SELECT id, [id] AS path FROM images WHERE parent IS NULL UNION ALL "
+    "SELECT i.id, list_prepend(i.id, f.path) FROM images AS i JOIN f ON i.parent = f.id) FROM f",
+    "WITH RECURSIVE f AS (SELECT id, [{'id': id, 'prompt': prompt}] AS path FROM images UNION ALL "
+    "SELECT i.id, list_append(f.path, {'id': i.id, 'prompt': i.prompt}) FROM images AS i "
+    "JOIN f ON i.parent = f.id) SELECT to_json(path), path::VARCHAR FROM f",
+    "WITH RECURSIVE f AS (SELECT id, parent, prompt AS trail FROM images UNION ALL "
+    "SELECT p.id, p.parent, format('{} <- {}', trail, p.prompt) FROM images AS p "
+    "JOIN f ON f.parent = p.id) SELECT trail FROM f",
+    "WITH RECURSIVE f AS (SELECT id, [id] AS path FROM images UNION ALL SELECT i.id, "
+    "f.path || [i.id] FROM images AS i JOIN f ON i.parent = f.id) FROM f",
+    "WITH RECURSIVE f AS (SELECT id, to_json(prompt) AS tree FROM images UNION ALL SELECT i.id, "
+    "json_object('prompt', i.prompt, 'parent', tree) FROM images AS i JOIN f ON i.parent = f.id) "
+    "FROM f",
+    "SELECT json_pretty(to_json(i)) FROM images AS i LIMIT 1",
+    "SELECT json_pretty(to_json(j)), json_pretty(request) FROM jobs AS j LIMIT 1",
+    "SELECT json_pretty(json_object('id', id, 'seq', seq, 'job', job, 'project', project, "
+    "'parent', parent, 'prompt', prompt, 'style', style, 'caption', caption, 'preset', preset, "
+    "'seed', seed, 'recipe', recipe)) FROM images",
+    "SELECT list(images ORDER BY seq DESC)[1:3] FROM images GROUP BY preset",
+    "SELECT preset, list(i ORDER BY rating DESC)[1] FROM images AS i GROUP BY preset",
+    "SELECT to_json(list(i)) FROM images AS i GROUP BY project",
+    "SELECT string_agg(i::VARCHAR, '\\n') FROM images AS i",
+    "SELECT list(t) FROM image_tags AS t GROUP BY image",
+    "SELECT json_group_array(to_json(t)), to_json(list(t)) FROM image_tags AS t",
+    "SELECT json_pretty(json_group_array(to_json(t))) FROM image_tags AS t GROUP BY image",
+    "SELECT array_to_string(list(DISTINCT w), ', '), string_agg(DISTINCT w, ', ') FROM (SELECT id, "
+    "unnest(string_split(prompt, ' ')) AS w FROM images) GROUP BY id",
+    "SELECT id, array_to_string(list(DISTINCT w), ', ') FROM images, "
+    "unnest(string_split(prompt, ' ')) AS u (w) GROUP BY id",
+    "SELECT list({'id': id, 'tags': tags}) FROM (SELECT image AS id, list(tag) AS tags "
+    "FROM image_tags GROUP BY id)",
+    "SELECT json_group_object(preset, best) FROM (SELECT preset, to_json(list({'id': id, "
+    "'prompt': prompt, 'rating': rating, 'seed': seed} ORDER BY rating DESC)[:3]) AS best "
+    "FROM images GROUP BY preset)",
+    "SELECT to_json(list(t)) FROM (SELECT id, seq, job, project, prompt, negative_prompt, style, "
+    "caption, preset, seed, scheduler FROM images) AS t",
+    "SELECT string_agg(DISTINCT regexp_replace(prompt, '(red|blue|green)', "
+    "'{one of the colors}', 'g'), ' | ') FROM images GROUP BY preset",
+    "SELECT list({'day': strftime(created_at, '%d.%m.%Y'), 'all': recipe->>'$.params.prompt'}) "
+    "FROM images GROUP BY project",
+    "SELECT list(recipe->'params'->>'prompt'), list(recipe->>0), json_keys(recipe), "
+    "list(regexp_extract(prompt, '([a-z]+) (\\w+)', ['color', 'thing'])) FROM images "
+    "GROUP BY recipe",
+    "SELECT max(prompt, 3), arg_max(id, rating, 3), quantile_disc(seed, [0.25, 0.5, 0.75]) "
+    "FROM images",
 ]

@@ -10,9 +10,10 @@ A size of 1 is that of a column: `CHARS` characters.
 
 from __future__ import annotations
 
+import enum
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 MAX_CHARS = 100
 """Of a constant that decides how large a result is."""
@@ -49,81 +50,231 @@ AGGREGATING = frozenset(
 CHARS = 100
 LEAST = 1 / CHARS
 """Of what stands within a text or a list: a character."""
+ELEMENTS = 1_000
+"""Of what is as large as a column, where something is made once for each. Few columns are that
+long, but those that are make a square of it."""
 _GATHERED = 10.0
 """What one value holds of many rows, of which nobody knows the number."""
-_GATHERING = frozenset(
-    {
-        "array_agg",
-        "group_concat",
-        "histogram",
-        "histogram_exact",
-        "json_group_array",
-        "json_group_object",
-        "json_group_structure",
-        "list",
-        "listagg",
-        "string_agg",
-    }
-)
-_JOINING = frozenset({"array_to_string", "array_to_string_comma_default", "list_string_agg"})
-"""They put their second argument between the elements of their first."""
-_CHOOSING = frozenset({"array_select", "list_select"})
-"""They repeat elements of the first as the second says."""
-_QUOTING = frozenset(
-    {
-        "array_append",
-        "array_prepend",
-        "array_push_back",
-        "array_push_front",
-        "array_to_json",
-        "array_value",
-        "array_zip",
-        "json_array",
-        "json_merge_patch",
-        "json_object",
-        "json_quote",
-        "list_append",
-        "list_pack",
-        "list_prepend",
-        "list_value",
-        "list_zip",
-        "map",
-        "map_from_entries",
-        "parse_path",
-        "row",
-        "row_to_json",
-        "struct_concat",
-        "struct_insert",
-        "struct_pack",
-        "struct_update",
-        "to_json",
-    }
-)
-"""Text in what they make is quoted once that is written out, which may double it."""
-_TIMES = {
-    "base64": 2.0,
-    "bin": 8.0,
-    "create_sort_key": 2.0,
-    "hex": 2.0,
-    "icu_sort_key": 4.0,
-    "json_pretty": 10.0,
-    "regexp_escape": 2.0,
-    "regexp_extract_all": 6.0,
-    "regexp_split_to_array": 6.0,
-    "split": 6.0,
-    "str_split": 6.0,
-    "str_split_regex": 6.0,
-    "string_split": 6.0,
-    "string_split_regex": 6.0,
-    "string_to_array": 6.0,
-    "to_base64": 2.0,
-    "to_binary": 8.0,
-    "to_hex": 2.0,
-    "url_encode": 3.0,
-}
-"""How much longer than their arguments the results of functions can be; a list as text."""
 _SOLID = re.compile(r"(?:(?:\\[sdwSDW.()\[\]]|\[[^\]\\]+\]|[\w ,;:-])\+?)+")
 """Patterns that are known to match no empty text, which is between any two characters."""
+_FIELDS = {
+    "format": re.compile(r"\{(\d*)[^}]*\}"),
+    "printf": re.compile(r"%(?:(\d+)\$)?"),
+}
+"""Where a template has an argument put in, and the number of it if that is told."""
+
+
+class Form(enum.IntEnum):
+    """What becomes of the text in a value once that is written out, or put into JSON. That quotes
+    it, which may double it, and once, however deep in lists and structs it is."""
+
+    QUOTED = 0
+    """It is JSON, in which other JSON takes it as it is. So are numbers and short constants."""
+    TEXT = 1
+    """It is quoted as a part of something."""
+    NESTED = 2
+    """A list or a struct: it is quoted, too, where it becomes text itself."""
+
+
+class Value(NamedTuple):
+    """What is known of a value before there is any."""
+
+    size: float
+    form: Form = Form.TEXT
+
+    @property
+    def as_text(self) -> float:
+        """Its size once it is written out."""
+        return self.size * (2 if self.form is Form.NESTED else 1)
+
+    @property
+    def as_json(self) -> float:
+        """Its size within JSON."""
+        return self.size * (1 if self.form is Form.QUOTED else 2)
+
+
+NOTHING = Value(0.0, Form.QUOTED)
+Rule = Callable[[list[dict[str, Any]], list[Value]], Value]
+"""What a function makes of its arguments: as the parser gives them, and as values."""
+
+
+def largest(*values: Value) -> Value:
+    """What one of several values can be."""
+    size = max((value.size for value in values), default=0.0)
+    return Value(size, max((value.form for value in values), default=Form.QUOTED))
+
+
+def _total(values: Iterable[Value]) -> float:
+    return sum(value.size for value in values)
+
+
+def _adds(_arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    nested = any(value.form is Form.NESTED for value in values)
+    return Value(_total(values), Form.NESTED if nested else Form.TEXT)
+
+
+def _multiplies(times: float, form: Form = Form.TEXT) -> Rule:
+    return lambda _, values: Value(times * _total(values), form)
+
+
+def _gives_a_number(_arguments: list[dict[str, Any]], _values: list[Value]) -> Value:
+    return NOTHING
+
+
+def _takes_a_part(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """Of the first."""
+    return _adds(arguments, values[:1])
+
+
+def _makes_json(_arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    return Value(sum(value.as_json for value in values), Form.QUOTED)
+
+
+def _gathers(of_a_row: Rule) -> Rule:
+    def rule(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+        size, form = of_a_row(arguments, values)
+        return Value(_GATHERED * max(1.0, size), form)
+
+    return rule
+
+
+def _gathers_with_a_number(place: int) -> Rule:
+    """If there is an argument in this place, it is the number of values to give."""
+    gathers = _gathers(_multiplies(1, Form.NESTED))
+    return lambda arguments, values: (gathers if len(values) > place else _adds)(arguments, values)
+
+
+def _writes(_arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    return Value(sum(value.as_text for value in values))
+
+
+def _separates(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """The first stands between all others."""
+    between = values[0].as_text if values else 0.0
+    return Value(_writes(arguments, values).size + len(values) * between)
+
+
+def _joins(place: int) -> Rule:
+    """Between elements of the first, of which there are no more than characters, this one."""
+
+    def rule(_arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+        between = sum((value.size for value in values[place:]), LEAST)
+        return Value(_total(values[:1]) * (1 + CHARS * between), Form.TEXT)
+
+    return rule
+
+
+def _repeats(_arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """The first, or of it, as often as the others have elements."""
+    return Value(_total(values[:1]) * max(1.0, ELEMENTS * _total(values[1:])), Form.NESTED)
+
+
+def _fills_in(name: str, escape: str) -> Rule:
+    """A template, each argument as often as that names it."""
+
+    def rule(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+        if not values:
+            return NOTHING
+        template = str(_text(arguments[0])).replace(escape, "")
+        size = values[0].size + sum(map(int, re.findall(r"\d+", template))) / CHARS
+        numbered_from = 0 if name == "format" else 1
+        for place, number in enumerate(_FIELDS[name].findall(template)):
+            index = int(number) - numbered_from if number else place
+            size += values[1:][index].as_text if index < len(values) - 1 else 0.0
+        return Value(size)
+
+    return rule
+
+
+def _replaces(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """By what is no constant; it is put into one then."""
+    if len(values) != 3 or _text(arguments[2]) is not None:
+        return _adds(arguments, values)
+    return Value(values[0].size + len(_text(arguments[0]) or "") * values[2].size)
+
+
+def _replaces_matches(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    if len(values) < 3:
+        return _adds(arguments, values)
+    new, solid = _text(arguments[2]), _SOLID.fullmatch(_text(arguments[1]) or "")
+    longer = len(new or "") if solid else len(new or "") + 1
+    return Value(values[0].size * max(1.0, longer))
+
+
+def _tells_a_date(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """Of its two arguments one is a date, and each sign of the other makes a few."""
+    constants = [
+        value
+        for argument, value in zip(arguments, values, strict=True)
+        if _text(argument) is not None
+    ]
+    return Value(10.0 * _total(constants or values))
+
+
+def _indents(_arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """JSON that a query makes is as deep as its expressions. Any other can be as deep as it has
+    characters, and each of them may have a line."""
+    total, form = _total(values), largest(*values).form
+    return Value(total * (4.0 if form is Form.QUOTED else CHARS * max(1.0, total)))
+
+
+def _extracts(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """What one path leads to, or all within each other that match it; or what several lead to."""
+    if len(arguments) < 2 or arguments[1].get("class") in ("CONSTANT", "PARAMETER"):
+        path = "" if len(arguments) < 2 else _text(arguments[1]) or ""
+        return Value(_total(values[:1]) * (10.0 if "*" in path else 1.0))
+    return _repeats(arguments, values)
+
+
+def _captures(arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """One group of a pattern, or several, which may be within each other."""
+    if len(arguments) < 3 or arguments[2].get("class") == "CONSTANT":
+        return _takes_a_part(arguments, values)
+    return _repeats(arguments, [values[0], *values[2:]])
+
+
+_nests = _multiplies(1, Form.NESTED)
+_splits = _multiplies(3, Form.NESTED)
+"""What stands between elements of one character is longer than they are."""
+_RULES: dict[Rule, str] = {
+    _gives_a_number: "- * / // % ^ ** & << >> @",
+    _takes_a_part: """array_extract array_slice element_at left left_grapheme list_element
+        list_extract list_slice right right_grapheme split_part struct_extract struct_extract_at
+        substr substring substring_grapheme unnest""",
+    _nests: """array_append array_prepend array_push_back array_push_front array_value array_zip
+        list_append list_pack list_prepend list_value list_zip map map_concat map_from_entries
+        parse_path row struct_concat struct_insert struct_pack struct_update union_value
+        unpivot_list""",
+    _makes_json: "array_to_json json_array json_object json_quote row_to_json to_json",
+    _gathers(_nests): "array_agg histogram histogram_exact list",
+    _gathers(_makes_json): "json_group_array json_group_object json_group_structure",
+    _gathers(_writes): "group_concat listagg string_agg",
+    _gathers_with_a_number(1): "max min",
+    _gathers_with_a_number(2): """arg_max arg_max_null arg_max_nulls_last arg_min arg_min_null
+        arg_min_nulls_last argmax argmin max_by min_by""",
+    _writes: "cast_to_type",
+    _separates: "concat_ws",
+    _joins(1): "array_to_string array_to_string_comma_default list_string_agg",
+    _joins(2): " ".join(AGGREGATING),
+    _repeats: "array_select list_select quantile quantile_disc remap_struct",
+    _extracts: """->> json_extract json_extract_path json_extract_path_text json_extract_string
+        json_keys json_value""",
+    _captures: "regexp_extract",
+    _fills_in("format", "{{"): "format",
+    _fills_in("printf", "%%"): "printf",
+    _replaces: "replace",
+    _replaces_matches: "regexp_replace",
+    _tells_a_date: "strftime",
+    _indents: "json_pretty",
+    _splits: """regexp_extract_all regexp_split_to_array regexp_split_to_table split str_split
+        str_split_regex string_split string_split_regex string_to_array""",
+    _multiplies(2): "base64 create_sort_key hex regexp_escape to_base64 to_hex",
+    _multiplies(3): "json_structure url_encode",
+    _multiplies(4): "icu_collate icu_sort_key translate",
+    _multiplies(8): "bin to_binary",
+}
+GROWTH = {name: rule for rule, names in _RULES.items() for name in names.split()}
+"""How large the result of a function is that does not just add up what it is given."""
 
 
 def reason(name: str, arguments: list[dict[str, Any]]) -> str | None:
@@ -161,36 +312,15 @@ def _constant(argument: dict[str, Any]) -> str | None:
     return text if len(text) <= MAX_CHARS else None
 
 
-def called(name: str, arguments: list[dict[str, Any]], sizes: list[float]) -> float:
-    """The size of what a function makes of arguments of these sizes."""
-    total = sum(sizes)
-    if name in _GATHERING:
-        return _GATHERED * max(1.0, total)
-    if name == "concat_ws":
-        return total + len(sizes) * sizes[0] if sizes else 0.0
-    if name in TEMPLATES and sizes:
-        template = str(_text(arguments[0]))
-        widths = sum(map(int, re.findall(r"\d+", template)))
-        places = template.count("{" if name == "format" else "%")
-        return sizes[0] + widths / CHARS + places * max(sizes[1:], default=0.0)
-    if name == "replace" and len(sizes) == 3 and _text(arguments[2]) is None:
-        # Which is let through for a constant that it is put into.
-        return sizes[0] + len(_text(arguments[0]) or "") * sizes[2]
-    if name == "regexp_replace" and len(sizes) > 2:
-        new, solid = _text(arguments[2]), _SOLID.fullmatch(_text(arguments[1]) or "")
-        longer = len(new or "") if solid else len(new or "") + 1
-        return sizes[0] * max(1.0, longer)
-    if name in _JOINING | AGGREGATING:
-        between = sum(sizes[1 if name in _JOINING else 2 :], LEAST)
-        return sizes[0] * (1 + CHARS * between) if sizes else 0.0
-    if name in _CHOOSING and len(sizes) > 1:
-        return sizes[0] * max(1.0, CHARS * sizes[1])
-    if name in _QUOTING:
-        return sum(
-            size if _is_plain(argument) else 2 * size
-            for argument, size in zip(arguments, sizes, strict=True)
-        )
-    return total * (4.0 if name.startswith("icu_collate") else _TIMES.get(name, 1.0))
+def called(name: str, arguments: list[dict[str, Any]], values: list[Value]) -> Value:
+    """What a function makes of arguments that are as large as that."""
+    return rule_of(name)(arguments, values)
+
+
+def rule_of(name: str) -> Rule:
+    """How a function grows. There is one to collate for each language."""
+    known = "icu_collate" if name.startswith("icu_collate_") else name
+    return GROWTH.get(known, _adds)
 
 
 def replacements(node: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -205,10 +335,12 @@ def replacements(node: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, 
     return node, pairs
 
 
-def constant(node: dict[str, Any]) -> float:
+def constant(node: dict[str, Any]) -> Value:
     """Numbers are never large, and nor is what is computed from them."""
     text = _text(node)
-    return 0.0 if text is None else max(1, len(text)) / CHARS
+    if text is None:
+        return NOTHING
+    return Value(max(1, len(text)) / CHARS, Form.QUOTED if len(text) <= MAX_CHARS else Form.TEXT)
 
 
 def _text(node: dict[str, Any]) -> str | None:
@@ -216,12 +348,6 @@ def _text(node: dict[str, Any]) -> str | None:
         return None
     value = node["value"].get("value", "")
     return value if isinstance(value, str) else None
-
-
-def _is_plain(node: dict[str, Any]) -> bool:
-    """Whether nothing of it is quoted: what holds values quotes those and not itself."""
-    name = node.get("function_name")
-    return node.get("class") == "CONSTANT" or (name is not None and name.lower() in _QUOTING)
 
 
 def replaced(pairs: Iterable[tuple[str, str]]) -> float:

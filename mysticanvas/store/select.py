@@ -32,7 +32,15 @@ _TOO_DEEP = (
     f"The query is nested too deeply: it may have {MAX_DEPTH} levels, and a subquery in an "
     f"expression counts as {SUBQUERY_DEPTH}."
 )
+_TOO_COMPLICATED = (
+    "The query is too complicated to tell how much it makes: lambdas and recursive CTEs are within "
+    "each other too often, or too long."
+)
 _HINT = "`canvas.sql()` lists the views and their columns."
+_LESS = (
+    "Put fewer columns into one value, gather one column instead of whole rows, as "
+    "`string_agg(id, ', ')` does, or select rows and put them together in pandas."
+)
 _UUIDS = "A list of ids or pictures is compared with ids as `id = ANY($1::UUID[])`."
 _SQL = queries.load("select")
 
@@ -124,8 +132,10 @@ def check(cursor: duckdb.DuckDBPyConnection, query: str, known: frozenset[str]) 
     try:
         estimate.check(tree["statements"])
     except estimate.TooMuch as error:
-        raise _refusal(query, str(error)) from None
-    except (estimate.TooManySteps, RecursionError):
+        raise _refusal(query, str(error), _LESS) from None
+    except estimate.TooManySteps:
+        raise _refusal(query, _TOO_COMPLICATED) from None
+    except RecursionError:
         raise _refusal(query, _TOO_DEEP) from None
 
 
@@ -140,13 +150,13 @@ def explained(text: str) -> InvalidRequest:
     )
 
 
-def _refusal(query: str, what: str) -> InvalidRequest:
+def _refusal(query: str, what: str, hint: str = _HINT) -> InvalidRequest:
     return InvalidRequest(
         f"{what} Allowed is {ALLOWED}.",
         parameter="query",
         value=query if len(query) <= 80 else f"{query[:60]}…",
         allowed=ALLOWED,
-        hint=_HINT,
+        hint=hint,
     )
 
 

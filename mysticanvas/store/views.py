@@ -15,20 +15,22 @@ import duckdb
 from mysticanvas.store import queries
 
 _SENTENCE = re.compile(r"-- (.+)$", re.MULTILINE)
+_NAME = re.compile(r"(\w+),? +-- ")
 
 
 class View(NamedTuple):
-    """A view: its query, with a sentence for each column, in order."""
+    """A view: its query, with name and sentence of each column, in order."""
 
     name: str
     sql: str
     description: str
+    names: list[str]
     columns: list[str]
 
 
 def _view(name: str, sql: str) -> View:
     description, *columns = _SENTENCE.findall(sql)
-    return View(name, sql, description, columns)
+    return View(name, sql, description, _NAME.findall(sql), columns)
 
 
 VIEWS = tuple(_view(name, sql) for name, sql in queries.load("views").items())

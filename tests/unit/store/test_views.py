@@ -16,6 +16,7 @@ def test_every_view_and_column_says_what_it_is(store: Store, view: views.View) -
         views.create(cursor)
         described = [column for column in views.describe(cursor) if column.view == view.name]
     assert [column.description for column in described] == view.columns
+    assert [column.column for column in described] == view.names
     assert all(text.endswith(".") for text in [view.description, *view.columns])
 
 
