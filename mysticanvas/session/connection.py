@@ -141,8 +141,14 @@ class Connection:
                 tries += time.monotonic() > deadline
             except ConnectionLost as lost:
                 reason = str(lost)
+                late = isinstance(lost, AnswerTimeout) and endpoint.alive()
+                if late and api.answers():
+                    raise OrchestratorUnavailable(
+                        f"The orchestrator at {endpoint.url} is still at work on it: {reason}.",
+                        hint="It goes on with it; ask again later.",
+                    ) from lost
                 self._drop(api)
-                if isinstance(lost, AnswerTimeout) and endpoint.alive():
+                if late:
                     break
                 tries += 1
                 if tries == _TRIES - 1:
