@@ -7,7 +7,13 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from mysticanvas.client.http import FIRST_USE_S, LONG_ANSWER_S, HttpClient
+from mysticanvas.client.http import (
+    AT_ONCE_S,
+    FIRST_USE_S,
+    LONG_ANSWER_S,
+    ConnectionLost,
+    HttpClient,
+)
 from mysticanvas.contracts.backups import BackupRecord, BackupRequest
 from mysticanvas.contracts.doctor import Diagnosis
 from mysticanvas.contracts.filters import ImageFilters, Sort
@@ -41,6 +47,7 @@ from mysticanvas.contracts.tags import (
     TagRecord,
 )
 from mysticanvas.contracts.vram import VramStatus
+from mysticanvas.errors import MystiCanvasError
 
 P = TypeVar("P", bound=Preset)
 
@@ -80,6 +87,14 @@ class Api:
 
     def health(self) -> Health:
         return Health.model_validate_json(self._http.request("GET", "/internal/health"))
+
+    def answers(self) -> bool:
+        """Whether it says how it is: then it is at work on what it has not answered in time."""
+        try:
+            self._http.request("GET", "/internal/health", answer_s=AT_ONCE_S)
+        except (ConnectionLost, MystiCanvasError):
+            return False
+        return True
 
     def submit(
         self,

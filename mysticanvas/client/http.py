@@ -19,6 +19,8 @@ from mysticanvas.contracts.problem import MEDIA_TYPE, REQUEST_ID_HEADER, Problem
 from mysticanvas.contracts.refusal import is_unicode, refused
 from mysticanvas.errors import InvalidRequest, MystiCanvasError, OrchestratorUnavailable
 
+AT_ONCE_S = 5.0
+"""Seconds within which an orchestrator that does not hang says how it is."""
 ANSWER_S = 30.0
 """Seconds within which the orchestrator answers what it has in memory or in its store."""
 LONG_ANSWER_S = 600.0

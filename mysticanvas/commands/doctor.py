@@ -146,7 +146,7 @@ def _without_home(settings: Settings, paths: HomePaths) -> Diagnosis:
 
 def _asked(paths: HomePaths, repair: bool) -> Diagnosis:
     from mysticanvas.client.api import Api
-    from mysticanvas.client.http import ConnectionLost
+    from mysticanvas.client.http import AnswerTimeout, ConnectionLost
     from mysticanvas.errors import OrchestratorUnavailable
     from mysticanvas.session import launch
 
@@ -159,6 +159,11 @@ def _asked(paths: HomePaths, repair: bool) -> Diagnosis:
         api.health()
         found = api.doctor(repair)
     except ConnectionLost as lost:
+        if isinstance(lost, AnswerTimeout) and api.answers():
+            raise OrchestratorUnavailable(
+                f"Process {runtime.pid} is still at work on it: {lost}.",
+                hint="It goes on with it; ask again later.",
+            ) from lost
         raise OrchestratorUnavailable(
             f"Process {runtime.pid} does not answer: {lost}.",
             hint="Wait a moment; `mysticanvas stop --force` ends it, and nothing is lost.",

@@ -24,6 +24,9 @@ JobKind = Literal[WorkerKind, HostKind]
 
 WORKER_KINDS: frozenset[str] = frozenset({"generate", "reproduce"})
 
+LONGEST_DELAY_S = 30.0
+"""The longest that a job is put off which is to run again."""
+
 AfterCrash = Literal["requeue", "cancel"]
 """What becomes of a job whose orchestrator ended without warning."""
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRIES = 3
+_JOBS_AT_ONCE = 200
+"""Jobs of a page by which many are followed."""
 
 
 class Connection:
@@ -139,8 +141,14 @@ class Connection:
                 tries += time.monotonic() > deadline
             except ConnectionLost as lost:
                 reason = str(lost)
+                late = isinstance(lost, AnswerTimeout) and endpoint.alive()
+                if late and api.answers():
+                    raise OrchestratorUnavailable(
+                        f"The orchestrator at {endpoint.url} is still at work on it: {reason}.",
+                        hint="It goes on with it; ask again later.",
+                    ) from lost
                 self._drop(api)
-                if isinstance(lost, AnswerTimeout) and endpoint.alive():
+                if late:
                     break
                 tries += 1
                 if tries == _TRIES - 1:
@@ -265,7 +273,10 @@ class Connection:
 
         # The thread must not keep the connection alive: it ends when nobody holds that any more.
         this = weakref.ref(self)
-        following = Following(lambda job_id: _fetch(this, job_id))
+        following = Following(
+            lambda job_id: _call(this, lambda api: api.job(job_id)),
+            lambda cursor: _call(this, lambda api: api.jobs(_JOBS_AT_ONCE, cursor, internal=True)),
+        )
         stream = EventStream(
             self.label,
             find=lambda: _find(this),
@@ -302,11 +313,11 @@ def _take(this: weakref.ref[Connection], event: Event) -> None:
         connection._take(event)
 
 
-def _fetch(this: weakref.ref[Connection], job_id: str) -> JobRecord:
+def _call(this: weakref.ref[Connection], ask: Callable[[Api], T]) -> T:
     connection = this()
     if connection is None:
         raise OrchestratorUnavailable("This canvas is gone.", hint="Make a new Canvas().")
-    return connection.call(lambda api: api.job(job_id))
+    return connection.call(ask)
 
 
 def _close(stream: EventStream, pid: int) -> None:

@@ -16,7 +16,7 @@ from mysticanvas.contracts.ids import short
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable
 
 if TYPE_CHECKING:
-    from mysticanvas.contracts.jobs import JobRecord
+    from mysticanvas.contracts.jobs import JobPage, JobRecord
     from mysticanvas.session.tracker import JobTracker
 
 # What takes long to import waits for the first job: a canvas that attaches makes a Following.
@@ -27,6 +27,8 @@ _RECENT = 64
 """Records kept of jobs that nobody follows yet: the event may come before the answer."""
 _ASKED_AFTER = 8
 """Silent jobs that are asked after at once while events arrive, which wait meanwhile."""
+_PAGED = 16
+"""Jobs for which a page is asked rather than each of them: what the one costs is about that."""
 
 
 class Following:
@@ -34,10 +36,14 @@ class Following:
 
     Args:
         fetch: gets a job from the orchestrator, which may start one.
+        page: gets a page of all jobs, newest first, that to which the cursor leads.
     """
 
-    def __init__(self, fetch: Callable[[str], JobRecord]) -> None:
+    def __init__(
+        self, fetch: Callable[[str], JobRecord], page: Callable[[str | None], JobPage]
+    ) -> None:
         self._fetch = fetch
+        self._page = page
         self._lock = threading.Lock()
         self._trackers: weakref.WeakValueDictionary[str, JobTracker] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, JobRecord] = OrderedDict()
@@ -78,13 +84,17 @@ class Following:
     def take(self, event: Event) -> None:
         """Take in an event; after a gap, fetch again what is followed."""
         if event.type in ("hello", "resync"):
+            # Behind a hello of the same orchestrator comes all that was missed.
+            gap = event.type == "resync" or event.epoch != self._epoch
             self._be_told_by(event.epoch)
-            self._refresh(self._live())
+            if gap:
+                self._refresh(self._live())
         elif event.type == "job":
             self._take_record(event)
         elif event.type == "queue":
             # Paused or resumed, which is in the record of every job that waits.
-            self._refresh([job for job in self._live() if job.record.status == "queued"])
+            for live in self._live():
+                live.pause(bool(event.data.get("paused")))
         elif event.type == "alert":
             for live in self._live():
                 live.alert(str(event.data.get("message", "")))
@@ -127,12 +137,31 @@ class Following:
         self._refresh(waited_for)
 
     def _refresh(self, trackers: list[JobTracker]) -> None:
-        for tracker in trackers:
+        for tracker in self._not_on_pages(trackers):
             try:
                 tracker.update(self._fetch(tracker.record.id))
             except MystiCanvasError as error:
                 _log.debug("job %s cannot be followed: %s", tracker.record.id, error)
                 tracker.fail(error)
+
+    def _not_on_pages(self, trackers: list[JobTracker]) -> list[JobTracker]:
+        """Those that have to be asked after one by one: many are found on pages of the newest jobs,
+        as long as these cost no more."""
+        left = {tracker.record.id: tracker for tracker in trackers}
+        cursor: str | None = None
+        for _ in range(len(trackers) // _PAGED):
+            try:
+                page = self._page(cursor)
+            except MystiCanvasError as error:
+                _log.debug("jobs cannot be listed: %s", error)
+                break
+            for record in page.items:
+                if tracker := left.pop(record.id, None):
+                    tracker.update(record)
+            cursor = page.next_cursor
+            if cursor is None or not left:
+                break
+        return list(left.values())
 
     def _live(self) -> list[JobTracker]:
         """Those whose job goes on."""

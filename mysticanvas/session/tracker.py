@@ -129,6 +129,12 @@ class JobTracker:
             if future.set_running_or_notify_cancel():
                 future.set_result(record)
 
+    def pause(self, paused: bool) -> None:
+        """Take in that the queue begins no job, or begins them again."""
+        with self._lock:
+            if self._record.status is JobStatus.QUEUED:
+                self._record = self._record.model_copy(update={"paused": paused})
+
     def advance(self, event: Event) -> None:
         """Take in progress or a preview."""
         with self._lock:

@@ -184,6 +184,12 @@ class Files:
         found = self._database.read(_SQL["named"], paths=list(paths))
         return {row["path"] for row in found}
 
+    def paths(self) -> Iterator[str]:
+        """Those of all files that a row names, of deleted pictures too."""
+        for after in range(0, self.last_seq(), WINDOW):
+            for row in self._database.read(_SQL["paths"], after=after, last=after + WINDOW):
+                yield row["path"]
+
     def walk(self) -> Iterator[NamedFile]:
         """Every file of every picture that is not deleted, in the order of the pictures."""
         for after in range(0, self.last_seq(), WINDOW):

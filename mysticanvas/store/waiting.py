@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from mysticanvas.contracts.jobs import WORKER_KINDS
+from mysticanvas.contracts.jobs import LONGEST_DELAY_S, WORKER_KINDS
+
+_LONGEST_DELAY = timedelta(seconds=LONGEST_DELAY_S)
 
 
 class Entry(NamedTuple):
@@ -33,7 +35,10 @@ class Entry(NamedTuple):
         return self.kind in WORKER_KINDS
 
     def due(self, now: datetime) -> bool:
-        return self.not_before is None or self.not_before <= now
+        """Whether its time has come, or lies so far ahead that the clock was set back since."""
+        if self.not_before is None:
+            return True
+        return not now < self.not_before <= now + _LONGEST_DELAY
 
 
 MOST_PASSES = 4
@@ -41,30 +46,51 @@ MOST_PASSES = 4
 
 
 class Waiting:
-    """Entries in order. Not thread-safe: its owner has a lock."""
+    """Entries in order. Not thread-safe: its owner has a lock.
+
+    What is asked for each job that is shown, or by each lane at each change, looks at few entries
+    however many there are: each queue is sorted, and there is one for each kind and model.
+    """
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self._queues: dict[tuple[str, str], list[Entry]] = {}
+        """By kind and model; none is empty."""
         self._by_id: dict[str, Entry] = {}
         self._passes: dict[str, int] = {}
+        self._pixels = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._by_id)
 
     def put(self, entry: Entry) -> None:
-        bisect.insort(self._entries, entry)
+        """Have a job wait; in its new place, if it waits already."""
+        self.remove(entry.id)
+        bisect.insort(self._queues.setdefault((entry.kind, entry.model), []), entry)
         self._by_id[entry.id] = entry
+        self._pixels += entry.pixels
 
     def remove(self, job_id: str) -> None:
         """Forget a job; harmless if it does not wait."""
         entry = self._by_id.pop(job_id, None)
         self._passes.pop(job_id, None)
-        if entry is not None:
-            del self._entries[bisect.bisect_left(self._entries, entry)]
+        if entry is None:
+            return
+        self._pixels -= entry.pixels
+        queue = self._queues[entry.kind, entry.model]
+        del queue[bisect.bisect_left(queue, entry)]
+        if not queue:
+            del self._queues[entry.kind, entry.model]
 
-    def next(self, kinds: Collection[str] | None, now: datetime) -> Entry | None:
-        """The first of these kinds (None: of any) whose time has come."""
-        return next((entry for entry in self._of(kinds) if entry.due(now)), None)
+    def next(
+        self, kinds: Collection[str] | None, now: datetime, model: str | None = None
+    ) -> Entry | None:
+        """The first of these kinds (None: of any) whose time has come.
+
+        Args:
+            model: only one that runs with this model; None for any.
+        """
+        firsts = (_first_due(queue, now) for queue in self._of(kinds, model))
+        return min((first for first in firsts if first is not None), default=None)
 
     def take(self, kinds: Collection[str] | None, now: datetime, model: str | None) -> Entry | None:
         """Remove and give the one to run now: the first, or one of the same priority whose model is
@@ -78,7 +104,9 @@ class Waiting:
             return None
         chosen = first
         if model is not None and self._passes.get(first.id, 0) < MOST_PASSES:
-            chosen = next((each for each in self._like(first, kinds, now, model)), first)
+            like = self.next(kinds, now, model)
+            if like is not None and like.background == first.background:
+                chosen = like
         if chosen is not first:
             self._passes[first.id] = self._passes.get(first.id, 0) + 1
         self.remove(chosen.id)
@@ -86,28 +114,35 @@ class Waiting:
 
     def next_due(self, kinds: Collection[str] | None, now: datetime) -> datetime | None:
         """When the time of the first of these kinds comes; `now` if it has; None without any."""
-        return min((entry.not_before or now for entry in self._of(kinds)), default=None)
+        if self.next(kinds, now) is not None:
+            return now
+        later = (entry.not_before or now for queue in self._of(kinds) for entry in queue)
+        return min(later, default=None)
 
     def ahead(self, job_id: str) -> int | None:
         """How many jobs come before this one on what runs it; None if it does not wait."""
         mine = self._by_id.get(job_id)
         if mine is None:
             return None
-        return sum(entry.on_worker == mine.on_worker and entry < mine for entry in self._entries)
+        return sum(
+            bisect.bisect_left(queue, mine)
+            for queue in self._of(None)
+            if queue[0].on_worker == mine.on_worker
+        )
 
     def pixels(self) -> int:
         """Of all pictures that these jobs are to make."""
-        return sum(entry.pixels for entry in self._entries)
+        return self._pixels
 
-    def _like(
-        self, first: Entry, kinds: Collection[str] | None, now: datetime, model: str
-    ) -> Iterator[Entry]:
-        """Those of the same priority with that model, in order."""
+    def _of(self, kinds: Collection[str] | None, model: str | None = None) -> Iterator[list[Entry]]:
+        """The queues of these kinds and that model; None for any."""
         return (
-            each
-            for each in self._of(kinds)
-            if each.background == first.background and each.model == model and each.due(now)
+            queue
+            for (kind, digest), queue in self._queues.items()
+            if (kinds is None or kind in kinds) and (model is None or digest == model)
         )
 
-    def _of(self, kinds: Collection[str] | None) -> Iterator[Entry]:
-        return (entry for entry in self._entries if kinds is None or entry.kind in kinds)
+
+def _first_due(queue: list[Entry], now: datetime) -> Entry | None:
+    """The first whose time has come. Only jobs that ran and were put off are passed over."""
+    return next((entry for entry in queue if entry.due(now)), None)

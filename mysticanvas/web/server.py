@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
 
 from mysticanvas import settings
+
+TICK_S = 1.0
+"""Seconds between two looks at the time, which every answer tells as its date."""
 
 
 class _NotRefused(logging.Filter):
@@ -38,6 +42,17 @@ class Server(uvicorn.Server):
             )
         )
         logging.getLogger("uvicorn.error").addFilter(_NOT_REFUSED)
+        self._wake: Callable[[], object] = lambda: None
+
+    async def main_loop(self) -> None:
+        """Wait for `stop`. uvicorn looks for it ten times a second, which wakes an idle machine."""
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._wake = lambda: loop.call_soon_threadsafe(stopped.set)
+        # Of a tick with that number, it brings the date up to date.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), TICK_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -46,3 +61,6 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """End `run` after the requests at hand; from any thread or signal handler."""
         self.should_exit = True
+        # It may have ended by itself.
+        with contextlib.suppress(RuntimeError):
+            self._wake()

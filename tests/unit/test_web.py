@@ -2,12 +2,17 @@
 
 import asyncio
 import json
+import os
+import signal
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import structlog
-from fastapi import Request, WebSocket
+import uvicorn
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.testclient import TestClient
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
@@ -269,3 +274,61 @@ def test_a_route_can_see_that_its_client_has_hung_up() -> None:
         return before, hung_up()
 
     assert asyncio.run(seen()) == (False, True)
+
+
+def _from_a_thread(server: web.Server) -> None:
+    threading.Thread(target=server.stop).start()
+
+
+def _from_a_signal_handler(server: web.Server) -> None:
+    signal.signal(signal.SIGUSR1, lambda *_: server.stop())
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("stop", [_from_a_thread, _from_a_signal_handler])
+def test_a_server_sleeps_until_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, stop: Callable[[web.Server], None]
+) -> None:
+    monkeypatch.setattr(web.server, "TICK_S", 3600.0)
+    handled = signal.getsignal(signal.SIGUSR1)
+
+    async def served() -> None:
+        server = web.Server(FastAPI())
+        serving = asyncio.create_task(server.main_loop())
+        while not server.server_state.default_headers:
+            await asyncio.sleep(0)
+        # By now it waits, for an hour.
+        stop(server)
+        await asyncio.wait_for(serving, 30)
+
+    try:
+        asyncio.run(served())
+    finally:
+        signal.signal(signal.SIGUSR1, handled)
+
+
+def test_a_server_keeps_the_date_of_its_answers_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bytes] = []
+
+    class Ticking(web.Server):
+        async def on_tick(self, counter: int) -> bool:
+            await super().on_tick(counter)
+            told.append(dict(self.server_state.default_headers).get(b"date", b""))
+            return len(told) == 3
+
+    days = (f"day {k}" for k in range(3))
+    monkeypatch.setattr(web.server, "TICK_S", 0.0)
+    monkeypatch.setattr(uvicorn.server, "formatdate", lambda *_, **__: next(days))
+    asyncio.run(Ticking(FastAPI()).main_loop())
+    assert told == [b"day 0", b"day 1", b"day 2"]
+
+
+def test_to_stop_a_server_that_has_ended_is_harmless() -> None:
+    server = web.Server(FastAPI())
+
+    async def ended() -> None:
+        server.stop()
+        await server.main_loop()
+
+    asyncio.run(ended())
+    server.stop()

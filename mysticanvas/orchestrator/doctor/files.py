@@ -1,6 +1,7 @@
 """Checks of files against rows, both ways.
 
-A row is held against the disk by its path; a file against the rows, some thousand names at a time.
+A row is held against the disk by its path; a file against what rows name, all of which is read
+once: to ask for each file costs as much as there are rows.
 """
 
 from __future__ import annotations
@@ -206,11 +207,17 @@ def _strays(home: Home, store: Store) -> _Strays:
 def _unnamed(home: Home, store: Store, folder: Path, suffix: str) -> Iterator[Path]:
     """Files of a folder that no row names."""
     root = home.paths.root
-    files = (path for path in _settled(home, folder) if path.suffix == suffix)
+    # A few dozen bytes for each; that two of a home have the same of 64 bits does not happen.
+    known = {hash(path) for path in store.files.paths() if path.endswith(suffix)}
+    files = (
+        (path, name)
+        for path in _settled(home, folder)
+        if path.suffix == suffix and hash(name := path.relative_to(root).as_posix()) not in known
+    )
     while batch := list(itertools.islice(files, BATCH)):
-        names = [path.relative_to(root).as_posix() for path in batch]
-        named = store.files.named(names)
-        yield from (path for path, name in zip(batch, names, strict=True) if name not in named)
+        # Rows may have come while the folder was walked.
+        named = store.files.named([name for _, name in batch])
+        yield from (path for path, name in batch if name not in named)
 
 
 def _settled(home: Home, folder: Path) -> Iterator[Path]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from mysticanvas.contracts.jobs import LONGEST_DELAY_S
+
 MAX_FAILURES = 3
 """Attempts that end badly before a job is taken to be the cause, and is parked as failed."""
 MAX_UNBEGUN = 5
 """Attempts in a row that never reached a worker before a job is told that there is none."""
 FIRST_S = 0.25
-LONGEST_S = 30.0
 
 
 class Failure(StrEnum):
@@ -74,4 +75,4 @@ def decide(
 def delay_s(failures: int, jitter: float) -> float:
     """Seconds to wait after that many failures: doubling, up to half a minute, of which the later
     half is left to chance."""
-    return float(min(LONGEST_S, FIRST_S * 2 ** (failures - 1))) * (0.5 + jitter / 2)
+    return float(min(LONGEST_DELAY_S, FIRST_S * 2 ** (failures - 1))) * (0.5 + jitter / 2)

@@ -104,6 +104,9 @@ SELECT DISTINCT path FROM generation_files WHERE path IN (SELECT unnest($paths::
 -- name: forget_doomed
 DELETE FROM doomed_files WHERE path IN (SELECT unnest($paths::VARCHAR[]))
 
+-- name: paths
+SELECT path FROM generation_files WHERE image_seq > $after AND image_seq <= $last
+
 -- name: range
 -- The files of a range of pictures; those of deleted ones are left out.
 SELECT file.image_seq AS seq, file.image_id::VARCHAR AS id, file.kind, file.path

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from busy import busy
 
 from mysticanvas import locks
+from mysticanvas.client import api
 from mysticanvas.commands.console import Console
 from mysticanvas.commands.doctor import diagnose, text
 from mysticanvas.contracts.doctor import Diagnosis, Finding, State
@@ -85,3 +87,14 @@ def test_a_home_that_cannot_be_looked_for_is_a_finding(tmp_path: Path) -> None:
     settings = Settings.load({}, home=tmp_path / ("x" * 300))
     assert "File name too long" in found(settings, "home").message
     assert found(settings, "python").state == "ok"
+
+
+def test_an_examination_that_takes_long_is_not_taken_to_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "LONG_ANSWER_S", 0.1)
+    settings = Settings.load({}, home=tmp_path)
+    with busy(settings.paths):
+        told = found(settings, "orchestrator")
+    assert "still at work on it" in told.message
+    assert "--force" not in told.hint

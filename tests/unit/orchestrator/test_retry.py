@@ -4,9 +4,9 @@ import random
 
 import pytest
 
+from mysticanvas.contracts.jobs import LONGEST_DELAY_S
 from mysticanvas.orchestrator.queue.retry import (
     FIRST_S,
-    LONGEST_S,
     MAX_FAILURES,
     MAX_UNBEGUN,
     Failure,
@@ -56,7 +56,7 @@ def test_delays_double_up_to_a_limit_and_half_of_each_is_left_to_chance(seed: in
     chance = random.Random(seed)
     delays = [delay_s(failures, chance.random()) for failures in range(1, 20)]
     for failures, delay in enumerate(delays, 1):
-        whole = min(LONGEST_S, FIRST_S * 2 ** (failures - 1))
+        whole = min(LONGEST_DELAY_S, FIRST_S * 2 ** (failures - 1))
         assert whole / 2 <= delay <= whole
     assert len(set(delays)) == len(delays)
 
@@ -68,4 +68,4 @@ def test_while_the_worker_is_broken_who_waits_is_told_and_the_background_is_kept
     for unbegun in (1, MAX_UNBEGUN, 99):
         again = decide(broken, 0, unbegun, jitter=0.5, waited_for=False)
         assert again is not None
-        assert again.delay_s <= LONGEST_S
+        assert again.delay_s <= LONGEST_DELAY_S

@@ -4,13 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from busy import busy, runtime
 
-from mysticanvas import OrchestratorUnavailable, __version__
+from mysticanvas import OrchestratorUnavailable
 from mysticanvas.client import api
 from mysticanvas.client.endpoint import Endpoint
-from mysticanvas.contracts.base import PROTOCOL
-from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.processes import Identity
 from mysticanvas.session.connection import Connection
 from mysticanvas.settings import Settings
 
@@ -42,25 +40,26 @@ def test_an_orchestrator_that_hangs_is_not_asked_again_and_again(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "LONG_ANSWER_S", 0.1)
+    monkeypatch.setattr(api, "AT_ONCE_S", 0.1)
     connection.paths.create()
-    me = Identity.of(os.getpid())
     with socket.create_server(("127.0.0.1", 0)) as hung:
-        runtime = Runtime(
-            url=f"http://127.0.0.1:{hung.getsockname()[1]}",
-            token="t",
-            pid=me.pid,
-            started_at=me.started_at,
-            boot_id=me.boot_id,
-            host="here",
-            version=__version__,
-            protocol=PROTOCOL,
-            prefix=sys.prefix,
-        )
-        connection.paths.runtime_file.write_text(runtime.model_dump_json())
+        known = runtime(f"http://127.0.0.1:{hung.getsockname()[1]}")
+        connection.paths.runtime_file.write_text(known.model_dump_json())
         with pytest.raises(OrchestratorUnavailable, match=r"within 0\.1 s") as unavailable:
             connection.call(lambda client: client.unload(None, None))
         connection.close()
-    assert str(os.getpid()) in unavailable.value.detail
+    assert f"(process {os.getpid()}) does not answer" in unavailable.value.detail
+
+
+def test_one_that_is_at_work_is_told_from_one_that_hangs(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "LONG_ANSWER_S", 0.1)
+    with busy(connection.paths):
+        with pytest.raises(OrchestratorUnavailable, match="still at work on it") as unavailable:
+            connection.call(lambda client: client.doctor(False))
+        connection.close()
+    assert "end its process" not in unavailable.value.hint
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -1,7 +1,12 @@
 """The order of jobs that wait."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
+import pytest
+
+from mysticanvas.contracts.jobs import LONGEST_DELAY_S
 from mysticanvas.store.waiting import MOST_PASSES, Entry, Waiting
 
 NOW = datetime(2026, 11, 22, 12)
@@ -37,8 +42,17 @@ def test_a_job_whose_time_has_not_come_is_passed_over() -> None:
     assert order.next(None, SOON) == DELAYED
     order.remove("late")
     assert order.next_due(None, NOW) == SOON
-    assert order.next_due(None, SOON + timedelta(1)) == SOON
+    assert order.next_due(None, SOON) == SOON
     assert order.next_due(["backup"], NOW) is None
+
+
+def test_a_clock_that_is_set_back_puts_no_job_off() -> None:
+    order = waiting(DELAYED)
+    longest_before = SOON - timedelta(seconds=LONGEST_DELAY_S)
+    assert order.next_due(None, longest_before) == SOON
+    hours_before = NOW - timedelta(hours=3)
+    assert order.next_due(None, hours_before) == hours_before
+    assert order.take(["generate"], hours_before, None) == DELAYED
 
 
 def test_kinds_are_told_apart() -> None:
@@ -82,3 +96,47 @@ def test_a_job_of_the_loaded_model_whose_time_has_not_come_does_not_go_first() -
     other = Entry(False, 1, "other", "generate", model="b")
     later = Entry(False, 2, "later", "generate", SOON, "a")
     assert waiting(other, later).take(None, NOW, "a") == other
+
+
+def test_pixels_are_those_of_all_that_wait() -> None:
+    order = waiting(FIRST._replace(pixels=3), LATE._replace(pixels=4))
+    order.put(FIRST._replace(pixels=5))
+    assert (order.pixels(), len(order)) == (9, 2)
+    order.take(None, NOW, None)
+    order.remove("unknown")
+    assert (order.pixels(), len(order)) == (4, 1)
+
+
+class Seen(Entry):
+    """Counts how often it is looked at."""
+
+    looks = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        Seen.looks += 1
+        return super().__getattribute__(name)
+
+    def __lt__(self, other: object) -> bool:
+        Seen.looks += 1
+        return tuple(self) < tuple(other)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda order: order.ahead("700"),
+        lambda order: order.next(["backup"], NOW),
+        lambda order: order.next_due(["generate"], NOW),
+        lambda order: order.next_due(["index"], NOW),
+        lambda order: order.take(["generate"], NOW, "not loaded by any"),
+        lambda order: order.remove("700"),
+        lambda order: order.put(Seen(False, 700, "700", "generate")),
+        lambda order: order.pixels(),
+    ],
+)
+def test_what_is_asked_looks_at_few_however_many_wait(ask: Callable[[Waiting], object]) -> None:
+    many = waiting(*(Seen(False, k, f"{k}", "generate", None, f"{k % 3}") for k in range(10_000)))
+    many.put(Seen(True, 0, "last", "backup"))
+    Seen.looks = 0
+    ask(many)
+    assert Seen.looks < 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mysticanvas.orchestrator.files import deleting
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.settings import HomePaths, Settings
 from mysticanvas.store import NewImage, Store, tombstones
+from mysticanvas.store.files import Files
 
 Add = Callable[..., NewImage]
 
@@ -159,6 +160,32 @@ def test_foreign_and_damaged_files_are_left_alone(home: Home, add: Add) -> None:
     assert after.state == "warning"
     assert after.examples == ["images/holiday.png", "images/pipe.png"]
     assert (home.paths.images / "holiday.png").exists()
+
+
+def test_only_files_that_no_row_seems_to_name_are_looked_up(
+    home: Home, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+
+    def named(files: Files, paths: Sequence[str]) -> set[str]:
+        looked_up.extend(paths)
+        return looked_up_really(files, paths)
+
+    looked_up_really = Files.named
+    monkeypatch.setattr(Files, "named", named)
+    image, deleted = add(), add()
+    home.store.images.delete([deleted.id])
+    (home.paths.images / "second.png").write_bytes((home.paths.root / image.file.path).read_bytes())
+    assert found(home)["image files without a row"].examples == ["images/second.png"]
+    assert looked_up == ["images/second.png"]
+
+
+def test_a_picture_that_is_recorded_while_the_folder_is_walked_is_no_stray(
+    home: Home, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add()
+    monkeypatch.setattr(Files, "paths", lambda _: iter(()))
+    assert "image files without a row" not in found(home)
 
 
 def test_thumbnails_and_their_rows_are_brought_together(
