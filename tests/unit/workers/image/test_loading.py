@@ -8,8 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mysticanvas import model_folders as folders
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import folder as folder_of_model, loading
+from mysticanvas.orchestrator import models
+from mysticanvas.workers.image import folder as folder_of_model, loading, weights
 from mysticanvas.workers.image.parts import Replaced
 
 CPU = torch.device("cpu")
@@ -129,6 +131,31 @@ def test_an_index_has_nothing_else_loaded(folder: Path, part: str, stem: str, na
     for replaced in (None, Replaced(unet=folder, clip=(folder / "text_encoder",))):
         with pytest.raises(ModelFileError, match="a pickle|no .safetensors file beside it"):
             loading.load(folder, CPU, torch.float32, replaced)
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_weights_in_parts_are_hashed_weighed_and_loaded(
+    tiny_sd: Path, tmp_path: Path, variant: str | None
+) -> None:
+    whole = loading.load(tiny_sd, CPU, torch.float32)
+    whole.save_pretrained(tmp_path, max_shard_size="20KB", variant=variant)
+    parts = {"unet": "diffusers", "text_encoder": "transformers"}
+    loaded = {
+        file
+        for name, lib in parts.items()
+        for file in folders.weights(tmp_path / name, lib, variant)
+    }
+    assert len(loaded) > 4
+    described = models.describe(tmp_path, lambda path: path.name).files
+    assert {file.relative_to(tmp_path).as_posix() for file in loaded} <= described.keys()
+    again = loading.load(tmp_path, CPU, torch.float32)
+    for name, size in weights.of_folder(tmp_path, parts, "float32").items():
+        ours, theirs = (getattr(each, name).state_dict() for each in (again, whole))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+        assert size == sum(each.numel() * 4 for each in getattr(again, name).parameters())
+    next(iter(loaded)).unlink()
+    with pytest.raises(ModelFileError, match="which is not there"):
+        loading.load(tmp_path, CPU, torch.float32)
 
 
 def test_numbers_in_files_that_are_not_loaded_make_no_model_complete(folder: Path) -> None:
