@@ -32,6 +32,8 @@ class Hub:
         self.url = ""
         self.told_sizes: dict[str, int] = {}
         """Name -> a size that is not the file's."""
+        self.told: dict[str, str] = {}
+        """Name, or `commit` -> a digest that is not its own."""
         self.refusals: list[tuple[int, dict[str, str]]] = []
         """Status and headers with which the next requests are answered."""
         self.token: str | None = None
@@ -53,9 +55,10 @@ class Hub:
     def entry(self, name: str) -> dict[str, Any]:
         content = self.files[name]
         size = self.told_sizes.get(name, len(content))
-        found: dict[str, Any] = {"size": size, "oid": _git(content)}
+        found: dict[str, Any] = {"size": size, "oid": self.told.get(name, _git(content))}
         if name.endswith(_LARGE):
-            lfs = {"oid": hashlib.sha256(content).hexdigest(), "size": size, "pointerSize": 130}
+            digest = self.told.get(name, hashlib.sha256(content).hexdigest())
+            lfs = {"oid": digest, "size": size, "pointerSize": 130}
             found["lfs"] = lfs
         return found
 
@@ -131,7 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
             if "lfs" in entry:
                 told["lfs"] = {**entry["lfs"], "sha256": entry["lfs"]["oid"]}
             siblings.append(told)
-        info = {"id": "owner/name", "sha": COMMIT, "siblings": siblings}
+        commit = self.of.told.get("commit", COMMIT)
+        info = {"id": "owner/name", "sha": commit, "siblings": siblings}
         self._answer(200, json.dumps(info).encode(), {"Content-Type": "application/json"})
 
     def _send_file(self, name: str) -> None:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from mysticanvas.errors import PresetError
 
-_ID = re.compile(r"(?P<owner>[\w.-]{1,96})/(?P<name>[\w.-]{1,96})(@(?P<revision>[\w./-]{1,96}))?")
-
+_ID = re.compile(
+    r"(?!.*\.\.)(?P<owner>[\w.-]{1,96})/(?P<name>[\w.-]{1,96})(@(?P<revision>(?!/)[\w./-]{1,96}))?"
+)
+"""What stays within the cache when it is part of a path."""
 _ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)")
 _MAX_NAMED = 12
 
@@ -38,7 +40,7 @@ class HubFile(NamedTuple):
 
 def is_id(text: str) -> bool:
     """Whether a text may be a hub id: `owner/name`, or `owner/name@revision`."""
-    return _ID.fullmatch(text) is not None and ".." not in text
+    return _ID.fullmatch(text) is not None
 
 
 def of_address(text: str) -> str | None:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mysticanvas.contracts.models import FoundModel, ModelKind, ModelLayout
+from mysticanvas.model_folders import PICKLES
 from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.models import INDEX
-from mysticanvas.orchestrator.parts import PICKLES
 from mysticanvas.store import Store
 
 MAX_DEPTH = 8

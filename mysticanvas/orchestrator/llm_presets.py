@@ -104,7 +104,7 @@ class LLMPresets:
             )
 
     def _inspected(self, member: str, path: Path) -> Inspection:
-        if not parts.exists(path) or path.suffix != parts.GGUF:
+        if not parts.exists(path) or not path.is_file() or path.suffix != parts.GGUF:
             raise PresetError(
                 f"{member}: there is no {parts.GGUF} file at {path}.",
                 hint=f"Give the path of a {parts.GGUF} file.",

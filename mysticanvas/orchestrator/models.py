@@ -5,24 +5,22 @@ Weights are only hashed here; whatever parses them runs in a process of the work
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mysticanvas import settings
+from mysticanvas import model_folders, settings
 from mysticanvas.contracts import params
 from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.errors import InvalidRequest, ModelFileError, PresetError
+from mysticanvas.model_folders import read_json
 
 INDEX = "model_index.json"
 STARTER_FOLDER = Path("starter") / "image" / "model"
 """Where the model that ships is, in the data folder."""
-_MAX_JSON_BYTES = 4 << 20
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]{2,80}")
-_LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}
 _DEFAULTS = {"num_inference_steps": 50, "guidance_scale": 7.5}
 """diffusers' own, for a folder that names none."""
 _MAX_VAE_BLOCKS = 10
@@ -78,8 +76,9 @@ def describe(
             f"{folder} is not a diffusers folder: it has no {INDEX}.",
             hint="Give the folder that `pipeline.save_pretrained(folder)` wrote.",
         )
-    index = _read_json(folder / INDEX)
-    components = [name for name, _ in _components(folder, index) if not replaced(name)]
+    index = read_json(folder / INDEX)
+    model_folders.check_index(folder / INDEX, index)
+    components = [name for name, _ in model_folders.components(index) if not replaced(name)]
     world, default_params = _world(folder / "world.json")
     return Model(
         path=folder,
@@ -105,7 +104,7 @@ def describe_file(
         sha256: gives the digest of a file.
     """
     folder = shipped / architecture
-    own = _read_json(folder / "architecture.json")
+    own = read_json(folder / "architecture.json")
     side = own.get("default_side_px")
     return Model(
         path=path,
@@ -124,27 +123,13 @@ def pipeline(folder: Path) -> str:
     Raises:
         ModelFileError: its index is damaged.
     """
-    return _class_name(folder / INDEX, _read_json(folder / INDEX).get("_class_name"))
+    return _class_name(folder / INDEX, read_json(folder / INDEX).get("_class_name"))
 
 
 def unknown_words(prompt: str, world: World) -> list[str]:
     """Words of the prompt that the model was not trained on, in order."""
     words = re.findall(r"[^\W_]+", prompt.casefold())
     return [word for word in dict.fromkeys(words) if word not in world.words]
-
-
-def _components(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Component name -> library, for every component that is present."""
-    for name, entry in index.items():
-        if name.startswith("_") or not isinstance(entry, list) or entry[:1] in ([], [None]):
-            continue
-        if entry[0] not in _LIBRARIES:
-            raise ModelFileError(
-                f"{folder / INDEX}: component {name!r} comes from {entry[0]!r}; code that a model "
-                "brings with it is never run.",
-                hint="Use a model whose components are classes of diffusers and transformers.",
-            )
-        yield name, str(entry[0])
 
 
 def _files(folder: Path, components: list[str]) -> Iterator[Path]:
@@ -156,6 +141,7 @@ def _files(folder: Path, components: list[str]) -> Iterator[Path]:
                 f"{folder}: the folder of component {name!r} is missing.",
                 hint="Copy or download the model again.",
             )
+        model_folders.check(part)
         yield from (path for path in part.rglob("*") if path.is_file() and path.name[0] != ".")
 
 
@@ -163,7 +149,7 @@ def _scheduler(folder: Path) -> str:
     path = folder / "scheduler" / "scheduler_config.json"
     if not path.is_file():
         raise ModelFileError(f"{path} is missing.", hint="Copy or download the model again.")
-    return _class_name(path, _read_json(path).get("_class_name"))
+    return _class_name(path, read_json(path).get("_class_name"))
 
 
 def _default_side(folder: Path) -> tuple[int, int]:
@@ -176,7 +162,7 @@ def _default_side(folder: Path) -> tuple[int, int]:
     factor = _vae_factor(folder)
     for part in ("unet", "transformer"):
         config = folder / part / "config.json"
-        size = _read_json(config).get("sample_size") if config.is_file() else None
+        size = read_json(config).get("sample_size") if config.is_file() else None
         if size is None:
             continue
         height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
@@ -199,7 +185,7 @@ def _side(config: Path, latents: Any, factor: int) -> int:
 def _vae_factor(folder: Path) -> int:
     """Pixels that a latent stands for, in a row; 8 if there is no VAE to say so."""
     config = folder / "vae" / "config.json"
-    blocks = _read_json(config).get("block_out_channels") if config.is_file() else None
+    blocks = read_json(config).get("block_out_channels") if config.is_file() else None
     if blocks is None:
         return 8
     if not isinstance(blocks, list) or not 1 <= len(blocks) <= _MAX_VAE_BLOCKS:
@@ -214,7 +200,7 @@ def _world(path: Path) -> tuple[World | None, dict[str, Any]]:
     """What a small model says of itself: what it draws, and its defaults."""
     if not path.is_file():
         return None, {}
-    own = _read_json(path)
+    own = read_json(path)
     draws, words, defaults = own.get("draws"), own.get("words"), own.get("default_params", {})
     if not isinstance(draws, str) or not isinstance(words, list) or not isinstance(defaults, dict):
         raise ModelFileError(
@@ -232,15 +218,3 @@ def _class_name(path: Path, name: Any) -> str:
     if not isinstance(name, str) or not _CLASS.fullmatch(name):
         raise ModelFileError(f"{path}: {name!r} is not the name of a diffusers class.")
     return name
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise ModelFileError(f"{path} is larger than a configuration can be.")
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} cannot be read: {error}.") from None
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{path} does not hold a JSON object.")
-    return value

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mysticanvas import model_folders
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import ModelFileError, PresetError
 from mysticanvas.orchestrator.models import INDEX
 
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 GGUF = ".gguf"
 _DENOISERS = ("unet", "transformer")
 _DENOISING = ("model", "unet")
@@ -69,7 +69,7 @@ def require_all(preset: ImagePreset, path: Path) -> None:
 
 
 def check(name: str, path: Path) -> None:
-    """Refuse what is not there, and pickles.
+    """Refuse what is not there, what is neither a folder nor a regular file, and pickles.
 
     Raises:
         PresetError, ModelFileError: as `files`.
@@ -79,7 +79,13 @@ def check(name: str, path: Path) -> None:
             f"{name}: there is nothing at {path}.",
             hint="Give the path of a diffusers folder or of a .safetensors file.",
         )
-    if path.suffix in PICKLES:
+    if not (path.is_dir() or path.is_file()):
+        # Whoever opens a pipe waits for its other end, and a device may never end.
+        raise PresetError(
+            f"{name}: {path} is neither a folder nor a regular file.",
+            hint="Give the path of a diffusers folder or of a .safetensors file.",
+        )
+    if path.suffix in model_folders.PICKLES:
         raise ModelFileError(
             f"{name}: {path} is a pickle, which can run any code when it is read.",
             hint="Convert it: load it where you trust it, then write it with safetensors' "
@@ -107,6 +113,7 @@ def _of_part(role: str, path: Path) -> Iterator[tuple[str, Path]]:
         yield f"{role}{path.suffix}", path
         return
     for folder in _folders(role, path):
+        model_folders.check(folder)
         for file in sorted(folder.iterdir()):
             if file.is_file() and not file.name.startswith("."):
                 yield f"{role}/{file.relative_to(path).as_posix()}", file

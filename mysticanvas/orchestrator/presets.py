@@ -133,7 +133,7 @@ class Presets:
         the one of today if none has been.
 
         Raises:
-            PresetError: there is none.
+            PresetError: there is none of that name.
         """
         files = loras.without(recipe.model_files)
         dtype = recipe.environment.dtype if recipe.environment else None
@@ -151,12 +151,17 @@ class Presets:
                     preset.revision or 0,
                 ),
             )
-        try:
-            return self.find(recipe.preset)
-        except InvalidRequest as error:
+        # By name alone: a path or a hub id is the word of whoever wrote the recipe, who would have
+        # anything loaded by it, and kept as a preset.
+        known = self._store.presets.known(recipe.preset)
+        if known is None:
             raise PresetError(
-                f"The preset {recipe.preset[:80]!r} of this recipe is not here.", hint=error.hint
-            ) from None
+                f"The preset {recipe.preset[:80]!r} of this recipe is not here.",
+                hint="Save the model that it is to be made with, canvas.presets.image.save("
+                'ImagePreset(name="a", model="…")), then give the recipe that name: '
+                'canvas.reproduce(recipe.model_copy(update={"preset": "a"})).',
+            )
+        return known
 
     def model(self, preset: ImagePreset) -> models.Model:
         """The model of a preset with its parts, which the worker can run.

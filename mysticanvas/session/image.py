@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import NotFound
-from mysticanvas.session import arguments, grid, saving, tagging
+from mysticanvas.session import arguments, decoding, grid, saving, tagging
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,11 +195,9 @@ class Image:
         """The picture as a Pillow image, which the caller may change.
 
         Raises:
-            NotFound: the file is gone.
+            NotFound: the file is gone, or has no picture that can be read.
         """
-        from PIL import Image as Pillow
-
-        with Pillow.open(self._existing()) as picture:
+        with decoding.png(self._existing()) as picture:
             picture.load()
         return picture
 
@@ -221,7 +218,7 @@ class Image:
         if found is not None:
             return found
         try:
-            return _decoded(self._connection.call(lambda api: api.thumbnail(self.id, size)))
+            return decoding.webp(self._connection.call(lambda api: api.thumbnail(self.id, size)))
         except NotFound:
             # A picture of another home, or a deleted one: its file may be there all the same.
             picture = self.pil()
@@ -232,7 +229,7 @@ class Image:
         """The pixels as an array of bytes: height × width × channels.
 
         Raises:
-            NotFound: the file is gone.
+            NotFound: as for `pil`.
         """
         import numpy as np
 
@@ -260,7 +257,7 @@ class Image:
         Raises:
             InvalidRequest: the suffix or the folder is not usable, a JPEG has no room for a recipe
                 this long, or `metadata` is neither True nor False.
-            NotFound: the picture's own file is gone.
+            NotFound: the picture's own file is gone, or cannot be read.
         """
         wanted = arguments.flag("metadata", metadata)
         file = saving.target(path, f"{self.id}.png")
@@ -325,11 +322,10 @@ class Image:
             return small
         try:
             return self.pil()
+        except decoding.Unreadable:
+            return grid.placeholder(self.size, f"file damaged\n{short(self.id)}")
         except NotFound:
             return grid.placeholder(self.size, f"file missing\n{short(self.id)}")
-        # Pillow raises the latter for a PNG that is broken.
-        except (OSError, SyntaxError):
-            return grid.placeholder(self.size, f"file damaged\n{short(self.id)}")
 
     def _address(self) -> str:
         """A `data:` address of what stands for it among others, scaled down to `grid.CELL_PX`: its
@@ -343,15 +339,15 @@ class Image:
         """The file of the thumbnail; None if there is none, or none that can be read."""
         try:
             content = (self._connection.paths.root / thumbnails.path(self.id, size)).read_bytes()
-            _decoded(content)
-        except OSError:
+            decoding.webp(content)
+        except (OSError, decoding.Unreadable):
             return None
         return content
 
     def _thumbnail_file(self, size: int) -> Pillow.Image | None:
         """The thumbnail that is there; None as above."""
         content = self._thumbnail_content(size)
-        return None if content is None else _decoded(content)
+        return None if content is None else decoding.webp(content)
 
     def _existing(self) -> Path:
         path, root = self.path, self._connection.paths.root
@@ -380,11 +376,3 @@ class Image:
 
     def __hash__(self) -> int:
         return hash(self.id)
-
-
-def _decoded(content: bytes) -> Pillow.Image:
-    from PIL import Image as Pillow
-
-    with Pillow.open(io.BytesIO(content)) as picture:
-        picture.load()
-    return picture

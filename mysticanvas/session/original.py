@@ -12,7 +12,7 @@ from mysticanvas.contracts.images import FileRecord, ImageRecord
 from mysticanvas.contracts.params import check_recipe, refused
 from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, decoding
 from mysticanvas.session.image import Image
 
 if TYPE_CHECKING:
@@ -89,19 +89,17 @@ def _of_file(file: Path, connection: Connection) -> Original:
 
 
 def _read(file: Path) -> tuple[Pillow.Image, picture.PictureText]:
-    from PIL import Image as Pillow
-
     if not _is_file(file):
         raise NotFound(f"There is no file {str(file)!r}.")
     try:
-        with Pillow.open(file) as opened:
+        with decoding.png(file) as opened:
+            # Of a picture that is not ours, nothing is decoded.
+            text = picture.read(opened.info)
+            if text is None:
+                raise _unreadable(file, "it holds no recipe of MystiCanvas")
             opened.load()
-    # A decoder may raise anything on a hostile file.
-    except Exception as error:
-        raise _unreadable(file, f"it is no picture that can be read ({error})") from error
-    text = picture.read(opened.info)
-    if text is None:
-        raise _unreadable(file, "it holds no recipe of MystiCanvas")
+    except decoding.Unreadable as error:
+        raise _unreadable(file, f"it is no PNG that can be read ({error.why})") from error
     return opened, text
 
 

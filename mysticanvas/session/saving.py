@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mysticanvas.contracts.params import refused
 from mysticanvas.contracts.picture import a1111_parameters
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, decoding
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.recipe import Recipe
@@ -55,9 +55,8 @@ def save(original: Path, recipe: Recipe, file: Path, metadata: bool) -> None:
 
     Raises:
         InvalidRequest: the format has no room for that.
+        NotFound: the original has no picture that can be read.
     """
-    from PIL import Image
-
     form = FORMATS[file.suffix.lower()]
     if form == "PNG" and metadata:
         if not (file.exists() and file.samefile(original)):
@@ -71,7 +70,7 @@ def save(original: Path, recipe: Recipe, file: Path, metadata: bool) -> None:
             allowed = "a path that ends in .png or .webp, which have room for prompts this long"
             hint = "Without them, metadata=False saves it."
             raise refused("path", str(file), allowed, hint)
-    with Image.open(original) as opened:
+    with decoding.png(original) as opened:
         picture = opened.convert("RGB") if form == "JPEG" else opened.copy()
     picture.info.clear()
     picture.save(file, form, **options)

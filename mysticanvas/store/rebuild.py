@@ -15,7 +15,7 @@ from mysticanvas.contracts import picture
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.picture import PictureText
 from mysticanvas.errors import StoreError, StoreFull
-from mysticanvas.settings import HomePaths
+from mysticanvas.settings import MAX_SIDE_PX, HomePaths
 from mysticanvas.store import deletions, parts, times, tombstones
 from mysticanvas.store.image_rows import NewImage
 from mysticanvas.store.store import Store
@@ -247,7 +247,7 @@ def _new_image(path: Path, home: Path, gone: Set[str]) -> NewImage:
 def _read(path: Path) -> _Header:
     """The header of a PNG of ours.
 
-    `PngImageFile` rather than `Image.open`: nothing is decoded, so a picture of any size will do.
+    `PngImageFile` rather than `Image.open`: nothing is decoded, so Pillow's limit need not hold.
     """
     # Late: 8 MB for every orchestrator, and hardly one rebuilds anything.
     from PIL.PngImagePlugin import PngImageFile
@@ -263,12 +263,16 @@ def _read(path: Path) -> _Header:
         raise _Unfit(f"it cannot be read ({error})") from error
     if text is None:
         raise _Unfit("it holds no recipe of ours")
-    _check(text)
-    return _Header(text, width, height, mode)
+    header = _Header(text, width, height, mode)
+    _check(header)
+    return header
 
 
-def _check(text: PictureText) -> None:
+def _check(header: _Header) -> None:
     """Refuse what is well-formed and still cannot be recorded."""
+    text = header.text
+    if max(header.width, header.height) > MAX_SIDE_PX:
+        raise _Unfit(f"{header.width:,} × {header.height:,} pixels are more than a picture has")
     if not all(map(parts.full_id, filter(None, (text.image_id, text.job_id, text.parent)))):
         raise _Unfit("an id in it is none")
     try:

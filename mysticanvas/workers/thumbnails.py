@@ -38,8 +38,8 @@ from mysticanvas.logs import capture
 from mysticanvas.logs.line import render as log_line
 from mysticanvas.settings import MAX_SIDE_PX
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-"""No decoder but these is let near a file: some start other programs."""
+FORMATS = ("PNG",)
+"""Those of pictures. No other decoder is let near a file: some start other programs."""
 WEBP = {"quality": 80, "method": 2}
 MAX_PIXELS = MAX_SIDE_PX**2
 MEMORY_BYTES = 4 << 30
@@ -123,8 +123,6 @@ def _passing(error: Exception) -> bool:
 
 
 def _scaled(picture: Image.Image, image_id: str) -> Iterator[Encoded]:
-    largest = max(thumbnails.SIZES)
-    picture.draft(None, (largest, largest))
     picture.load()
     # A palette would be scaled without smoothing.
     mode = "RGBA" if picture.has_transparency_data else "RGB"

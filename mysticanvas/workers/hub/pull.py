@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,6 @@ RESERVE_BYTES = 256 << 20
 _LOCK_S = 10.0
 """An earlier process of ours may be about to end."""
 _TELL_S = 0.1
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 Tell = Callable[[PullNews], None]
 
@@ -75,7 +73,7 @@ def _pull(order: PullOrder, tell: Tell) -> PullReport:
             ),
             order.pause_s,
         )
-        if not _COMMIT.fullmatch(order.revision):
+        if not repository.COMMIT.fullmatch(order.revision):
             _point(base / "refs" / order.revision, found.commit)
     return PullReport(
         repo_id=order.repo_id,

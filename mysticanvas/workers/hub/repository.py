@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -19,6 +20,7 @@ from huggingface_hub.errors import (
 from mysticanvas import durable
 from mysticanvas.errors import (
     HubUnavailable,
+    ModelFileError,
     MystiCanvasError,
     NotFound,
     PermissionDenied,
@@ -32,6 +34,8 @@ LONGEST_PAUSE_S = 30.0
 _ASK_S = 30.0
 _PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses after which the same question may be answered."""
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LOGIN = "Log in with `hf auth login` in a terminal, then pull again."
 T = TypeVar("T")
 
@@ -47,6 +51,7 @@ def ask(repo_id: str, revision: str) -> Repository:
     """The commit that a revision means, and its files.
 
     Raises:
+        ModelFileError: the hub tells a commit or a digest that is none.
         Exception: whatever the library raises; `in_words` says what it means.
     """
     info = HfApi().model_info(repo_id, revision=revision, files_metadata=True, timeout=_ASK_S)
@@ -56,6 +61,16 @@ def ask(repo_id: str, revision: str) -> Repository:
         )
         for each in info.siblings or []
     ]
+    # They become names of files and folders.
+    for what, told, known in (
+        ("the commit", info.sha or "", COMMIT),
+        *((f"the digest of {file.name!r}", file.digest, _DIGEST) for file in files),
+    ):
+        if not known.fullmatch(told):
+            raise ModelFileError(
+                f"{constants.ENDPOINT} tells {told[:80]!r} for {what} in {repo_id!r}.",
+                hint="Pull again in a while. If it stays so, what answers there is no hub.",
+            )
     return Repository(info.sha or "", files)
 
 

@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from mysticanvas.errors import InvalidRequest, ModelFileError
+from mysticanvas.model_folders import PICKLES
 
 WEIGHTS = (".safetensors", ".gguf")
 OTHERS = (".json", ".txt", ".model", ".jinja")
 """Configurations, vocabularies, tokenizers and templates."""
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _INDEX = "model_index.json"
 _VARIANT = re.compile(r"\.(fp16|bf16|fp32|fp8|non_ema|ema)(?=[.-])")
 """What names of copies have in them; the plain ones are those that are loaded."""

@@ -110,7 +110,9 @@ class Checkpoint:
         if name not in given:
             part: Any = getattr(diffusers, self.index[name][1])
             given[name] = quantised.load(self.path, part, str(folder / name), dtype)
-        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True, **given)
+        return kind.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=False, **given
+        )
 
     def _write(self, folder: Path, given: dict[str, Any]) -> None:
         """Write the configurations of what the file holds; what may be left out is given as None.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from mysticanvas import model_folders
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.contracts.tracing import Dtype
 from mysticanvas.errors import ModelFileError
@@ -53,8 +54,8 @@ class Model(NamedTuple):
     """Those whose memory is predicted, in the order of the pipeline."""
     folder: Path | None
     """The diffusers folder; None for a single file."""
-    loaded: tuple[str, ...]
-    """All components of the pipeline."""
+    loaded: dict[str, str]
+    """All components of the pipeline, each with its library."""
     replaced: dict[str, Path | None]
     """Component from elsewhere -> its folder; None if it comes out of a single file."""
     quantised: Contents | None = None
@@ -119,11 +120,13 @@ class Model(NamedTuple):
         kept = {name: _kept(part, dtype) for name, part in self.parts.items()}
         found = {}
         if self.folder is not None:
-            own = [name for name in self.loaded if name not in self.replaced]
+            own = {k: library for k, library in self.loaded.items() if k not in self.replaced}
             found = weights.of_folder(self.folder, own, dtype, kept=kept)
         for name, path in self.replaced.items():
             if path is not None:
-                found[name] = weights.of_component(path, dtype, kept.get(name, ()))
+                found[name] = weights.of_component(
+                    path, self.loaded[name], dtype, kept.get(name, ())
+                )
         for name, part in self.parts.items():
             if self._is_in_a_file(name):
                 found[name] = self._size(part, dtype, kept[name])
@@ -171,7 +174,7 @@ def of(files: ModelFiles) -> Model:
     return Model(
         found,
         base.path if isinstance(base, Folder) else None,
-        tuple(name for name, _ in folders.components(base.index)),
+        dict(model_folders.components(base.index)),
         replaced,
         _quantised(files, base),
         _loras(files, base, found),
@@ -219,7 +222,7 @@ def _own(base: Folder | Checkpoint, given: Collection[str]) -> Iterator[tuple[st
     else:
         configs = {
             name: folders.read_config(base.path / name / "config.json")
-            for name, _ in folders.components(base.index)
+            for name, _ in model_folders.components(base.index)
             if name not in given and base.index[name][1:2] and base.index[name][1] in _KNOWN
         }
     for name, config in configs.items():

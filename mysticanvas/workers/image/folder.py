@@ -6,22 +6,20 @@ would import.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 
+from mysticanvas import model_folders
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import bounds, weights
+from mysticanvas.workers.image import bounds, classes, weights
 from mysticanvas.workers.model_files import safetensors
 from mysticanvas.workers.model_files.shapes import Config
 
 INDEX = "model_index.json"
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
-_MAX_CONFIG_BYTES = 4 << 20
 _ADAPTER = "adapter_config.json"
 _CONFIGS = ("config.json", "scheduler_config.json")
 """Those that say how much is made. A tokenizer's has lengths that stand for none."""
@@ -49,24 +47,34 @@ class Folder:
         Raises:
             ModelFileError: a file is damaged, pickled or missing, or holds too little.
         """
-        own = [name for name, _ in components(self.index) if name not in parts]
-        for name in own:
+        own = {
+            name: library
+            for name, library in model_folders.components(self.index)
+            if name not in parts
+        }
+        for name, library in own.items():
             check_part(self.path, name)
+            classes.find(library, class_name(self.index, name))
+        variant = weights.variant_of(
+            sorted((self.path / name).glob("*.safetensors")) for name in own
+        )
+        files = {
+            name: model_folders.weights(self.path / name, library, variant)
+            for name, library in own.items()
+        }
         # diffusers is not typed: this is where Any comes in.
         kind: Any = diffusers.DiffusionPipeline
         pipeline = kind.from_pretrained(
             self.path,
             dtype=dtype,
-            variant=weights.variant_of(
-                sorted((self.path / name).glob("*.safetensors")) for name in own
-            ),
+            variant=variant,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
             **parts,
         )
         for name in own:
-            require_complete(self.path / name, getattr(pipeline, name))
+            require_complete(self.path / name, files[name], getattr(pipeline, name))
         return pipeline
 
 
@@ -83,21 +91,19 @@ def read_index(folder: Path) -> dict[str, Any]:
         )
     index = read_config(folder / INDEX)
     kind = index.get("_class_name")
-    if not isinstance(kind, str) or not hasattr(diffusers, kind):
+    if not (isinstance(kind, str) and _is_pipeline(getattr(diffusers, kind, None))):
         raise ModelFileError(
             f"{folder / INDEX} names the pipeline {kind!r}, which diffusers "
             f"{diffusers.__version__} does not have.",
             hint="Code that comes with a model is not run; a newer diffusers may have it.",
         )
-    for name, library in components(index):
-        if not name.isidentifier():
-            raise ModelFileError(f"{folder / INDEX}: {name!r} is not the name of a folder.")
-        if library not in ("diffusers", "transformers") and not _is_pipeline_module(library):
-            raise ModelFileError(
-                f"{folder / INDEX} takes {name!r} from {library!r}, which is not diffusers.",
-                hint="Code that comes with a model is not run.",
-            )
+    model_folders.check_index(folder / INDEX, index)
     return index
+
+
+def class_name(index: Mapping[str, Any], component: str) -> str:
+    """That of a component; empty if the index does not say it."""
+    return str(index[component][1]) if index[component][1:] else ""
 
 
 def read_config(path: Path) -> Config:
@@ -107,23 +113,9 @@ def read_config(path: Path) -> Config:
         ModelFileError: the file cannot be read, is too large, or holds something else or a number
             that no model has.
     """
-    try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise ModelFileError(f"{path} is larger than a configuration can be.")
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{path} does not hold a JSON object.")
+    value = model_folders.read_json(path)
     bounds.check(path, value)
     return value
-
-
-def components(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name and library of those that the pipeline has."""
-    for name, value in index.items():
-        if not name.startswith("_") and isinstance(value, list) and value and value[0] is not None:
-            yield name, str(value[0])
 
 
 def check_part(folder: Path, name: str) -> None:
@@ -131,7 +123,7 @@ def check_part(folder: Path, name: str) -> None:
 
     Raises:
         ModelFileError: a file is cut off or no safetensors file, the component's folder is
-            missing, or it has pickled weights only; or as `read_config`.
+            missing, or its weights are not its own; or as `read_config`.
     """
     part = folder / name
     if not part.is_dir():
@@ -157,26 +149,17 @@ def check_files(part: Path) -> None:
     for name in _CONFIGS:
         if (part / name).is_file():
             read_config(part / name)
-    weights = sorted(part.glob("*.safetensors"))
-    pickles = [path for path in sorted(part.iterdir()) if path.suffix in PICKLES]
-    if pickles and not weights:
-        raise pickled(pickles[0])
-    for path in weights:
+    model_folders.check(part)
+    for path in sorted(part.glob("*.safetensors")):
         safetensors.validate(path)
 
 
-def pickled(path: Path) -> ModelFileError:
-    """The error for weights that can run any code when they are read."""
-    return ModelFileError(
-        f"{path.parent} has its weights as {path.name}, a pickle, which can run any code.",
-        hint="Convert it: load it where you trust it, then "
-        "`save_pretrained(folder, safe_serialization=True)`, or safetensors' `save_file`.",
-    )
-
-
-def require_complete(part: Path, module: Any) -> None:
+def require_complete(part: Path, files: Iterable[Path], module: Any) -> None:
     """Refuse a component whose files hold fewer numbers than it has: transformers fills what is
     missing with random ones, and only says so in its log.
+
+    Args:
+        files: that its weights were loaded from.
 
     Raises:
         ModelFileError: so it is.
@@ -184,9 +167,7 @@ def require_complete(part: Path, module: Any) -> None:
     if not isinstance(module, torch.nn.Module):
         return
     stored = sum(
-        tensor.numbers
-        for path in part.glob("*.safetensors")
-        for tensor in safetensors.validate(path).tensors.values()
+        tensor.numbers for path in files for tensor in safetensors.validate(path).tensors.values()
     )
     wanted = sum(parameter.numel() for parameter in module.parameters())
     if stored < wanted:
@@ -196,6 +177,5 @@ def require_complete(part: Path, module: Any) -> None:
         )
 
 
-def _is_pipeline_module(library: str) -> bool:
-    """Such as `stable_diffusion`, the home of its safety checker."""
-    return library.isidentifier() and hasattr(diffusers.pipelines, library)
+def _is_pipeline(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from mysticanvas import model_folders
 from mysticanvas.errors import ModelFileError, MystiCanvasError
-from mysticanvas.workers.image import bounds, devices, folder as folders, parts
+from mysticanvas.workers.image import bounds, devices, parts
 from mysticanvas.workers.image.checkpoint import Checkpoint
 from mysticanvas.workers.image.folder import Folder
 from mysticanvas.workers.image.parts import Replaced
@@ -22,8 +23,8 @@ def base(path: Path) -> Folder | Checkpoint:
     Raises:
         ModelFileError: it is no model, or is damaged or unsafe.
     """
-    if path.suffix in folders.PICKLES:
-        raise folders.pickled(path)
+    if path.suffix in model_folders.PICKLES:
+        raise model_folders.pickled(path)
     try:
         return Checkpoint(path) if path.suffix in _SINGLE_FILES else Folder(path)
     except OSError as error:

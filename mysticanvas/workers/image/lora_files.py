@@ -22,8 +22,8 @@ from diffusers.utils import state_dict_utils
 from peft import LoraConfig
 from safetensors import safe_open
 
+from mysticanvas import model_folders
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import folder as folders
 from mysticanvas.workers.model_files import safetensors
 from mysticanvas.workers.model_files.safetensors import Header
 
@@ -58,8 +58,8 @@ def read(path: Path, pipeline: str, unet: Mapping[str, Any] | None = None) -> Lo
         ModelFileError: it is damaged, unsafe or no LoRA for such a pipeline, or such a pipeline
             takes none.
     """
-    if path.suffix in folders.PICKLES:
-        raise folders.pickled(path)
+    if path.suffix in model_folders.PICKLES:
+        raise model_folders.pickled(path)
     header = safetensors.validate(path)
     kind: Any = getattr(diffusers, pipeline)
     if not hasattr(kind, "lora_state_dict"):

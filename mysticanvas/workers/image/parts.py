@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import diffusers
 import torch
-import transformers
 from safetensors.torch import load_file
 
+from mysticanvas import model_folders
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import folder as folders, quantised, weights
+from mysticanvas.workers.image import classes, folder as folders, quantised, weights
 from mysticanvas.workers.model_files import architectures, headers
 from mysticanvas.workers.model_files.shapes import Config
 
@@ -76,7 +75,7 @@ def wanted(replaced: Replaced, base: Base) -> Iterator[tuple[str, Path]]:
     if replaced.vae:
         yield _named("vae", replaced.vae, base), replaced.vae
     encoders = sorted(
-        name for name, _ in folders.components(base.index) if name.startswith("text_encoder")
+        name for name, _ in model_folders.components(base.index) if name.startswith("text_encoder")
     )
     if len(replaced.clip) > len(encoders):
         raise ModelFileError(
@@ -101,21 +100,28 @@ def _named(component: str, path: Path, base: Base) -> str:
 def _from_folder(component: str, path: Path, base: Base, dtype: torch.dtype) -> dict[str, Any]:
     """The component, and the tokenizer beside it."""
     part = component_folder(component, path)
-    module = class_of(component, folders.read_config(part / "config.json"), base).from_pretrained(
+    kind = class_of(component, folders.read_config(part / "config.json"), base)
+    variant = weights.variant_of([sorted(part.glob("*.safetensors"))])
+    files = model_folders.weights(part, base.index[component][0], variant)
+    module = kind.from_pretrained(
         part,
         dtype=dtype,
-        variant=weights.variant_of([sorted(part.glob("*.safetensors"))]),
+        variant=variant,
         use_safetensors=True,
         local_files_only=True,
+        trust_remote_code=False,
     )
-    folders.require_complete(part, module)
+    folders.require_complete(part, files, module)
     tokenizer = tokenizer_beside(component, path)
     if tokenizer is None:
         return {component: module}
-    kind: Any = getattr(transformers, base.index[tokenizer][1])
+    name = folders.class_name(base.index, tokenizer)
+    kind = classes.find("transformers", name, classes.TOKENIZERS)
     return {
         component: module,
-        tokenizer: kind.from_pretrained(path / tokenizer, local_files_only=True),
+        tokenizer: kind.from_pretrained(
+            path / tokenizer, local_files_only=True, trust_remote_code=False
+        ),
     }
 
 
@@ -147,8 +153,8 @@ def file_config(component: str, path: Path, base: Base) -> Config:
     Raises:
         ModelFileError: the file has none of that kind, or is damaged or a pickle.
     """
-    if path.suffix in folders.PICKLES:
-        raise folders.pickled(path)
+    if path.suffix in model_folders.PICKLES:
+        raise model_folders.pickled(path)
     contents = headers.read(path)
     name = base.index[component][1]
     if quantised.is_gguf(path):
@@ -180,6 +186,7 @@ def _from_file(component: str, path: Path, base: Base, dtype: torch.dtype) -> An
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            trust_remote_code=False,
         )
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])[0]
@@ -202,16 +209,9 @@ def class_of(component: str, config: Config, base: Base) -> Any:
     """The class of a component: a VAE's folder may name another than the model has.
 
     Raises:
-        ModelFileError: diffusers has no such class.
+        ModelFileError: the library has no such class.
     """
-    library, name = base.index[component]
-    if library == "transformers":
-        return getattr(transformers, name)
-    own = getattr(diffusers, str(config.get("_class_name", name)), None)
-    if not (isinstance(own, type) and issubclass(own, diffusers.ModelMixin)):
-        raise ModelFileError(
-            f"A {component} of the class {config['_class_name']!r} is none that diffusers "
-            f"{diffusers.__version__} has.",
-            hint="Code that comes with a model is not run.",
-        )
-    return own
+    library, name = str(base.index[component][0]), folders.class_name(base.index, component)
+    if library == "diffusers":
+        name = str(config.get("_class_name", name))
+    return classes.find(library, name, classes.MODELS)

@@ -247,7 +247,8 @@ def _decoding_weights(order: TraceOrder, model: Model) -> int:
     # The others would be weighed for nothing. Which variant of its files is chosen beside them
     # does not matter: all have the same numbers.
     replaced = {name: path for name, path in model.replaced.items() if name == "vae"}
-    alone = model._replace(parts={"vae": vae}, loaded=("vae",), replaced=replaced, quantised=None)
+    loaded = {"vae": model.loaded["vae"]}
+    alone = model._replace(parts={"vae": vae}, loaded=loaded, replaced=replaced, quantised=None)
     return alone.weights("float32").get("vae", 0) - alone.weights(order.dtype).get("vae", 0)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mysticanvas import model_folders
 from mysticanvas.contracts.tracing import Dtype
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.model_files import safetensors
@@ -24,7 +25,7 @@ _VARIANT = re.compile(r"\.(\w+)(-\d+-of-\d+)?\.safetensors$")
 
 def of_folder(
     folder: Path,
-    components: Iterable[str],
+    components: Mapping[str, str],
     dtype: Dtype,
     *,
     kept: Mapping[str, Iterable[str]] | None = None,
@@ -33,33 +34,36 @@ def of_folder(
 
     Args:
         folder: a diffusers folder.
-        components: those that are loaded out of it; others may lie there. What has no safetensors
-            files has no weights.
+        components: those that are loaded out of it, each with its library; others may lie there.
         kept: component -> parts of the names of tensors that stay in float32.
 
     Raises:
-        ModelFileError: a file is damaged, cut off or no safetensors file.
+        ModelFileError: a file is damaged, cut off, missing or no safetensors file.
     """
-    parts = {name: _files(folder / name) for name in components}
-    variant = variant_of(parts.values())
+    variant = variant_of(_files(folder / name) for name in components)
     sizes = {
-        name: _total(_chosen(files, variant), dtype, (kept or {}).get(name, ()))
-        for name, files in parts.items()
+        name: _total(
+            model_folders.weights(folder / name, library, variant),
+            dtype,
+            (kept or {}).get(name, ()),
+        )
+        for name, library in components.items()
     }
     return {name: size for name, size in sizes.items() if size}
 
 
-def of_component(folder: Path, dtype: Dtype, kept: Iterable[str] = ()) -> int:
+def of_component(folder: Path, library: str, dtype: Dtype, kept: Iterable[str] = ()) -> int:
     """Bytes of the weights in the folder of a component, in the format that it runs in.
 
     Args:
+        library: that the component comes from.
         kept: parts of the names of tensors that stay in float32.
 
     Raises:
         ModelFileError: as `of_folder`.
     """
-    files = _files(folder)
-    return _total(_chosen(files, variant_of([files])), dtype, kept)
+    variant = variant_of([_files(folder)])
+    return _total(model_folders.weights(folder, library, variant), dtype, kept)
 
 
 def _total(files: Iterable[Path], dtype: Dtype, kept: Iterable[str]) -> int:
@@ -104,9 +108,3 @@ def variant_of(parts: Iterable[list[Path]]) -> str | None:
         if files and len(found) == len(files):
             return found[0]
     return None
-
-
-def _chosen(files: list[Path], variant: str | None) -> list[Path]:
-    """Those of the variant, or the plain ones where there are none of it."""
-    of_variant = [p for p in files if (m := _VARIANT.search(p.name)) and m[1] == variant]
-    return of_variant or [path for path in files if not _VARIANT.search(path.name)]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mysticanvas.errors import PresetError
-from mysticanvas.orchestrator import hub
+from mysticanvas.contracts.pulls import PullParams
+from mysticanvas.errors import InvalidRequest, PresetError
+from mysticanvas.orchestrator import hub, pulling
 
 COMMIT = "c" * 40
 
@@ -54,6 +55,18 @@ def test_what_is_not_in_the_cache_says_how_to_get_it(tmp_path: Path) -> None:
     cached(tmp_path, "model.safetensors")
     with pytest.raises(PresetError, match=r"no \.gguf file.*pull\('owner/name', files="):
         hub.locate_gguf("owner/name", tmp_path)
+
+
+@pytest.mark.parametrize("revision", ["/etc", "a/../../b", "..", "../main"])
+def test_a_revision_stays_within_the_cache(revision: str) -> None:
+    assert not hub.is_id(f"owner/name@{revision}")
+    assert hub.is_id("owner/name@refs/pr/1")
+    for params in (
+        PullParams(repo_id="owner/name", revision=revision),
+        PullParams(repo_id=f"owner/name@{revision}"),
+    ):
+        with pytest.raises(InvalidRequest):
+            pulling.check(params)
 
 
 def test_a_path_is_no_hub_id() -> None:

@@ -311,6 +311,19 @@ def test_a_recipe_whose_preset_is_not_here_is_refused(intake: Intake, recipe: Re
         intake.reproduce(request, key=new_id(), request_id="")
 
 
+@pytest.mark.parametrize("hub_id", [False, True])
+def test_a_recipe_has_nothing_loaded_from_where_it_says(
+    tmp_path: Path, store: Store, intake: Intake, recipe: Recipe, hub_id: bool
+) -> None:
+    before = store.presets.list()
+    named = "owner/name" if hub_id else str(make_model(tmp_path / "stranger"))
+    request = ReproduceRequest(recipe=recipe.model_copy(update={"preset": named}))
+    with pytest.raises(PresetError, match="of this recipe is not here") as caught:
+        intake.reproduce(request, key=new_id(), request_id="")
+    assert 'recipe.model_copy(update={"preset": "a"})' in caught.value.hint
+    assert store.presets.list() == before
+
+
 def test_a_recipe_runs_with_the_revision_that_computed_as_it_says(
     tmp_path: Path, store: Store, intake: Intake, generate: Generate
 ) -> None:

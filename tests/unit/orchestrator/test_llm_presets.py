@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -74,6 +75,9 @@ def test_what_is_no_language_model_is_refused(
         presets.save(tiny.replace(model=str(draws)))
     with pytest.raises(PresetError, match=r"model: there is no \.gguf file"):
         presets.save(tiny.replace(model=str(tmp_path / "none.gguf")))
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(PresetError, match=r"model: there is no \.gguf file"):
+        presets.save(tiny.replace(model=str(tmp_path / "pipe.gguf")))
 
 
 def test_what_it_sees_with_is_looked_into(

@@ -72,6 +72,27 @@ def test_code_that_a_model_brings_is_never_run(folder: Path) -> None:
         models.describe(folder, sha256)
 
 
+@pytest.mark.parametrize("library", ["audioldm2", "os", ["diffusers"], 3])
+def test_components_come_from_the_libraries_that_are_run(folder: Path, library: object) -> None:
+    edit(folder / "model_index.json", lambda i: i.update(unet=[library, "UNet2DConditionModel"]))
+    with pytest.raises(ModelFileError, match="takes 'unet' from"):
+        models.describe(folder, sha256)
+
+
+def test_a_component_is_in_the_folder(folder: Path) -> None:
+    edit(folder / "model_index.json", lambda i: i.update({"../unet": i.pop("unet")}))
+    with pytest.raises(ModelFileError, match="not the name of a folder"):
+        models.describe(folder, sha256)
+
+
+@pytest.mark.parametrize("named", ["evil.bin", "../../outside.safetensors"])
+def test_what_would_be_loaded_without_a_digest_is_refused(folder: Path, named: str) -> None:
+    index = {"metadata": {}, "weight_map": {"w": named}}
+    (folder / "unet" / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelFileError, match="unet"):
+        models.describe(folder, sha256)
+
+
 @pytest.mark.parametrize("name", ["../x", "os.system", 3, None])
 def test_a_pipeline_that_is_no_class_name_is_refused(folder: Path, name: object) -> None:
     edit(folder / "model_index.json", lambda i: i.update(_class_name=name))

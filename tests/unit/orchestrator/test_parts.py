@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,26 @@ def test_what_is_not_there_or_unsafe_is_refused(tmp_path: Path, tiny_sd: Path) -
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(ModelFileError, match=error):
             parts.files(preset(tiny_sd, clip=str(tmp_path / name)), named)
+
+
+@pytest.mark.parametrize("name", ["model", "vae", "clip_1", "loras: a"])
+@pytest.mark.parametrize("file", ["pipe.safetensors", "pipe.gguf", "pipe"])
+def test_what_would_make_a_reader_wait_is_refused(tmp_path: Path, name: str, file: str) -> None:
+    os.mkfifo(tmp_path / file)
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / file)
+    for path in (tmp_path / file, tmp_path / "link.safetensors"):
+        with pytest.raises(PresetError, match="neither a folder nor a regular file"):
+            parts.check(name, path)
+
+
+def test_a_part_that_would_be_loaded_from_elsewhere_is_refused(
+    tmp_path: Path, tiny_sd: Path
+) -> None:
+    vae = Path(shutil.copytree(tiny_sd / "vae", tmp_path / "vae"))
+    index = {"metadata": {}, "weight_map": {"w": "../outside.safetensors"}}
+    (vae / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelFileError, match="no .safetensors file beside it"):
+        parts.files(preset(tiny_sd, vae=str(vae)), named)
 
 
 def test_a_single_file_has_what_ships_for_its_architecture(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ def test_hostile_files_are_refused(
     make_image: MakeImage, connection: Connection, tmp_path: Path
 ) -> None:
     ours = make_image().path.read_bytes()
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     hostile = {
+        "postscript.png": postscript,
         "empty.png": b"",
         "text.png": b"this is no picture",
         "cut.png": ours[:-40],
@@ -86,8 +88,17 @@ def test_hostile_files_are_refused(
     }
     for name, data in hostile.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(InvalidRequest, match=name):
+        with pytest.raises(InvalidRequest, match=f"{name}.*it is no PNG that can be read"):
             resolve(tmp_path / name, connection)
+
+
+def test_of_a_picture_without_a_recipe_nothing_is_decoded(
+    make_image: MakeImage, connection: Connection, tmp_path: Path
+) -> None:
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:45])
+    with pytest.raises(InvalidRequest, match="no recipe"):
+        resolve(tmp_path / "cut.png", connection)
 
 
 def test_a_picture_without_a_recipe_is_refused(connection: Connection, tmp_path: Path) -> None:

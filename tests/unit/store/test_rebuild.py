@@ -114,6 +114,20 @@ def test_a_huge_picture_is_recorded_without_decoding(
     assert everything(store)[0].width == 16384
 
 
+def test_a_picture_larger_than_any_that_is_made_is_not_recorded(
+    store: Store, paths: HomePaths, maker: Any
+) -> None:
+    path = paths.root / maker.png(paths, maker.image(ids.new_id())).file.path
+    content = bytearray(path.read_bytes())
+    path.unlink()
+    content[16:20] = (16385).to_bytes(4, "big")
+    content[29:33] = _crc(bytes(content[12:29]))
+    place(paths, bytes(content))
+    [skipped] = run(store, paths).skipped
+    assert "16,385 × " in skipped
+    assert everything(store) == []
+
+
 def _crc(chunk: bytes) -> bytes:
     return zlib.crc32(chunk).to_bytes(4, "big")
 

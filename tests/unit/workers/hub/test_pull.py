@@ -92,6 +92,26 @@ def test_a_model_is_fetched_once_and_is_where_everybody_looks(
     assert not [*(tmp_path / "cache").rglob("*incomplete")]
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("commit", "../../outside"),
+        ("commit", ""),
+        ("commit", "c" * 64),
+        ("config.json", "../../../outside"),
+        ("config.json", ""),
+        ("model.safetensors", "/" + "a" * 63),
+        ("model.safetensors", "A" * 64),
+    ],
+)
+def test_a_digest_that_is_none_becomes_no_name_of_a_file(
+    hub: Hub, fetch: Pull, tmp_path: Path, name: str, told: str
+) -> None:
+    hub.told = {name: told}
+    refused(fetch, ModelFileError, f"tells {told!r} for the ")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_connection_that_breaks_off_is_gone_on_with(hub: Hub, fetch: Pull) -> None:
     hub.breaks_after = [3 << 20]
     fetch()

@@ -8,8 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mysticanvas import model_folders as folders
 from mysticanvas.errors import ModelFileError
-from mysticanvas.workers.image import folder as folder_of_model, loading
+from mysticanvas.orchestrator import models
+from mysticanvas.workers.image import folder as folder_of_model, loading, weights
+from mysticanvas.workers.image.parts import Replaced
 
 CPU = torch.device("cpu")
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -71,7 +74,7 @@ def test_code_that_comes_with_a_model_is_not_run(folder: Path) -> None:
     edit_index(folder, lambda index: index.update(unet=["evil", "Evil"]))
     with pytest.raises(ModelFileError, match="takes 'unet' from 'evil'") as caught:
         loading.load(folder, CPU, torch.float32)
-    assert "is not run" in caught.value.hint
+    assert "classes of diffusers" in caught.value.hint
     edit_index(folder, lambda index: index.update(_class_name=["pipeline", "Evil"]))
     with pytest.raises(ModelFileError, match="which diffusers"):
         loading.load(folder, CPU, torch.float32)
@@ -112,6 +115,85 @@ def test_pickled_weights_are_refused_with_the_way_out(folder: Path) -> None:
 def test_pickles_beside_safetensors_are_left_alone(folder: Path) -> None:
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"not even a pickle")
     loading.load(folder, CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("part", "stem"), [("unet", "diffusion_pytorch_model"), ("text_encoder", "model")]
+)
+@pytest.mark.parametrize("named", ["evil.bin", "../../outside.safetensors"])
+def test_an_index_has_nothing_else_loaded(folder: Path, part: str, stem: str, named: str) -> None:
+    weights = load_file(folder / part / f"{stem}.safetensors")
+    (folder / part / f"{stem}.safetensors").rename(folder / part / "other.safetensors")
+    torch.save(weights, folder / part / "evil.bin")
+    save_file(weights, folder.parent / "outside.safetensors", {"format": "pt"})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, named)}
+    (folder / part / f"{stem}.safetensors.index.json").write_text(json.dumps(index))
+    for replaced in (None, Replaced(unet=folder, clip=(folder / "text_encoder",))):
+        with pytest.raises(ModelFileError, match="a pickle|no .safetensors file beside it"):
+            loading.load(folder, CPU, torch.float32, replaced)
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_weights_in_parts_are_hashed_weighed_and_loaded(
+    tiny_sd: Path, tmp_path: Path, variant: str | None
+) -> None:
+    whole = loading.load(tiny_sd, CPU, torch.float32)
+    whole.save_pretrained(tmp_path, max_shard_size="20KB", variant=variant)
+    parts = {"unet": "diffusers", "text_encoder": "transformers"}
+    loaded = {
+        file
+        for name, lib in parts.items()
+        for file in folders.weights(tmp_path / name, lib, variant)
+    }
+    assert len(loaded) > 4
+    described = models.describe(tmp_path, lambda path: path.name).files
+    assert {file.relative_to(tmp_path).as_posix() for file in loaded} <= described.keys()
+    again = loading.load(tmp_path, CPU, torch.float32)
+    for name, size in weights.of_folder(tmp_path, parts, "float32").items():
+        ours, theirs = (getattr(each, name).state_dict() for each in (again, whole))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+        assert size == sum(each.numel() * 4 for each in getattr(again, name).parameters())
+    next(iter(loaded)).unlink()
+    with pytest.raises(ModelFileError, match="which is not there"):
+        loading.load(tmp_path, CPU, torch.float32)
+
+
+def test_numbers_in_files_that_are_not_loaded_make_no_model_complete(folder: Path) -> None:
+    file = folder / "text_encoder" / "model.safetensors"
+    weights = load_file(file)
+    save_file(weights, file.with_name("other.safetensors"), {"format": "pt"})
+    weights.pop(sorted(weights)[0])
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(ModelFileError, match="holds .* numbers, but CLIPTextModel has"):
+        loading.load(folder, CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "kind"),
+    [
+        ("text_encoder", "transformers", "AutoModel"),
+        ("text_encoder", "transformers", "pipeline"),
+        ("tokenizer", "transformers", "AutoTokenizer"),
+        ("unet", "diffusers", "AutoModel"),
+        ("unet", "diffusers", "StableDiffusionPipeline"),
+        ("unet", "stable_diffusion", "StableDiffusionPipeline"),
+        ("unet", "diffusers", "NoSuchModel"),
+    ],
+)
+def test_what_is_no_class_of_a_component_is_refused(
+    folder: Path, name: str, library: str, kind: str
+) -> None:
+    edit_index(folder, lambda index: index.update({name: [library, kind]}))
+    replaced = Replaced(clip=(folder,)) if name != "unet" else None
+    for each in (None, replaced):
+        with pytest.raises(ModelFileError, match=f"no component '{kind}'"):
+            loading.load(folder, CPU, torch.float32, each)
+
+
+def test_a_pipeline_is_a_class_of_pipelines(folder: Path) -> None:
+    edit_index(folder, lambda index: index.update(_class_name="AutoencoderKL"))
+    with pytest.raises(ModelFileError, match="names the pipeline 'AutoencoderKL'"):
+        loading.load(folder, CPU, torch.float32)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -100])

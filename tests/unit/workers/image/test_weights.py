@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from mysticanvas.workers.image import loading, weights
 
-PARTS = ["text_encoder", "unet", "vae"]
+PARTS = {"text_encoder": "transformers", "unet": "diffusers", "vae": "diffusers"}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -25,12 +25,13 @@ def test_the_bytes_are_those_of_the_loaded_model(dtype, tmp_path: Path) -> None:
 def test_a_variant_counts_once_and_whole_numbers_keep_their_size(tmp_path: Path) -> None:
     part = tmp_path / "unet"
     part.mkdir()
-    for name in ("model.safetensors", "model.fp16.safetensors"):
+    plain = "diffusion_pytorch_model.safetensors"
+    for name in (plain, "diffusion_pytorch_model.fp16.safetensors"):
         tensors = {"w": torch.zeros(10), "ids": torch.zeros(3, dtype=torch.int64)}
         save_file(tensors, part / name)
-    assert weights.of_folder(tmp_path, ["unet"], "float16") == {"unet": 20 + 24}
-    (part / "model.safetensors").unlink()
-    assert weights.of_folder(tmp_path, ["unet"], "float16") == {"unet": 20 + 24}
+    assert weights.of_folder(tmp_path, {"unet": "diffusers"}, "float16") == {"unet": 20 + 24}
+    (part / plain).unlink()
+    assert weights.of_folder(tmp_path, {"unet": "diffusers"}, "float16") == {"unet": 20 + 24}
 
 
 def test_what_stays_in_float32_counts_as_such(tmp_path: Path) -> None:
@@ -38,5 +39,8 @@ def test_what_stays_in_float32_counts_as_such(tmp_path: Path) -> None:
     file = tmp_path / "text_encoder_3" / "model.safetensors"
     save_file({"a.wo.weight": torch.zeros(4), "a.wi.weight": torch.zeros(4)}, file)
     assert weights.of_folder(
-        tmp_path, ["text_encoder_3"], "float16", kept={"text_encoder_3": ("wo",)}
+        tmp_path,
+        {"text_encoder_3": "transformers"},
+        "float16",
+        kept={"text_encoder_3": ("wo",)},
     ) == {"text_encoder_3": 16 + 8}
