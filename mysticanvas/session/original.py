@@ -93,11 +93,11 @@ def _read(file: Path) -> tuple[Pillow.Image, picture.PictureText]:
         raise NotFound(f"There is no file {str(file)!r}.")
     try:
         with decoding.png(file) as opened:
-            # Of a picture that is not ours, nothing is decoded.
+            # Some tools write text behind the pixels, where it is found once these are decoded.
+            opened.load()
             text = picture.read(opened.info)
             if text is None:
                 raise _unreadable(file, "it holds no recipe of MystiCanvas")
-            opened.load()
     except decoding.Unreadable as error:
         raise _unreadable(file, f"it is no PNG that can be read ({error.why})") from error
     return opened, text

@@ -1,5 +1,5 @@
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import PIL.Image
@@ -7,6 +7,7 @@ import pytest
 
 from mysticanvas import Image, InvalidRequest, NotFound
 from mysticanvas.contracts.images import ImageRecord
+from mysticanvas.session import original
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.original import resolve
 
@@ -17,10 +18,10 @@ def test_an_image_is_compared_with_its_own_pixels(
     make_image: MakeImage, connection: Connection
 ) -> None:
     image = make_image()
-    original = resolve(image, connection)
-    assert original.image is image
-    assert original.pixels_sha256 == image.pixels_sha256
-    assert original.stored
+    found = resolve(image, connection)
+    assert found.image is image
+    assert found.pixels_sha256 == image.pixels_sha256
+    assert found.stored
 
 
 @pytest.mark.parametrize("what", [7, None, b"path", ["a"]])
@@ -92,13 +93,27 @@ def test_hostile_files_are_refused(
             resolve(tmp_path / name, connection)
 
 
-def test_of_a_picture_without_a_recipe_nothing_is_decoded(
-    make_image: MakeImage, connection: Connection, tmp_path: Path
-) -> None:
-    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "cut.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:45])
-    with pytest.raises(InvalidRequest, match="no recipe"):
-        resolve(tmp_path / "cut.png", connection)
+def test_a_recipe_behind_the_pixels_is_found(make_image: MakeImage, tmp_path: Path) -> None:
+    image = make_image()
+    saved = image.save(tmp_path / "saved.png")
+    chunks = list(chunks_of(saved.read_bytes()))
+    text = [chunk for chunk in chunks if chunk[4:8] in (b"tEXt", b"zTXt", b"iTXt")]
+    others = [chunk for chunk in chunks if chunk not in text]
+    assert text
+    saved.write_bytes(SIGNATURE + b"".join([*others[:-1], *text, others[-1]]))
+    assert original._read(saved)[1].recipe == image.recipe
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def chunks_of(png: bytes) -> Iterator[bytes]:
+    """The chunks of a PNG, each with its length and its checksum."""
+    rest = png.removeprefix(SIGNATURE)
+    while rest:
+        end = 12 + int.from_bytes(rest[:4], "big")
+        yield rest[:end]
+        rest = rest[end:]
 
 
 def test_a_picture_without_a_recipe_is_refused(connection: Connection, tmp_path: Path) -> None:
