@@ -30,8 +30,8 @@ from mysticanvas.contracts.backups import BackupRecord
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import InvalidRequest, StoreError
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import failures, inspection, migrate
-from mysticanvas.store.connection import CATALOG, NEW_STORAGE, Database
+from mysticanvas.store import failures, inspection, migrate, parquet
+from mysticanvas.store.connection import NEW_STORAGE, Database
 from mysticanvas.store.high_water import Mark
 
 KEPT_DAYS = 3
@@ -42,6 +42,8 @@ _ROOM = 2.5
 """Times the size of the database that a backup takes on the disk while it is made, at most."""
 _DAILY = re.compile(r"daily-(\d{4}-\d{2}-\d{2})\.duckdb")
 _UNFINISHED = "unfinished-"
+Files = Mapping[str, Mapping[Path, int]]
+"""Table -> the Parquet files that have its rows, in order, and how many rows are in each."""
 
 
 class Rotation(NamedTuple):
@@ -136,9 +138,9 @@ class Backups:
         try:
             with self._making, self._workplace() as folder:
                 made = folder / "backup.duckdb"
-                counts = self._export(folder, check)
-                _build(made, folder, counts, check)
-                mark = _verified(made, counts)
+                files = self._export(folder, check)
+                _build(made, files, check)
+                mark = _verified(made, files)
                 _place(made, target)
         except duckdb.Error as error:
             raise failures.of(error) from error
@@ -198,20 +200,21 @@ class Backups:
         if free < needed:
             raise failures.no_room(needed, free)
 
-    def _export(self, folder: Path, check: Callable[[], None]) -> dict[str, int]:
-        """Write every table to a file, all as of one moment; the rows of each."""
-        counts = {}
+    def _export(self, folder: Path, check: Callable[[], None]) -> Files:
+        """Write every table to files, all as of one moment."""
+
+        def look() -> None:
+            check()
+            self._database.check_open()
+
         with self._database.cursor() as cursor:
             cursor.execute("BEGIN TRANSACTION READ ONLY")
+            files = {}
             for table in _tables():
-                check()
-                self._database.check_open()
-                # Tables are few and named by us; a path is not.
-                sql = f"COPY {CATALOG}.main.{table} TO '{_quoted(folder / table)}.parquet'"
-                copied = cursor.execute(f"{sql} (FORMAT parquet, COMPRESSION zstd)").fetchall()
-                counts[table] = copied[0][0]
+                look()
+                files[table] = parquet.write(cursor, table, folder, look)
             cursor.execute("ROLLBACK")
-        return counts
+        return files
 
 
 def _tables() -> list[str]:
@@ -221,29 +224,32 @@ def _tables() -> list[str]:
     return [table for table in tables if not table.startswith(INDEX_PREFIX)]
 
 
-def _build(made: Path, folder: Path, counts: Mapping[str, int], check: Callable[[], None]) -> None:
+def _build(made: Path, files: Files, check: Callable[[], None]) -> None:
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{MEMORY_LIMIT_MIB}MiB",
         "threads": 1,
-        "temp_directory": str(folder),
+        "temp_directory": str(made.parent),
     }
     with duckdb.connect(":memory:", config=config) as connection:
-        connection.execute(f"ATTACH '{_quoted(made)}' AS backup ({NEW_STORAGE})")
+        connection.execute(f"ATTACH '{parquet.quoted(made)}' AS backup ({NEW_STORAGE})")
         connection.execute("USE backup")
         # Not `schema.sql`: a migration may put a first row into a table.
         migrate.run(connection)
         connection.execute("DELETE FROM schema_version")
-        for table in counts:
-            check()
-            file = folder / f"{table}.parquet"
-            connection.execute(
-                f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet('{_quoted(file)}')"
-            )
-            file.unlink()
+        for table, written in files.items():
+            if written:
+                check()
+                # At once: rows fewer than a row group would go through the log, one by one.
+                names = ", ".join(f"'{parquet.quoted(file)}'" for file in written)
+                connection.execute(
+                    f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet([{names}])"
+                )
+            for file in written:
+                file.unlink()
         connection.execute("CHECKPOINT")
 
 
-def _verified(made: Path, counts: Mapping[str, int]) -> Mark:
+def _verified(made: Path, files: Files) -> Mark:
     """What the backup holds.
 
     Raises:
@@ -251,7 +257,8 @@ def _verified(made: Path, counts: Mapping[str, int]) -> Mark:
     """
     mark = inspection.examine(made)
     with duckdb.connect(str(made), read_only=True) as connection:
-        for table, expected in counts.items():
+        for table, written in files.items():
+            expected = sum(written.values())
             [(found,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
             if found != expected:
                 raise StoreError(f"The backup has {found:,} rows of {expected:,} in {table}.")
@@ -312,6 +319,3 @@ def _take_place(made: Path, target: Path) -> None:
         target.unlink(missing_ok=True)
         raise
 
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
