@@ -2,8 +2,9 @@
 
 The rows leave the database as Parquet files, all as of one moment, and a second DuckDB makes the
 backup from them. So the transaction that reads is short, other reads and writes go on beside it,
-and a disk that fills up stops the second DuckDB and not the store's own. (`COPY FROM DATABASE`
-changes a setting, which the locked configuration refuses.)
+and a disk that fills up stops the second DuckDB and not the store's own. Of its memory, a piece of a
+table is taken at a time, whatever the size of that. (`COPY FROM DATABASE` changes a setting, which
+the locked configuration refuses.)
 
 The search index is left out: it is large, and made again from the rows.
 """
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 
@@ -30,18 +31,24 @@ from mysticanvas.contracts.backups import BackupRecord
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import InvalidRequest, StoreError
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import failures, inspection, migrate, parquet
-from mysticanvas.store.connection import NEW_STORAGE, Database
+from mysticanvas.store import failures, inspection, migrate, parquet, queries
+from mysticanvas.store.connection import NEW_STORAGE, Database, rows
 from mysticanvas.store.high_water import Mark
 
 KEPT_DAYS = 3
-MEMORY_LIMIT_MIB = 256
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "256MiB",
+    "threads": 1,
+}
+"""Of every DuckDB beside the store's own."""
 INDEX_PREFIX = "search_"
 """Tables of the search index; in a backup they are as in a new database."""
 _ROOM = 2.5
 """Times the size of the database that a backup takes on the disk while it is made, at most."""
 _DAILY = re.compile(r"daily-(\d{4}-\d{2}-\d{2})\.duckdb")
 _UNFINISHED = "unfinished-"
+_SQL = queries.load("backups")
+T = TypeVar("T", date, str)
 Files = Mapping[str, Mapping[Path, int]]
 """Table -> the Parquet files that have its rows, in order, and how many rows are in each."""
 
@@ -65,12 +72,12 @@ def rotation(present: Sequence[date], today: date) -> Rotation:
     return Rotation(True, list(present[: -(KEPT_DAYS - 1)]))
 
 
-def oldest_first(days: Iterable[date], today: date) -> list[date]:
-    """Days of backups in the order of their making.
+def oldest_first(times: Iterable[T], now: T) -> list[T]:
+    """What says when it was made, days or names, in the order of that.
 
     Those to come are older than all others: a clock was wrong when they were made, or is now.
     """
-    return sorted(days, key=lambda day: (day <= today, day))
+    return sorted(times, key=lambda time: (time <= now, time))
 
 
 def daily(folder: Path, today: date | None = None) -> dict[date, Path]:
@@ -183,6 +190,19 @@ class Backups:
         """Whether there is the backup of that day."""
         return day in daily(self._paths.backups)
 
+    def behind(self) -> bool:
+        """Whether the newest daily backup lacks something that somebody did, or cannot tell; what is
+        done without being asked for does not count."""
+        newest = [*daily(self._paths.backups).values()][-1:]
+        if not newest:
+            return True
+        try:
+            with duckdb.connect(str(newest[0]), read_only=True, config=_CONFIG) as backup:
+                return self._database.read(_SQL["content"]) != rows(backup, _SQL["content"])
+        except duckdb.Error:
+            # It is damaged, or of an earlier schema.
+            return True
+
     @contextlib.contextmanager
     def _workplace(self) -> Iterator[Path]:
         """An empty folder that goes with all that is left in it; those of killed processes too."""
@@ -225,11 +245,7 @@ def _tables() -> list[str]:
 
 
 def _build(made: Path, files: Files, check: Callable[[], None]) -> None:
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{MEMORY_LIMIT_MIB}MiB",
-        "threads": 1,
-        "temp_directory": str(made.parent),
-    }
+    config = _CONFIG | {"temp_directory": str(made.parent)}
     with duckdb.connect(":memory:", config=config) as connection:
         connection.execute(f"ATTACH '{parquet.quoted(made)}' AS backup ({NEW_STORAGE})")
         connection.execute("USE backup")
@@ -318,4 +334,3 @@ def _take_place(made: Path, target: Path) -> None:
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-
