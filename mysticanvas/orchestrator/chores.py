@@ -45,7 +45,7 @@ class DailyBackup:
         self._told_on: date | None = None
 
     def run(self, context: JobContext) -> dict[str, JsonValue]:
-        """Make the backup of the day if there is none yet. That it cannot be made is told once a day.
+        """Make the backup of the day if there is none yet; that it fails is told once a day.
 
         Returns:
             `path`: the backup; None if there was one.
@@ -70,7 +70,6 @@ def _failed(error: StoreError, at: datetime) -> Alert:
         kind="backup_failed",
         severity="warning",
         message=f"The backup of the day could not be made: {error} It is tried again every hour; "
-        "`mysticanvas backup FILE` makes one elsewhere, `mysticanvas doctor` says how old the newest "
-        "is.",
+        "`mysticanvas backup FILE` makes one elsewhere.",
         at=at,
     )

@@ -2,9 +2,9 @@
 
 The rows leave the database as Parquet files, all as of one moment, and a second DuckDB makes the
 backup from them. So the transaction that reads is short, other reads and writes go on beside it,
-and a disk that fills up stops the second DuckDB and not the store's own. Of its memory, a piece of a
-table is taken at a time, whatever the size of that. (`COPY FROM DATABASE` changes a setting, which
-the locked configuration refuses.)
+and a disk that fills up stops the second DuckDB and not the store's own. That has a piece of a
+table in its memory at a time, whatever the size of the collection. (`COPY FROM DATABASE` changes a
+setting, which the locked configuration refuses.)
 
 The search index is left out: it is large, and made again from the rows.
 """
@@ -191,8 +191,8 @@ class Backups:
         return day in daily(self._paths.backups)
 
     def behind(self) -> bool:
-        """Whether the newest daily backup lacks something that somebody did, or cannot tell; what is
-        done without being asked for does not count."""
+        """Whether the newest daily backup lacks something that somebody did, or cannot tell. Work
+        that nobody asked for does not count."""
         newest = [*daily(self._paths.backups).values()][-1:]
         if not newest:
             return True

@@ -1,9 +1,9 @@
 """The tables of an export as Parquet, and the pictures that they name.
 
-DuckDB itself writes them: it streams in small row groups, within the memory of the store, and keeps
-the types. It may write into one folder alone, `backups/`, so they are made there and moved by the caller. They are a
-snapshot of one moment; what else an export holds is made from them, so that the store is free
-meanwhile.
+DuckDB itself writes them: it streams in small row groups, within the memory of the store, and
+keeps the types. It may write into one folder alone, `backups/`, so they are made there and moved by
+the caller. They are a snapshot of one moment; what else an export holds is made from them, so that
+the store is free meanwhile.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Snapshot:
             views.create(cursor)
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             chosen = {"project": project, "ids": wanted}
-            tables = {
+            tables: dict[str, dict[str, object]] = {
                 "pictures": {"file": self._pictures, **chosen},
                 "image_tags": {"file": self._image_tags, **pictures},
                 "tags": {"file": self._tags, "image_tags": self._image_tags},

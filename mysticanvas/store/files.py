@@ -82,10 +82,10 @@ class Files:
             after: the seq behind which they are looked for.
             check: called before each look; what it raises ends it.
         """
-        for after in range(after, self.last_seq(), WINDOW):
+        for start in range(after, self.last_seq(), WINDOW):
             check()
             found = self._database.read(
-                _SQL["without_thumbnails"], after=after, last=after + WINDOW, kinds=_KINDS
+                _SQL["without_thumbnails"], after=start, last=start + WINDOW, kinds=_KINDS
             )
             yield from (Original(row["seq"], row["id"], row["path"]) for row in found)
 

@@ -2,9 +2,8 @@
 
 Whoever writes Parquet holds a row group as a whole, several times over, and DuckDB's own of 122,880
 rows are more of the store's tables than its memory: from 80,000 pictures on, nothing could be
-written. Even the smallest group that DuckDB makes is a bound by rows, while rows may have half a
-MiB each, since prompts are long where their authors are models; so a table is written in files whose
-bytes are bounded.
+written. The smallest groups that it makes still are so many rows, which are long where prompts are;
+so a table as a whole is written in files of so many bytes.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ OPTIONS = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048)"
 """Of every COPY: the smallest row groups that DuckDB makes. They take a twentieth more of the disk
 than those of its default, and are as quick."""
 MOST_BYTES = 8 << 20
-"""Of the rows in one file, which take four to five times as much of the memory while they are written;
-a block of rows that alone has more is a file of its own."""
+"""Of the rows in one file, which take four to five times as much of the memory while they are
+written; a block of rows that alone has more is a file of its own."""
 BLOCK = 64
 """Rows whose bytes are counted together."""
 _VALUE_BYTES = 16

@@ -20,8 +20,9 @@ SELECT
     'default' AS project, 'generate' AS source, text AS prompt, '' AS negative_prompt,
     'tiny' AS preset, '' AS model_digest, '' AS pipeline, n AS seed, 8 AS width, 8 AS height,
     'RGB' AS mode, 4 AS num_inference_steps, 1.0 AS guidance_scale, '' AS scheduler,
-    '' AS request_hash, '' AS recipe_hash, '' AS pixels_sha256, json_object('prompt', text) AS recipe,
-    false AS starred, now()::TIMESTAMP AS created_at, n::VARCHAR AS path
+    '' AS request_hash, '' AS recipe_hash, '' AS pixels_sha256,
+    json_object('prompt', text) AS recipe, false AS starred, now()::TIMESTAMP AS created_at,
+    n::VARCHAR AS path
 FROM (
     SELECT n, repeat(md5(n::VARCHAR), 100) AS text FROM range(1, $images + 1) AS t(n)
 )
@@ -36,10 +37,9 @@ SELECT seq, id, 'original', 0, path, '', 1, width, height, created_at FROM image
 def large(tmp_path_factory: pytest.TempPathFactory) -> HomePaths:
     """A home whose rows are several times what the store of a test may have in memory."""
     paths = HomePaths.of(tmp_path_factory.mktemp("large"))
-    with Store.open(paths) as opened:
-        with opened.database.write() as transaction:
-            transaction.run(_WIDE, images=IMAGES)
-            transaction.run(_FILES)
+    with Store.open(paths) as opened, opened.database.write() as transaction:
+        transaction.run(_WIDE, images=IMAGES)
+        transaction.run(_FILES)
     return paths
 
 
