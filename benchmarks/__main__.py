@@ -19,6 +19,7 @@ from benchmarks import (
     footprint,
     generate,
     imports,
+    keeping,
     llm_memory,
     machine,
     opening,
@@ -69,6 +70,7 @@ PARTS: dict[str, Measure] = {
     "search": _of_images(search.measure),
     "recording": _of_images(recording.measure),
     "opening": _of_images(opening.measure),
+    "keeping": _of_images(keeping.measure),
     "thumbnails": _of_model(thumbnails.measure),
     "workers": _of_model(workers.measure),
     "llm_memory": lambda _: llm_memory.measure(),
@@ -102,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     subjects = Subjects(options.model.absolute(), options.images)
     parts = []
-    # In this order: what recording adds, SQLite does not have, and search compares the two.
+    # In this order: what recording adds, SQLite does not have, and search compares the two; and a
+    # store that was restored has no index.
     for name in [name for name in PARTS if name in (options.parts or PARTS)]:
         print(f"measuring: {name} …", file=sys.stderr, flush=True)
         parts.append(_measure(name, subjects))

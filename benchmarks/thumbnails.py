@@ -80,7 +80,7 @@ def _ours(store: Store, paths: HomePaths, thumbnails: Thumbnails) -> float:
     began = time.perf_counter()
     result = thumbnails.run(_Context())
     seconds = time.perf_counter() - began
-    assert result == {"made": PICTURES, "failed": 0}, result
+    assert result == {"made": PICTURES, "failed": 0, "unread": 0}, result
     return seconds
 
 

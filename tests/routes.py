@@ -40,7 +40,7 @@ class Routes:
         self.bus = Bus()
         self.transitions = Transitions(store, self.bus, Identity.of(os.getpid()))
         unused: Any = None
-        kinds = host_jobs.table(store, paths, unused, 7.0, unused)
+        kinds = host_jobs.table(store, paths, unused, 7.0, unused, unused)
         inspector = Inspector()
         kept = Presets(store, inspector, loading.load(settings.plugins), settings.engine)
         self.intake = Intake(store, self.transitions, kinds, paths.root, settings, kept)

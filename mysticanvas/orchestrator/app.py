@@ -281,6 +281,7 @@ class Orchestrator:
             self.thumbnails,
             self.settings.deleted_grace_days,
             lambda context: self.weighing.run(context),
+            self._alert,
         )
 
     def _dispatcher(self) -> Dispatcher:

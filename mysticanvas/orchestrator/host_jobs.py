@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 
 from pydantic import JsonValue
 
+from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.pulls import PullParams
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import chores, export, pulling
-from mysticanvas.orchestrator.files import upkeep
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
+from mysticanvas.orchestrator.files.upkeep import FileUpkeep
 from mysticanvas.orchestrator.queue.context import JobContext
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
 from mysticanvas.settings import HomePaths
@@ -28,8 +29,9 @@ def table(
     thumbnails: Thumbnails,
     deleted_grace_days: float,
     weigh: Callable[[JobContext], dict[str, JsonValue]],
+    tell: Callable[[Alert], None],
 ) -> Kinds:
-    """Kind -> how it is carried out."""
+    """Kind -> how it is carried out; `tell` tells users what nobody asked for."""
     log = LogFile(paths.logs / "pull.jsonl")
     return {
         "export": HostJob(
@@ -40,11 +42,9 @@ def table(
             lambda params: export.check(store, paths, params),
             lambda: export.tidy(store, paths),
         ),
-        "thumbnails": HostJob(
-            lambda context: upkeep.run(store, paths, thumbnails, deleted_grace_days, context)
-        ),
+        "thumbnails": HostJob(FileUpkeep(store, paths, thumbnails, deleted_grace_days).run),
         "index": HostJob(lambda context: chores.index(store, context)),
-        "backup": HostJob(lambda context: chores.backup(store, context)),
+        "backup": HostJob(chores.DailyBackup(store, tell).run),
         "weigh": HostJob(weigh),
         "pull": HostJob(
             lambda context: pulling.run(

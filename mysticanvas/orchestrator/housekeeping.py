@@ -46,7 +46,7 @@ class State(NamedTuple):
     unindexed: bool
     """Whether the index has a step to take."""
     unsaved: bool
-    """Whether the backup of today is missing."""
+    """Whether the backup of today is missing, and would have something that no other has."""
     unfiled: bool
     """Whether pictures came since the last job for thumbnails."""
     unweighed_s: float | None = None
@@ -97,6 +97,8 @@ class Housekeeping(Periodic):
         self._unindexed = False
         self._newest = self._filed = 0
         self._saved_on: date | None = None
+        self._behind_on: date | None = None
+        self._compared: tuple[date, int] | None = None
         self._unweighed: set[str] = set()
         self._unweighed_at: float | None = None
 
@@ -143,6 +145,13 @@ class Housekeeping(Periodic):
         self._unweighed = unweighed
 
     def _unsaved(self, today: date) -> bool:
-        if self._saved_on != today and self._store.backups.has(today):
+        if self._saved_on == today:
+            return False
+        if self._store.backups.has(today):
             self._saved_on = today
-        return self._saved_on != today
+            return False
+        # What the last backup lacks, it lacks until there is another.
+        if self._behind_on != today and self._compared != (today, self._commits):
+            self._compared = today, self._commits
+            self._behind_on = today if self._store.backups.behind() else None
+        return self._behind_on == today

@@ -2,8 +2,9 @@
 
 The rows leave the database as Parquet files, all as of one moment, and a second DuckDB makes the
 backup from them. So the transaction that reads is short, other reads and writes go on beside it,
-and a disk that fills up stops the second DuckDB and not the store's own. (`COPY FROM DATABASE`
-changes a setting, which the locked configuration refuses.)
+and a disk that fills up stops the second DuckDB and not the store's own. That has a piece of a
+table in its memory at a time, whatever the size of the collection. (`COPY FROM DATABASE` changes a
+setting, which the locked configuration refuses.)
 
 The search index is left out: it is large, and made again from the rows.
 """
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 
@@ -31,12 +32,16 @@ from mysticanvas.contracts.backups import BackupRecord
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import InvalidRequest, StoreError
 from mysticanvas.settings import HomePaths
-from mysticanvas.store import failures, inspection, migrate
-from mysticanvas.store.connection import CATALOG, NEW_STORAGE, Database
+from mysticanvas.store import failures, inspection, migrate, parquet, queries
+from mysticanvas.store.connection import NEW_STORAGE, Database, rows
 from mysticanvas.store.high_water import Mark
 
 KEPT_DAYS = 3
-MEMORY_LIMIT_MIB = 256
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "256MiB",
+    "threads": 1,
+}
+"""Of every DuckDB beside the store's own."""
 INDEX_PREFIX = "search_"
 """Tables of the search index; in a backup they are as in a new database."""
 _ROOM = 2.5
@@ -45,6 +50,10 @@ _DAILY = re.compile(r"daily-(\d{4}-\d{2}-\d{2})\.duckdb")
 _UNFINISHED = "unfinished-"
 _ELSEWHERE = "elsewhere"
 """File of a workplace that names the copy on another disk, which is to go with it."""
+_SQL = queries.load("backups")
+T = TypeVar("T", date, str)
+Files = Mapping[str, Mapping[Path, int]]
+"""Table -> the Parquet files that have its rows, in order, and how many rows are in each."""
 
 
 class Rotation(NamedTuple):
@@ -66,12 +75,12 @@ def rotation(present: Sequence[date], today: date) -> Rotation:
     return Rotation(True, list(present[: -(KEPT_DAYS - 1)]))
 
 
-def oldest_first(days: Iterable[date], today: date) -> list[date]:
-    """Days of backups in the order of their making.
+def oldest_first(times: Iterable[T], now: T) -> list[T]:
+    """What says when it was made, days or names, in the order of that.
 
     Those to come are older than all others: a clock was wrong when they were made, or is now.
     """
-    return sorted(days, key=lambda day: (day <= today, day))
+    return sorted(times, key=lambda time: (time <= now, time))
 
 
 def daily(folder: Path, today: date | None = None) -> dict[date, Path]:
@@ -139,9 +148,9 @@ class Backups:
         try:
             with self._making, self._workplace() as folder:
                 made = folder / "backup.duckdb"
-                counts = self._export(folder, check)
-                _build(made, folder, counts, check)
-                mark = _verified(made, counts)
+                files = self._export(folder, check)
+                _build(made, files, check)
+                mark = _verified(made, files)
                 _place(made, target)
         except duckdb.Error as error:
             raise failures.of(error) from error
@@ -186,6 +195,19 @@ class Backups:
         """Whether there is the backup of that day."""
         return day in daily(self._paths.backups)
 
+    def behind(self) -> bool:
+        """Whether the newest daily backup lacks something that somebody did, or cannot tell. Work
+        that nobody asked for does not count."""
+        newest = [*daily(self._paths.backups).values()][-1:]
+        if not newest:
+            return True
+        try:
+            with duckdb.connect(str(newest[0]), read_only=True, config=_CONFIG) as backup:
+                return self._database.read(_SQL["content"]) != rows(backup, _SQL["content"])
+        except duckdb.Error:
+            # It is damaged, or of an earlier schema.
+            return True
+
     @contextlib.contextmanager
     def _workplace(self) -> Iterator[Path]:
         """An empty folder that goes with all that is left in it; those of killed processes too."""
@@ -203,20 +225,21 @@ class Backups:
         if free < needed:
             raise failures.no_room(needed, free)
 
-    def _export(self, folder: Path, check: Callable[[], None]) -> dict[str, int]:
-        """Write every table to a file, all as of one moment; the rows of each."""
-        counts = {}
+    def _export(self, folder: Path, check: Callable[[], None]) -> Files:
+        """Write every table to files, all as of one moment."""
+
+        def look() -> None:
+            check()
+            self._database.check_open()
+
         with self._database.cursor() as cursor:
             cursor.execute("BEGIN TRANSACTION READ ONLY")
+            files = {}
             for table in _tables():
-                check()
-                self._database.check_open()
-                # Tables are few and named by us; a path is not.
-                sql = f"COPY {CATALOG}.main.{table} TO '{_quoted(folder / table)}.parquet'"
-                copied = cursor.execute(f"{sql} (FORMAT parquet, COMPRESSION zstd)").fetchall()
-                counts[table] = copied[0][0]
+                look()
+                files[table] = parquet.write(cursor, table, folder, look)
             cursor.execute("ROLLBACK")
-        return counts
+        return files
 
 
 def _tables() -> list[str]:
@@ -226,29 +249,28 @@ def _tables() -> list[str]:
     return [table for table in tables if not table.startswith(INDEX_PREFIX)]
 
 
-def _build(made: Path, folder: Path, counts: Mapping[str, int], check: Callable[[], None]) -> None:
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{MEMORY_LIMIT_MIB}MiB",
-        "threads": 1,
-        "temp_directory": str(folder),
-    }
+def _build(made: Path, files: Files, check: Callable[[], None]) -> None:
+    config = _CONFIG | {"temp_directory": str(made.parent)}
     with duckdb.connect(":memory:", config=config) as connection:
-        connection.execute(f"ATTACH '{_quoted(made)}' AS backup ({NEW_STORAGE})")
+        connection.execute(f"ATTACH '{parquet.quoted(made)}' AS backup ({NEW_STORAGE})")
         connection.execute("USE backup")
         # Not `schema.sql`: a migration may put a first row into a table.
         migrate.run(connection)
         connection.execute("DELETE FROM schema_version")
-        for table in counts:
-            check()
-            file = folder / f"{table}.parquet"
-            connection.execute(
-                f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet('{_quoted(file)}')"
-            )
-            file.unlink()
+        for table, written in files.items():
+            if written:
+                check()
+                # At once: rows fewer than a row group would go through the log, one by one.
+                names = ", ".join(f"'{parquet.quoted(file)}'" for file in written)
+                connection.execute(
+                    f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet([{names}])"
+                )
+            for file in written:
+                file.unlink()
         connection.execute("CHECKPOINT")
 
 
-def _verified(made: Path, counts: Mapping[str, int]) -> Mark:
+def _verified(made: Path, files: Files) -> Mark:
     """What the backup holds.
 
     Raises:
@@ -256,7 +278,8 @@ def _verified(made: Path, counts: Mapping[str, int]) -> Mark:
     """
     mark = inspection.examine(made)
     with duckdb.connect(str(made), read_only=True) as connection:
-        for table, expected in counts.items():
+        for table, written in files.items():
+            expected = sum(written.values())
             [(found,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
             if found != expected:
                 raise StoreError(f"The backup has {found:,} rows of {expected:,} in {table}.")
@@ -343,7 +366,3 @@ def _take_place(made: Path, target: Path) -> None:
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

@@ -1,9 +1,9 @@
 """The tables of an export as Parquet, and the pictures that they name.
 
-DuckDB itself writes them: it streams, within the memory of the store, and keeps the types. It may
-write into one folder alone, `backups/`, so they are made there and moved by the caller. They are a
-snapshot of one moment; what else an export holds is made from them, so that the store is free
-meanwhile.
+DuckDB itself writes them: it streams in small row groups, within the memory of the store, and
+keeps the types. It may write into one folder alone, `backups/`, so they are made there and moved by
+the caller. They are a snapshot of one moment; what else an export holds is made from them, so that
+the store is free meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mysticanvas.contracts.recipe import Recipe
-from mysticanvas.store import parts, queries, views
+from mysticanvas.store import parquet, parts, queries, views
 from mysticanvas.store.connection import Database, rows
 
 _SQL = queries.load("export")
@@ -68,20 +68,26 @@ class Snapshot:
             views.create(cursor)
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             chosen = {"project": project, "ids": wanted}
-            rows(cursor, _SQL["pictures"], {"file": self._pictures, **chosen})
-            rows(cursor, _SQL["image_tags"], {"file": self._image_tags, **pictures})
-            rows(cursor, _SQL["tags"], {"file": self._tags, "image_tags": self._image_tags})
+            tables: dict[str, dict[str, object]] = {
+                "pictures": {"file": self._pictures, **chosen},
+                "image_tags": {"file": self._image_tags, **pictures},
+                "tags": {"file": self._tags, "image_tags": self._image_tags},
+            }
+            for table, parameters in tables.items():
+                rows(cursor, _SQL[table].format(options=parquet.OPTIONS), parameters)
             [size] = rows(cursor, _SQL["size"], dict(pictures))
         self.images, self.bytes = size["images"], size["bytes"]
 
     def pictures(self) -> Iterator[Picture]:
         """The pictures in the order of recording."""
         after = -1
-        while found := self._database.read(
-            _SQL["next"], pictures=self._pictures, after=after, limit=_PAGE
-        ):
-            after = found[-1]["seq"]
-            for row in found:
+        ends = self._database.read(_SQL["pages"], pictures=self._pictures, page=_PAGE)
+        for last in (row["last"] for row in ends):
+            page = self._database.read(
+                _SQL["page"], pictures=self._pictures, after=after, last=last
+            )
+            after = last
+            for row in page:
                 yield Picture(
                     row["id"],
                     row["path"],

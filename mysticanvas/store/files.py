@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -47,6 +47,8 @@ class Files:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.complete_to = 0
+        """The seq up to which no picture lacked a thumbnail when all were last looked through."""
 
     def original(self, image_id: str) -> Original:
         """The picture with that id.
@@ -69,14 +71,21 @@ class Files:
         """The seq of the newest picture; 0 if there is none."""
         return int(self._database.read(_SQL["last_seq"])[0]["seq"])
 
-    def without_thumbnails(self) -> Iterator[Original]:
+    def without_thumbnails(
+        self, after: int = 0, check: Callable[[], None] = lambda: None
+    ) -> Iterator[Original]:
         """Pictures that lack a thumbnail and could have one, oldest first.
 
         Those that are recorded meanwhile are left to the next run.
+
+        Args:
+            after: the seq behind which they are looked for.
+            check: called before each look; what it raises ends it.
         """
-        for after in range(0, self.last_seq(), WINDOW):
+        for start in range(after, self.last_seq(), WINDOW):
+            check()
             found = self._database.read(
-                _SQL["without_thumbnails"], after=after, last=after + WINDOW, kinds=_KINDS
+                _SQL["without_thumbnails"], after=start, last=start + WINDOW, kinds=_KINDS
             )
             yield from (Original(row["seq"], row["id"], row["path"]) for row in found)
 
@@ -134,6 +143,7 @@ class Files:
 
     def forget_failures(self) -> None:
         """Have those pictures tried again."""
+        self.complete_to = 0
         with self._database.write() as transaction:
             transaction.run(_SQL["forget_failures"])
 
@@ -198,6 +208,7 @@ class Files:
 
     def forget(self, paths: Sequence[str]) -> list[str]:
         """Forget files that are gone, originals excepted; those that were known."""
+        self.complete_to = 0
         with self._database.write() as transaction:
             found = transaction.run(_SQL["delete_paths"], paths=list(paths))
         return [row["path"] for row in found]

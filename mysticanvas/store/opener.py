@@ -169,7 +169,9 @@ def _put_aside(paths: HomePaths, is_new: bool) -> None:
             durable.sync(kept)
     durable.sync(kept_log)
     durable.sync_folder(paths.backups)
-    for old_log in sorted(paths.backups.glob("crash-*.wal"))[:-KEPT_CRASHES]:
+    logs_kept = [path.name for path in paths.backups.glob("crash-*.wal")]
+    for old in backups.oldest_first(logs_kept, kept_log.name)[:-KEPT_CRASHES]:
+        old_log = paths.backups / old
         old_log.with_suffix("").unlink(missing_ok=True)
         old_log.unlink()
 

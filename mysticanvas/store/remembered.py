@@ -15,12 +15,22 @@ V = TypeVar("V")
 _MOST = 1024
 
 
+class Bounded(dict[K, V]):
+    """Values by key that forgets all of them when it is full, so that a process which lives for
+    months holds no more than it did after days."""
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if len(self) >= _MOST:
+            self.clear()
+        super().__setitem__(key, value)
+
+
 class Remembered(Generic[K, V]):
     """What was read, by key; thread-safe. The values must not be changed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._values: dict[K, V] = {}
+        self._values: Bounded[K, V] = Bounded()
         self._written = 0
 
     def get(self, key: K, read: Callable[[], V]) -> V:
@@ -33,8 +43,6 @@ class Remembered(Generic[K, V]):
         with self._lock:
             # What was read before a write may be older than the write.
             if written == self._written:
-                if len(self._values) >= _MOST:
-                    self._values.clear()
                 self._values[key] = value
         return value
 

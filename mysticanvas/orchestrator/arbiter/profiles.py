@@ -25,6 +25,7 @@ from mysticanvas.contracts.tracing import (
 )
 from mysticanvas.errors import ModelFileError, StoreError
 from mysticanvas.orchestrator import asking
+from mysticanvas.store.remembered import Bounded
 
 TIME_LIMIT_S = 120.0
 """A trace takes 10 s with its imports, on a busy machine some of that."""
@@ -111,8 +112,8 @@ class Profiles:
     def __init__(self, keeper: Keeper | None = None, time_limit_s: float = TIME_LIMIT_S) -> None:
         self._keeper = keeper
         self._time_limit_s = time_limit_s
-        self._answers: dict[str, TraceAnswer] = {}
-        self._reserved: dict[str, Mapping[ImageWork, int]] = {}
+        self._answers: Bounded[str, TraceAnswer] = Bounded()
+        self._reserved: Bounded[str, Mapping[ImageWork, int]] = Bounded()
         self._asking = threading.Lock()
 
     def of(
@@ -192,9 +193,11 @@ class Profiles:
         return {each: known[each] for each in works if each in known}
 
     def _reserves(self, key: str) -> Mapping[ImageWork, int]:
-        if key not in self._reserved:
-            self._reserved[key] = dict(self._kept(key, _RESERVES.validate_json) or ())
-        return self._reserved[key]
+        known = self._reserved.get(key)
+        if known is None:
+            known = dict(self._kept(key, _RESERVES.validate_json) or ())
+            self._reserved[key] = known
+        return known
 
     def _answer(
         self, subject: Subject, batches: Batches, ask: Ask, probed: bool = True
@@ -216,11 +219,12 @@ class Profiles:
         return answer
 
     def _known(self, key: str) -> TraceAnswer | None:
-        if key not in self._answers:
-            kept = self._kept(key, TraceAnswer.model_validate_json)
-            if kept is not None:
-                self._answers[key] = kept
-        return self._answers.get(key)
+        known = self._answers.get(key)
+        if known is None:
+            known = self._kept(key, TraceAnswer.model_validate_json)
+            if known is not None:
+                self._answers[key] = known
+        return known
 
     def _kept(self, key: str, parse: Callable[[str], T]) -> T | None:
         kept = None if self._keeper is None else self._keeper.get(key)

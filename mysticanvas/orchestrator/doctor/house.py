@@ -57,7 +57,7 @@ def store(home: Home, _repair: bool) -> Found:
 
 
 def backups(home: Home, _repair: bool) -> Found:
-    """There is a backup, and it is not old."""
+    """There is a backup, and it is not old, unless nothing was changed since."""
     if home.store is None or not home.store.files.last_seq():
         return NO_STORE if home.store is None else Found("ok", "There is nothing to back up yet.")
     # Logs that a crash left and databases that were put aside lie in the same folder.
@@ -67,7 +67,11 @@ def backups(home: Home, _repair: bool) -> Found:
         return Found("warning", "There is no backup.", hint)
     days = (time.time() - max(made)) / _DAY_S
     said = f"The newest backup is {days:.1f} days old."
-    return Found("warning", said, hint) if days > BACKUP_DAYS else Found("ok", said)
+    if days <= BACKUP_DAYS:
+        return Found("ok", said)
+    if not home.store.backups.behind():
+        return Found("ok", f"{said} Nothing was changed since.")
+    return Found("warning", said, hint)
 
 
 def plugins(home: Home, _repair: bool) -> Found:

@@ -99,8 +99,12 @@ class Thumbnails:
             # Deleted and swept while it was made.
             raise NotFound(f"The files of image {short(original.id)} are gone.") from None
 
-    def run(self, context: JobContext) -> dict[str, JsonValue]:
+    def run(self, context: JobContext, whole: bool = True) -> dict[str, JsonValue]:
         """Make what is missing; a job.
+
+        Args:
+            whole: whether all pictures are looked at; else those that came since nothing was found
+                to be missing.
 
         Returns:
             `made`, `failed` and `unread`: pictures that have them, that can have none, and whose
@@ -110,12 +114,13 @@ class Thumbnails:
             JobCancelled: it was to end; what is recorded is kept.
             StoreFull, StoreError: files cannot be written, or none can be read.
         """
-        last_seq = max(1, self._store.files.last_seq())
+        files = self._store.files
+        begins, last_seq = 0 if whole else files.complete_to, files.last_seq()
         tally = Counter({"made": 0, "failed": 0, "unread": 0})
         done: list[_Landed] = []
         unread = 0
         try:
-            for landed in self._landed(context):
+            for landed in self._landed(context, begins):
                 done.append(landed)
                 unread = unread + 1 if landed.answer.unread else 0
                 if unread >= MOST_UNREAD:
@@ -123,17 +128,19 @@ class Thumbnails:
                 if len(done) >= BATCH:
                     tally.update(self._record(done))
                     done = []
-                    context.progress(landed.original.seq / last_seq, "thumbnails")
+                    context.progress(landed.original.seq / max(1, last_seq), "thumbnails")
         finally:
             tally.update(self._record(done))
         if tally["unread"]:
             _log.warning("pictures_not_read", pictures=tally["unread"])
+        else:
+            files.complete_to = last_seq
         return dict(tally)
 
-    def _landed(self, context: JobContext) -> Iterator[_Landed]:
-        """What came of ordering all that are missing, oldest first."""
+    def _landed(self, context: JobContext, after: int) -> Iterator[_Landed]:
+        """What came of ordering all that are missing behind a picture, oldest first."""
         flight: deque[_Ordered] = deque()
-        for original in self._store.files.without_thumbnails():
+        for original in self._store.files.without_thumbnails(after, context.check):
             context.check()
             if len(flight) >= self._pool.capacity:
                 yield _wait_for(flight.popleft())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
@@ -12,6 +14,38 @@ from mysticanvas.orchestrator.queue.context import JobContext
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
+WHOLE_S = 5 * 3600.0
+"""Seconds after which a run looks through everything again; a little less than those after which
+one comes though there is no new picture."""
+
+
+class FileUpkeep:
+    """The runs of a process: the first looks through everything, and then one does now and then.
+    Those between look at what is new, since a picture after each pause must not cost a look at a
+    million others.
+
+    Args:
+        store, paths, thumbnails, grace_days: as for `run`.
+    """
+
+    def __init__(
+        self, store: Store, paths: HomePaths, thumbnails: Thumbnails, grace_days: float
+    ) -> None:
+        self._store = store
+        self._paths = paths
+        self._thumbnails = thumbnails
+        self._grace_days = grace_days
+        self._whole_at = -math.inf
+
+    def run(self, context: JobContext) -> dict[str, JsonValue]:
+        """One run: what `run` returns and raises."""
+        now = time.monotonic()
+        if now - self._whole_at < WHOLE_S:
+            return {"swept": 0, **self._thumbnails.run(context, whole=False)}
+        done = run(self._store, self._paths, self._thumbnails, self._grace_days, context)
+        self._whole_at = now
+        return done
+
 
 def run(
     store: Store,
@@ -20,7 +54,7 @@ def run(
     grace_days: float,
     context: JobContext,
 ) -> dict[str, JsonValue]:
-    """Bring files and rows together: remove what is deleted for good, make what is missing.
+    """Bring all files and rows together: remove what is deleted for good, make what is missing.
 
     Args:
         grace_days: days that a deleted picture keeps its files.

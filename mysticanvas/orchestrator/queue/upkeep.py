@@ -1,4 +1,5 @@
-"""What the queue does for itself, now and then: signs of life, rescue, retention."""
+"""What the queue does for itself, now and then: signs of life, rescue, retention; that of what was
+found out for its jobs, too."""
 
 from __future__ import annotations
 
@@ -48,3 +49,5 @@ class Upkeep(Periodic):
         self._prune_at = time.monotonic() + (0 if gone == _PRUNED_AT_ONCE else _PRUNE_EVERY_S)
         if gone:
             _log.info("old_jobs_forgotten", jobs=gone)
+        if profiles := self._store.profiles.prune():
+            _log.info("unused_profiles_forgotten", profiles=profiles)

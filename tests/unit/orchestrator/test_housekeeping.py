@@ -1,11 +1,15 @@
 import math
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from makers import Maker
 from pictures import add
 
+from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.presets import ImagePreset, LLMPreset
+from mysticanvas.errors import StoreError
 from mysticanvas.orchestrator import chores, housekeeping
 from mysticanvas.orchestrator.housekeeping import (
     AGAIN_S,
@@ -87,9 +91,9 @@ def test_a_look_queues_what_the_store_needs_and_the_job_does_it(store: Store) ->
     assert queued == ["index"], f"not again within {AGAIN_S['index']} s"
     assert chores.index(store, Context()) == {"steps": 1}
     assert not store.search.behind()
-    made = chores.backup(store, Context())["path"]
-    assert Path(str(made)).is_file()
-    assert chores.backup(store, Context()) == {"path": None}
+    daily = chores.DailyBackup(store, pytest.fail)
+    assert Path(str(daily.run(Context())["path"])).is_file()
+    assert daily.run(Context()) == {"path": None}
 
 
 def test_a_preset_that_is_saved_is_weighed_a_little_later(
@@ -120,3 +124,69 @@ def test_a_preset_that_is_saved_is_weighed_a_little_later(
     store.presets.weigh(first, 1.0, "key")
     store.llm_presets.weigh(store.llm_presets.get("a"), None, "key")
     assert not looked_after(AGAIN_S["weigh"])
+
+
+def test_a_backup_is_made_on_days_with_changes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work that nobody asked for is none, whichever process looks."""
+    now, day = 1000.0, datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return day
+
+    monkeypatch.setattr(housekeeping.time, "monotonic", lambda: now)
+    monkeypatch.setattr(housekeeping, "datetime", Clock)
+    queued: list[str] = []
+    keeping = Housekeeping(store, queued.append)
+
+    def asked() -> bool:
+        nonlocal now
+        now += AGAIN_S["backup"]
+        queued.clear()
+        keeping.look()
+        return "backup" in queued
+
+    add(store, "a red circle")
+    assert asked()
+    assert asked(), "the job could not make it"
+    assert store.backups.if_due(day)
+    assert not asked()
+    day += timedelta(days=1)
+    store.search.maintain()
+    record = Maker().job(kind="index", internal=True)
+    store.jobs.add(record, "{}", None)
+    assert not asked()
+    keeping = Housekeeping(store, queued.append)
+    assert not asked()
+    with store.database.write() as transaction:
+        transaction.run("UPDATE images SET starred = true")
+    assert asked()
+    assert store.backups.if_due(day)
+    day += timedelta(days=1)
+    assert not asked()
+    store.backups._paths.backups.joinpath("daily-2026-11-23.duckdb").write_bytes(b"damaged")
+    store.facts.set("queue.paused", True)
+    assert asked()
+
+
+def test_that_the_backup_of_the_day_failed_is_told_once_a_day(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(now: datetime, check: Any) -> None:
+        raise StoreError("No room.", hint="Make some.")
+
+    monkeypatch.setattr(store.backups, "if_due", fail)
+    told: list[Alert] = []
+    daily = chores.DailyBackup(store, told.append)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"No room\. Make some\."):
+            daily.run(Context())
+    assert [(alert.kind, alert.severity) for alert in told] == [("backup_failed", "warning")]
+    assert "No room. Make some. It is tried again" in str(told[0])
+    daily._told_on = date(2026, 1, 1)
+    with pytest.raises(StoreError):
+        daily.run(Context())
+    assert len(told) == 2

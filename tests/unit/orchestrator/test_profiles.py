@@ -163,3 +163,11 @@ def test_what_jobs_reserve_outlasts_the_process(subject: Subject, store: Store) 
     assert later.reserved(subject, [work, other], lambda _: [9]) == {work: 7, other: 9}
     assert Profiles(store.profiles).reserved(subject, [other, work]) == {work: 7, other: 9}
     assert Profiles(store.profiles).reserved(subject._replace(dtype="float16"), [work]) == {}
+
+
+def test_models_that_come_and_go_do_not_fill_the_memory(subject: Subject) -> None:
+    known = Profiles()
+    for number in range(2000):
+        each = subject._replace(digest=f"{number}")
+        assert known.reserved(each, [ImageWork(width=64, height=64)]) == {}
+    assert len(known._reserved) < 2000

@@ -87,6 +87,16 @@ def test_old_internal_jobs_are_forgotten_and_those_of_users_are_not(
     assert newest in left
 
 
+def test_what_was_found_out_of_models_long_ago_is_forgotten(
+    store: Store, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mysticanvas.store.profiles.KEPT_ANYHOW", 0)
+    monkeypatch.setattr("mysticanvas.store.profiles.KEPT_UNUSED", timedelta(days=-1))
+    store.profiles.save("key", "model", "{}")
+    upkeep.prune()
+    assert store.profiles.get("key") is None
+
+
 def test_the_thread_looks_by_itself(
     store: Store, transitions: Any, add: Any, bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,17 @@ def test_the_log_of_a_crash_is_put_aside(killed: HomePaths) -> None:
     assert kept[-1].read_bytes() == left
 
 
+def test_what_a_crash_left_is_kept_whatever_clocks_have_said(killed: HomePaths) -> None:
+    for day in range(1, 5):
+        (killed.backups / f"crash-2999010{day}T000000.000000Z.duckdb.wal").touch()
+    left = wal(killed).read_bytes()
+    Store.open(killed).close()
+    kept = sorted(killed.backups.glob("crash-*.wal"))
+    assert len(kept) == opener.KEPT_CRASHES
+    assert kept[0].read_bytes() == left
+    assert kept[-1].name.startswith("crash-29990104")
+
+
 def test_the_database_is_put_aside_too_where_that_is_free(
     killed: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

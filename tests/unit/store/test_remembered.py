@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mysticanvas.store import Store
-from mysticanvas.store.remembered import Remembered
+from mysticanvas.store.remembered import Bounded, Remembered
 
 
 def test_it_is_read_once_until_something_is_written() -> None:
@@ -55,3 +55,11 @@ def test_facts_change_at_once(store: Store) -> None:
     assert store.facts.get("name") == [1]
     store.facts.set("name", None)
     assert store.facts.get("name", "default") is None
+
+
+def test_a_dictionary_that_is_bounded_begins_anew_when_it_is_full() -> None:
+    values: Bounded[int, int] = Bounded()
+    for number in range(5000):
+        values[number] = number
+    assert values[4999] == 4999
+    assert len(values) < 2000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ def test_backups_that_are_old_or_missing_are_said(home: Home, add: Add) -> None:
     os.utime(backup, (0, 0))
     assert "days old" in found(home)["backups"].message
     assert examine(home, repair=False).well
+
+
+def test_a_backup_is_not_old_while_nothing_is_changed(home: Home, store: Store, add: Add) -> None:
+    add()
+    backup = store.backups.if_due(datetime(2026, 5, 4, tzinfo=UTC))
+    assert backup is not None
+    os.utime(backup, (0, 0))
+    assert "backups" not in found(home)
+    add()
+    assert "days old" in found(home)["backups"].message
 
 
 def test_without_a_store_the_rest_is_looked_at(home: Home) -> None:

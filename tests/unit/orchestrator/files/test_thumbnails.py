@@ -24,6 +24,7 @@ from mysticanvas.contracts.thumbnails import ThumbnailOrder
 from mysticanvas.errors import Conflict, InvalidRequest, JobCancelled, NotFound, StoreError
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import BATCH, Thumbnails
+from mysticanvas.orchestrator.files.upkeep import WHOLE_S, FileUpkeep
 from mysticanvas.settings import HomePaths
 from mysticanvas.store import NewImage, Store
 
@@ -416,3 +417,52 @@ def test_an_idle_process_ends_and_the_next_order_starts_another(
             assert pool.pids == []
     finally:
         pool.close()
+
+
+def test_runs_between_two_whole_ones_look_at_what_is_new(
+    store: Store, paths: HomePaths, thumbnails: Thumbnails, add: Add, context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    now = 0.0
+    monkeypatch.setattr("mysticanvas.orchestrator.files.upkeep.time.monotonic", lambda: now)
+    begins: list[int] = []
+    looked = store.files.without_thumbnails
+
+    def look(after: int, check: Callable[[], None]) -> Any:
+        begins.append(after)
+        return looked(after, check)
+
+    monkeypatch.setattr(store.files, "without_thumbnails", look)
+    runs = FileUpkeep(store, paths, thumbnails, 0)
+    old, gone = add(), add()
+    assert runs.run(context) == {"swept": 0, "made": 2, "failed": 0, "unread": 0}
+    store.images.delete([gone.id])
+    away = paths.root / add().file.path
+    kept = away.rename(away.with_name("away"))
+    assert runs.run(context) == {"swept": 0, "made": 0, "failed": 0, "unread": 1}
+    kept.rename(away)
+    assert runs.run(context)["made"] == 1, "what could not be read is tried again"
+    runs.run(context)
+    assert begins == [0, 2, 2, 3]
+    store.files.forget([where.path(old.id, 256)])
+    assert runs.run(context)["made"] == 1, "what was forgotten is made again"
+    now += WHOLE_S
+    assert runs.run(context)["swept"] == 1
+    assert begins[-1] == 0
+
+
+def test_a_look_at_many_that_lack_nothing_can_be_ended(
+    store: Store, thumbnails: Thumbnails, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mysticanvas.store.files.WINDOW", 1)
+    for _ in range(3):
+        add()
+    thumbnails.run(context)
+
+    def cancel() -> None:
+        if context.checks == 2:
+            raise JobCancelled("enough")
+
+    context.checks, context.on_check = 0, cancel
+    with pytest.raises(JobCancelled):
+        thumbnails.run(context)
