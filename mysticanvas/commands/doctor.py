@@ -126,7 +126,7 @@ def text(diagnosis: Diagnosis, console: Console) -> str:
             f"{console.paint(sign, *styles)} {finding.check}: {printable(finding.message)}"
         )
         lines += [f"      {printable(example)}" for example in finding.examples]
-        lines += [console.paint(f"    {printable(finding.hint)}", "cyan")] if finding.hint else []
+        lines += [console.paint(f"    {finding.hint}", "cyan")] if finding.hint else []
     counts = Counter(finding.state for finding in diagnosis.findings)
     if not diagnosis.well:
         lines.append(console.paint(f"{counts['problem']} × something is wrong: see ×.", "red"))
