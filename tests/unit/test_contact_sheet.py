@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mysticanvas import contact_sheet
@@ -16,5 +15,6 @@ def test_a_page_takes_the_place_of_its_own_file_alone(tmp_path: Path) -> None:
     for _ in range(2):
         assert contact_sheet.write(page, "A <title>", []) == page
     assert "A &lt;title&gt;" in page.read_text()
-    assert sorted(os.listdir(tmp_path)) == ["others", "sheet.html", "sheet.part"]
+    there = sorted(path.name for path in tmp_path.iterdir())
+    assert there == ["others", "sheet.html", "sheet.part"]
     assert others.read_text() == "a user's own"
