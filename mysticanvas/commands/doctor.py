@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas import ownership
 from mysticanvas.commands import unchecked
 
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
@@ -192,6 +193,7 @@ def _unopened(settings: Settings, paths: HomePaths, repair: bool, why: str) -> D
     return examine(home, repair)
 
 
+@ownership.private()
 def _opened(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
     from mysticanvas import logs
     from mysticanvas.errors import StoreError

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas import ownership
 from mysticanvas.commands import settings_of
 from mysticanvas.commands.console import say
 from mysticanvas.commands.stop import stop
@@ -48,6 +49,7 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
     migrate.set_defaults(run=_migrate)
 
 
+@ownership.private()
 def _backup(options: argparse.Namespace) -> int:
     from mysticanvas.client.api import Api
     from mysticanvas.client.http import ConnectionLost
@@ -74,6 +76,7 @@ def _backup(options: argparse.Namespace) -> int:
     return 0
 
 
+@ownership.private()
 def _restore(options: argparse.Namespace) -> int:
     from mysticanvas.store import restore
 
@@ -112,6 +115,7 @@ def _tell(paths: HomePaths, done: Restored) -> None:
         say(f"  not read: {line}")
 
 
+@ownership.private()
 def _migrate(options: argparse.Namespace) -> int:
     paths = settings_of(options).paths
     _check_store(paths)

@@ -10,7 +10,7 @@ from mysticanvas.client import api
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.processes import Identity
+from mysticanvas.processes import Holding, Identity
 from mysticanvas.session.connection import Connection
 from mysticanvas.settings import Settings
 
@@ -55,6 +55,7 @@ def test_an_orchestrator_that_hangs_is_not_asked_again_and_again(
             version=__version__,
             protocol=PROTOCOL,
             prefix=sys.prefix,
+            listener=Holding.of(hung.fileno()),
         )
         connection.paths.runtime_file.write_text(runtime.model_dump_json())
         with pytest.raises(OrchestratorUnavailable, match=r"within 0\.1 s") as unavailable:
