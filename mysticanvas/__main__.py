@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mysticanvas import __version__
 from mysticanvas.commands import doctor, logs, prune, status, stop, store
+from mysticanvas.commands.console import complain, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except MystiCanvasError as error:
-        print(f"mysticanvas: {error}", file=sys.stderr)
+        complain(error)
         return 1
     except BrokenPipeError:
         # Whoever read the output, `head` say, has seen enough. Python would complain at its exit.
@@ -39,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         # A home that may not be read, say: the system's words name the file.
-        print(f"mysticanvas: {error}", file=sys.stderr)
+        complain(error)
         return 1
     except KeyboardInterrupt:
-        print("mysticanvas: stopped", file=sys.stderr)
+        complain("stopped")
         return 130
 
 
@@ -67,7 +68,7 @@ def _demo(options: argparse.Namespace) -> int:
     from mysticanvas.demo import run
 
     sheet = run(options.home, options.output)
-    print(f"The pictures: {sheet}")
+    say(f"The pictures: {sheet}")
     return 0
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
+from mysticanvas import durable
+
 if TYPE_CHECKING:
     from mysticanvas.contracts.recipe import Recipe
     from mysticanvas.session.image import Image
@@ -77,14 +79,14 @@ def write(path: Path, title: str, images: Iterable[Image]) -> Path:
     """Write one page; the pictures are inside it.
 
     Args:
-        path: the file to write; one that is there already is replaced in one step.
+        path: the file to write; one that is there already is replaced in one step. It is
+            for the user alone, as the pictures are.
         title: heading of the page, plain text.
     """
     text = page(title, map(_embedded, images))
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".part")
-    fresh.write_text(text, encoding="utf-8")
-    return fresh.replace(path)
+    durable.replace(path, text.encode())
+    return path
 
 
 def _embedded(image: Image) -> Figure:

@@ -23,6 +23,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 import psutil
 
+from mysticanvas import ownership
+
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -279,6 +281,7 @@ def spawn(
                 pass_fds=(writer,),
                 start_new_session=True,
                 cwd="/",
+                umask=ownership.mask_of_children(),
             )
     except BaseException:
         os.close(reader)

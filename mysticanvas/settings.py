@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from mysticanvas import ownership
+
 PREFIX = "MYSTICANVAS_"
 
 MAX_PROMPT_CHARS = 20_000
@@ -340,14 +342,15 @@ class HomePaths(typing.NamedTuple):
         return place in files or any(map(place.is_relative_to, folders))
 
     def check(self) -> None:
-        """Refuse home and state that do not belong together; nothing is created.
+        """Refuse home and state that do not belong together, or to us; nothing is created.
 
         With two databases for one home, or one for two, pictures would be lost.
 
         Raises:
             NotItsState: one of them is another's, or the home has its database itself so far.
-            OSError: a note cannot be read.
+            OSError: a note cannot be read, or something there belongs to another user.
         """
+        ownership.check(*self.folders, self.database, self.write_ahead_log)
         for note, other in self._notes:
             noted = _noted(note)
             if noted is not None and not _same(noted, other):
@@ -371,15 +374,14 @@ class HomePaths(typing.NamedTuple):
         return f"{there} {moved.format(noted / _HOME_NOTE)}; if its state was, its own into {note}."
 
     def create(self) -> None:
-        """Make the folders, private to the user (mode 0700), and note in each of home and state
-        where the other is.
+        """Make the folders, private to the user, and note in each of home and state where the
+        other is.
 
         Raises:
             OSError: they cannot be made, or are another's, as `check` says.
         """
         self.check()
-        for folder in self.folders:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ownership.take(self.folders, (self.database, self.write_ahead_log))
         if self.state != self.root:
             self._pair()
 

@@ -8,10 +8,14 @@ MAX_LINES = 5
 _MAX_CHARS = 300
 
 
-def printable(text: str) -> str:
-    """Text from elsewhere without characters that steer a terminal."""
+def printable(text: str, kept: str = "\n\t") -> str:
+    """Text from elsewhere without characters that steer a terminal.
+
+    Args:
+        kept: those that it may have all the same; none for what has to stay within its line.
+    """
     return "".join(
-        char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text
+        char if char.isprintable() or char in kept else f"\\x{ord(char):02x}" for char in text
     )
 
 

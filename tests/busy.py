@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,13 +14,13 @@ from mysticanvas import __version__, transport, web
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.processes import Identity
+from mysticanvas.processes import Holding, Identity
 from mysticanvas.settings import HomePaths
 
 TOKEN = "the token"
 
 
-def runtime(url: str) -> Runtime:
+def runtime(url: str, listening: socket.socket) -> Runtime:
     """What is known of one at that address that is this very process."""
     me = Identity.of(os.getpid())
     return Runtime(
@@ -32,6 +33,7 @@ def runtime(url: str) -> Runtime:
         version=__version__,
         protocol=PROTOCOL,
         prefix=sys.prefix,
+        listener=Holding.of(listening.fileno()),
     )
 
 
@@ -62,7 +64,7 @@ def busy(paths: HomePaths) -> Iterator[None]:
     thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
     thread.start()
     paths.create()
-    paths.runtime_file.write_text(runtime(listener.url).model_dump_json())
+    paths.runtime_file.write_text(runtime(listener.url, listener.socket).model_dump_json())
     try:
         yield
     finally:

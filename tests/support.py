@@ -15,7 +15,7 @@ import pytest
 from mysticanvas import __version__
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.processes import Identity, child_environment
+from mysticanvas.processes import Holding, Identity, child_environment
 from mysticanvas.session import starting
 from mysticanvas.settings import HomePaths
 
@@ -67,6 +67,7 @@ def write_runtime(paths: HomePaths, **changes: object) -> Runtime:
         version=__version__,
         protocol=PROTOCOL,
         prefix=sys.prefix,
+        listener=Holding.of(0),
     ).model_copy(update=changes)
     paths.runtime_file.write_text(runtime.model_dump_json())
     return runtime

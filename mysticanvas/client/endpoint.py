@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 from mysticanvas import processes, transport
@@ -28,7 +29,11 @@ class Endpoint(NamedTuple):
         """
         if self.identity is None:
             return True
-        held = self.listener is None or self.listener.held_by(self.identity.pid)
+        if self.listener is None:
+            # On Linux, who listens on a port tells by which socket.
+            held = sys.platform != "linux" or not transport.is_loopback(self.url)
+        else:
+            held = self.listener.held_by(self.identity.pid)
         return held and self.identity.alive()
 
     def connect(self, timeout_s: float) -> transport.Connection | None:

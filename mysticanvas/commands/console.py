@@ -40,10 +40,21 @@ class Console:
         return cls(stream.isatty() and not plain)
 
     def paint(self, text: str, *styles: str) -> str:
-        """The text in these styles."""
+        """The text in these styles, fit for a terminal whoever it is from."""
+        text = printable(text)
         if not (self.colour and styles and text):
             return text
         return f"\033[{';'.join(_CODES[style] for style in styles)}m{text}\033[0m"
+
+
+def say(text: str) -> None:
+    """Print what is not painted, such as the path of a file."""
+    print(printable(text))
+
+
+def complain(error: object) -> None:
+    """Print on standard error why a command did not do what it was to."""
+    print(f"mysticanvas: {printable(str(error))}", file=sys.stderr)
 
 
 def table(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas import ownership
 from mysticanvas.commands import unchecked
 
 # Modules that only this command needs are imported when it runs: `--help` has to be quick.
@@ -126,7 +127,7 @@ def text(diagnosis: Diagnosis, console: Console) -> str:
             f"{console.paint(sign, *styles)} {finding.check}: {printable(finding.message)}"
         )
         lines += [f"      {printable(example)}" for example in finding.examples]
-        lines += [console.paint(f"    {printable(finding.hint)}", "cyan")] if finding.hint else []
+        lines += [console.paint(f"    {finding.hint}", "cyan")] if finding.hint else []
     counts = Counter(finding.state for finding in diagnosis.findings)
     if not diagnosis.well:
         lines.append(console.paint(f"{counts['problem']} × something is wrong: see ×.", "red"))
@@ -197,6 +198,7 @@ def _unopened(settings: Settings, paths: HomePaths, repair: bool, why: str) -> D
     return examine(home, repair)
 
 
+@ownership.private()
 def _opened(settings: Settings, paths: HomePaths, repair: bool) -> Diagnosis:
     from mysticanvas import logs
     from mysticanvas.errors import StoreError

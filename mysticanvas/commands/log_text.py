@@ -31,18 +31,25 @@ def text(entry: Entry, console: Console) -> str:
     said = rest.pop("text", "") if members.get("event") == "output" else members.get("event", "")
     long = {name: value for name, value in rest.items() if "\n" in str(value)}
     parts = [
-        console.paint(_time(str(members["at"])), "dim"),
-        console.paint(f"{process:<14}", _PROCESSES[sum(process.encode()) % len(_PROCESSES)]),
-        console.paint(f"{level:<8}", *_STYLES.get(level, ())),
-        console.paint(printable(str(said)), *(() if "text" in members else ("bold",))),
+        console.paint(_inline(_time(str(members["at"]))), "dim"),
+        console.paint(
+            f"{_inline(process):<14}", _PROCESSES[sum(process.encode()) % len(_PROCESSES)]
+        ),
+        console.paint(f"{_inline(level):<8}", *_STYLES.get(level, ())),
+        console.paint(str(said), *(() if "text" in members else ("bold",))),
         *(
-            console.paint(f"{name}=", "dim") + _value(value)
+            console.paint(f"{_inline(name)}=", "dim") + _value(value)
             for name, value in rest.items()
             if name not in long
         ),
     ]
     below = [f"    {row}" for value in long.values() for row in printable(str(value)).split("\n")]
     return "\n".join([" ".join(parts), *below])
+
+
+def _inline(text: str) -> str:
+    """What has its place in the line, and begins no other."""
+    return printable(text, kept="")
 
 
 def _time(at: str) -> str:

@@ -202,7 +202,7 @@ def _orchestrator_rows(found: StatusReport, console: Console) -> list[tuple[str,
         f"process {runs.pid}",
         f"up {duration(runs.uptime_s)}",
         f"{runs.memory_mib:,.0f} MiB",
-        f"version {runs.version}",
+        f"version {printable(runs.version)}",
     ]
     rows = [("orchestrator", " · ".join(said))]
     if found.state == "running":
@@ -218,7 +218,7 @@ def _worker_text(worker: WorkerReport, console: Console) -> str:
         said.append(f"process {worker.pid}")
     if worker.memory_mib is not None:
         said.append(f"{worker.memory_mib:,.0f} MiB")
-    said.append(f"model {worker.model[:12]}" if worker.model else "no model")
+    said.append(f"model {printable(worker.model[:12])}" if worker.model else "no model")
     if worker.restarts:
         said.append(f"restarted {worker.restarts} ×, last {printable(worker.last_error)}")
     if worker.reserve_pid is not None:

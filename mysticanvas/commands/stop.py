@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 from mysticanvas.commands import settings_of
@@ -39,6 +38,7 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Stop what runs, and say what came of it."""
+    from mysticanvas.commands.console import complain, printable
     from mysticanvas.contracts.status import StopReport
     from mysticanvas.errors import Conflict
 
@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
             clients = error.extra.get("clients", [])
             refused = StopReport(home=str(settings.home), stopped=False, clients=clients)
             print(refused.model_dump_json(indent=2))
-        print(f"mysticanvas: {error}", file=sys.stderr)
+        complain(error)
         return IN_USE
-    print(done.model_dump_json(indent=2) if options.json else _text(done))
+    print(done.model_dump_json(indent=2) if options.json else printable(_text(done)))
     return DONE
 
 

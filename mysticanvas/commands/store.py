@@ -9,7 +9,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mysticanvas import ownership
 from mysticanvas.commands import settings_of
+from mysticanvas.commands.console import say
 from mysticanvas.commands.stop import stop
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
     migrate.set_defaults(run=_migrate)
 
 
+@ownership.private()
 def _backup(options: argparse.Namespace) -> int:
     from mysticanvas.client.api import Api
     from mysticanvas.client.http import ConnectionLost
@@ -69,10 +72,11 @@ def _backup(options: argparse.Namespace) -> int:
             ) from lost
         finally:
             api.close()
-    print(f"{made.path}: {made.images:,} pictures, {made.bytes / 1e6:,.1f} MB")
+    say(f"{made.path}: {made.images:,} pictures, {made.bytes / 1e6:,.1f} MB")
     return 0
 
 
+@ownership.private()
 def _restore(options: argparse.Namespace) -> int:
     from mysticanvas.store import restore
 
@@ -101,16 +105,17 @@ def _file(options: argparse.Namespace) -> Path:
 
 
 def _tell(paths: HomePaths, done: Restored) -> None:
-    print(f"{paths.root}: {'a new store' if done.backup is None else f'restored {done.backup}'}")
+    say(f"{paths.root}: {'a new store' if done.backup is None else f'restored {done.backup}'}")
     if done.aside is not None:
-        print(f"What was there is kept as {done.aside}")
-    print(f"Read back from image files: {done.images.added:,} pictures")
+        say(f"What was there is kept as {done.aside}")
+    say(f"Read back from image files: {done.images.added:,} pictures")
     for remark in done.images.remarks():
-        print(remark)
+        say(remark)
     for line in done.images.skipped:
-        print(f"  not read: {line}")
+        say(f"  not read: {line}")
 
 
+@ownership.private()
 def _migrate(options: argparse.Namespace) -> int:
     paths = settings_of(options).paths
     _check_store(paths)
@@ -118,9 +123,9 @@ def _migrate(options: argparse.Namespace) -> int:
     with _store(paths) as store:
         before, after = store.versions
     if before == after:
-        print(f"{paths.root} has schema version {after} already.")
+        say(f"{paths.root} has schema version {after} already.")
     else:
-        print(f"{paths.root}: from schema version {before} to {after}.")
+        say(f"{paths.root}: from schema version {before} to {after}.")
     return 0
 
 

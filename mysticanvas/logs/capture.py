@@ -4,6 +4,9 @@ A child's standard output and error are one pipe. Its own log lines are on it, a
 libraries, C++ and the interpreter's last words add. The parent's thread reads without ever waiting
 for a disk for long, so that a child never blocks; what is too much is counted and dropped.
 
+Which lines are a child's own, a mark says that its parent gives it: text of a model or of a request
+may look like one, and a library may put it out.
+
 A library does not know for which request it works. So the child says on the same pipe whose work
 begins and ends (`claim`), and the lines between them get the id.
 """
@@ -17,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,7 +45,15 @@ _HEAD_BYTES = 150
 """What the other members of such a line take."""
 _CHUNK = 1 << 16
 _LONGEST = 1 << 20
+_MARK = "MYSTICANVAS_LOG_MARK"
+_mark = os.environ.get(_MARK, "").encode()
 _captured = False
+
+
+def marked(environment: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
+    """The environment of a child that is to be captured, and the mark of its lines: a new one."""
+    mark = os.urandom(8).hex()
+    return {**environment, _MARK: mark}, mark.encode()
 
 
 def begin() -> None:
@@ -55,10 +66,10 @@ def begin() -> None:
 
 
 def put(content: bytes) -> None:
-    """Write a line to standard error, whole. A reader that is gone is no error: it was our parent,
-    and we end with it."""
+    """Write a line of ours to standard error, whole. A reader that is gone is no error: it was our
+    parent, and we end with it."""
     with contextlib.suppress(OSError):
-        os.write(2, content)
+        os.write(2, _mark + content)
 
 
 @contextlib.contextmanager
@@ -130,6 +141,7 @@ class Capture:
         output: the pipe; it is closed at its end.
         file: where the lines go.
         process, pid: the child, as its lines name it.
+        mark: what its own lines begin with; see `marked`.
         budget: how much of what libraries put out is kept.
     """
 
@@ -139,10 +151,12 @@ class Capture:
         file: LogFile,
         process: str,
         pid: int,
+        mark: bytes = b"",
         budget: Budget | None = None,
     ) -> None:
         self._output = output
         self._file = file
+        self._mark = mark
         self._head = {"process": process, "pid": pid}
         self._budget = budget or Budget()
         self._whose: dict[str, Any] = {}
@@ -172,7 +186,7 @@ class Capture:
         self._end()
 
     def _take_all(self, lines: bytes) -> None:
-        if self._budget.closed and line.MARK not in lines:
+        if self._budget.closed and self._mark + line.MARK not in lines:
             # A flood: to look at each line would take as much of a core as making it did.
             self._drop(lines)
             return
@@ -185,16 +199,17 @@ class Capture:
 
     def _take(self, raw: bytes) -> None:
         # A library may have left its own line open.
-        begins = raw.find(line.MARK)
-        members = line.parse(raw[begins:]) if begins >= 0 else None
+        before, _, rest = raw.partition(self._mark + line.MARK)
+        own = line.MARK + rest
+        members = line.parse(own)
         if members is None:
             self._foreign(raw)
             return
-        self._foreign(raw[:begins])
+        self._foreign(before)
         if "whose" in members:
             self._whose = _ids(members["whose"])
         else:
-            self._file.write(raw[begins:] + b"\n")
+            self._file.write(own + b"\n")
 
     def _foreign(self, raw: bytes) -> None:
         said = _text(raw)

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import mysticanvas.orchestrator.lean  # noqa: F401  # first: it keeps libraries out of the rest
-from mysticanvas import errors, logs, processes
+from mysticanvas import errors, logs, ownership, processes
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.logs import capture
 from mysticanvas.orchestrator.app import Orchestrator
@@ -18,6 +18,7 @@ from mysticanvas.settings import Settings
 _log = logs.get("mysticanvas.orchestrator")
 
 
+@ownership.private()
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mysticanvas.orchestrator")
     parser.add_argument("--home", required=True)

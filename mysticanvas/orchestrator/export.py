@@ -1,5 +1,7 @@
 """An export: a new folder or zip that stands without us.
 
+It is the user's alone, since prompts are in it, until he shares it.
+
 Made beside its place under another name, and renamed when it is whole: what is there under the name
 that was asked for is complete, and a cancelled or failed export leaves nothing. Its folder inside
 `backups/` is there for as long as anything else may be left of it. Before the renaming, that folder
@@ -213,8 +215,10 @@ class _Folder:
         self._path = path
 
     def add(self, name: str, source: Path) -> None:
+        for folder in reversed(Path(name).parents):
+            (self._path / folder).mkdir(mode=0o700, exist_ok=True)
         file = self._path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
         shutil.copyfile(source, file)
 
 
@@ -231,10 +235,11 @@ class _Zip:
 @contextlib.contextmanager
 def _opened(path: Path, is_zip: bool) -> Iterator[_Export]:
     if is_zip:
-        with zipfile.ZipFile(path, "x", strict_timestamps=False) as archive:
+        path.touch(mode=0o600, exist_ok=False)
+        with zipfile.ZipFile(path, "w", strict_timestamps=False) as archive:
             yield _Zip(archive)
     else:
-        path.mkdir()
+        path.mkdir(mode=0o700)
         yield _Folder(path)
 
 
@@ -244,7 +249,7 @@ def _staged(folder: Path) -> Iterator[None]:
     when `tidy` takes it."""
     _remove(folder)
     try:
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         yield
     except BaseException:
         _remove(folder)

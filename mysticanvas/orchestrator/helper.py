@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from mysticanvas import processes
 from mysticanvas.contracts.base import Contract
-from mysticanvas.logs.capture import Capture
+from mysticanvas.logs.capture import Capture, marked
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.ending import Ending
 
@@ -60,6 +60,7 @@ class Helper(Generic[A]):
         answers: type[A],
         log: LogFile,
     ) -> None:
+        environment, mark = marked(environment)
         spawned = processes.spawn(
             module,
             [*arguments, "--parent-pid", str(os.getpid())],
@@ -69,7 +70,7 @@ class Helper(Generic[A]):
         )
         self._process: subprocess.Popen[bytes] = spawned.process
         assert spawned.output is not None
-        self._capture = Capture(spawned.output, log, log.path.stem, spawned.process.pid)
+        self._capture = Capture(spawned.output, log, log.path.stem, spawned.process.pid, mark)
         self._type = answers
         self._answers = spawned.ready
         self._heard = b""

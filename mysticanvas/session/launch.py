@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from mysticanvas import __version__
+from mysticanvas import __version__, ownership
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
@@ -187,9 +187,14 @@ def _unsettled(paths: HomePaths, patience_s: float) -> OrchestratorUnavailable:
 
 
 def recorded(paths: HomePaths) -> Runtime | None:
-    """What the runtime file says, whether it is still so or not; None if there is none."""
+    """What the runtime file says, whether it is still so or not; None if there is none, or it is a
+    stranger's, whom a token must not be sent to."""
     try:
-        return Runtime.model_validate_json(paths.runtime_file.read_bytes())
+        # No link to elsewhere, and no pipe that nobody writes to.
+        handle = os.open(paths.runtime_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            ours = ownership.trusted(os.fstat(handle), paths.runtime_file)
+            return Runtime.model_validate_json(file.read()) if ours else None
     except (OSError, ValidationError):
         return None
 

@@ -20,16 +20,21 @@ _PLACES = ("body", "query")
 """Where in a request a parameter is, which is no part of its name."""
 
 
-def response(error: BaseException, request_id: str, status: int | None = None) -> Response:
+def response(
+    error: BaseException, request_id: str, status: int | None = None, held_back: int | None = 0
+) -> Response:
     """An error as the response that every process gives.
 
     Args:
         status: another than the usual one of the error's class.
+        held_back: how many before it were not logged; None if this one is not to be, either.
     """
     problem = Problem.of(error, request_id)
     if status is not None:
         problem = problem.model_copy(update={"status": status})
-    _log.info("request_refused", code=problem.code, status=problem.status)
+    if held_back is not None:
+        more = {"held_back": held_back} if held_back else {}
+        _log.info("request_refused", code=problem.code, status=problem.status, **more)
     # In ASCII, and with text for what JSON does not have: refused values are in it, and they may
     # be anything.
     text = json.dumps(dict(problem), default=str)

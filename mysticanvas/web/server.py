@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator
 
@@ -11,28 +12,47 @@ import uvicorn
 from fastapi import FastAPI
 
 from mysticanvas import settings
+from mysticanvas.web.connections import LIMITS, Connection, Limits
+from mysticanvas.web.seldom import Seldom
+
+_BACKLOG = 128
+"""Connections that are taken in one go, before any of them is counted."""
 
 TICK_S = 1.0
 """Seconds between two looks at the time, which every answer tells as its date."""
 
 
-class _NotRefused(logging.Filter):
-    """Keeps out what uvicorn says of every WebSocket that we refuse with an answer of ours."""
+class _Heard(logging.Filter):
+    """Keeps out what uvicorn says of every WebSocket that we refuse with an answer of ours, and
+    most of its warnings, which anybody can cause without a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seldom = Seldom()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "without completing handshake" not in record.getMessage()
+        if "without completing handshake" in record.getMessage():
+            return False
+        return record.levelno != logging.WARNING or self._seldom.pass_on() is not None
 
 
-_NOT_REFUSED = _NotRefused()
+_HEARD = _Heard()
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers and logging: both are ours to decide."""
+    """uvicorn without its signal handlers and logging: both are ours to decide.
 
-    def __init__(self, app: FastAPI) -> None:
+    Args:
+        limits: of its connections.
+    """
+
+    def __init__(self, app: FastAPI, limits: Limits = LIMITS) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                # It is called as a class would be.
+                http=functools.partial(Connection, limits=limits),  # type: ignore[arg-type]
+                backlog=_BACKLOG,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -41,7 +61,7 @@ class Server(uvicorn.Server):
                 server_header=False,
             )
         )
-        logging.getLogger("uvicorn.error").addFilter(_NOT_REFUSED)
+        logging.getLogger("uvicorn.error").addFilter(_HEARD)
         self._wake: Callable[[], object] = lambda: None
 
     async def main_loop(self) -> None:

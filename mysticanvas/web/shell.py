@@ -11,8 +11,9 @@ from mysticanvas import logs
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.problem import REQUEST_ID_HEADER, Problem
 from mysticanvas.errors import MystiCanvasError
-from mysticanvas.web import body, problems
+from mysticanvas.web import body, connections, problems
 from mysticanvas.web.gate import Gate, Refusal, has_body, repeated
+from mysticanvas.web.seldom import Seldom
 
 _log = logs.get(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z_-]{8,64}")
@@ -40,6 +41,7 @@ class Shell:
         self._app = app
         self._gate = gate
         self._visits = visits
+        self._seldom = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -51,7 +53,11 @@ class Shell:
         scope["request_id"] = request_id
         with logs.bind(request_id=request_id):
             refusal = repeated(scope["headers"]) or self._gate.refusal(headers)
-            if refusal is None and scope["type"] == "http" and has_body(headers):
+            if refusal is not None:
+                await _refuse(refusal, scope, receive, send, self._seldom.pass_on())
+                return
+            connections.let_in(scope)
+            if scope["type"] == "http" and has_body(headers):
                 try:
                     receive = await body.read(receive)
                 except body.Unreadable as unreadable:
@@ -79,8 +85,10 @@ def _unwelcome(error: MystiCanvasError | None) -> Refusal | None:
     return None if error is None else Refusal(error, error.status)
 
 
-async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    response = problems.response(refusal.error, scope["request_id"], refusal.status)
+async def _refuse(
+    refusal: Refusal, scope: Scope, receive: Receive, send: Send, held_back: int | None = 0
+) -> None:
+    response = problems.response(refusal.error, scope["request_id"], refusal.status, held_back)
     response.headers[REQUEST_ID_HEADER] = scope["request_id"]
     await response(scope, receive, send)
 

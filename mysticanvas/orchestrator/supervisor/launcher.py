@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mysticanvas import logs, processes, terminal
 from mysticanvas.contracts.memory import DeviceKind
-from mysticanvas.logs.capture import Capture
+from mysticanvas.logs.capture import Capture, marked
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor.client import WorkerClient
 from mysticanvas.plugins.hookspecs import Launcher
@@ -78,12 +78,13 @@ def start(launch: Launch) -> Started:
         OSError: there can be none.
     """
     token = secrets.token_urlsafe(32)
-    spawned = _spawned(launch, token)
+    environment, mark = marked(launch.environment)
+    spawned = _spawned(launch._replace(environment=environment), token)
     name = f"worker-{launch.kind}"
     try:
         if spawned.output is None:
             raise OSError("its launcher gives no output that could be read")
-        capture = Capture(spawned.output, launch.log, name, spawned.process.pid)
+        capture = Capture(spawned.output, launch.log, name, spawned.process.pid, mark)
     # A RuntimeError where the system gives no more threads.
     except (OSError, RuntimeError) as error:
         spawned.kill()

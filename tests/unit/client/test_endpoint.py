@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -65,6 +66,13 @@ def test_nor_does_the_event_stream(stranger: Stranger) -> None:
     with pytest.raises(ConnectionRefusedError, match="no longer"):
         former(stranger).connect(5)
     assert stranger.end() == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no socket tells whose it is")
+def test_a_port_of_which_no_socket_is_named_is_nobodys(stranger: Stranger) -> None:
+    there = Endpoint(stranger.url, "secret", Identity.of(os.getpid()))
+    assert not there.alive()
+    assert there._replace(url="http+unix://%2Fa.sock").alive()
 
 
 def test_the_process_that_holds_its_socket_is_trusted() -> None:

@@ -17,7 +17,7 @@ from mysticanvas.client import events
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.client.events import EventStream
 from mysticanvas.contracts.events import Event
-from mysticanvas.processes import Identity
+from mysticanvas.processes import Holding, Identity
 
 PATIENCE_S = 20
 
@@ -250,5 +250,5 @@ def test_a_closed_stream_ends_its_thread(
 
 def test_the_token_is_not_for_a_process_that_is_gone() -> None:
     me = Identity.of(os.getpid())
-    assert Endpoint("http://x", "t", me).alive()
-    assert not Endpoint("http://x", "t", me._replace(started_at=1.0)).alive()
+    assert Endpoint("http://x", "t", me, Holding.of(0)).alive()
+    assert not Endpoint("http://x", "t", me._replace(started_at=1.0), Holding.of(0)).alive()

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from mysticanvas.commands.console import Console, duration, size, table
+from mysticanvas.commands.console import Console, complain, duration, say, size, table
 
 
 class Terminal(io.StringIO):
@@ -31,6 +31,14 @@ def test_colours_are_for_terminals_that_want_them(
     assert console.colour is colour
     assert console.paint("x", "red", "bold") == ("\033[31;1mx\033[0m" if colour else "x")
     assert console.paint("x") == "x"
+
+
+def test_what_is_printed_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Console(colour=True).paint("a\x1b[2J", "red") == "\033[31ma\\x1b[2J\033[0m"
+    assert Console(colour=False).paint("\x9b2J") == "\\x9b2J"
+    say("a\x1b[2J\nb")
+    complain(ValueError("\x07"))
+    assert capsys.readouterr() == ("a\\x1b[2J\nb\n", "mysticanvas: \\x07\n")
 
 
 def test_a_table_has_its_columns_one_below_the_other() -> None:

@@ -30,6 +30,14 @@ def test_what_a_library_said_is_read_as_it_is_but_steers_no_terminal() -> None:
     assert shown.endswith("warning  \\x1b[31mred \\x9b2J request_id=r")
 
 
+def test_nothing_of_a_line_steers_a_terminal_or_begins_another_line() -> None:
+    hostile = dict.fromkeys(("at", "level", "process", "event"), "\x1b]0;x\x07\n")
+    first, second = text(entry(**hostile, **{"\x1b[2J\nname": 1}), PLAIN).split("\n")
+    for part in (first, second):
+        assert part.isprintable()
+    assert second.endswith("\\x1b[2J\\x0aname=1"), "an event may have several lines"
+
+
 def test_a_traceback_goes_below() -> None:
     shown = text(entry(event="failed", exception="Traceback:\n  line", code=3), PLAIN)
     first, *below = shown.split("\n")

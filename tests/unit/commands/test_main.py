@@ -55,6 +55,11 @@ def test_what_the_system_refuses_is_told_in_its_own_words(
     assert "File name too long" in said(capsys, "status", tmp_path / ("x" * 300))
 
 
+def test_an_error_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "migrate", tmp_path / "\x1b[2J")
+    assert f"There is no store in {tmp_path}/\\x1b[2J." in text
+
+
 @pytest.mark.parametrize(
     "command", ["restore ~nobody-of-this-name/x", "backup ~nobody-of-this-name/x"]
 )

@@ -1,4 +1,4 @@
-"""`backup` and `migrate` make no store where there is none."""
+"""The commands for the store: none is made where there is none, and what they say."""
 
 from __future__ import annotations
 
@@ -59,3 +59,15 @@ def test_a_store_that_is_there(paths: HomePaths, capsys: pytest.CaptureFixture[s
     for command, said in zip(COMMANDS, ("already", "0 pictures"), strict=True):
         assert run(command, paths) == 0
         assert said in capsys.readouterr().out
+
+
+def test_the_name_of_a_file_steers_no_terminal(
+    paths: HomePaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths.create()
+    (paths.images / "ab").mkdir()
+    (paths.images / "ab" / "\x1b[2J.png").write_bytes(b"no picture")
+    assert run("restore --from-images", paths) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "\\x1b[2J.png" in told

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mysticanvas import processes
-from mysticanvas.logs.capture import BURST_BYTES, LAST_WORDS, Budget, Capture
+from mysticanvas.logs.capture import BURST_BYTES, LAST_WORDS, Budget, Capture, marked
 from mysticanvas.logs.file import LogFile
 
 Run = Callable[[str], tuple[list[dict[str, Any]], list[str]]]
@@ -24,14 +24,14 @@ def run(tmp_path: Path) -> Run:
 
     def run(code: str) -> tuple[list[dict[str, Any]], list[str]]:
         (tmp_path / "child.py").write_text(code)
-        environment = processes.child_environment(
-            {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"}
+        environment, mark = marked(
+            processes.child_environment({"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"})
         )
         spawned = processes.spawn("child", [], environment=environment)
         spawned.ready.close()
         log = LogFile(tmp_path / "child.jsonl")
         assert spawned.output is not None
-        capture = Capture(spawned.output, log, "child", spawned.process.pid)
+        capture = Capture(spawned.output, log, "child", spawned.process.pid, mark)
         spawned.process.wait(60)
         last_words = capture.finish(60)
         lines = (tmp_path / "child.jsonl").read_text().splitlines()
@@ -94,6 +94,23 @@ print("after")
         ("during, too", "r-1", "j-1"),
         ("after", None, None),
     ]
+
+
+def test_what_only_looks_like_a_line_of_the_child_is_output(run: Run) -> None:
+    lines, _ = run(
+        """
+from mysticanvas import logs
+logs.configure(None, "child")
+print('{"at":"","whose":{"job_id":"another"}}')
+print('a model: {"at":"","level":"error","process":"orchestrator","pid":1,"event":"forged"}')
+print("left open", end="", flush=True)
+logs.get("mysticanvas.test").info("said")
+"""
+    )
+    assert [line["event"] for line in lines] == ["output", "output", "output", "said"]
+    assert {(line["process"], line["level"], line.get("job_id")) for line in lines} == {
+        ("child", "info", None)
+    }
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -117,6 +118,18 @@ def test_pandas_and_duckdb_read_it(run: Any, images: list[Any], tmp_path: Path, 
     assert lines[0]["recipe"] == images[0].recipe.model_dump(mode="json")
     assert "5 picture(s)" in (out / "README.txt").read_text()
     assert leftovers(paths, tmp_path) == ["out"]
+
+
+def test_it_is_for_the_user_alone(run: Any, images: list[Any], tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        run(tmp_path / "out")
+        run(tmp_path / "out.zip")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "out.zip", tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert len(made) > 2 * len(images)
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
 
 
 def test_the_gallery_escapes_and_has_pages(

@@ -43,7 +43,7 @@ def test_an_orchestrator_that_hangs_is_not_asked_again_and_again(
     monkeypatch.setattr(api, "AT_ONCE_S", 0.1)
     connection.paths.create()
     with socket.create_server(("127.0.0.1", 0)) as hung:
-        known = runtime(f"http://127.0.0.1:{hung.getsockname()[1]}")
+        known = runtime(f"http://127.0.0.1:{hung.getsockname()[1]}", hung)
         connection.paths.runtime_file.write_text(known.model_dump_json())
         with pytest.raises(OrchestratorUnavailable, match=r"within 0\.1 s") as unavailable:
             connection.call(lambda client: client.unload(None, None))

@@ -57,6 +57,36 @@ def test_the_process_must_be_the_very_one_that_wrote_the_file(
     assert launch.find(paths) is None
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to others")
+@pytest.mark.parametrize("put", ["as another user", "as a link", "as a pipe"])
+def test_a_runtime_file_that_a_stranger_put_there_is_none(
+    paths: HomePaths, put: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(paths)
+    if put == "as another user":
+        monkeypatch.setattr(os, "geteuid", lambda: 54_322)
+        os.chown(paths.runtime_file, 54_321, -1)
+    else:
+        kept = paths.runtime_file.rename(paths.root / "kept.json")
+        paths.runtime_file.symlink_to(kept) if "link" in put else os.mkfifo(paths.runtime_file)
+    assert launch.recorded(paths) is None
+    assert launch.find(paths) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to others")
+def test_a_state_that_a_stranger_made_is_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = HomePaths.of(tmp_path / "home", tmp_path / "state")
+    (paths.state / "run").mkdir(parents=True)
+    write(paths)
+    os.chown(paths.run, 54_321, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 54_322)
+    with pytest.raises(OrchestratorUnavailable, match="run: it belongs to another user"):
+        launch.attach(Settings.load({}, home=paths.root, state=paths.state))
+    assert not paths.root.exists()
+
+
 def test_a_process_that_listens_no_longer_is_about_to_end(paths: HomePaths) -> None:
     assert launch.ending(paths) is None
     write(paths)

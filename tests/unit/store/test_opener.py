@@ -79,6 +79,15 @@ def test_a_store_is_created_and_opened_again(paths: HomePaths) -> None:
     assert not wal(paths).exists()
 
 
+def test_a_database_that_others_could_read_is_closed_to_them(paths: HomePaths) -> None:
+    Store.open(paths).close()
+    paths.root.chmod(0o755)
+    paths.database.chmod(0o644)
+    with Store.open(paths):
+        assert paths.database.stat().st_mode & 0o777 == 0o600
+    assert paths.root.stat().st_mode & 0o777 == 0o755, "images may be shared on purpose"
+
+
 def test_everything_is_there_after_reopening(paths: HomePaths, maker: Any) -> None:
     with Store.open(paths) as store:
         record = maker.recorded(store, size=3)
