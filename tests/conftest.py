@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fault_table import FAILED, Faults
 
 # Its imports take seconds of every core, once for each home of a test.
@@ -65,6 +67,20 @@ def pytest_terminal_summary(
         terminalreporter.section("faults")
         for line in table.table():
             terminalreporter.line(line)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loggers_follow() -> Iterator[None]:
+    """Have loggers follow what a test does with the logs. Ours keep the way that their first line
+    went, which saves time, and in a process of many tests would be that of any of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        configure = functools.partial(_configured, structlog.configure)
+        patch.setattr(structlog, "configure", configure)
+        yield
+
+
+def _configured(configure: Callable[..., None], **options: Any) -> None:
+    configure(**{**options, "cache_logger_on_first_use": False})
 
 
 @pytest.fixture
