@@ -20,13 +20,9 @@ MAX_PIXELS = MAX_SIDE_PX**2
 whole process, which is the user's; `Image.open` keeps to it, and a format's own class does not."""
 
 
-class Unreadable(NotFound):
-    """A file has no picture that can be decoded; `.why` says why."""
-
-    @property
-    def why(self) -> str:
-        """What the decoder said."""
-        return str(self.extra.get("why", ""))
+def why(error: NotFound) -> str:
+    """What the decoder said of a file; empty if there is no file at all."""
+    return str(error.extra.get("why", ""))
 
 
 @contextmanager
@@ -34,7 +30,7 @@ def png(file: Path) -> Iterator[Pillow.Image]:
     """The picture in a PNG, of which nothing is decoded yet.
 
     Raises:
-        Unreadable: it is none or too large, or the decoder fails in the block.
+        NotFound: it is none or too large, or the decoder fails in the block.
     """
     from PIL.PngImagePlugin import PngImageFile
 
@@ -47,7 +43,7 @@ def webp(content: bytes) -> Pillow.Image:
     """The picture in a WebP file, decoded.
 
     Raises:
-        Unreadable: as `png`.
+        NotFound: as `png`.
     """
     from PIL.WebPImagePlugin import WebPImageFile
 
@@ -65,11 +61,11 @@ def _explained(what: str) -> Iterator[None]:
         raise
     # A decoder may raise anything on a damaged or hostile file.
     except Exception as error:
-        why = str(error) or type(error).__name__
-        raise Unreadable(
-            f"{what} has no picture that can be read: {why}.",
+        said = str(error) or type(error).__name__
+        raise NotFound(
+            f"{what} has no picture that can be read: {said}.",
             hint="If it is one of yours, canvas.reproduce(image) makes it again.",
-            why=why,
+            why=said,
         ) from error
 
 

@@ -322,10 +322,9 @@ class Image:
             return small
         try:
             return self.pil()
-        except decoding.Unreadable:
-            return grid.placeholder(self.size, f"file damaged\n{short(self.id)}")
-        except NotFound:
-            return grid.placeholder(self.size, f"file missing\n{short(self.id)}")
+        except NotFound as error:
+            state = "damaged" if decoding.why(error) else "missing"
+            return grid.placeholder(self.size, f"file {state}\n{short(self.id)}")
 
     def _address(self) -> str:
         """A `data:` address of what stands for it among others, scaled down to `grid.CELL_PX`: its
@@ -340,7 +339,7 @@ class Image:
         try:
             content = (self._connection.paths.root / thumbnails.path(self.id, size)).read_bytes()
             decoding.webp(content)
-        except (OSError, decoding.Unreadable):
+        except (OSError, NotFound):
             return None
         return content
 

@@ -98,8 +98,9 @@ def _read(file: Path) -> tuple[Pillow.Image, picture.PictureText]:
             text = picture.read(opened.info)
             if text is None:
                 raise _unreadable(file, "it holds no recipe of MystiCanvas")
-    except decoding.Unreadable as error:
-        raise _unreadable(file, f"it is no PNG that can be read ({error.why})") from error
+    except NotFound as error:
+        why = decoding.why(error)
+        raise _unreadable(file, f"it is no PNG that can be read ({why})") from error
     return opened, text
 
 

@@ -75,9 +75,9 @@ def test_no_other_decoder_is_let_near_a_file(
     image = make_image()
     image.path.write_bytes(EPS)
     for use in (image.pil, lambda: image.save(tmp_path / "a.jpg")):
-        with pytest.raises(decoding.Unreadable, match="not a PNG file"):
+        with pytest.raises(NotFound, match="not a PNG file"):
             use()
-    with pytest.raises(decoding.Unreadable):
+    with pytest.raises(NotFound):
         decoding.webp(EPS)
 
 
@@ -87,5 +87,5 @@ def test_a_thumbnail_is_a_webp_file() -> None:
     assert decoding.webp(content.getvalue()).size == (8, 4)
     content = io.BytesIO()
     PIL.Image.new("RGB", (8, 4)).save(content, "PNG")
-    with pytest.raises(decoding.Unreadable):
+    with pytest.raises(NotFound):
         decoding.webp(content.getvalue())
