@@ -17,7 +17,8 @@ from mysticanvas.errors import ModelFileError
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 """Suffixes of files that can run any code when they are read."""
-LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
+_DIFFUSERS = "diffusers"
+LIBRARIES = (_DIFFUSERS, "transformers", "stable_diffusion")
 """Those that components come from; the last one is the home of its safety checker."""
 MAX_JSON_BYTES = 4 << 20
 _WEIGHTS = ".safetensors"
@@ -93,6 +94,11 @@ def check(component: Path) -> None:
         raise pickled(pickle)
 
 
+def stem_of(library: str) -> str:
+    """How the name begins of the file that a library has the weights of a component in."""
+    return "diffusion_pytorch_model" if library == _DIFFUSERS else "model"
+
+
 def weights(component: Path, library: str, variant: str | None = None) -> list[Path]:
     """The files that the weights of a component are loaded from; none if it has no weights.
 
@@ -103,8 +109,7 @@ def weights(component: Path, library: str, variant: str | None = None) -> list[P
     Raises:
         ModelFileError: an index names what is not there, or as `check`.
     """
-    ours = library == "diffusers"
-    stem = "diffusion_pytorch_model" if ours else "model"
+    ours, stem = library == _DIFFUSERS, stem_of(library)
     if ours and variant:
         _require_no_old_index(component / f"{stem}{_WEIGHTS}.index.json", variant)
     for infix in (f".{variant}", "") if variant else ("",):

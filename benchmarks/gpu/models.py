@@ -18,6 +18,7 @@ import tokenizers
 import torch
 import transformers
 
+from mysticanvas import model_folders
 from mysticanvas.settings import data_folder
 from mysticanvas.workers.image import checkpoint
 
@@ -147,12 +148,14 @@ def pipeline(name: str, device: torch.device, dtype: torch.dtype, tiny: bool) ->
 def write_folder(name: str, folder: Path, dtype: torch.dtype, tiny: bool) -> Path:
     """A diffusers folder with headers of weights and without their numbers."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model_index.json").write_text(json.dumps(_read(_folder(name) / "model_index.json")))
+    index = _read(_folder(name) / "model_index.json")
+    (folder / "model_index.json").write_text(json.dumps(index))
     for each in components(name, tiny):
         (folder / each.name).mkdir()
         (folder / each.name / "config.json").write_text(json.dumps(each.config))
         tensors = dict(each.build(dtype).named_parameters())
-        _write_header(folder / each.name / "model.safetensors", tensors)
+        stem = model_folders.stem_of(index[each.name][0])
+        _write_header(folder / each.name / f"{stem}.safetensors", tensors)
     return folder
 
 
