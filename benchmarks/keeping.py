@@ -67,6 +67,8 @@ def _restore(paths: HomePaths) -> None:
 
 def _export(paths: HomePaths) -> None:
     target = str(paths.root.with_name("export"))
+    # Of the made-up files there are the sizes alone, which are more than a disk has.
+    export._check_room = lambda *_: None
     with Store.open(paths) as store:
         export.run(store, paths, ExportParams(path=target, project=PROJECT), _Context())
 
