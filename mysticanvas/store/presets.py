@@ -108,28 +108,13 @@ class Presets(Generic[P]):
             mib: None if it cannot be told, or is to be told anew.
             weighed: of what it was counted, the same text for the same; None to have it counted.
         """
-        with self._database.write() as transaction:
-            transaction.run(
-                _SQL["weigh"],
-                kind=self._kind,
-                name=preset.name,
-                revision=preset.revision,
-                mib=mib,
-                weighed=weighed,
-            )
+        self._change("weigh", preset, mib=mib, weighed=weighed)
         self._by_name.forget()
 
     def measured(self, preset: P, mib: float) -> None:
         """Keep what the weights of a preset were measured to take, unless it is another by now, in
         place of what was counted. It is counted anew when something of the preset changes."""
-        with self._database.write() as transaction:
-            transaction.run(
-                _SQL["measured"],
-                kind=self._kind,
-                name=preset.name,
-                revision=preset.revision,
-                mib=mib,
-            )
+        self._change("measured", preset, mib=mib)
         self._by_name.forget()
 
     def weighed(self) -> dict[str, str | None]:
@@ -144,17 +129,15 @@ class Presets(Generic[P]):
 
     def keep_files(self, preset: P, files: dict[str, str]) -> None:
         """Remember the digests of a preset's files."""
-        with self._database.write() as transaction:
-            transaction.run(
-                _SQL["keep_files"],
-                kind=self._kind,
-                name=preset.name,
-                revision=preset.revision,
-                digest=sha256_of(files),
-                files=canonical_json(files),
-                now=times.now(),
-            )
+        digest, text = sha256_of(files), canonical_json(files)
+        self._change("keep_files", preset, digest=digest, files=text, now=times.now())
         self._files.forget()
+
+    def _change(self, statement: str, preset: P, **values: object) -> None:
+        """Run a statement about one revision of a preset."""
+        key = {"kind": self._kind, "name": preset.name, "revision": preset.revision}
+        with self._database.write() as transaction:
+            transaction.run(_SQL[statement], **key, **values)
 
     def _read(self, name: str) -> P | None:
         found = self._database.read(_SQL["by_name"], kind=self._kind, name=name)
