@@ -1,4 +1,4 @@
-"""A queue on a real store, with jobs that need no worker."""
+"""A queue on a real store, with jobs that need no worker; and arbiters in a hurry."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.orchestrator.arbiter import returning, turns
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.queue.transitions import Transitions
@@ -77,6 +78,14 @@ def add(transitions: Transitions) -> AddJob:
         return transitions.add(record, "{}", task, None, params)[0].id
 
     return add
+
+
+@pytest.fixture
+def hurried_arbiter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arbiters look often, and soon take memory for not coming back."""
+    monkeypatch.setattr(returning, "MEMORY_BACK_S", 0.05)
+    monkeypatch.setattr(returning, "TICK_S", 0.01)
+    monkeypatch.setattr(turns, "LOOK_S", 0.02)
 
 
 @pytest.fixture
