@@ -106,7 +106,7 @@ class Finder:
 
     def of_recipe(self, recipe: Recipe) -> Loras:
         """Those of a recipe, in its order: by the digests of files that were seen here, or else
-        what has the same name today.
+        what has the same name today; never by a path of it, since it may be anybody's.
 
         Raises:
             PresetError: one is not there.
@@ -119,12 +119,12 @@ class Finder:
             path = self._by_content(sha256)
             if path is None:
                 try:
-                    path = self._path(name, "loras")
+                    path = self._named(_bare(name), "loras")
                 except InvalidRequest:
                     raise PresetError(
                         f"The LoRA {name!r} of this recipe is not on this machine: no file of the "
-                        f"SHA-256 {sha256} was seen here, and none has its name.",
-                        hint="Put it into a folder of canvas.models.add(folder) under its name.",
+                        f"SHA-256 {sha256} was seen here, and none is named {_bare(name)!r}.",
+                        hint="Put it into a folder of canvas.models.add(folder) under that name.",
                     ) from None
             weight = recipe.params.loras.get(role, 0.0)
             used.append(self._lora(name, path, weight))
@@ -163,8 +163,10 @@ class Finder:
 
     def _path(self, name: str, parameter: str) -> Path:
         path = Path(name).expanduser()
-        if path.is_absolute():
-            return path
+        return path if path.is_absolute() else self._named(name, parameter)
+
+    def _named(self, name: str, parameter: str) -> Path:
+        """The one of the added folders that has a name."""
         there = [each for each in library.everywhere(self._store) if each.kind == "lora"]
         found = sorted({each.path for each in there if each.name == name})
         if len(found) == 1:
@@ -189,6 +191,11 @@ class Finder:
             except ModelFileError:
                 continue
         return None
+
+
+def _bare(name: str) -> str:
+    """The name that a file of this path is listed by."""
+    return Path(name).stem if "/" in name else name
 
 
 def _label(name: str) -> str:

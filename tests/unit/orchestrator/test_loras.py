@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from mysticanvas.contracts.base import canonical_json
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import GenerateRequest, ReproduceRequest
-from mysticanvas.contracts.loras import digests
+from mysticanvas.contracts.loras import SUFFIX, digests
 from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.contracts.params import parse
 from mysticanvas.contracts.presets import ImagePreset
@@ -67,6 +67,11 @@ def task_of(intake: Intake, store: Store, **given: object) -> GenerateTask:
     task = store.jobs.get(intake.generate(request, new_id(), "").job.id).task
     assert task is not None
     return task
+
+
+def strange_digests(recipe: Recipe) -> dict[str, str]:
+    """The LoRAs of a recipe among its files, with a digest that no file has."""
+    return {f"{role}{SUFFIX}": "0" * 64 for role in digests(recipe.model_files)}
 
 
 def recipe_of(intake: Intake, store: Store, **given: object) -> Recipe:
@@ -201,6 +206,24 @@ def test_a_recipe_finds_its_files_by_their_content(
     (folder / "chalk.safetensors").unlink()
     with pytest.raises(PresetError, match="LoRA 'chalk' of this recipe is not on this machine"):
         again()
+
+
+def test_of_a_recipe_nothing_is_loaded_from_where_it_says(
+    intake: Intake, store: Store, preset: ImagePreset, folder: Path, tmp_path: Path
+) -> None:
+    elsewhere = make(tmp_path / "elsewhere" / "wash.safetensors", 5)
+    recipe = recipe_of(intake, store, loras={str(elsewhere): 1})
+    strange = recipe.model_copy(
+        update={"model_files": recipe.model_files | strange_digests(recipe)}
+    )
+    request = ReproduceRequest(recipe=strange)
+    with pytest.raises(PresetError, match="none is named 'wash'"):
+        intake.reproduce(request, new_id(), "")
+    listed = make(folder / "wash.safetensors", 6)
+    task = store.jobs.get(intake.reproduce(request, new_id(), "").job.id).task
+    assert task is not None
+    assert str(listed) in task.model.loras
+    assert str(elsewhere) not in task.model.loras
 
 
 def test_the_order_of_many_outlasts_a_file_whose_names_are_sorted(
