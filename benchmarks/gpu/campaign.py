@@ -112,6 +112,7 @@ class Campaign:
                 {
                     "kind": "reserve",
                     "point": list(point),
+                    "weights": self._profiles[point.model].weights,
                     "workspace": self._around.workspace_bytes,
                     "copies_input": self._copies_input,
                     "tiny": self._options.tiny,

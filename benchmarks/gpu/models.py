@@ -109,10 +109,17 @@ def write_folder(name: str, folder: Path, dtype: torch.dtype, tiny: bool) -> Pat
     for each in components(name, tiny):
         (folder / each.name).mkdir()
         (folder / each.name / "config.json").write_text(json.dumps(each.config))
-        tensors = dict(each.build(dtype).named_parameters())
+        tensors = dict(_stored(each.build(dtype)))
         stem = model_folders.stem_of(index[each.name][0])
         _write_header(folder / each.name / f"{stem}.safetensors", tensors)
     return folder
+
+
+def _stored(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """What a file has of a model, those that are tied once."""
+    kept = model.state_dict().keys()
+    yield from model.named_parameters()
+    yield from ((name, each) for name, each in model.named_buffers() if name in kept)
 
 
 def _write_header(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -6,6 +6,7 @@ import torch
 from benchmarks.gpu import languages, models
 from benchmarks.gpu.points import PIPELINES, PROMPT
 from mysticanvas.orchestrator.arbiter import formats
+from mysticanvas.workers.model_files import headers
 
 PARAMETERS = {
     ("sd3", "transformer"): 2.03e9,
@@ -29,6 +30,16 @@ def test_shapes_are_real(name, component) -> None:
     part = next(each for each in models.components(name, tiny=False) if each.name == component)
     found = sum(each.numel() for each in part.build(torch.bfloat16).parameters())
     assert found == pytest.approx(PARAMETERS[name, component], rel=0.005)
+
+
+def test_a_folder_has_all_that_a_file_would(tmp_path) -> None:
+    folder = models.write_folder("sd3", tmp_path / "sd3", torch.bfloat16, tiny=True)
+    held = headers.read(folder / "transformer" / "diffusion_pytorch_model.safetensors").shapes
+    assert {"pos_embed.pos_embed", "pos_embed.proj.weight"} <= held.keys()
+    encoder = headers.read(folder / "text_encoder_3" / "model.safetensors").shapes
+    assert {"shared.weight", "encoder.embed_tokens.weight"} - encoder.keys() == {
+        "encoder.embed_tokens.weight"
+    }
 
 
 def test_templates_of_qwen_are_as_many_tokens_as_its_pipelines_take_them_for() -> None:
