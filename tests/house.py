@@ -15,6 +15,7 @@ from mysticanvas import processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.home import HomePaths
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import latents
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -27,7 +28,6 @@ from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.seams import REAL, Seams
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 WAIT_S = 120.0

@@ -10,7 +10,7 @@ from typing import Any
 import PIL.Image
 
 from mysticanvas.contracts import thumbnails as where
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import NewImage, Store
 
 Add = Callable[..., NewImage]

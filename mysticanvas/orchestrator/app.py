@@ -27,6 +27,7 @@ from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import Kind
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.contracts.vram import Unloaded
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import announcement, host_jobs, latents, starter_presets
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.announcement import Announcement
@@ -69,7 +70,7 @@ from mysticanvas.orchestrator.supervisor import staff
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.errors import OrchestratorUnavailable
+from mysticanvas.home import HomePaths
 from mysticanvas.processes import (
     Spawned,
     child_environment,
@@ -19,7 +20,7 @@ from mysticanvas.processes import (
     spawn,
 )
 from mysticanvas.session.compatibility import Installed
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 
 MODULE = "mysticanvas.orchestrator"
 _TELL_VERSION = (

@@ -23,6 +23,7 @@ from mysticanvas.contracts.plan import PlanRequest
 from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.errors import ModelFileError, WorkerCrashed
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.app import Orchestrator
 from mysticanvas.orchestrator.arbiter import planner, registry
 from mysticanvas.orchestrator.arbiter.profiles import Subject
@@ -32,7 +33,7 @@ from mysticanvas.orchestrator.supervisor import lifecycle, messages as m, staff
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
 from mysticanvas.orchestrator.supervisor.worker import Worker
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
 GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)

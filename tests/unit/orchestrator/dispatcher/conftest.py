@@ -15,6 +15,7 @@ from tasks import as_it_comes, make_task
 from mysticanvas import processes
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.contracts.vram import Unloaded
+from mysticanvas.home import HomePaths
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.profiles import Profiles
@@ -23,7 +24,6 @@ from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import breaker
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 TESTS = Path(mortal_worker.__file__).parent

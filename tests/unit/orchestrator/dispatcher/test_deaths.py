@@ -14,11 +14,11 @@ from support import kill
 from tasks import make_task
 
 from mysticanvas.contracts.jobs import JobRecord
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.queue import retry
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.supervisor.client import Unreached
 from mysticanvas.orchestrator.supervisor.worker import Worker
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

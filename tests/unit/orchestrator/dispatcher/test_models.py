@@ -16,11 +16,11 @@ from house import House
 
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.vram import Unloaded
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.supervisor import deadlines, messages
 from mysticanvas.orchestrator.supervisor.worker import Worker
-from mysticanvas.settings import HomePaths
 
 
 def test_only_a_load_says_what_loading_takes(

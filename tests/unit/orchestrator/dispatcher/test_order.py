@@ -6,8 +6,8 @@ from typing import Any
 
 from dispatching import Submit
 
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

@@ -13,8 +13,8 @@ import pytest
 from picture_files import Add, total
 
 from mysticanvas.errors import InvalidRequest, NotFound, StoreError, StoreFull
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files import deleting, sweep
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, tombstones
 from mysticanvas.store.rebuild import rebuild
 

@@ -12,9 +12,9 @@ from picture_files import Add, opened
 
 from mysticanvas.contracts.thumbnails import ThumbnailOrder
 from mysticanvas.errors import Conflict, NotFound
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

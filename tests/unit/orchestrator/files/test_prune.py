@@ -10,10 +10,10 @@ from picture_files import Add, files_of, there, total
 
 from mysticanvas.contracts.images import ImageChanges
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files import deleting
 from mysticanvas.orchestrator.files.prune import prune
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.filters import Clause
 

@@ -18,10 +18,11 @@ from picture_files import Add, files_of, there, total
 
 from mysticanvas.contracts import ids
 from mysticanvas.errors import StoreError
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.doctor import Home, examine
 from mysticanvas.orchestrator.files import deleting, sweep, upkeep
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store, tombstones
 
 

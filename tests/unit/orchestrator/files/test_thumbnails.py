@@ -14,8 +14,8 @@ from picture_files import Add, opened, rows
 
 from mysticanvas.contracts import thumbnails as where
 from mysticanvas.errors import InvalidRequest, JobCancelled, NotFound, StoreError
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files.thumbnails import BATCH, Thumbnails
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

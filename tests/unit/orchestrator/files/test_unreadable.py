@@ -16,9 +16,9 @@ from picture_files import Add, opened
 
 from mysticanvas import logs
 from mysticanvas.errors import NotFound, StoreError
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

@@ -9,9 +9,9 @@ import pytest
 from picture_files import Add
 
 from mysticanvas.contracts import thumbnails as where
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.files.upkeep import WHOLE_S, FileUpkeep
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

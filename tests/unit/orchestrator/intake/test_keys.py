@@ -12,9 +12,9 @@ from mysticanvas_echo import make_model
 from mysticanvas.contracts.jobs import GenerateRequest, HostRequest, JobStatus
 from mysticanvas.contracts.params import parse
 from mysticanvas.errors import InvalidRequest, JobCancelled
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.transitions import Transitions
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 
