@@ -15,6 +15,7 @@ from mysticanvas import processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.environment import child_environment
 from mysticanvas.home import HomePaths
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import latents
@@ -94,7 +95,7 @@ class House:
         return Launch(
             kind="image",
             arguments=[*arguments, "--parent-pid", str(os.getpid())],
-            environment=processes.child_environment({**counted, **environment}),
+            environment=child_environment({**counted, **environment}),
             log=LogFile(self.paths.logs / "worker.jsonl"),
             module=self._module,
         )

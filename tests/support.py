@@ -15,8 +15,9 @@ import pytest
 from mysticanvas import __version__
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.environment import child_environment
 from mysticanvas.home import HomePaths
-from mysticanvas.processes import Holding, Identity, child_environment
+from mysticanvas.processes import Holding, Identity
 from mysticanvas.session import starting
 
 MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]

@@ -9,16 +9,10 @@ import sys
 from pathlib import Path
 
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.environment import child_environment, network_environment
 from mysticanvas.errors import OrchestratorUnavailable
 from mysticanvas.home import HomePaths
-from mysticanvas.processes import (
-    Spawned,
-    child_environment,
-    kill_group,
-    network_environment,
-    reap,
-    spawn,
-)
+from mysticanvas.processes import Spawned, kill_group, reap, spawn
 from mysticanvas.session.compatibility import Installed
 from mysticanvas.settings import Settings
 

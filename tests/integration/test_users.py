@@ -19,8 +19,8 @@ from support import processes_of
 
 import mysticanvas
 from mysticanvas import Canvas
+from mysticanvas.environment import child_environment
 from mysticanvas.home import HomePaths
-from mysticanvas.processes import child_environment
 from mysticanvas.settings import Ipc
 
 SECOND = 54_321

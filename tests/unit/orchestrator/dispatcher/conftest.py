@@ -12,9 +12,9 @@ import pytest
 from dispatching import WAIT_S, Submit
 from tasks import as_it_comes, make_task
 
-from mysticanvas import processes
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.contracts.vram import Unloaded
+from mysticanvas.environment import child_environment
 from mysticanvas.home import HomePaths
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -43,7 +43,7 @@ def worker(paths: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker
     launch = Launch(
         kind="mortal",
         arguments=[*arguments, "--parent-pid", str(os.getpid())],
-        environment=processes.child_environment({"PYTHONPATH": str(TESTS)}),
+        environment=child_environment({"PYTHONPATH": str(TESTS)}),
         log=LogFile(paths.logs / "worker.jsonl"),
         module="mortal_worker",
     )
