@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from mysticanvas import processes
 from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.conditioning import Conditioning
+from mysticanvas.environment import engine_environment
 
 Segments = Literal["worker", "expandable", "fixed"]
 """How the allocator reserves memory: as workers have it, in segments that grow, or that do not."""
@@ -39,7 +39,7 @@ BOTH = ("vae_slicing", "vae_tiling")
 
 def grows(segments: Segments) -> bool:
     """Whether segments grow; workers may be told to have such."""
-    variables = processes.engine_environment(1) | SETTINGS[segments]
+    variables = engine_environment(1) | SETTINGS[segments]
     return variables.get(ALLOCATOR) == SETTINGS["expandable"][ALLOCATOR]
 
 
