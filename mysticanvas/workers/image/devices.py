@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from mysticanvas.contracts.memory import IN_USE, MemoryPart
+from mysticanvas.contracts.memory import IN_USE, DeviceKind, MemoryPart
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.errors import InvalidRequest
+from mysticanvas.errors import InvalidRequest, WorkerCrashed
 from mysticanvas.workers.image import attention
 
 _MIB = 1 << 20
@@ -50,17 +50,22 @@ _NO_MEMORY = (
 """Parts of the texts of errors that have no class of their own and mean that memory ran out."""
 
 
-def choose(wanted: str) -> torch.device:
-    """The device that `wanted` names; for `auto`, the best there is.
+def choose(wanted: str, before: DeviceKind | None = None) -> torch.device:
+    """The device that `wanted` names; for `auto`, what it was before, or else the best there is.
 
     Raises:
         InvalidRequest: this machine, or this build of torch, has no such device.
+        WorkerCrashed: it has no longer what `auto` was before.
     """
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    if wanted == "auto" and before in ("cuda", "mps"):
+        if not there[before]:
+            raise _gone(before)
+        return torch.device(before)
     if wanted == "auto":
         return torch.device(next(name for name, found in there.items() if found))
     if not there.get(wanted, False):
@@ -73,6 +78,21 @@ def choose(wanted: str) -> torch.device:
             allowed=", ".join(["auto", *found]),
         )
     return torch.device(wanted)
+
+
+def _gone(before: DeviceKind) -> WorkerCrashed:
+    ask = "`nvidia-smi` tells whether the driver still sees it; if it does not, restart" * (
+        before == "cuda"
+    )
+    return WorkerCrashed(
+        f"The GPU is gone: torch {torch.__version__} finds no device {before!r} any more, on which "
+        "pictures were made before. The CPU does not stand in for it, since it is many times "
+        "slower and gives other pixels.",
+        hint=f"{ask or 'Restart'} the driver or the machine, and jobs run again. To draw on the "
+        "CPU instead, run `mysticanvas stop` and begin again with device='cpu', or "
+        "MYSTICANVAS_DEVICE=cpu.",
+        engineless=True,
+    )
 
 
 def dtype_for(device: torch.device, wanted: str, transformer: bool) -> torch.dtype:
