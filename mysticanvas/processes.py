@@ -1,7 +1,6 @@
 """Process start and death-watch: everything here that depends on the operating system.
 
-Linux in full; macOS has no parent-death signal, so there the end of the standard input pipe alone
-tells a worker that its parent is gone.
+On macOS, which has no parent-death signal, the end of standard input alone tells of a parent's end.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ INHERITED = [
     "HF_HUB_CACHE",
     "SSL_CERT_FILE",
     "LD_LIBRARY_PATH",
+    "CUDA_DEVICE_ORDER",
     "CUDA_VISIBLE_DEVICES",
     "CUDA_HOME",
     "NVIDIA_VISIBLE_DEVICES",
@@ -54,7 +54,6 @@ INHERITED = [
     "MYSTICANVAS_LOG_LEVEL",
 ]
 """Variables that a child gets from its parent: an allow-list, so that secrets stay behind."""
-
 
 NETWORK = [
     "HF_ENDPOINT",
@@ -215,6 +214,7 @@ def engine_environment(threads: int) -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
         "MALLOC_ARENA_MAX": "2",
+        "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
         # Segments that grow: what is reserved on a GPU is then what was needed, not up to twice it.
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
         # ggml would start a debugger to say where it gave up.

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mysticanvas import nvidia
 from mysticanvas.contracts.memory import IN_USE, DeviceKind, MemoryPart
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.vram import DeviceMemory
@@ -99,7 +100,8 @@ def dtype_for(device: torch.device, wanted: str, transformer: bool) -> torch.dty
     """The number format of weights and activations.
 
     Half precision on CUDA alone: on a CPU it is slower, and on MPS it gives black pictures with
-    some models. Diffusion transformers overflow in float16, so they get bfloat16.
+    some models. Diffusion transformers overflow in float16, so they get bfloat16, or float32 where
+    the GPU would only imitate that. Whether it would, the orchestrator asks the driver as well.
     """
     if wanted != "auto":
         return {
@@ -110,7 +112,7 @@ def dtype_for(device: torch.device, wanted: str, transformer: bool) -> torch.dty
     if device.type != "cuda":
         return torch.float32
     if transformer:
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if nvidia.has_bfloat16() else torch.float32
     return torch.float16
 
 
