@@ -44,6 +44,9 @@ class Options(NamedTuple):
     """CPU threads to compute with."""
     latents: Path | None = None
     """The folder for what could be sampled and not be decoded; None to keep nothing."""
+    before: DeviceKind | None = None
+    """What the process before this one computed on, which is what `auto` means then; None if there
+    was none, or it did not say."""
 
 
 @dataclass

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from mysticanvas.contracts.memory import IN_USE, MemoryPart
+from mysticanvas import nvidia
+from mysticanvas.contracts.memory import IN_USE, DeviceKind, MemoryPart
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.errors import InvalidRequest
+from mysticanvas.errors import InvalidRequest, WorkerCrashed
 from mysticanvas.workers.image import attention
 
 _MIB = 1 << 20
@@ -68,17 +69,22 @@ _KEPT = re.compile(
 """Of those, what is wrong with a call or with this build of PyTorch, in every process."""
 
 
-def choose(wanted: str) -> torch.device:
-    """The device that `wanted` names; for `auto`, the best there is.
+def choose(wanted: str, before: DeviceKind | None = None) -> torch.device:
+    """The device that `wanted` names; for `auto`, what it was before, or else the best there is.
 
     Raises:
         InvalidRequest: this machine, or this build of torch, has no such device.
+        WorkerCrashed: it has no longer what `auto` was before.
     """
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    if wanted == "auto" and before in ("cuda", "mps"):
+        if not there[before]:
+            raise _gone(before)
+        return torch.device(before)
     if wanted == "auto":
         return torch.device(next(name for name, found in there.items() if found))
     if not there.get(wanted, False):
@@ -93,11 +99,27 @@ def choose(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def _gone(before: DeviceKind) -> WorkerCrashed:
+    ask = "`nvidia-smi` tells whether the driver still sees it; if it does not, restart" * (
+        before == "cuda"
+    )
+    return WorkerCrashed(
+        f"The GPU is gone: torch {torch.__version__} finds no device {before!r} any more, on which "
+        "pictures were made before. The CPU does not stand in for it, since it is many times "
+        "slower and gives other pixels.",
+        hint=f"{ask or 'Restart'} the driver or the machine, and jobs run again. To draw on the "
+        "CPU instead, run `mysticanvas stop` and begin again with device='cpu', or "
+        "MYSTICANVAS_DEVICE=cpu.",
+        engineless=True,
+    )
+
+
 def dtype_for(device: torch.device, wanted: str, transformer: bool) -> torch.dtype:
     """The number format of weights and activations.
 
     Half precision on CUDA alone: on a CPU it is slower, and on MPS it gives black pictures with
-    some models. Diffusion transformers overflow in float16, so they get bfloat16.
+    some models. Diffusion transformers overflow in float16, so they get bfloat16, or float32 where
+    the GPU would only imitate that. Whether it would, the orchestrator asks the driver as well.
     """
     if wanted != "auto":
         return {
@@ -108,7 +130,7 @@ def dtype_for(device: torch.device, wanted: str, transformer: bool) -> torch.dty
     if device.type != "cuda":
         return torch.float32
     if transformer:
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if nvidia.has_bfloat16() else torch.float32
     return torch.float16
 
 

@@ -76,7 +76,7 @@ class ImageEngine:
         torch.set_num_threads(options.threads)
         self._images = options.images
         self._latents = options.latents
-        self._device = devices.choose(options.device)
+        self._device = devices.choose(options.device, options.before)
         self._loaded: _Loaded | None = None
         self._measured = Known()
         self._meter: Meter = NoMeter()
