@@ -62,25 +62,34 @@ def folders(store: Store) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
-def everywhere(store: Store) -> list[FoundModel]:
-    """The models in the folders that were added and in the cache of the hub."""
-    found = [model for folder in folders(store) for model in find(Path(folder), folder)]
+def everywhere(store: Store, name: str | None = None) -> list[FoundModel]:
+    """The models in the folders that were added and in the cache of the hub.
+
+    Args:
+        name: has models of other names in added folders left out, which takes little time.
+    """
+    found = [model for folder in folders(store) for model in find(Path(folder), folder, name)]
     return [*found, *find_in_hub(hub.cache())]
 
 
-def find(folder: Path, source: str) -> Iterator[FoundModel]:
+def find(folder: Path, source: str, only: str | None = None) -> Iterator[FoundModel]:
     """The models below a folder, in order; those behind links to folders come last.
 
     Args:
         source: what each says of where it comes from.
+        only: the name of models that are wanted; by default, all are.
     """
     for here, files in _walk(folder):
         if INDEX in files:
-            yield _pipeline(here, source)
+            if only in (None, here.name):
+                yield _pipeline(here, source)
             continue
         for name in files:
+            # A name costs next to nothing, unlike a path and what lies there.
+            if only is not None and not name.startswith(only):
+                continue
             found = _file(here / name, folder, source)
-            if found is not None:
+            if found is not None and only in (None, found.name):
                 yield found
 
 

@@ -171,3 +171,19 @@ def test_a_hub_id_means_a_pinned_revision(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["/a/b", "a", "a/b/c", "../b", "a/..", "a/b@../c", "~/b", "a b/c"])
 def test_what_is_no_hub_id(text: str) -> None:
     assert not hub.is_id(text)
+
+
+def test_one_name_is_found_without_a_look_at_all_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, *(f"loras/{number}.safetensors" for number in range(20)))
+    make(tmp_path, "loras/ink.safetensors", "loras/ink.v2.safetensors", "loras/sub/ink.gguf")
+    make(tmp_path, "ink/model_index.json", "dream/model_index.json")
+    looked: list[str] = []
+    real = library._size
+    monkeypatch.setattr(library, "_size", lambda path: looked.append(path.name) or real(path))
+    models = list(library.find(tmp_path, "here", "ink"))
+    assert [Path(each.path).name for each in models] == ["ink", "ink.safetensors", "ink.gguf"]
+    assert sorted(looked) == [
+        "ink.gguf", "ink.safetensors", "ink.v2.safetensors", "model_index.json",
+    ]  # fmt: skip
