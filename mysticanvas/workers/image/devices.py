@@ -184,6 +184,7 @@ def release_memory(device: torch.device) -> None:
             # have said what it says for want of memory.
             torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
+        empty_host_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
 
@@ -192,6 +193,17 @@ def empty_cache(device: torch.device) -> None:
     """Give back what CUDA's allocator keeps and nobody uses; nothing on other devices."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def empty_host_cache() -> None:
+    """Give pinned memory that nobody uses back to the system, which CUDA's cache is no part of."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return
+    # It has a public name in later releases only.
+    before: Any = getattr(torch._C, "_host_emptyCache", None)
+    empty: Any = getattr(torch.accelerator, "empty_host_cache", before)
+    if empty is not None:
+        empty()
 
 
 def has_context(device: torch.device) -> bool:
