@@ -87,6 +87,8 @@ def compare(
         known: gives the profile with the envelopes for a point.
         until: on the monotonic clock, after which no job begins.
     """
+    # What hooks and caches of the model before still hold would count as this one's.
+    devices.release_memory(device)
     model = trial.load(subject.name, device)
     plain: dict[int, Taken] = {}
     for point in subject.points:
