@@ -23,7 +23,8 @@ from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.logs import capture
-from mysticanvas.workers.engine import Control, Engine, LosesDevice, ReportsMemory, SeesDevice
+from mysticanvas.workers.engine import Control, Engine, LosesDevice, ReportsMemory
+from mysticanvas.workers.glimpse import Glimpse
 
 T = TypeVar("T")
 Work = Callable[[Engine, Control], T]
@@ -64,6 +65,7 @@ class EngineExecutor:
         self._stopping = False
         self._last_error: Problem | None = None
         self._base_mib: float | None = None
+        self._glimpse = Glimpse()
         self._resident_mib = 0.0
         """The least that the process had since its heap was last given back."""
 
@@ -116,14 +118,13 @@ class EngineExecutor:
     @property
     def device_kind(self) -> DeviceKind | None:
         """What models are put on, where the engine tells it."""
-        engine = self._made
-        return engine.device_kind if isinstance(engine, SeesDevice) else None
+        # Of `SeesDevice`; to ask whether it is one has Python 3.11 read all its properties.
+        kind: DeviceKind | None = getattr(self._made, "device_kind", None)
+        return kind
 
-    @property
-    def device_memory(self) -> DeviceMemory | None:
-        """The GPU that they are on, where the engine sees it."""
-        engine = self._made
-        return engine.device_memory if isinstance(engine, SeesDevice) else None
+    async def device_memory(self) -> DeviceMemory | None:
+        """The GPU that they are on, where the engine sees it; it is not waited for long."""
+        return await self._glimpse.of(self._made)
 
     @property
     def _made(self) -> Engine | None:

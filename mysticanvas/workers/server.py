@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fastapi import FastAPI
 from fastapi.responses import Response
@@ -38,7 +38,7 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
     app = web.create_app(f"MystiCanvas {kind} worker", token, url)
     started = time.monotonic()
 
-    def describe() -> Health:
+    async def describe() -> Health:
         return Health(
             process="worker",
             kind=kind,
@@ -49,7 +49,7 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
             memory_mib=processes.memory_mib(),
             base_mib=executor.base_mib,
             memory_parts=executor.memory,
-            device=executor.device_memory,
+            device=await executor.device_memory(),
             device_kind=executor.device_kind,
             models=executor.models,
             last_error=executor.problem or app.state.last_error,
@@ -58,14 +58,16 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
     @app.get("/internal/health")
     async def health() -> Health:
         """How the worker is; answered from memory, also while it imports or computes."""
-        return describe()
+        return await describe()
 
     _of_models(app, executor, describe)
     _of_jobs(app, executor)
     return app
 
 
-def _of_models(app: FastAPI, executor: EngineExecutor, describe: Callable[[], Health]) -> None:
+def _of_models(
+    app: FastAPI, executor: EngineExecutor, describe: Callable[[], Awaitable[Health]]
+) -> None:
     @app.post("/v1/load")
     async def load(body: LoadRequest) -> Loaded:
         """Load a model, or keep it if it is loaded."""
@@ -85,14 +87,14 @@ def _of_models(app: FastAPI, executor: EngineExecutor, describe: Callable[[], He
     async def unload() -> Health:
         """Give back the memory of what is loaded."""
         await executor.run(lambda engine, _: engine.unload())
-        return describe()
+        return await describe()
 
     @app.delete("/v1/context")
     async def drop_context() -> Health:
         """Give back what the context of a language model holds, and keep its weights. The next load
         of the same model makes the context again."""
         await executor.run(lambda engine, _: engines.as_text_engine(engine).drop_context())
-        return describe()
+        return await describe()
 
 
 def _of_jobs(app: FastAPI, executor: EngineExecutor) -> None:

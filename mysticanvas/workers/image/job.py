@@ -163,6 +163,7 @@ def _sample(
     moved = offload.named(planned)
 
     def sample(names: tuple[str, ...], meter: Meter) -> Sampled:
+        _bring_vae(names, model)
         with contextlib.ExitStack() as applied:
             if not model.stages.decodes:
                 applied.enter_context(_decoding_by(names, model, params))
@@ -204,6 +205,7 @@ def _decode(
     ways = mitigations.ways(used, task.allowed, params.num_images, possible)
 
     def decode(names: tuple[str, ...]) -> list[Image.Image]:
+        _bring_vae(names, model)
         with (
             meter.phase("vae_decode", list(encoded.values()), names),
             _decoding_by(names, model, params),
@@ -213,6 +215,16 @@ def _decode(
     tries = [functools.partial(decode, names) for names in ways]
     place, images = recovery.first_that_fits("decode", device, tries)
     return ways[place], images
+
+
+def _bring_vae(names: tuple[str, ...], model: Model) -> None:
+    """Have the VAE on the device, if it belongs there with these mitigations and was left in system
+    memory for want of room. A pipeline computes where its VAE lies."""
+    vae = getattr(model.pipeline, "vae", None)
+    if vae is None or "vae_cpu" in names or offload_of(names) is not None:
+        return
+    if vae.device.type != model.device.type:
+        offload.put(vae, vae.dtype, model.device)
 
 
 def _decoding_by(

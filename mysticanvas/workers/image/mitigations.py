@@ -126,7 +126,8 @@ def applied(vae: Any, names: Collection[str], longer_px: int) -> Iterator[None]:
         for name, value in kept.items():
             setattr(vae, name, value)
         if device is not None:
-            vae.to(device, dtype)
+            # Another program may have come in meanwhile, and the pictures are there.
+            offload.put_back(vae, dtype, device)
 
 
 _SETTINGS = (

@@ -17,11 +17,13 @@ from accelerate.hooks import remove_hook_from_module
 from diffusers.hooks.group_offloading import apply_group_offloading
 from diffusers.hooks.hooks import HookRegistry
 
+from mysticanvas import logs
 from mysticanvas.contracts.mitigations import Offload, offload_of
 from mysticanvas.workers.image import devices, pinning
 
 CPU = torch.device("cpu")
 DENOISERS = ("unet", "transformer")
+_log = logs.get(__name__)
 
 
 def helps(device: torch.device) -> bool:
@@ -97,6 +99,32 @@ def detach(part: Any) -> torch.device:
     remove_hook_from_module(part, recurse=True)
     found: torch.device = part.device
     return found
+
+
+def put(part: Any, dtype: torch.dtype, device: torch.device | None = None) -> None:
+    """Have a component in a number format, on a device if one is given. Where memory runs out
+    meanwhile, it is in that format in system memory afterwards: what is half done is of no use.
+
+    Raises:
+        Exception: memory ran out.
+    """
+    try:
+        part.to(device=device, dtype=dtype)
+    except Exception as error:
+        if devices.is_out_of_memory(error):
+            part.to(device=CPU, dtype=dtype)
+        raise
+
+
+def put_back(part: Any, dtype: torch.dtype, device: torch.device | None = None) -> None:
+    """The same at the end of what needed it otherwise, which is worth more than where it lies: for
+    want of memory it is left in system memory, from where whoever needs it next moves it in."""
+    try:
+        put(part, dtype, device)
+    except Exception as error:
+        if not devices.is_out_of_memory(error):
+            raise
+        _log.warning("left_in_system_memory", part=type(part).__name__)
 
 
 def computes_on(part: Any) -> torch.device:

@@ -166,14 +166,15 @@ class StableDiffusionXL(_LatentStages):
         vae = self.pipeline.vae
         latents = _beside(vae, latents)
         upcast = vae.dtype == torch.float16 and vae.config.force_upcast
-        if upcast:
-            vae.to(dtype=torch.float32)
-            latents = latents.to(torch.float32)
         try:
+            if upcast:
+                vae.to(dtype=torch.float32)
+                latents = latents.to(torch.float32)
             pixels: torch.Tensor = vae.decode(_unscaled(vae.config, latents), return_dict=False)[0]
         finally:
+            # Also where memory ran out midway: by its first weight it would be in float32 then.
             if upcast:
-                vae.to(dtype=torch.float16)
+                offload.put_back(vae, torch.float16)
         return pixels
 
 

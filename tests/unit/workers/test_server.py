@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import httpx
 import pytest
@@ -131,3 +131,16 @@ def test_a_failed_load_is_a_problem(served: Served) -> None:
 def test_a_preview_switch_without_a_job_does_nothing(served: Served) -> None:
     response = served.http.put("/v1/previews", json={"enabled": True})
     assert (response.status_code, response.json()) == (200, {"enabled": True})
+
+
+@pytest.mark.fault("a GPU that cannot be asked how it is", "the worker tells all else")
+def test_health_is_told_without_a_device_that_fails(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: GatedEngine) -> NoReturn:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(GatedEngine, "device_kind", "cuda", raising=False)
+    monkeypatch.setattr(GatedEngine, "device_memory", property(fail), raising=False)
+    health = served.health()
+    assert (health.state, health.device_kind, health.device) == ("ready", "cuda", None)
