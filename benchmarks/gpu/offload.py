@@ -96,7 +96,10 @@ def _profile(name: str, device: torch.device, tiny: bool) -> ImageProfile:
     with tempfile.TemporaryDirectory() as folder:
         path = models.write_folder(name, Path(folder), getattr(torch, dtype), tiny)
         order = TraceOrder(
-            path=str(path), dtype=dtype, device=kind, copies_input=devices.copies_input(device)
+            path=str(path),
+            dtype=dtype,
+            device=kind,
+            copies_input=devices.copies_input(device) is not False,
         )
         return profiling.profile(order).profile
 
