@@ -6,8 +6,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from mysticanvas import logs, processes
+from mysticanvas import logs
 from mysticanvas.contracts.model_files import Inspection
+from mysticanvas.environment import child_environment
 from mysticanvas.errors import ModelFileError
 from mysticanvas.orchestrator import asking
 
@@ -53,7 +54,7 @@ class Inspector:
 
     def _ask(self, path: Path) -> Inspection:
         try:
-            environment = processes.child_environment({})
+            environment = child_environment({})
             answer = asking.ask(_MODULE, [str(path)], b"", environment, self._time_limit_s)
             return Inspection.model_validate_json(answer)
         except asking.NO_ANSWER as error:

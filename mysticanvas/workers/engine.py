@@ -94,6 +94,15 @@ class SeesDevice(Protocol):
 
 
 @runtime_checkable
+class LosesDevice(Protocol):
+    """An engine whose device can fail in a way that only another process gets over."""
+
+    def lost_device(self, error: Exception) -> str | None:
+        """What an error of a call says of a device that cannot be used any more; None if it can.
+        The process ends with that as its last words."""
+
+
+@runtime_checkable
 class ProfilesModels(Protocol):
     """An engine that tells what a model would need, without loading it."""
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.gpu import nvml
-from mysticanvas import nvidia, processes
+from mysticanvas import environment, nvidia
 from mysticanvas.orchestrator.arbiter import formats
 from mysticanvas.workers.image import devices
 
@@ -127,10 +127,10 @@ def test_processes_that_compute_number_gpus_as_the_driver_does_unless_they_are_t
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     if given is not None:
         monkeypatch.setenv("CUDA_DEVICE_ORDER", given)
-    environment = processes.child_environment(processes.engine_environment(1))
-    assert environment["CUDA_DEVICE_ORDER"] == order
+    variables = environment.child_environment(environment.engine_environment(1))
+    assert variables["CUDA_DEVICE_ORDER"] == order
     # Through an orchestrator, which computes nothing.
-    assert processes.child_environment({}).get("CUDA_DEVICE_ORDER") == given
+    assert environment.child_environment({}).get("CUDA_DEVICE_ORDER") == given
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import gc
 import importlib.metadata
 import itertools
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,20 +40,37 @@ _AMPLE = 1 << 30
 """Bytes that are to be free of a GPU before it is tried what its library would choose."""
 _COPIES_INPUT: dict[torch.device, bool] = {}
 """What was found out in this process."""
-_NO_MEMORY = (
-    "DefaultCPUAllocator",
-    "MPS backend out of memory",
+_NO_MEMORY = re.compile(
+    "DefaultCPUAllocator"
+    "|MPS backend out of memory"
     # Of the driver and the runtime, as a context is made, say, or a kernel is loaded.
-    "error: out of memory",
-    "CUDA_ERROR_OUT_OF_MEMORY",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "DEVICE_ALLOCATION_FAILED",
+    "|error: out of memory"
+    "|CUDA_ERROR_OUT_OF_MEMORY"
+    "|CUBLAS_STATUS_ALLOC_FAILED"
+    "|CUDNN_STATUS_ALLOC_FAILED"
+    "|DEVICE_ALLOCATION_FAILED"
+    # Of libraries that find no room for what they set up when they are first used.
+    "|CUBLAS_STATUS_NOT_INITIALIZED when calling .?cublas(Lt)?Create"
+    "|CUDNN_STATUS_NOT_INITIALIZED"
+    # PyTorch's allocator asks NVML for the figures of its message, which is refused on a part of a
+    # GPU (MIG) and in some containers.
+    r"|NVML_SUCCESS == r INTERNAL ASSERT FAILED at .*CUDACachingAllocator\.cpp"
     # What PyTorch says when no algorithm of cuDNN gets the workspace that it wants.
-    "unable to find an engine to execute this computation",
-    "Unable to find a valid cuDNN algorithm",
+    "|unable to find an engine to execute this computation"
+    "|Unable to find a valid cuDNN algorithm"
 )
 """Parts of the texts of errors that have no class of their own and mean that memory ran out."""
+_LOST = re.compile(
+    r"(CUDA|HIP)( driver)? error: "
+    r"|CU(BLAS|DNN|SOLVER|FFT|SPARSE)_(STATUS_)?"
+    r"(EXECUTION_FAILED|EXEC_FAILED|INTERNAL_ERROR|MAPPING_ERROR)"
+)
+"""The same of errors after which a context on a GPU is of no more use."""
+_KEPT = re.compile(
+    "no kernel image is available|invalid device function"
+    "|CUBLAS_STATUS_(INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH)"
+)
+"""Of those, what is wrong with a call or with this build of PyTorch, in every process."""
 
 
 def choose(wanted: str, before: DeviceKind | None = None) -> torch.device:
@@ -158,10 +176,19 @@ def synchronize(device: torch.device) -> None:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give memory that nothing uses any more back to the system."""
+    """Give memory that nothing uses any more back to the system.
+
+    Raises:
+        RuntimeError: the device is lost.
+    """
     gc.collect()
     if device.type == "cuda":
+        if has_context(device):
+            # One that is lost says so here. A library that cannot be set up for that reason may
+            # have said what it says for want of memory.
+            torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
+        empty_host_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
 
@@ -170,6 +197,17 @@ def empty_cache(device: torch.device) -> None:
     """Give back what CUDA's allocator keeps and nobody uses; nothing on other devices."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def empty_host_cache() -> None:
+    """Give pinned memory that nobody uses back to the system, which CUDA's cache is no part of."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return
+    # It has a public name in later releases only.
+    before: Any = getattr(torch._C, "_host_emptyCache", None)
+    empty: Any = getattr(torch.accelerator, "empty_host_cache", before)
+    if empty is not None:
+        empty()
 
 
 def has_context(device: torch.device) -> bool:
@@ -291,5 +329,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     it; the libraries around it do not."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(each in text for each in _NO_MEMORY)
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
+
+def lost(error: BaseException) -> str | None:
+    """What an error, or one that it comes from, says of a GPU that this process cannot use any
+    more, such as `CUDA error: unspecified launch failure`; None if it can."""
+    at: BaseException | None = error
+    while at is not None:
+        text = str(at)
+        if (
+            isinstance(at, RuntimeError)
+            and _LOST.search(text)
+            and not _KEPT.search(text)
+            and not is_out_of_memory(at)
+        ):
+            return text.splitlines()[0]
+        at = at.__cause__ or at.__context__
+    return None

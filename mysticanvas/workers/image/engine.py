@@ -107,6 +107,9 @@ class ImageEngine:
         there = self._loaded is not None or devices.has_context(self._device)
         return devices.memory(self._device) if there else None
 
+    def lost_device(self, error: Exception) -> str | None:
+        return devices.lost(error)
+
     def load(self, model: ModelRef) -> Loaded:
         start = time.perf_counter()
         environment = self._reporting_memory(lambda: self._ensure(model)).environment

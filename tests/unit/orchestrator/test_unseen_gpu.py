@@ -143,10 +143,12 @@ def test_the_memory_of_the_system_is_not_told_as_that_of_the_gpu(
 ) -> None:
     monkeypatch.setattr(nvidia, "memory", lambda: None)
     orchestrator = Orchestrator(Settings(home=tmp_path / "home", device="cuda"))
-    monkeypatch.setattr(orchestrator.profiles, "of", lambda *_: SimpleNamespace(device="cuda"))
+    monkeypatch.setattr(
+        orchestrator.device.profiles, "of", lambda *_: SimpleNamespace(device="cuda")
+    )
     params = GenerateParams(prompt="x", preset="starter")
     try:
         with pytest.raises(Conflict, match="not known before the first job"):
-            orchestrator.planner.plan(PlanRequest(project="default", params=params))
+            orchestrator.device.planner.plan(PlanRequest(project="default", params=params))
     finally:
         orchestrator.close()
