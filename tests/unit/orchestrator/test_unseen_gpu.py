@@ -143,12 +143,11 @@ def test_the_memory_of_the_system_is_not_told_as_that_of_the_gpu(
 ) -> None:
     monkeypatch.setattr(nvidia, "memory", lambda: None)
     orchestrator = Orchestrator(Settings(home=tmp_path / "home", device="cuda"))
-    monkeypatch.setattr(
-        orchestrator.device.profiles, "of", lambda *_: SimpleNamespace(device="cuda")
-    )
+    device = orchestrator.device
+    monkeypatch.setattr(device.profiles, "of", lambda *_: SimpleNamespace(device="cuda"))
     params = GenerateParams(prompt="x", preset="starter")
     try:
         with pytest.raises(Conflict, match="not known before the first job"):
-            orchestrator.device.planner.plan(PlanRequest(project="default", params=params))
+            device.planner.plan(PlanRequest(project="default", params=params))
     finally:
         orchestrator.close()
