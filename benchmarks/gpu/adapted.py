@@ -164,7 +164,7 @@ def _profile(
         forecast.batches(point),
         device,
         folder,
-        devices.copies_input(device),
+        devices.copies_input(device) is not False,
         loras=tuple(map(str, loras)),
     )
     return profiling.profile(order).profile

@@ -111,7 +111,7 @@ def _warm(model: job.Model, point: Point) -> Taken:
 
 def _traced(pool: ProcessPoolExecutor, wanted: Sequence[Batches], device: torch.device) -> Profiles:
     """Profiles that are made in other processes meanwhile; nothing that is measured goes in."""
-    copies, tiny = devices.copies_input(device), device.type != "cuda"
+    copies, tiny = devices.copies_input(device) is not False, device.type != "cuda"
     # The largest are the last to be asked for, and take longest.
     made: dict[Batches, Future[ImageProfile]] = {
         each: pool.submit(trial.profile, each, device.type, tiny, copies)

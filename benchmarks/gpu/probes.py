@@ -80,7 +80,7 @@ def libraries() -> dict[str, Any]:
 def convolutions() -> dict[str, Any]:
     """Bytes beside input, weight and output that convolutions take, and what the rule says; and
     what the product finds out about the device for it."""
-    copies_input = devices.copies_input(torch.device("cuda"))
+    copies_input = devices.copies_input(torch.device("cuda")) is not False
     found = []
     for name, batch, before, after, side in _CONVOLUTIONS:
         taken, rule = _convolve(getattr(torch, name), batch, before, after, side, copies_input)

@@ -127,7 +127,7 @@ def _loaded(base: Path, path: Path, device: torch.device) -> job.Model:
 
 
 def _profile(point: Point, base: Path, path: Path, device: torch.device) -> ImageProfile:
-    copies = devices.copies_input(device)
+    copies = devices.copies_input(device) is not False
     asked = trial.order(forecast.batches(point), device, base, copies, unet=str(path))
     return profiling.profile(asked).profile
 

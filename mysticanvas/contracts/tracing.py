@@ -201,6 +201,9 @@ class TraceAnswer(Contract):
     reserved: tuple[int, ...] = ()
     """Bytes that the allocator of CUDA has reserved at the peak of each work that was asked about,
     without the context; empty on other devices."""
+    probed: bool = True
+    """Whether the device was asked what it does, as far as that had to be; else the most was
+    assumed, since it was too full to be asked."""
 
 
 class TraceReply(Contract):

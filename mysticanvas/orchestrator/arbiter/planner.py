@@ -256,7 +256,12 @@ def _asking(ref: ModelRef, lease: Lease) -> Ask:
 
 
 def _asking_reserve(ref: ModelRef, lease: Lease) -> AskReserve:
-    return lambda works: _told(ref, lease, {"works": tuple(works)}).reserved
+    def ask(works: Sequence[ImageWork]) -> Sequence[int]:
+        answer = _told(ref, lease, {"works": tuple(works)})
+        # What is told is kept, which an assumption must not be.
+        return answer.reserved if answer.probed else ()
+
+    return ask
 
 
 def _told(ref: ModelRef, lease: Lease, wanted: Mapping[str, Any]) -> TraceAnswer:

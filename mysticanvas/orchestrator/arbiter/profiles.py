@@ -214,7 +214,7 @@ class Profiles:
         answer = ask(batches)
         profile = answer.profile
         subject = subject._replace(dtype=profile.dtype, device=profile.device)
-        key = key_of(subject, batches, probed)
+        key = key_of(subject, batches, probed and answer.probed)
         self._answers[key] = answer
         self._keep(key, subject, answer.model_dump_json())
         return answer

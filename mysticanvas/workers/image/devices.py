@@ -36,6 +36,10 @@ _LARGE_CHIPS = (9, 10)
 """Major compute capabilities, Hopper's and Blackwell's, that get the larger workspace of cuBLAS."""
 _LARGE_WORKSPACE, _SMALL_WORKSPACE = 32 << 20, (8 << 20) + (128 << 10)
 _LINEAR_WORKSPACE = 1 << 20
+_AMPLE = 1 << 30
+"""Bytes that are to be free of a GPU before it is tried what its library would choose."""
+_COPIES_INPUT: dict[torch.device, bool] = {}
+"""What was found out in this process."""
 _NO_MEMORY = re.compile(
     "DefaultCPUAllocator"
     "|MPS backend out of memory"
@@ -227,12 +231,21 @@ def memory(device: torch.device) -> DeviceMemory | None:
     return DeviceMemory(name=describe(device), total_mib=total / _MIB, free_mib=free / _MIB)
 
 
-@functools.cache
-def copies_input(device: torch.device) -> bool:
+def copies_input(device: torch.device) -> bool | None:
     """Whether a convolution in float32 takes memory for a copy of its input as well: tried out on
-    CUDA, once. It is what the library below PyTorch chooses for the device."""
+    CUDA, once. It is what the library below PyTorch chooses for the device; None while that has so
+    little memory left that another way might be taken for want of it."""
     if device.type != "cuda":
         return True
+    if device not in _COPIES_INPUT:
+        free, _ = torch.cuda.mem_get_info(device)
+        if free < _AMPLE:
+            return None
+        _COPIES_INPUT[device] = _copies_input(device)
+    return _COPIES_INPUT[device]
+
+
+def _copies_input(device: torch.device) -> bool:
     given = torch.zeros(1, 512, 128, 128, device=device)
     weight = torch.zeros(512, 512, 3, 3, device=device)
     torch.cuda.synchronize(device)

@@ -127,16 +127,18 @@ class ImageEngine:
         self._make_context()
         transformer = loading.uses_transformer(loading.base(Path(order.path)).index)
         dtype = devices.dtype_for(self._device, order.dtype, transformer)
+        copies_input = devices.copies_input(self._device)
         asked = TraceOrder.model_validate(
             {
                 **order.model_dump(exclude={"works"}),
                 "dtype": devices.name_of(dtype),
                 "device": self.device_kind,
                 "attention": attention.traced_as(attention.taken(self._device, dtype)),
-                "copies_input": devices.copies_input(self._device),
+                "copies_input": copies_input is not False,
             }
         )
-        return self._with_reserve(asked, order.works) if order.works else profiling.profile(asked)
+        told = self._with_reserve(asked, order.works) if order.works else profiling.profile(asked)
+        return told.model_copy(update={"probed": copies_input is not None})
 
     def _with_reserve(self, order: TraceOrder, works: Sequence[ImageWork]) -> TraceAnswer:
         """The answer about jobs, without envelopes."""
