@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from mysticanvas.processes import child_environment
+from mysticanvas.environment import child_environment
 
 Answer = dict[str, Any]
 PREFIX = "MYSTICANVAS_"

@@ -18,7 +18,7 @@ import pyarrow as pa
 from benchmarks import collection, memory
 from benchmarks.collection import Entry
 from benchmarks.figure import Absent
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, times
 from mysticanvas.store.connection import CATALOG, STORAGE
 

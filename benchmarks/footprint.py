@@ -15,6 +15,7 @@ from benchmarks.figure import Figure, memory
 from benchmarks.statistics import Summary
 from benchmarks.subject import PROMPT, new_home
 from mysticanvas import Canvas, processes
+from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.orchestrator.supervisor.client import WorkerClient
 
 PICTURES = 20
@@ -64,9 +65,7 @@ def _without_model(module: str, engine: str) -> Resident:
         spawned = processes.spawn(
             module,
             ["--engine", engine, "--images", name, "--parent-pid", str(os.getpid())],
-            environment=processes.child_environment(
-                {**processes.engine_environment(1), "PYTHONPATH": root}
-            ),
+            environment=child_environment({**engine_environment(1), "PYTHONPATH": root}),
             log=folder / "worker.out",
             secret=b"token",
         )

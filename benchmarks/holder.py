@@ -16,7 +16,7 @@ import mysticanvas.orchestrator.app  # noqa: F401  # all that it has in memory
 from benchmarks import child, collection, memory
 from benchmarks.figure import Absent
 from benchmarks.turns import seconds
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 

@@ -14,8 +14,8 @@ from benchmarks.figure import Finding, long_duration, memory
 from benchmarks.statistics import summarize
 from benchmarks.turns import seconds
 from mysticanvas.contracts.exports import ExportParams
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import export
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, restore
 
 PROJECT = collection.PROJECTS[-1]

@@ -24,7 +24,7 @@ import platformdirs
 import mysticanvas
 from benchmarks import collection, filling, sqlite
 from mysticanvas import Canvas
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.search.maintenance import FORMAT
 

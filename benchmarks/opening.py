@@ -9,7 +9,7 @@ from typing import NamedTuple
 from benchmarks import child, library
 from benchmarks.figure import Finding, LeftOut, long_duration, memory
 from benchmarks.statistics import summarize
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import checkpoints
 
 ROUNDS = 3

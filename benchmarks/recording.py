@@ -15,7 +15,7 @@ from benchmarks.figure import Figure, Finding, attempt, duration, long_duration,
 from benchmarks.sqlite import Peer
 from benchmarks.statistics import summarize
 from benchmarks.turns import WARM_UP, alternate, seconds
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import NewImage, Store
 
 ROUNDS = 300

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mysticanvas import Canvas, Recipe
-from mysticanvas.processes import engine_environment
+from mysticanvas.environment import engine_environment
 from mysticanvas.settings import data_folder
 
 STARTER = data_folder() / "starter" / "image" / "model"

@@ -27,9 +27,9 @@ from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import NewImage, Store
 
 PICTURES = int(os.environ.get("MYSTICANVAS_BENCH_PICTURES", "600"))

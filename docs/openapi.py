@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.app import Orchestrator
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.workers.executor import EngineExecutor
 from mysticanvas.workers.server import create_app
 

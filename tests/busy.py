@@ -14,8 +14,8 @@ from mysticanvas import __version__, transport, web
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.home import HomePaths
 from mysticanvas.processes import Holding, Identity
-from mysticanvas.settings import HomePaths
 
 TOKEN = "the token"
 

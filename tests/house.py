@@ -15,6 +15,8 @@ from mysticanvas import processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.environment import child_environment
+from mysticanvas.home import HomePaths
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import latents
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -27,7 +29,6 @@ from mysticanvas.orchestrator.supervisor.deadlines import Deadlines
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.seams import REAL, Seams
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 WAIT_S = 120.0
@@ -94,7 +95,7 @@ class House:
         return Launch(
             kind="image",
             arguments=[*arguments, "--parent-pid", str(os.getpid())],
-            environment=processes.child_environment({**counted, **environment}),
+            environment=child_environment({**counted, **environment}),
             log=LogFile(self.paths.logs / "worker.jsonl"),
             module=self._module,
         )

@@ -16,7 +16,7 @@ from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import NewImage, Store, StoredJob
 
 START = datetime(2026, 5, 4, 3, 2, 1, 987654, tzinfo=UTC)

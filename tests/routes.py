@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mysticanvas import transport, web
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import host_jobs
 from mysticanvas.orchestrator.api import events, images, jobs, presets, search, tags
 from mysticanvas.orchestrator.events import Bus
@@ -20,7 +21,7 @@ from mysticanvas.orchestrator.queue.intake import Intake
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.plugins import loading
 from mysticanvas.processes import Identity
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
 TOKEN = "the token"

@@ -15,9 +15,10 @@ import pytest
 from mysticanvas import __version__
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.processes import Holding, Identity, child_environment
+from mysticanvas.environment import child_environment
+from mysticanvas.home import HomePaths
+from mysticanvas.processes import Holding, Identity
 from mysticanvas.session import starting
-from mysticanvas.settings import HomePaths
 
 MOUNT = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
 """A mount of one's own, which ends with its process, for whoever may make a user namespace."""

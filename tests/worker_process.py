@@ -14,6 +14,7 @@ from http_client import client
 from mysticanvas import processes
 from mysticanvas.contracts.health import Health
 from mysticanvas.contracts.worker import MESSAGE, GenerateTask, Message
+from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.settings import Ipc
 
 TOKEN = "a-token-of-the-test"
@@ -31,7 +32,7 @@ class Worker:
         self.spawned = processes.spawn(
             "mysticanvas.workers",
             arguments(home, os.getpid(), engine, ipc),
-            environment=processes.child_environment(processes.engine_environment(1)),
+            environment=child_environment(engine_environment(1)),
             log=home / "output.log",
             secret=TOKEN.encode(),
         )

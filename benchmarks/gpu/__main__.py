@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.gpu.campaign import Campaign, Options
-from benchmarks.gpu.points import TOKENS, Plan, full, rehearsal
+from benchmarks.gpu.points import PIPELINES, Plan, full, rehearsal
 from benchmarks.gpu.table import markdown
 
 AHEAD, THREADS = 6, 8
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         help="cpu: a rehearsal with small models, without what a GPU alone can show",
     )
     parser.add_argument(
-        "--models", nargs="+", choices=tuple(TOKENS), default=tuple(TOKENS), help="which (all)"
+        "--models", nargs="+", choices=[*PIPELINES], default=[*PIPELINES], help="which (all)"
     )
     parser.add_argument("--points", type=int, help="how many, from the first on (all)")
     cores = os.cpu_count() or 1

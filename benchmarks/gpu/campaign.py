@@ -112,6 +112,7 @@ class Campaign:
                 {
                     "kind": "reserve",
                     "point": list(point),
+                    "weights": self._profiles[point.model].weights,
                     "workspace": self._around.workspace_bytes,
                     "copies_input": self._copies_input,
                     "tiny": self._options.tiny,
@@ -131,6 +132,13 @@ class Campaign:
         return found
 
     def _measure(self) -> None:
+        for point in self._points:
+            if not self._fits(point):
+                needed, room = self._needed(point) or 0, self._room or 0
+                _tell(
+                    f"{point.name}: left out, since it is predicted to take "
+                    f"{needed / forecast.MIB:,.0f} MiB, and there are {room / forecast.MIB:,.0f}"
+                )
         orders = list(self._orders())
         done = 0
         before = nvml.used()
@@ -165,11 +173,30 @@ class Campaign:
     def _has_time(self, order: Order) -> bool:  # noqa: ARG002
         return time.monotonic() + POINT_LIKELY_S < self._options.until
 
+    def _fits(self, point: Point) -> bool:
+        """Whether the device has as much as is predicted, as far as both are known."""
+        room, needed = self._room, self._needed(point)
+        return room is None or needed is None or needed <= room
+
+    def _needed(self, point: Point) -> int | None:
+        """Bytes of the device that a point is predicted to take."""
+        guess = self._guesses.get(point)
+        if guess is None:
+            return None
+        return guess.made.total if guess.device is None else guess.device
+
+    @property
+    def _room(self) -> int | None:
+        """Bytes of the device that nobody else has."""
+        total = (self._probes.get("first") or {}).get("total")
+        return None if total is None else total - (self._probes.get("foreign") or 0)
+
     def _orders(self) -> Iterable[Order]:
-        models = list(dict.fromkeys(point.model for point in self._points))
+        points = [point for point in self._points if self._fits(point)]
+        models = list(dict.fromkeys(point.model for point in points))
         common = {"device": self._options.device, "tiny": self._options.tiny}
-        for place, point in enumerate(self._points):
-            if place == min(len(self._plan.fitted), len(self._points) - 1):
+        for place, point in enumerate(points):
+            if place == min(len(self._plan.fitted & {*points}), len(points) - 1):
                 for model in models:
                     yield Order({"kind": "attention", "model": model, **common}, POINT_S)
             yield Order(
@@ -266,7 +293,10 @@ class Campaign:
             },
             "summary": _summaries(rows),
             "rows": rows,
-            "not_measured": [each.name for each in self._points if each not in self._answers],
+            "too_large": [each.name for each in self._points if not self._fits(each)],
+            "not_measured": [
+                each.name for each in self._points if each not in self._answers and self._fits(each)
+            ],
             "problems": self._problems,
         }
 

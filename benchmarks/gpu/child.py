@@ -102,8 +102,9 @@ def _profile(order: Order) -> Any:
 def _reserve(order: Order) -> Any:
     point = Point.from_json(order["point"])
     device = Device(order["workspace"], grows(point.segments))
-    dtype = models.DTYPES[point.model]
-    return reserve.usage(point, dtype, device, order["copies_input"], order["tiny"])._asdict()
+    dtype, weights = models.DTYPES[point.model], order["weights"]
+    found = reserve.usage(point, dtype, device, order["copies_input"], order["tiny"], weights)
+    return found._asdict()
 
 
 _ORDERS: dict[str, Callable[[Order], Any]] = {

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mysticanvas import processes
+from mysticanvas.environment import child_environment, engine_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S, END_S = 120.0, 15.0
@@ -42,7 +42,7 @@ class Child:
 
     def __init__(self, environment: Mapping[str, str], threads: int) -> None:
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        variables = processes.engine_environment(threads) | kept | environment
+        variables = engine_environment(threads) | kept | environment
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         self._process = subprocess.Popen(
             [
@@ -55,7 +55,7 @@ class Child:
                 str(threads),
             ],
             cwd=ROOT,
-            env=processes.child_environment(variables),
+            env=child_environment(variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from benchmarks.gpu.points import TOKENS, Point
+from benchmarks.gpu.points import Point
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import tile_px
 from mysticanvas.contracts.tracing import BatchClass, ImageProfile, Phase
@@ -67,9 +67,10 @@ def work_of(point: Point) -> ImageWork:
         height=point.height,
         num_images=point.images,
         guided=point.guided,
+        guided_apart=point.follows.apart,
         # All prompts of the points have an empty one.
-        negative=point.model != "sdxl",
-        tokens=TOKENS[point.model],
+        negative=point.follows.encodes(""),
+        tokens=point.tokens,
         tile_px=tile_px(max(point.width, point.height)) if tiled else None,
         sliced="vae_slicing" in point.mitigations,
         decode_on_cpu=point.on_cpu,

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import accelerate
 import diffusers
-import tokenizers
 import torch
 import transformers
 
+from benchmarks.gpu import languages
+from benchmarks.gpu.narrow import NARROW
 from mysticanvas import model_folders
 from mysticanvas.settings import data_folder
 from mysticanvas.workers.image import checkpoint
@@ -26,64 +27,21 @@ FOLDERS = {
     "sd15": "stable-diffusion-1",
     "sdxl": "stable-diffusion-xl",
     "flux": "flux-1-dev",
+    "sd3": "stable-diffusion-3",
+    "z-image": "z-image",
+    "qwen-image": "qwen-image",
 }
-DTYPES: dict[str, Any] = {"sd15": "float16", "sdxl": "float16", "flux": "bfloat16"}
-"""Model -> number format on a GPU."""
+DTYPES: dict[str, Any] = {
+    "sd15": "float16",
+    "sdxl": "float16",
+    "flux": "bfloat16",
+    "sd3": "bfloat16",
+    "z-image": "bfloat16",
+    "qwen-image": "bfloat16",
+}
+"""Model -> number format on a GPU, as a worker chooses it."""
 SPREAD = 0.02
 _FORMATS = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
-_NARROW_TEXT = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_attention_heads": 2,
-    "num_hidden_layers": 2,
-    "projection_dim": 64,
-}
-_NARROW_VAE = {"block_out_channels": [32, 32, 64, 64], "layers_per_block": 1}
-_NARROW: dict[str, dict[str, dict[str, Any]]] = {
-    "sd15": {
-        "text_encoder": _NARROW_TEXT,
-        "unet": {
-            "block_out_channels": [32, 64, 64, 64],
-            "layers_per_block": 1,
-            "cross_attention_dim": 64,
-        },
-        "vae": _NARROW_VAE,
-    },
-    "sdxl": {
-        "text_encoder": _NARROW_TEXT,
-        "text_encoder_2": _NARROW_TEXT,
-        "unet": {
-            "block_out_channels": [32, 64, 128],
-            "layers_per_block": 1,
-            "cross_attention_dim": 128,
-            "attention_head_dim": [1, 1, 2],
-            "transformer_layers_per_block": [1, 1, 2],
-            "projection_class_embeddings_input_dim": 64 + 6 * 256,
-        },
-        "vae": _NARROW_VAE,
-    },
-    "flux": {
-        "text_encoder": _NARROW_TEXT,
-        "text_encoder_2": {
-            "d_model": 64,
-            "d_ff": 128,
-            "d_kv": 32,
-            "num_heads": 2,
-            "num_layers": 2,
-        },
-        "transformer": {
-            "attention_head_dim": 32,
-            "axes_dims_rope": [8, 12, 12],
-            "joint_attention_dim": 64,
-            "num_attention_heads": 2,
-            "num_layers": 2,
-            "num_single_layers": 2,
-            "pooled_projection_dim": 64,
-        },
-        "vae": _NARROW_VAE,
-    },
-}
-"""Model -> component -> settings that make it small, its structure kept."""
 
 
 class Component(NamedTuple):
@@ -112,13 +70,11 @@ class Component(NamedTuple):
 
 def components(name: str, tiny: bool) -> Iterator[Component]:
     """The models of a pipeline, in the order of its index."""
-    folder = _folder(name)
-    narrow = _NARROW[name] if tiny else {}
+    narrow = NARROW[name] if tiny else {}
     for component, (library, kind) in _index(name).items():
-        path = folder / component / "config.json"
-        if path.is_file():
-            config = json.loads(path.read_text()) | narrow.get(component, {})
-            yield Component(component, library, kind, config)
+        config = _config(name, component)
+        if config is not None:
+            yield Component(component, library, kind, config | narrow.get(component, {}))
 
 
 def pipeline(name: str, device: torch.device, dtype: torch.dtype, tiny: bool) -> Any:
@@ -153,10 +109,17 @@ def write_folder(name: str, folder: Path, dtype: torch.dtype, tiny: bool) -> Pat
     for each in components(name, tiny):
         (folder / each.name).mkdir()
         (folder / each.name / "config.json").write_text(json.dumps(each.config))
-        tensors = dict(each.build(dtype).named_parameters())
+        tensors = dict(_stored(each.build(dtype)))
         stem = model_folders.stem_of(index[each.name][0])
         _write_header(folder / each.name / f"{stem}.safetensors", tensors)
     return folder
+
+
+def _stored(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """What a file has of a model, those that are tied once."""
+    kept = model.state_dict().keys()
+    yield from model.named_parameters()
+    yield from ((name, each) for name, each in model.named_buffers() if name in kept)
 
 
 def _write_header(path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -200,20 +163,15 @@ def _small_part(name: str, component: str, kind: str) -> Any:
         return getattr(diffusers, kind).from_config(_read(folder / "scheduler_config.json"))
     if kind == "CLIPTokenizer":
         return checkpoint.clip_tokenizer(_read(folder / "tokenizer_config.json")["pad_token"])
-    return _words()
+    return languages.qwen() if kind == "Qwen2Tokenizer" else languages.t5()
 
 
-def _words() -> Any:
-    """A tokenizer that fills up as T5's does, and knows no word."""
-    words = tokenizers.models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2}, unk_token="<unk>")
-    made: Callable[..., Any] = transformers.PreTrainedTokenizerFast
-    return made(
-        tokenizer_object=tokenizers.Tokenizer(words),
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        model_max_length=512,
-    )
+def _config(name: str, component: str) -> dict[str, Any] | None:
+    """That of a model; None for what is none."""
+    path = _folder(name) / component / "config.json"
+    if path.is_file():
+        return _read(path)
+    return languages.CONFIGS.get(name) if component == "text_encoder" else None
 
 
 def _index(name: str) -> dict[str, tuple[str, str]]:

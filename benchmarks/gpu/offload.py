@@ -1,104 +1,125 @@
 """`python -m benchmarks.gpu.offload`: offloaded jobs beside plain ones, on models of real shapes.
 
 For each way: whether the pixels are the same, the most that is given out beside its prediction, and
-how many times as long it takes. `--device cpu` rehearses it with small models and real hooks.
+how many times as long it takes. `--device cpu` rehearses it with small models and real hooks, which
+says nothing of memory. The exit code tells whether all was as expected.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
+import multiprocessing
 import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.gpu import forecast, models, subject
+from benchmarks.gpu import forecast, trial
+from benchmarks.gpu.forecast import Batches
 from benchmarks.gpu.points import Point
-from mysticanvas.contracts.mitigations import OFFLOADS, offload_of
-from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
-from mysticanvas.vram.image import Surroundings, predict
-from mysticanvas.workers.engine import Control
-from mysticanvas.workers.image import devices, job, offload, profiling
-from mysticanvas.workers.image.measuring import NoMeter
-from mysticanvas.workers.report import Report
+from benchmarks.gpu.trial import Taken
+from mysticanvas.contracts.mitigations import OFFLOADS
+from mysticanvas.contracts.tracing import ImageProfile
+from mysticanvas.workers.image import devices, job
 
-MIB = 1 << 20
-_WAYS: tuple[tuple[str, ...], ...] = ((), *((kind,) for kind in OFFLOADS), ("vae_tiling",))
+_TILED = ("vae_tiling",)
+_HEAVY = ("flux",)
+"""Moving their weights once takes ten seconds: of their batches, one kind is enough."""
+Profiles = Callable[[Point], ImageProfile]
+
+
+class Subject(NamedTuple):
+    """A model, and the points that it is run at."""
+
+    name: str
+    points: Sequence[Point]
 
 
 def main() -> None:
     """Run what the arguments name, and print a line of JSON for each job."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.offload", description=__doc__)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--models", nargs="+", default=["sd15", "sdxl"])
+    parser.add_argument("--models", nargs="+", default=["sd15", "sdxl", "flux"])
+    parser.add_argument("--images", nargs="+", type=int, default=[1, 2], help="at once")
     parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--seconds", type=float, default=100.0, help="no job begins after that")
     arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    for name in arguments.models:
-        for line in compare(name, device, arguments.side):
-            print(json.dumps(line), flush=True)
-
-
-def compare(name: str, device: torch.device, side: int) -> list[dict[str, Any]]:
-    """What each way to run a model's job takes and gives, the plain one first and last."""
-    tiny = device.type != "cuda"
-    profile = _profile(name, device, tiny)
-    with tempfile.TemporaryDirectory() as folder:
-        model = subject.load(name, device, tiny)
-        found = [
-            _run(model, Point(name, side, side, 1, way), profile, Path(folder))
-            for way in (*_WAYS, ())
-        ]
-    pixels, seconds = found[0]["pixels"], found[0]["seconds"]
-    return [
-        each | {"same_pixels": each["pixels"] == pixels, "slowdown": each["seconds"] / seconds}
-        for each in found
+    until = time.monotonic() + arguments.seconds
+    device = trial.device_as_workers_have_it(arguments.device)
+    subjects = [
+        Subject(name, points(name, arguments.images, arguments.side)) for name in arguments.models
     ]
+    wanted = forecast.wanted(point for each in subjects for point in each.points)
+    context = multiprocessing.get_context("spawn")
+    # A rehearsal has a core or two.
+    at_once = min(len(wanted), 8 if device.type == "cuda" else 1)
+    all_ok = True
+    with ProcessPoolExecutor(at_once, mp_context=context) as pool:
+        known = _traced(pool, wanted, device)
+        for each in subjects:
+            for line in compare(each, device, known, until):
+                all_ok &= line["ok"]
+                print(json.dumps(line), flush=True)
+    raise SystemExit(0 if all_ok else 1)
 
 
-def _run(model: job.Model, point: Point, profile: ImageProfile, folder: Path) -> dict[str, Any]:
-    device, kind = model.device, offload_of(point.mitigations)
-    offload.place(model.pipeline, kind, device)
-    task = subject.task(point, model.pipeline)
-    made: list[Any] = []
+def points(name: str, images: Sequence[int], side: int) -> list[Point]:
+    """What a model is run at, in an order that moves its weights least: plain, in tiles, then
+    offloaded, and plain again."""
+    singles, batches = [n for n in images if n == 1], [n for n in images if n > 1]
+    plain = [Point(name, side, side, n) for n in images]
+    tiled = [Point(name, side, side, n, _TILED) for n in singles]
+    offloaded = [Point(name, side, side, n, (kind,)) for n in singles for kind in OFFLOADS]
+    kinds = ("offload_group",) if name in _HEAVY else OFFLOADS
+    offloaded += [Point(name, side, side, n, (kind,)) for n in batches for kind in kinds]
+    return [*plain, *tiled, *offloaded, *plain[:1]]
 
-    def once() -> float:
-        report = Report(made.append, Control(), lambda: devices.synchronize(device))
-        began = time.perf_counter()
-        job.run(task, model, folder, report, NoMeter())
-        return time.perf_counter() - began
 
-    once()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    seconds = once()
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    around = Surroundings(workspace_bytes=devices.workspace(device), threads=1)
-    # On a CPU, what would be moved there is not told with a profile.
-    as_told = kind if profile.moved else None
-    predicted = predict(profile, forecast.work_of(point), around, offload=as_told)
-    return {
-        "point": point.name,
-        "seconds": round(seconds, 3),
-        "peak_mib": round(peak / MIB, 1),
-        "predicted_mib": round(predicted.allocated_mib, 1),
-        "phase": predicted.phase,
-        "pixels": [each.pixels_sha256 for each in made if each.type == "made"][-1],
+def compare(
+    subject: Subject, device: torch.device, known: Profiles, until: float
+) -> Iterator[dict[str, Any]]:
+    """What each way to run a model's job takes and gives.
+
+    Args:
+        known: gives the profile with the envelopes for a point.
+        until: on the monotonic clock, after which no job begins.
+    """
+    model = trial.load(subject.name, device)
+    plain: dict[int, Taken] = {}
+    for point in subject.points:
+        if time.monotonic() > until:
+            yield {"point": point.name, "ok": True, "left_out": "there was no time for it"}
+            continue
+        taken = _warm(model, point) if point.images not in plain else trial.run(model, point)
+        first = plain.setdefault(point.images, taken)
+        prediction = trial.predicted(known(point), point, device)
+        same = None if point.mitigations == _TILED else taken.pixels == first.pixels
+        slower = round(taken.seconds / first.seconds, 2)
+        yield trial.line(point, taken, prediction, same) | {"slowdown": slower}
+
+
+def _warm(model: job.Model, point: Point) -> Taken:
+    """The second of two runs: the first loads kernels and looks for algorithms."""
+    trial.run(model, point)
+    return trial.run(model, point)
+
+
+def _traced(pool: ProcessPoolExecutor, wanted: Sequence[Batches], device: torch.device) -> Profiles:
+    """Profiles that are made in other processes meanwhile; nothing that is measured goes in."""
+    copies, tiny = devices.copies_input(device), device.type != "cuda"
+    # The largest are the last to be asked for, and take longest.
+    made: dict[Batches, Future[ImageProfile]] = {
+        each: pool.submit(trial.profile, each, device.type, tiny, copies)
+        for each in reversed(wanted)
     }
 
+    def known(point: Point) -> ImageProfile:
+        return made[forecast.batches(point)].result()
 
-def _profile(name: str, device: torch.device, tiny: bool) -> ImageProfile:
-    dtype: Any = devices.name_of(subject.dtype_of(name, device))
-    kind: Any = device.type
-    with tempfile.TemporaryDirectory() as folder:
-        path = models.write_folder(name, Path(folder), getattr(torch, dtype), tiny)
-        order = TraceOrder(
-            path=str(path), dtype=dtype, device=kind, copies_input=devices.copies_input(device)
-        )
-        return profiling.profile(order).profile
+    return known
 
 
 if __name__ == "__main__":

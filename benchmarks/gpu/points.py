@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from mysticanvas import processes
+from mysticanvas.contracts import conditioning
+from mysticanvas.contracts.conditioning import Conditioning
+from mysticanvas.environment import engine_environment
 
 Segments = Literal["worker", "expandable", "fixed"]
 """How the allocator reserves memory: as workers have it, in segments that grow, or that do not."""
@@ -20,16 +22,24 @@ SETTINGS: dict[Segments, dict[str, str]] = {
 }
 """Variables of a process beside those of a worker."""
 STEPS = 2
-TOKENS = {"sd15": 77, "sdxl": 77, "flux": 512}
-"""Of a prompt, filled up as the pipeline does it."""
-_GUIDED = {"sd15", "sdxl"}
+PROMPT = "a red circle above a blue square"
+_GUIDANCE, _UNGUIDED = 5.0, 0.0
+PIPELINES = {
+    "sd15": "StableDiffusionPipeline",
+    "sdxl": "StableDiffusionXLPipeline",
+    "flux": "FluxPipeline",
+    "sd3": "StableDiffusion3Pipeline",
+    "z-image": "ZImagePipeline",
+    "qwen-image": "QwenImagePipeline",
+}
+"""Model -> class of diffusers that runs it."""
 SLICED, TILED, ON_CPU = ("vae_slicing",), ("vae_tiling",), ("vae_cpu",)
 BOTH = ("vae_slicing", "vae_tiling")
 
 
 def grows(segments: Segments) -> bool:
     """Whether segments grow; workers may be told to have such."""
-    variables = processes.engine_environment(1) | SETTINGS[segments]
+    variables = engine_environment(1) | SETTINGS[segments]
     return variables.get(ALLOCATOR) == SETTINGS["expandable"][ALLOCATOR]
 
 
@@ -61,9 +71,25 @@ class Point(NamedTuple):
         return " ".join([*parts, *([self.segments] if self.segments != "worker" else [])])
 
     @property
+    def follows(self) -> Conditioning:
+        """How its pictures follow a prompt."""
+        return conditioning.of(PIPELINES[self.model])
+
+    @property
+    def guidance(self) -> float:
+        """The number that is asked for."""
+        return _UNGUIDED if self.plain else _GUIDANCE
+
+    @property
     def guided(self) -> bool:
-        """Whether the denoiser sees each picture twice."""
-        return self.model in _GUIDED and not self.plain
+        """Whether the denoiser sees each picture twice in a call."""
+        return self.follows.is_guided(self.guidance)
+
+    @property
+    def tokens(self) -> int:
+        """Of the prompt, as a plan counts them."""
+        most = self.follows.tokens or conditioning.CLIP_TOKENS
+        return self.follows.tokens_of(PROMPT, most)
 
     @property
     def on_cpu(self) -> bool:
@@ -88,65 +114,67 @@ FITTED = (
     Point("sdxl", 1280, 1280, 1, TILED),
     Point("sd15", 896, 896, 1, TILED),
     Point("flux", 512, 512, 2),
+    Point("sd3", 1024, 1024),
+    Point("z-image", 1024, 1024),
+    Point("qwen-image", 1024, 1024),
 )
 HELD_OUT = (
-    Point("sdxl", 896, 640, 3),
-    Point("sdxl", 1408, 704),
-    Point("sdxl", 704, 704, 5, SLICED),
-    Point("sdxl", 1728, 960, 1, TILED),
-    Point("sdxl", 576, 1024, 2, BOTH),
-    Point("sd15", 704, 576, 6),
-    Point("flux", 896, 1216),
-    Point("sdxl", 1152, 896),
-    Point("sd15", 768, 768),
-    Point("flux", 768, 768),
-    Point("sdxl", 1024, 1024, 2),
-    Point("sd15", 640, 448),
-    Point("sdxl", 1536, 1536),
-    Point("sdxl", 1536, 1536, 1, TILED),
-    Point("sd15", 768, 768, 4),
-    Point("sd15", 768, 768, 4, SLICED),
-    Point("flux", 1344, 768),
-    Point("sdxl", 1024, 1024, 4),
-    Point("sdxl", 1024, 1024, 4, SLICED),
-    Point("sdxl", 1024, 1024, 4, BOTH),
-    Point("sd15", 1536, 1536),
-    Point("sd15", 1536, 1536, 1, TILED),
-    Point("sdxl", 512, 512, 1, ON_CPU),
-    Point("flux", 1024, 1024, 2),
-    Point("sd15", 768, 512, 2),
-    Point("sd15", 512, 512, 1, ON_CPU),
-    Point("sdxl", 1344, 768),
-    Point("sdxl", 640, 640),
-    Point("sd15", 2048, 2048),
-    Point("sd15", 2048, 2048, 1, TILED),
-    Point("sdxl", 2048, 2048, 1, TILED),
-    Point("sdxl", 1024, 1024, 1, (), "worker", True),
-    Point("sd15", 768, 768, 1, (), "worker", True),
-    Point("flux", 1536, 1024),
-    Point("sd15", 832, 640, 3),
-    Point("sdxl", 1152, 896, 2, TILED),
-    Point("sd15", 640, 640, 8),
-    Point("sd15", 640, 640, 8, SLICED),
-    Point("flux", 768, 768, 4),
-    Point("sdxl", 2048, 2048),
-    Point("sd15", 1024, 768, 2, BOTH),
-    Point("sdxl", 896, 1152, 2),
-    Point("sd15", 448, 832),
-    Point("flux", 1536, 1536),
-    Point("sdxl", 832, 1216, 1, TILED),
-    Point("sdxl", 640, 1536),
+    Point("sdxl", 1216, 768),
+    Point("sd15", 576, 576),
+    Point("flux", 1152, 1152),
+    Point("sd3", 1216, 832),
+    Point("z-image", 1280, 832),
+    Point("qwen-image", 1328, 1328),
+    Point("sdxl", 960, 960, 2),
+    Point("sd15", 576, 704, 5),
+    Point("flux", 832, 832, 2),
+    Point("sd3", 896, 896, 2),
+    Point("z-image", 768, 768, 2),
+    Point("qwen-image", 832, 832, 2),
+    Point("sdxl", 1600, 1216),
+    Point("sdxl", 1600, 1216, 1, TILED),
+    Point("sd15", 1280, 1280),
+    Point("sd15", 1280, 1280, 1, TILED),
+    Point("flux", 1280, 960, 1, TILED),
+    Point("sd3", 1536, 1280, 1, TILED),
+    Point("z-image", 1536, 1088, 1, TILED),
+    Point("sdxl", 832, 704, 4),
+    Point("sdxl", 832, 704, 4, SLICED),
+    Point("sd15", 960, 960, 2),
+    Point("flux", 1216, 832),
+    Point("sd3", 768, 960),
+    Point("z-image", 832, 1152, 1, (), "worker", True),
+    Point("qwen-image", 928, 1664),
+    Point("sdxl", 1280, 1024, 2, SLICED),
+    Point("sdxl", 576, 576),
+    Point("sd15", 1152, 640, 4, SLICED),
+    Point("flux", 1728, 1152),
+    Point("sdxl", 1472, 1088),
+    Point("sdxl", 960, 1344, 1, (), "worker", True),
+    Point("sd15", 896, 512, 3),
+    Point("flux", 640, 896),
+    Point("sdxl", 1216, 960, 2, TILED),
+    Point("sd15", 1792, 1344),
+    Point("sd15", 1792, 1344, 1, TILED),
+    Point("sdxl", 1920, 1920),
+    Point("sdxl", 1920, 1920, 1, TILED),
+    Point("flux", 640, 640, 5),
+    Point("sd15", 704, 704, 1, (), "worker", True),
+    Point("sdxl", 832, 704, 4, BOTH),
+    Point("sd15", 832, 1088, 2, BOTH),
+    Point("flux", 704, 960, 3, SLICED),
+    Point("sdxl", 1088, 832, 3),
+    Point("sd15", 576, 448, 8),
+    Point("sdxl", 704, 512, 1, ON_CPU),
+    Point("sd15", 384, 640, 1, ON_CPU),
 )
 COMPARED = tuple(
     point._replace(segments=OTHER)
     for point in (
-        FITTED[0],
-        HELD_OUT[12],
-        FITTED[3],
-        HELD_OUT[10],
-        FITTED[2],
-        HELD_OUT[13],
-        HELD_OUT[18],
+        Point("sdxl", 1024, 1024),
+        Point("flux", 1024, 1024),
+        Point("sdxl", 1600, 1216),
+        Point("sd15", 1024, 1024),
     )
 )
 """Points that are measured a second time, with segments as workers do not have them."""
@@ -167,16 +195,14 @@ class Plan(NamedTuple):
 
 
 def full() -> Plan:
-    """All points, those first that tell most."""
-    held = HELD_OUT
-    points = (*FITTED, *held[:19], *COMPARED[:4], *held[19:31], *COMPARED[4:], *held[31:])
-    return Plan(points, frozenset(FITTED))
+    """All points, those first that tell most: what was never measured before what is compared."""
+    return Plan((*FITTED, *HELD_OUT, *COMPARED), frozenset(FITTED))
 
 
 def rehearsal() -> Plan:
     """Small points, to be run without a GPU: one for each model and way to decode, and one that is
     fitted for each model."""
-    fitted = tuple(Point(model, 64, 64) for model in TOKENS)
+    fitted = tuple(Point(model, 64, 64) for model in PIPELINES)
     ways = dict.fromkeys(
         (point.model, point.mitigations, point.images > 1) for point in HELD_OUT if not point.plain
     )

@@ -1,78 +1,114 @@
 """`python -m benchmarks.gpu.session`: a canvas with all its processes, on a GPU.
 
-A model of real shape with random weights is saved, drawn with, drawn with again and reproduced.
-Then a foreign process takes memory, more and more of it, and the same request is made: what was
-planned, what was done, what was predicted and what was taken. `--device cpu` rehearses it with a
-small model, and without the foreign process.
+Models of real shape with random weights are saved, drawn with, drawn with again and reproduced.
+Then a foreign process takes memory, before a request is planned and while it is carried out; a
+worker is killed; and models make room for one another. `--device cpu` rehearses it with small
+models, and with a foreign process that takes next to nothing. The exit code tells whether all was
+as expected.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.gpu import models, nvml, subject
-from mysticanvas import Canvas, DoesNotFit, MystiCanvasError
-from mysticanvas.session.image import Image
+from benchmarks.gpu import ambush, models, subject, tenants, trial
+from benchmarks.gpu.foreign import Foreign
+from benchmarks.gpu.steps import (
+    ONLY_GPU,
+    PROMPT,
+    SEED,
+    Line,
+    Step,
+    Surroundings,
+    drawn,
+    run,
+    succeeded,
+    used_mib,
+)
+from mysticanvas import Canvas
+from mysticanvas.contracts.presets import ImagePreset
 
-MIB = 1 << 20
-PROMPT, SEED = "a red circle above a blue square", 7
-_HOLD = """
-import sys, torch
-held = torch.empty(int(sys.argv[1]), dtype=torch.uint8, device="cuda")
-print("held", flush=True)
-sys.stdin.read()
-"""
+NEAR = 0.03
+_SMALL_SIDE = 512
+_SHARES = (0.75, 0.3)
 
 
 def main() -> None:
     """Print a line of JSON for each step."""
+    arguments = _arguments()
+    device = torch.device(arguments.device)
+    with tempfile.TemporaryDirectory() as name:
+        foreign = Foreign(arguments.device)
+        try:
+            all_ok = _all(arguments, device, Path(name), foreign)
+        finally:
+            foreign.end()
+            if arguments.logs:
+                shutil.copytree(Path(name) / "home" / "logs", arguments.logs)
+    raise SystemExit(0 if all_ok else 1)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.session", description=__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--model", default="sdxl")
+    parser.add_argument("--other", default="sd15", help="a smaller model")
     parser.add_argument("--side", type=int, default=1536)
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--shares", nargs="*", type=float, default=_SHARES, help="left of a plan")
     parser.add_argument("--logs", help="folder to copy the logs to")
-    arguments = parser.parse_args()
-    on_gpu = arguments.device == "cuda"
-    with tempfile.TemporaryDirectory() as name:
-        folder = save(arguments.model, torch.device(arguments.device), Path(name) / "model")
-        keywords = {
-            "preset": str(folder),
-            "width": arguments.side,
-            "height": arguments.side,
+    return parser.parse_args()
+
+
+def _all(
+    arguments: argparse.Namespace, device: torch.device, folder: Path, foreign: Foreign
+) -> bool:
+    names = (arguments.model, arguments.other)
+    sides = (arguments.side, min(arguments.side, _SMALL_SIDE))
+    large, small = (
+        {
+            "preset": name,
+            "width": side,
+            "height": side,
             "num_inference_steps": arguments.steps,
             "seed": SEED,
         }
-        with Canvas(home=Path(name) / "home") as canvas:
-            try:
-                for line in alone(canvas, keywords):
-                    print(json.dumps(line), flush=True)
-                if on_gpu:
-                    for line in crowded(canvas, keywords):
-                        print(json.dumps(line), flush=True)
-            finally:
-                if arguments.logs:
-                    shutil.copytree(Path(name) / "home" / "logs", arguments.logs)
-                canvas.shutdown(force=True)
-        print(json.dumps({"step": "shut down", "device_used_mib": _used_mib()}), flush=True)
+        for name, side in zip(names, sides, strict=True)
+    )
+    saved = [save(name, device, folder / name) for name in names]
+    home = folder / "home"
+    with Canvas(home=home) as canvas:
+        try:
+            for name, path in zip(names, saved, strict=True):
+                canvas.presets.image.save(ImagePreset(name=name, model=str(path)))
+            around = Surroundings(canvas, large, small, foreign, device.type == "cuda")
+            all_ok = run(_steps(around, arguments.shares))
+        finally:
+            canvas.shutdown(force=True)
+    kept = Step(
+        "not used",
+        "the model leaves by itself, in words that say after how long",
+        lambda: tenants.kept_alive(home, small),
+    )
+    all_ok &= run([kept])
+    print(json.dumps({"step": "shut down", "device_used_mib": used_mib()}), flush=True)
+    return all_ok
 
 
 def save(name: str, device: torch.device, folder: Path) -> Path:
     """A model with random weights, as a diffusers folder."""
     dtype = subject.dtype_of(name, device)
     made = models.pipeline(name, device, dtype, tiny=device.type != "cuda")
+    trial.lively(made)
     made.save_pretrained(folder, safe_serialization=True)
     del made
     if device.type == "cuda":
@@ -80,72 +116,77 @@ def save(name: str, device: torch.device, folder: Path) -> Path:
     return folder
 
 
-def alone(canvas: Canvas, keywords: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _steps(around: Surroundings, shares: list[float]) -> Iterator[Step]:
+    yield from alone(around)
+    if around.on_gpu:
+        yield from crowded(around, shares)
+    else:
+        yield Step("crowded", "mitigations", lambda: {"ok": True, "left_out": ONLY_GPU})
+    yield from ambush.steps(around)
+    yield from tenants.steps(around)
+
+
+def alone(around: Surroundings) -> Iterator[Step]:
     """What a canvas does with the device for itself."""
-    for step in ("first picture", "second picture"):
-        yield {"step": step, **_drawn(canvas, keywords)}
-    image = canvas.images(limit=1)[0]
-    again = canvas.reproduce(image)
-    yield {"step": "reproduced", "matches": again.matches, "max_abs_diff": again.max_abs_diff}
-    yield {"step": "memory", "vram": repr(canvas.vram).splitlines()}
-    before = _used_mib()
-    canvas.unload()
-    yield {"step": "unloaded", "device_used_mib": [before, _used_mib()]}
+    pixels: list[Any] = []
+
+    def draw() -> Line:
+        told = drawn(around.canvas, around.large)
+        pixels.append(told.get("pixels"))
+        plain = succeeded(told) and not told["mitigations"] and len(set(pixels)) == 1
+        sound = plain and told["levels"] > trial.FEWEST_LEVELS
+        return told | {"ok": sound and all(map(_is_near, told["memory"]))}
+
+    yield Step("first picture", "plain, with the memory that was predicted", draw)
+    yield Step("second picture", "the same", draw)
+    yield Step("reproduced", "the same pixels", lambda: _reproduced(around))
+    yield Step("unloaded", "the memory of the weights is back", lambda: _unloaded(around))
 
 
-def crowded(canvas: Canvas, keywords: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The same request, with less and less of the device left."""
-    plain = canvas.plan(PROMPT, **_without_seed(keywords))
-    free = canvas.vram.device.free_mib
-    for share in (0.9, 0.75, 0.6, 0.45, 0.3, 0.1):
-        left = share * plain.total_mib
-        with holding(free - left):
-            yield {"step": "crowded", "left_mib": round(left), **_drawn(canvas, keywords)}
-            # Where it was moved to for this, it is not to be found by the next.
-            canvas.unload()
+def _is_near(row: dict[str, float]) -> bool:
+    # What was not predicted is no number, and near nothing.
+    return abs(row["projected_mib"] - row["actual_mib"]) <= NEAR * row["actual_mib"]
 
 
-@contextmanager
-def holding(mib: float) -> Iterator[None]:
-    """A foreign process that has so much of the device, its context included in what is left."""
-    command = [sys.executable, "-c", _HOLD, str(round(mib * MIB))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            yield
-        finally:
-            process.kill()
+def _reproduced(around: Surroundings) -> Line:
+    again = around.canvas.reproduce(around.canvas.images(limit=1)[0])
+    return {"ok": again.matches, "max_abs_diff": again.max_abs_diff}
 
 
-def _drawn(canvas: Canvas, keywords: dict[str, Any]) -> dict[str, Any]:
-    began = time.monotonic()
-    try:
-        job = canvas.submit(PROMPT, **keywords)
-        image: Image = job.result()
-    except DoesNotFit as refusal:
-        return {"refused": str(refusal), "suggestion": refusal.suggestion}
-    except MystiCanvasError as error:
-        return {"failed": error.code, "why": str(error)}
-    taken = canvas.vram.history(limit=20)
-    mine = taken[taken["job"] == job.id].to_dict("records")
-    return {
-        "seconds": round(time.monotonic() - began, 2),
-        "mitigations": list(image.recipe.mitigations),
-        "notices": list(canvas.job(job.id).notices),
-        "pixels": image.pixels_sha256[:12],
-        "memory": [{name: row[name] for name in ("projected_mib", "actual_mib")} for row in mine],
-        "device": image.recipe.environment.device if image.recipe.environment else None,
+def _unloaded(around: Surroundings) -> Line:
+    vram = around.canvas.vram
+    parts = [part for each in vram.workers for part in each.parts]
+    weights = sum(part.mib for part in parts if part.name.startswith("weights."))
+    told = {"memory": repr(vram).splitlines()}
+    before = used_mib()
+    around.canvas.unload()
+    after = used_mib()
+    if before is None or after is None:
+        return told | {"ok": weights > 0, "left_out": ONLY_GPU}
+    return told | {
+        "ok": 0 < 0.98 * weights <= before - after,
+        "weights_mib": round(weights),
+        "device_used_mib": [before, after],
     }
 
 
-def _without_seed(keywords: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in keywords.items() if name != "seed"}
+def crowded(around: Surroundings, shares: list[float]) -> Iterator[Step]:
+    """The same request, with less and less of the device left before it is planned."""
 
+    def draw(share: float) -> Line:
+        # Where it was moved to for the one before, it is not to be found.
+        around.canvas.unload()
+        wished = {name: value for name, value in around.large.items() if name != "seed"}
+        left = share * around.canvas.plan(PROMPT, **wished).total_mib
+        with around.foreign.leaving(left):
+            told = drawn(around.canvas, around.large)
+        around.canvas.unload()
+        helped = succeeded(told) and bool(told["mitigations"]) and bool(told["notices"])
+        return told | {"ok": helped, "left_mib": round(left)}
 
-def _used_mib() -> float | None:
-    used = nvml.used()
-    return None if used is None else round(used / MIB)
+    for share in shares:
+        name, expected = f"crowded, {share:.0%} left", "planned with mitigations, which are told"
+        yield Step(name, expected, functools.partial(draw, share))
 
 
 if __name__ == "__main__":

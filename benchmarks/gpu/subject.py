@@ -11,15 +11,13 @@ from typing import Any
 import torch
 
 from benchmarks.gpu import meter as meters, models
-from benchmarks.gpu.points import STEPS, Point
+from benchmarks.gpu.points import PROMPT, STEPS, Point
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
 from mysticanvas.workers.image import attention, devices, job, stages
 from mysticanvas.workers.image.measuring import NoMeter
 from mysticanvas.workers.image.previews import Previewer
-
-_GUIDANCE = 5.0
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:
@@ -51,11 +49,11 @@ def load(name: str, device: torch.device, tiny: bool) -> job.Model:
 def task(point: Point, pipeline: Any) -> GenerateTask:
     """The task of a worker for a point; one picture of the batch is written."""
     params = ResolvedParams(
-        prompt="a red circle above a blue square",
+        prompt=PROMPT,
         width=point.width,
         height=point.height,
         num_inference_steps=STEPS,
-        guidance_scale=1.0 if point.plain else _GUIDANCE,
+        guidance_scale=point.guidance,
         seed=7,
         num_images=point.images,
         scheduler=type(pipeline.scheduler).__name__,

@@ -26,9 +26,9 @@ def markdown(results: Mapping[str, Any]) -> str:
         "## The device",
         "\n".join(f"* {line}" for line in _probes(results)),
     ]
-    if results["not_measured"]:
-        names = ", ".join(results["not_measured"])
-        parts += [f"Not measured, for lack of time: {names}."]
+    for lack, left_out in (("memory", results.get("too_large")), ("time", results["not_measured"])):
+        if left_out:
+            parts += [f"Not measured, for lack of {lack}: {', '.join(left_out)}."]
     return "\n\n".join(parts) + "\n"
 
 

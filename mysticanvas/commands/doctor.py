@@ -19,7 +19,8 @@ from mysticanvas.commands import unchecked
 if TYPE_CHECKING:
     from mysticanvas.commands.console import Console
     from mysticanvas.contracts.doctor import Diagnosis, State
-    from mysticanvas.settings import HomePaths, Settings
+    from mysticanvas.home import HomePaths
+    from mysticanvas.settings import Settings
 
 WELL, UNWELL = 0, 3
 _SIGNS = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mysticanvas.contracts.health import Health, WorkerStatus
     from mysticanvas.contracts.runtime import Runtime
     from mysticanvas.contracts.status import DiskReport, StatusReport, WorkerReport
-    from mysticanvas.settings import HomePaths
+    from mysticanvas.home import HomePaths
 
 RUNS, SILENT, NOTHING_RUNS = 0, 1, 3
 _ANSWER_S = 2.0

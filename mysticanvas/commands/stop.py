@@ -12,8 +12,9 @@ from mysticanvas.commands import settings_of
 if TYPE_CHECKING:
     from mysticanvas.contracts.runtime import Runtime
     from mysticanvas.contracts.status import StopReport
+    from mysticanvas.home import HomePaths
     from mysticanvas.processes import Identity
-    from mysticanvas.settings import HomePaths, Settings
+    from mysticanvas.settings import Settings
 
 DONE, IN_USE = 0, 4
 _ANSWER_S = 5.0

@@ -15,7 +15,7 @@ from mysticanvas.commands.console import say
 from mysticanvas.commands.stop import stop
 
 if TYPE_CHECKING:
-    from mysticanvas.settings import HomePaths
+    from mysticanvas.home import HomePaths
     from mysticanvas.store import Store
     from mysticanvas.store.restore import Restored
 

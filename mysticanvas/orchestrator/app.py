@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from mysticanvas import (
     __version__,
     logs,
-    nvidia,
     processes,
     settings as settings_module,
     transport,
@@ -27,7 +26,8 @@ from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.health import Health, WorkerState, WorkerStatus
 from mysticanvas.contracts.presets import Kind
 from mysticanvas.contracts.runtime import Runtime
-from mysticanvas.contracts.vram import Unloaded, VramStatus
+from mysticanvas.contracts.vram import Unloaded
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import announcement, host_jobs, latents, starter_presets
 from mysticanvas.orchestrator.activity import Activity
 from mysticanvas.orchestrator.announcement import Announcement
@@ -49,14 +49,8 @@ from mysticanvas.orchestrator.api import (
     vram,
     workers,
 )
-from mysticanvas.orchestrator.arbiter import registry
-from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
-from mysticanvas.orchestrator.arbiter.feedback import Feedback
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
-from mysticanvas.orchestrator.arbiter.language import LanguageModels
-from mysticanvas.orchestrator.arbiter.pins import Pins
-from mysticanvas.orchestrator.arbiter.planner import Planner
-from mysticanvas.orchestrator.arbiter.profiles import Profiles
+from mysticanvas.orchestrator.device import Device
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
@@ -72,12 +66,11 @@ from mysticanvas.orchestrator.queue.runner import Runner
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.orchestrator.queue.upkeep import Upkeep
 from mysticanvas.orchestrator.runtime_file import RuntimeFile
-from mysticanvas.orchestrator.supervisor import memory, staff
-from mysticanvas.orchestrator.supervisor.messages import Held
+from mysticanvas.orchestrator.supervisor import staff
 from mysticanvas.orchestrator.supervisor.worker import Listener, Worker
 from mysticanvas.orchestrator.weighing import Weighing
 from mysticanvas.plugins import loading
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
 
@@ -103,64 +96,38 @@ class Orchestrator:
         self.stopping = False
         longest = transport.worker_socket(self.paths.run, _HIGHEST_PID)
         transport.check(settings.ipc, self.paths.socket, longest)
+
         self.plugins = loading.load(settings.plugins)
         # Before the store is opened: there may be no such engine.
-        self.workers = staff.make(
-            settings, self.plugins, Listener(self._worker_changed, self._alert)
-        )
-        self.worker, *on_demand = self.workers
+        listener = Listener(self._worker_changed, self._alert)
+        self.workers = staff.make(settings, self.plugins, listener)
+        self.worker = self.workers[0]
+
         self.store, rebuilt = _open_store(self.paths, settings.search_stemmer, at_work)
         latents.clear(self.paths.run)
         transport.remove_worker_sockets(self.paths.run)
         self.bus = Bus()
-        self.profiles = Profiles(self.store.profiles)
-        self.feedback = Feedback(
-            self.store.measurements, self.profiles, self.bus, self._alert, self.store.presets
-        )
-        self.pool = Pool(
-            self.paths.root, self.paths.logs / "thumbnails.jsonl", settings.thumbnail_processes
-        )
+        log = self.paths.logs / "thumbnails.jsonl"
+        self.pool = Pool(self.paths.root, log, settings.thumbnail_processes)
         self.thumbnails = Thumbnails(self.store, self.paths.root, self.pool)
-        me = processes.Identity.of(os.getpid())
-        self.transitions = Transitions(self.store, self.bus, me)
-        self.kinds = self._kinds()
+
         inspector = Inspector()
         self.presets = Presets(self.store, inspector, self.plugins, settings.engine)
         self.llm_presets = LLMPresets(self.store, inspector)
-        self.pins = Pins()
-        self.arbiter = Arbiter(self.workers, self.memory, self.pins, told=self._unloaded)
-        self.planner = Planner(
-            self.presets, self.profiles, self.feedback, self.arbiter, self.worker, settings
-        )
-        self.weighing = Weighing(
-            self.store, self.presets, self.profiles, inspector, lambda: self.planner.device_kind
-        )
-        self.language = LanguageModels(self.store, self.arbiter, *on_demand) if on_demand else None
-        self.keep_alive = KeepAlive(
-            self.arbiter, [each.kind for each in on_demand], settings.keep_alive_s
-        )
+        self.device = self._device()
+
+        self.transitions = Transitions(self.store, self.bus, processes.Identity.of(os.getpid()))
+        self.kinds = self._kinds(inspector)
         self.dispatcher = self._dispatcher()
-        self.runners = [
-            Runner(self.transitions, self.bus, kinds, name)
-            for name, kinds in host_jobs.lanes(self.kinds).items()
-        ]
+        self.runners = self._runners()
         self.upkeep = Upkeep(self.transitions, self.store, settings.keep_internal_jobs_days)
-        self.intake = Intake(
-            self.store,
-            self.transitions,
-            self.kinds,
-            self.paths.root,
-            settings,
-            self.presets,
-            lambda: self.planner.device_kind,
-        )
+        self.intake = self._intake()
+
         self.listener = transport.listen(settings.ipc, self.paths.socket)
         self.activity = Activity(settings.idle_timeout_s, self._working, self._idle)
         self.announcement = Announcement(rebuilt, self._followed, self._alert)
         self.housekeeping = Housekeeping(self.store, self.intake.internal)
-        self.runtime_file = RuntimeFile(
-            self.paths.runtime_file, self.store.in_place, self._displaced
-        )
+        self.runtime_file = self._runtime_file()
         self.app = self._application()
         self.server = web.Server(self.app)
 
@@ -174,7 +141,7 @@ class Orchestrator:
         for runner in self.runners:
             runner.start()
         self.upkeep.start()
-        self.keep_alive.start()
+        self.device.keep_alive.start()
         self.activity.start()
         self.housekeeping.start()
         self.announcement.start()
@@ -221,8 +188,12 @@ class Orchestrator:
         self.announcement.stop()
         self.upkeep.stop()
         lanes: list[Lane[Any]] = [*self.runners, self.dispatcher]
-        running: list[Lane[Any] | Worker | KeepAlive] = [*lanes, *self.workers, self.keep_alive]
-        self._stop_waiting()
+        running: list[Lane[Any] | Worker | KeepAlive] = [
+            *lanes,
+            *self.workers,
+            self.device.keep_alive,
+        ]
+        self.device.stop_waiting()
         # All at once, with one deadline: a lane may wait for a worker's answer, which at the latest
         # ends with it.
         deadline = staff.deadline(self.settings.stop_timeout_s)
@@ -231,7 +202,7 @@ class Orchestrator:
         for lane in lanes:
             lane.stop()
         staff.stop(self.workers, deadline)
-        self.keep_alive.stop()
+        self.device.keep_alive.stop()
         self.pool.close()
         self.runtime_file.stop()
         in_place = self.store.in_place()
@@ -260,27 +231,26 @@ class Orchestrator:
             clients=self.bus.clients,
         )
 
-    def memory(self) -> VramStatus:
-        """Who has the memory of the device."""
-        statuses = [worker.status for worker in self.workers]
-        driver = None
-        if registry.device_kind(statuses) == "cuda":
-            statuses = [_up_to_date(worker) for worker in self.workers]
-            driver = nvidia.memory()
-        return registry.status(
-            statuses, memory.system(), self.settings.memory_budget_mib, driver, self._is_pinned
+    def _device(self) -> Device:
+        return Device(
+            self.workers,
+            self.settings,
+            self.store,
+            self.presets,
+            self.bus,
+            self._alert,
+            self._unloaded,
         )
 
-    def _is_pinned(self, worker: WorkerStatus) -> bool:
-        return self.pins.protecting(worker.kind, Held.by(worker)) is not None
-
-    def _kinds(self) -> Kinds:
+    def _kinds(self, inspector: Inspector) -> Kinds:
+        profiles, kind = self.device.profiles, self.device.kind
+        weighing = Weighing(self.store, self.presets, profiles, inspector, kind)
         return host_jobs.table(
             self.store,
             self.paths,
             self.thumbnails,
             self.settings.deleted_grace_days,
-            lambda context: self.weighing.run(context),
+            weighing.run,
             self._alert,
         )
 
@@ -290,15 +260,35 @@ class Orchestrator:
             self.store,
             self.bus,
             self.worker,
-            self.planner.admitted,
-            self.feedback,
+            self.device.planner.admitted,
+            self.device.feedback,
             self.settings.keep_alive_s,
             self.settings.stop_timeout_s,
-            lambda seconds: self.arbiter.loaded(self.worker.kind, seconds),
-            self.pins,
+            lambda seconds: self.device.arbiter.loaded(self.worker.kind, seconds),
+            self.device.pins,
             self.paths.run,
             self._unloaded,
         )
+
+    def _runners(self) -> list[Runner]:
+        return [
+            Runner(self.transitions, self.bus, kinds, name)
+            for name, kinds in host_jobs.lanes(self.kinds).items()
+        ]
+
+    def _intake(self) -> Intake:
+        return Intake(
+            self.store,
+            self.transitions,
+            self.kinds,
+            self.paths.root,
+            self.settings,
+            self.presets,
+            self.device.kind,
+        )
+
+    def _runtime_file(self) -> RuntimeFile:
+        return RuntimeFile(self.paths.runtime_file, self.store.in_place, self._displaced)
 
     def _application(self) -> FastAPI:
         app = web.create_app(
@@ -322,20 +312,21 @@ class Orchestrator:
         app.include_router(plugins.routes(self.plugins.records))
         app.include_router(
             system.routes(
-                self.store, self.bus, self._unloading(), self.pins, self.health, self.stop
+                self.store, self.bus, self._unloading(), self.device.pins, self.health, self.stop
             )
         )
-        app.include_router(workers.routes(self.workers, self.language))
-        app.include_router(vram.routes(self.memory, self.feedback))
-        app.include_router(plans.routes(self.planner))
+        app.include_router(workers.routes(self.workers, self.device.language))
+        app.include_router(vram.routes(self.device.memory, self.device.feedback))
+        app.include_router(plans.routes(self.device.planner))
         return app
 
     def _unloading(self) -> Mapping[Kind, Callable[[str | None], None]]:
         """What gives the memory of a kind of models back; the image worker last, since that may
         take a job's time."""
-        if self.language is None:
+        language = self.device.language
+        if language is None:
             return {"image": self.dispatcher.unload}
-        return {"llm": self.language.unload, "image": self.dispatcher.unload}
+        return {"llm": language.unload, "image": self.dispatcher.unload}
 
     def _sql(self) -> Sql:
         limits = (self.settings.sql_timeout_s, self.settings.sql_max_rows)
@@ -368,22 +359,10 @@ class Orchestrator:
             _log.error("home_gone", home=str(self.paths.root))
             self.stop()
 
-    def _stop_waiting(self) -> None:
-        if self.language is not None:
-            self.language.close()
-
     def _close_doors(self) -> None:
-        self._stop_waiting()
+        self.device.stop_waiting()
         self.activity.close()
         self.bus.close()
-
-
-def _up_to_date(worker: Worker) -> WorkerStatus:
-    """A worker with what its job has taken of a GPU by now, of which only the worker itself knows
-    whose it is."""
-    if worker.status.state is WorkerState.BUSY:
-        worker.look()
-    return worker.status
 
 
 def _open_store(

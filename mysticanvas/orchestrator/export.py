@@ -28,8 +28,8 @@ from mysticanvas.contracts.base import Contract
 from mysticanvas.contracts.exports import ExportParams, ExportReport
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import NotFound, StoreFull
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.queue.context import JobContext
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.export import Picture, Snapshot
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from mysticanvas import processes
 from mysticanvas.contracts.base import Contract
+from mysticanvas.environment import child_environment
 from mysticanvas.logs.capture import Capture, marked
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.ending import Ending
@@ -64,7 +65,7 @@ class Helper(Generic[A]):
         spawned = processes.spawn(
             module,
             [*arguments, "--parent-pid", str(os.getpid())],
-            environment=processes.child_environment(environment),
+            environment=child_environment(environment),
             # No secret, but an input that stays open until we are gone.
             secret=b"",
         )

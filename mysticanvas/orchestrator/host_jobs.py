@@ -9,13 +9,13 @@ from pydantic import JsonValue
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.exports import ExportParams
 from mysticanvas.contracts.pulls import PullParams
+from mysticanvas.home import HomePaths
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import chores, export, pulling
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.files.upkeep import FileUpkeep
 from mysticanvas.orchestrator.queue.context import JobContext
 from mysticanvas.orchestrator.queue.kinds import HostJob, Kinds
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 LONG = ("export", "thumbnails", "pull", "weigh")

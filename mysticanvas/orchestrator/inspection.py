@@ -7,8 +7,9 @@ import os
 import threading
 from pathlib import Path
 
-from mysticanvas import logs, processes
+from mysticanvas import logs
 from mysticanvas.contracts.model_files import Inspection
+from mysticanvas.environment import child_environment
 from mysticanvas.errors import ModelFileError
 from mysticanvas.orchestrator import asking
 
@@ -54,7 +55,7 @@ class Inspector:
 
     def _ask(self, path: Path) -> Inspection:
         try:
-            environment = processes.child_environment({})
+            environment = child_environment({})
             # Behind "--", since a path may begin with "-".
             arguments = ["--parent-pid", str(os.getpid()), "--", str(path)]
             answer = asking.ask(_MODULE, arguments, b"", environment, self._time_limit_s)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mysticanvas import logs, processes
+from mysticanvas import logs
 from mysticanvas.contracts.pulls import PullNews, PullOrder, PullParams, PullReport
 from mysticanvas.contracts.refusal import refused
+from mysticanvas.environment import network_environment
 from mysticanvas.errors import WorkerCrashed
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import hub, library
@@ -109,7 +110,7 @@ class _Fetching:
 
 def _environment() -> dict[str, str]:
     return {
-        **processes.network_environment(),
+        **network_environment(),
         # What comes that way begins anew for each process.
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",

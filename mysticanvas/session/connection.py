@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.errors import OrchestratorUnavailable
+from mysticanvas.home import HomePaths
 from mysticanvas.session import launch
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 
 if TYPE_CHECKING:
     from mysticanvas.client.api import Api

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 
+from mysticanvas.home import HomePaths
 from mysticanvas.locks import FileLock
 from mysticanvas.processes import Identity
 from mysticanvas.session import starting
-from mysticanvas.settings import HomePaths
 
 
 def noted(paths: HomePaths) -> int | None:

@@ -22,11 +22,12 @@ from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.base import PROTOCOL
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.errors import MystiCanvasError, OrchestratorUnavailable, StoreLocked
+from mysticanvas.home import LOCAL_STATE, HomePaths, NotItsState
 from mysticanvas.locks import FileLock, LocksDoNotHold
 from mysticanvas.processes import Holding, Identity
 from mysticanvas.session import compatibility, holder, starting
 from mysticanvas.session.compatibility import Installed
-from mysticanvas.settings import LOCAL_STATE, HomePaths, NotItsState, Settings
+from mysticanvas.settings import Settings
 
 if TYPE_CHECKING:
     from mysticanvas.client.http import HttpClient

@@ -9,17 +9,12 @@ import sys
 from pathlib import Path
 
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.environment import child_environment, network_environment
 from mysticanvas.errors import OrchestratorUnavailable
-from mysticanvas.processes import (
-    Spawned,
-    child_environment,
-    kill_group,
-    network_environment,
-    reap,
-    spawn,
-)
+from mysticanvas.home import HomePaths
+from mysticanvas.processes import Spawned, kill_group, reap, spawn
 from mysticanvas.session.compatibility import Installed
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 
 MODULE = "mysticanvas.orchestrator"
 _TELL_VERSION = (

@@ -31,7 +31,7 @@ from mysticanvas import durable
 from mysticanvas.contracts.backups import BackupRecord
 from mysticanvas.contracts.params import refused
 from mysticanvas.errors import InvalidRequest, StoreError
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import failures, inspection, migrate, parquet, queries
 from mysticanvas.store.connection import NEW_STORAGE, Database, rows
 from mysticanvas.store.high_water import Mark

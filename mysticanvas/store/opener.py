@@ -21,8 +21,8 @@ import duckdb_extension_fts
 
 from mysticanvas import durable, logs
 from mysticanvas.errors import StoreDamaged, StoreError, StoreLocked
+from mysticanvas.home import LOCAL_STATE, HomePaths
 from mysticanvas.locks import FileLock, LocksDoNotHold
-from mysticanvas.settings import LOCAL_STATE, HomePaths
 from mysticanvas.store import backups, failures, high_water, inspection, migrate, parameters
 from mysticanvas.store.connection import CATALOG, NEW_STORAGE, STORAGE
 from mysticanvas.store.high_water import Mark

@@ -15,7 +15,8 @@ from mysticanvas.contracts import picture
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.picture import PictureText
 from mysticanvas.errors import StoreError, StoreFull
-from mysticanvas.settings import MAX_SIDE_PX, HomePaths
+from mysticanvas.home import HomePaths
+from mysticanvas.settings import MAX_SIDE_PX
 from mysticanvas.store import deletions, parts, times, tombstones
 from mysticanvas.store.image_rows import NewImage
 from mysticanvas.store.store import Store

@@ -20,7 +20,7 @@ import duckdb
 from mysticanvas import durable, logs
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import NotFound, StoreError
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import backups, failures, high_water, inspection, opener, rebuild
 from mysticanvas.store.high_water import Mark
 from mysticanvas.store.rebuild import RebuildReport

@@ -8,7 +8,7 @@ from typing import Self
 from mysticanvas import logs
 from mysticanvas.contracts.presets import ImagePreset, LLMPreset
 from mysticanvas.errors import StoreError
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import opener, queries
 from mysticanvas.store.backups import Backups
 from mysticanvas.store.connection import Database

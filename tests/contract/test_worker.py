@@ -21,6 +21,7 @@ from worker_process import TOKEN, Worker
 from mysticanvas import processes
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.worker import Failed, Finished, GenerateTask, Made, Previewed, Progressed
+from mysticanvas.environment import child_environment
 
 LongTask = Callable[[Worker], GenerateTask]
 LONG: dict[str, Any] = {"num_inference_steps": 900}
@@ -201,14 +202,14 @@ def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import os, sys, time
         from pathlib import Path
-        from mysticanvas import processes
+        from mysticanvas import environment, processes
 
         home = Path(sys.argv[1])
         spawned = processes.spawn(
             "mysticanvas.workers",
             ["--engine", "image", "--images", str(home / "images"), "--device", "cpu",
              "--log", str(home / "worker.jsonl"), "--parent-pid", str(os.getpid())],
-            environment=processes.child_environment(processes.engine_environment(1)),
+            environment=environment.child_environment(environment.engine_environment(1)),
             log=home / "output.log",
             secret=b"token",
         )
@@ -232,7 +233,7 @@ def test_without_a_token_it_does_not_start(tmp_path: Path) -> None:
     spawned = processes.spawn(
         "mysticanvas.workers",
         ["--engine", "image", "--images", str(tmp_path), "--parent-pid", str(os.getpid())],
-        environment=processes.child_environment({}),
+        environment=child_environment({}),
         log=tmp_path / "output.log",
     )
     assert spawned.read_ready() is None

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from mysticanvas import logs
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 logs.configure(None, "test")  # standard output is for the answer alone

@@ -21,7 +21,7 @@ from mysticanvas_echo import MODEL
 from support import kill
 
 from mysticanvas import Canvas, errors
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 
 LEFT = 12 << 20
 """Bytes that are left for the log. Before they are used up, a CHECKPOINT is due for its commits,

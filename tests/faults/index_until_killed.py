@@ -21,7 +21,7 @@ import pandas as pd
 
 from mysticanvas import logs
 from mysticanvas.contracts.filters import ImageFilters
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.search import maintenance, stale
 

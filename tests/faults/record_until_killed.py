@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from mysticanvas import logs
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mysticanvas.errors import StoreDamaged, StoreTooNew
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 RECORD_AND_DIE = Path(__file__).parents[1] / "unit" / "store" / "record_and_die.py"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support import MOUNT, can_mount
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.checkpoints import MAX_COMMITS
 

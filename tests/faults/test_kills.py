@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 

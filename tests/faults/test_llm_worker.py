@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from ends import HOW, LONG, SHORT
 
-from mysticanvas import processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.llm import ContextParams, InspectionOrder
 from mysticanvas.contracts.worker import LLMRef
+from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.launcher import Launch
@@ -47,9 +47,7 @@ def test_one_that_is_lost_over_a_model_is_followed_by_one_that_has_it(
     launch = Launch(
         kind="llm",
         arguments=[*arguments, "--parent-pid", str(os.getpid())],
-        environment=processes.child_environment(
-            {**processes.engine_environment(1), **fault, "PYTHONPATH": path}
-        ),
+        environment=child_environment({**engine_environment(1), **fault, "PYTHONPATH": path}),
         log=LogFile(tmp_path / "worker.jsonl"),
         module="failing_llm_worker",
     )

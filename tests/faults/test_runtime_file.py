@@ -17,8 +17,8 @@ from support import processes_of
 
 from mysticanvas import Canvas
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.home import HomePaths
 from mysticanvas.processes import Identity
-from mysticanvas.settings import HomePaths
 
 WAIT_S = 20
 

@@ -18,9 +18,10 @@ from support import processes_of, start_as
 
 from mysticanvas import Canvas, OrchestratorUnavailable, processes, settings as settings_module
 from mysticanvas.commands.stop import stop
+from mysticanvas.home import HomePaths
 from mysticanvas.locks import FileLock
 from mysticanvas.session import starting
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 
 STAGES = ("before lock", "after lock", "after store", "before runtime file", "after runtime file")
 ACTIONS = ("kill", "stop", "exit", "segv")

@@ -74,3 +74,9 @@ def canvas(shared_home: Path) -> Iterator[Canvas]:
 
     with Canvas(home=shared_home, project=f"test-{new_id()}") as canvas:
         yield canvas
+
+
+@pytest.fixture
+def folder(tiny_sd: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, named after the test: presets are of the shared home."""
+    return Path(shutil.copytree(tiny_sd, tmp_path / f"model-{tmp_path.name}"))

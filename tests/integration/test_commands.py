@@ -16,8 +16,8 @@ from support import long_job, processes_of
 from mysticanvas import Canvas
 from mysticanvas.contracts.doctor import Diagnosis
 from mysticanvas.contracts.status import StatusReport, StopReport
+from mysticanvas.home import HomePaths
 from mysticanvas.processes import Identity
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

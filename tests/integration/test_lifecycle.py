@@ -187,8 +187,8 @@ def test_the_store_is_rebuilt_from_the_pictures_alone_and_that_is_told(
 
 
 def test_a_store_that_another_process_holds_is_a_clear_error(home: Path) -> None:
+    from mysticanvas.home import HomePaths
     from mysticanvas.locks import FileLock
-    from mysticanvas.settings import HomePaths
 
     paths = HomePaths.of(home)
     paths.create()
@@ -206,7 +206,7 @@ def test_a_process_that_has_the_store_and_ends_is_waited_for(home: Path) -> None
     hold = """
         import sys
         from pathlib import Path
-        from mysticanvas.settings import HomePaths
+        from mysticanvas.home import HomePaths
         from mysticanvas.store import opener
         paths = HomePaths.of(Path(sys.argv[1]))
         paths.create()

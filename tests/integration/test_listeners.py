@@ -20,8 +20,8 @@ from websockets.sync.client import ClientConnection
 
 from mysticanvas import Canvas, transport
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.events import RING
-from mysticanvas.settings import HomePaths
 
 WAIT_S = 120
 PICTURES = 20

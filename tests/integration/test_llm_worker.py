@@ -18,6 +18,7 @@ from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.llm import ContextParams
 from mysticanvas.contracts.worker import LLMRef
+from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.messages import Held
@@ -100,7 +101,7 @@ class Watched:
         launch = Launch(
             kind="llm",
             arguments=[*arguments, "--parent-pid", str(os.getpid())],
-            environment=processes.child_environment(processes.engine_environment(1)),
+            environment=child_environment(engine_environment(1)),
             log=LogFile(home / "worker.jsonl"),
         )
         self.worker = Worker(launch, Listener(self.statuses.put, self.alerts.put), 5.0)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from mysticanvas_echo import MODEL, make_model
 
-from mysticanvas.processes import child_environment
+from mysticanvas.environment import child_environment
 
 BESIDE = {
     "noting.py": """

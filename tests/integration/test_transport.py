@@ -14,8 +14,8 @@ from support import processes_of
 
 from mysticanvas import Canvas, errors, transport
 from mysticanvas.contracts.runtime import Runtime
+from mysticanvas.home import HomePaths
 from mysticanvas.processes import Identity
-from mysticanvas.settings import HomePaths
 
 
 def runtime(home: Path) -> Runtime:

@@ -19,8 +19,9 @@ from support import processes_of
 
 import mysticanvas
 from mysticanvas import Canvas
-from mysticanvas.processes import child_environment
-from mysticanvas.settings import HomePaths, Ipc
+from mysticanvas.environment import child_environment
+from mysticanvas.home import HomePaths
+from mysticanvas.settings import Ipc
 
 SECOND = 54_321
 """A number of which the system knows neither name nor home, as some containers run their users."""

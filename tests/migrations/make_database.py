@@ -22,7 +22,7 @@ from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import WorkerCrashed
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.search import maintenance
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 
 DATABASES = Path(__file__).with_name("databases")
 

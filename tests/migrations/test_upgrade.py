@@ -11,7 +11,7 @@ import pytest
 from migrations import stored
 from migrations.stored import Rows
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, migrate
 
 NEWEST = len(migrate.available())

@@ -19,7 +19,7 @@ import duckdb
 import pandas as pd
 
 from mysticanvas import logs
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, migrate
 from mysticanvas.store.migrate import Migration
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mysticanvas import ownership
-from mysticanvas.processes import child_environment, spawn
+from mysticanvas.environment import child_environment
+from mysticanvas.processes import spawn
 
 STRANGER, US = 54_321, 54_322
 

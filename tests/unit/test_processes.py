@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from mysticanvas import processes
+from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.locks import FileLock
 from mysticanvas.processes import Identity
 
@@ -47,14 +48,14 @@ def test_an_identity_outlives_neither_its_process_nor_the_boot() -> None:
 
 def test_the_environment_of_a_child_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    environment = processes.child_environment({"A": "b"})
+    environment = child_environment({"A": "b"})
     assert environment["PATH"] == os.environ["PATH"]
     assert environment["A"] == "b"
     assert "AWS_SECRET_ACCESS_KEY" not in environment
 
 
 def test_a_worker_environment_never_reaches_the_network_or_spins() -> None:
-    environment = processes.engine_environment(3)
+    environment = engine_environment(3)
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
     assert environment["OMP_NUM_THREADS"] == "3"

@@ -11,12 +11,13 @@ from mysticanvas.contracts.doctor import Diagnosis
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import doctor
 from mysticanvas.orchestrator.api.system import Done
 from mysticanvas.orchestrator.files import deleting
 from mysticanvas.orchestrator.files.prune import prune
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
 

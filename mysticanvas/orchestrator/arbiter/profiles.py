@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from mysticanvas import logs, processes
+from mysticanvas import logs
 from mysticanvas.contracts.base import sha256_of
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.memory import DeviceKind
@@ -23,6 +23,7 @@ from mysticanvas.contracts.tracing import (
     TraceOrder,
     TraceReply,
 )
+from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.errors import ModelFileError, StoreError
 from mysticanvas.orchestrator import asking
 from mysticanvas.store.remembered import Bounded
@@ -256,7 +257,7 @@ class Profiles:
                 _MODULE,
                 ["--parent-pid", str(os.getpid())],
                 order.model_dump_json().encode() + b"\n",
-                processes.child_environment(processes.engine_environment(1)),
+                child_environment(engine_environment(1)),
                 self._time_limit_s,
                 check,
             )

@@ -26,7 +26,7 @@ def _why(plan: Plan) -> str:
             f"The request needs {plan.system_mib:,.0f} MiB of system memory beside the GPU, and "
             f"{plan.system_free_mib:,.0f} MiB of that are free."
         )
-    if plan.terms:
+    if not plan.pinned or plan.total_mib - plan.held_mib > plan.free_mib:
         return (
             f"The request needs {plan.total_mib:,.0f} MiB and {plan.free_mib:,.0f} MiB are free; "
             "unloading what may be unloaded does not make enough room."

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from mysticanvas.contracts.doctor import State
 from mysticanvas.contracts.plugins import PluginRecord
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.home import HomePaths
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
 YOUNG_S = 900.0

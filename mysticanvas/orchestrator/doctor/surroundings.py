@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 from mysticanvas import settings, transport
 from mysticanvas.errors import MystiCanvasError
+from mysticanvas.home import LOCAL_STATE
 from mysticanvas.locks import FileLock
 from mysticanvas.orchestrator import models
 from mysticanvas.orchestrator.doctor.home import Found, Home, some
@@ -85,10 +86,10 @@ def locks(home: Home, _repair: bool) -> Found:
         if not first.acquire():
             return Found("ok", "Another doctor holds the lock right now, so it does.")
         if second.acquire():
-            return Found("problem", "Two at a time get the same lock.", settings.LOCAL_STATE)
+            return Found("problem", "Two at a time get the same lock.", LOCAL_STATE)
     except OSError as error:
         said = f"No lock can be had: {error.strerror or error}."
-        return Found("problem", said, settings.LOCAL_STATE)
+        return Found("problem", said, LOCAL_STATE)
     else:
         return Found("ok", "A lock that is taken stays so.")
     finally:

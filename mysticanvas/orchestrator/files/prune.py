@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.prune import PruneReport, PruneRequest
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files import deleting, sweep
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, filters
 from mysticanvas.store.files import Usage
 from mysticanvas.store.filters import Clause

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from mysticanvas import durable, logs
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.queue.context import Pace
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, tombstones
 
 BATCH = 500

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files import sweep
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.queue.context import JobContext
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 WHOLE_S = 5 * 3600.0

@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Sequence
 
-from mysticanvas import processes
 from mysticanvas.contracts.plugins import LLM_ENGINE
+from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator import latents
 from mysticanvas.orchestrator.supervisor import deadlines
@@ -99,7 +99,7 @@ def _launch(settings: Settings, registry: Registry, engine: str) -> Launch:
             # In one word, since it may begin with "-".
             f"--plugins={settings.plugins}",
         ],
-        environment=processes.child_environment(processes.engine_environment(settings.threads)),
+        environment=child_environment(engine_environment(settings.threads)),
         log=LogFile(paths.logs / f"worker-{kind}.jsonl"),
         spawn=loading.launcher(registry.launcher(settings.launcher)),
         device_kind=None if settings.device == "auto" else settings.device,

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mysticanvas import processes
 from mysticanvas.contracts.llm import ContextParams, Inspection, InspectionAnswer, InspectionOrder
+from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.llm import probing
 
@@ -69,7 +70,7 @@ def _is_sound_without_gpu(order: InspectionOrder, timeout_s: float) -> bool:
 
 def _ask(order: InspectionOrder, timeout_s: float) -> tuple[InspectionAnswer | None, str]:
     """What the process answered, and how it ended if it did not."""
-    environment = processes.child_environment(processes.engine_environment(1))
+    environment = child_environment(engine_environment(1))
     spawned = processes.spawn(
         INSPECTOR,
         ["--parent-pid", str(os.getpid())],

@@ -14,7 +14,7 @@ from support import ending
 from mysticanvas import settings
 from mysticanvas.__main__ import main
 from mysticanvas.contracts.doctor import Diagnosis
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 
 COMMANDS = ("status", "doctor", "stop", "logs", "migrate", "restore --latest", "prune")
 REFUSING = [command for command in COMMANDS if command != "doctor"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mysticanvas.__main__ import main
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 COMMANDS = ("migrate", "backup {backup}")

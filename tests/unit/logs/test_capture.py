@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mysticanvas import processes
+from mysticanvas.environment import child_environment
 from mysticanvas.logs.capture import BURST_BYTES, LAST_WORDS, Budget, Capture, marked
 from mysticanvas.logs.file import LogFile
 
@@ -25,7 +26,7 @@ def run(tmp_path: Path) -> Run:
     def run(code: str) -> tuple[list[dict[str, Any]], list[str]]:
         (tmp_path / "child.py").write_text(code)
         environment, mark = marked(
-            processes.child_environment({"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"})
+            child_environment({"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"})
         )
         spawned = processes.spawn("child", [], environment=environment)
         spawned.ready.close()

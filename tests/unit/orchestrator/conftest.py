@@ -13,12 +13,12 @@ import pytest
 
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.arbiter import returning, turns
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue.run import Run
 from mysticanvas.orchestrator.queue.transitions import Transitions
 from mysticanvas.processes import Identity
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, StoredJob
 
 

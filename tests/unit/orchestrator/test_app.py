@@ -23,6 +23,7 @@ from mysticanvas.contracts.plan import PlanRequest
 from mysticanvas.contracts.tracing import ImageProfile
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.errors import ModelFileError, WorkerCrashed
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.app import Orchestrator
 from mysticanvas.orchestrator.arbiter import planner, registry
 from mysticanvas.orchestrator.arbiter.profiles import Subject
@@ -32,7 +33,7 @@ from mysticanvas.orchestrator.supervisor import lifecycle, messages as m, staff
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import USUAL
 from mysticanvas.orchestrator.supervisor.worker import Worker
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
 GPU = DeviceMemory(name="cuda:A", total_mib=24_000, free_mib=15_000)
@@ -85,15 +86,15 @@ def test_the_device_is_the_gpu_while_the_image_worker_has_no_process(
     wired: Callable[..., Orchestrator],
 ) -> None:
     orchestrator = wired()
-    assert not orchestrator.memory().is_gpu
+    assert not orchestrator.device.memory().is_gpu
 
     with importing(orchestrator.worker):
         orchestrator.worker.tell(m.Beat(1, False, 900.0, None, device=GPU, device_kind="cuda"))
-    seen = orchestrator.memory()
+    seen = orchestrator.device.memory()
     assert (seen.is_gpu, seen.device, seen.holdings) == (True, GPU, [])
     # So it is for whoever asks for room next, and for plans of pictures.
-    assert orchestrator.arbiter.situation("llm").status == seen
-    assert orchestrator.planner.device_kind == "cuda"
+    assert orchestrator.device.arbiter.situation("llm").status == seen
+    assert orchestrator.device.planner.device_kind == "cuda"
 
 
 def test_what_a_job_has_taken_of_a_gpu_by_now_is_asked_of_the_worker_that_runs_it(
@@ -114,14 +115,14 @@ def test_what_a_job_has_taken_of_a_gpu_by_now_is_asked_of_the_worker_that_runs_i
     )
     with importing(worker) as watch:
         watch.client = SimpleNamespace(health=lambda _: health)
-        assert [each.mib for each in orchestrator.memory().holdings] == [0]
+        assert [each.mib for each in orchestrator.device.memory().holdings] == [0]
         worker.tell(m.Begun(1, m.Held("sd", "sd")))
         worker.catch_up()
-        [holding] = orchestrator.memory().holdings
+        [holding] = orchestrator.device.memory().holdings
         assert holding.mib == 12_000 + registry.CONTEXT_GPU_MIB
         # One that does not answer leaves what was known before.
         watch.client = SimpleNamespace(health=lost)
-        assert orchestrator.memory().holdings == [holding]
+        assert orchestrator.device.memory().holdings == [holding]
 
 
 def test_a_plan_waits_until_the_worker_has_said_what_it_computes_on(
@@ -134,19 +135,19 @@ def test_a_plan_waits_until_the_worker_has_said_what_it_computes_on(
         asked.append(subject)
         raise ModelFileError("It is not asked for here.")
 
-    monkeypatch.setattr(orchestrator.profiles, "of", of)
+    monkeypatch.setattr(orchestrator.device.profiles, "of", of)
     params = GenerateParams(prompt="x", preset="starter")
     request = PlanRequest(project="default", params=params)
     with importing(orchestrator.worker):
         monkeypatch.setattr(planner, "_WORKER_START_S", 0.1)
         with pytest.raises(WorkerCrashed, match="not known what the worker computes on"):
-            orchestrator.planner.plan(request)
+            orchestrator.device.planner.plan(request)
         assert asked == []
         monkeypatch.setattr(planner, "_WORKER_START_S", 20.0)
         beat = m.Beat(1, False, 900.0, None, device_kind="cuda", base_mib=900.0)
         threading.Timer(0.2, orchestrator.worker.tell, [beat]).start()
         with pytest.raises(ModelFileError):
-            orchestrator.planner.plan(request)
+            orchestrator.device.planner.plan(request)
     assert [each.device for each in asked] == ["cuda"]
 
 
@@ -163,8 +164,8 @@ def test_a_device_that_is_set_is_known_before_a_worker_says_so(
     wired: Callable[..., Orchestrator],
 ) -> None:
     orchestrator = wired(device="cuda")
-    assert orchestrator.memory().device == GPU
-    assert orchestrator.planner.device_kind == "cuda"
+    assert orchestrator.device.memory().device == GPU
+    assert orchestrator.device.planner.device_kind == "cuda"
 
 
 @pytest.mark.parametrize("displaced", [False, True])

@@ -21,8 +21,8 @@ from mysticanvas.contracts import ids
 from mysticanvas.contracts.exports import ExportParams, ExportReport
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.errors import InvalidRequest, JobCancelled, StoreFull
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import export
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 NASTY = "<script>alert('x')</script> \"&\" замок"

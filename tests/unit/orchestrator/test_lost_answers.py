@@ -13,12 +13,12 @@ import pytest
 from house import TESTS
 from tasks import as_it_comes
 
-from mysticanvas import processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState
 from mysticanvas.contracts.llm import AttentionLayer, Inspection, LanguageModel
 from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.contracts.vram import DeviceMemory, Unloaded, VramStatus
+from mysticanvas.environment import child_environment
 from mysticanvas.errors import Conflict, WorkerCrashed
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
@@ -76,7 +76,7 @@ def rude(tmp_path: Path, alerts: list[Alert], monkeypatch: pytest.MonkeyPatch) -
         launch = Launch(
             kind="llm",
             arguments=["--parent-pid", str(os.getpid())],
-            environment=processes.child_environment({"PYTHONPATH": str(TESTS), **told}),
+            environment=child_environment({"PYTHONPATH": str(TESTS), **told}),
             log=LogFile(tmp_path / "worker.jsonl"),
             module="rude_worker",
         )

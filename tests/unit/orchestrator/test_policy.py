@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from mysticanvas.contracts.memory import Term
+from mysticanvas.orchestrator.arbiter import refusals
 from mysticanvas.orchestrator.arbiter.policy import (
     ORDER,
     Device,
@@ -102,6 +103,10 @@ def test_a_model_that_is_pinned_stays_and_one_at_work_is_waited_for_at_the_last(
 def test_a_pinned_model_is_not_replaced_in_its_own_process() -> None:
     plan = decide(Request([PLAIN], displaces="sdxl"), [LLM], Device(100_000))
     assert (plan.fits, plan.pinned) == (False, ["sdxl"])
+    # It is not for memory that it is refused.
+    assert "another model than the one that is loaded" in str(refusals.of(plan))
+    scarce = decide(Request([PLAIN], displaces="sdxl"), [LLM], Device(100))
+    assert "does not make enough room" in str(refusals.of(scarce))
 
 
 def test_a_plan_says_what_is_done_why_and_what_it_costs() -> None:

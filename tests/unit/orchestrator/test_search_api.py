@@ -9,8 +9,8 @@ from pictures import add
 
 from mysticanvas import web
 from mysticanvas.contracts.search import SearchPage
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.api import search
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from makers import Maker
 
 from mysticanvas import processes
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import app
 from mysticanvas.orchestrator.signs import Signs
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 

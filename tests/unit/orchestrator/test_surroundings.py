@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mysticanvas import settings as settings_module
+from mysticanvas.home import HomePaths
 from mysticanvas.locks import FileLock
 from mysticanvas.orchestrator.doctor import Home, surroundings
 from mysticanvas.orchestrator.doctor.home import Found
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 
 
 @pytest.fixture

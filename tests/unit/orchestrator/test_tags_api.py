@@ -12,9 +12,9 @@ from mysticanvas import web
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import FileRecord
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.api import tags
 from mysticanvas.orchestrator.events import Bus
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import NewImage, Store
 
 PARAMS = ResolvedParams(

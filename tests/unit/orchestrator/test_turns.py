@@ -16,10 +16,10 @@ from benchmarks.tenants import Machine, Tenant
 from mysticanvas.contracts.plan import Plan
 from mysticanvas.contracts.presets import LLMPreset
 from mysticanvas.errors import JobCancelled, OrchestratorUnavailable
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter
 from mysticanvas.orchestrator.arbiter.language import LanguageModels
 from mysticanvas.orchestrator.arbiter.planning import Situation
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store
 
 pytestmark = pytest.mark.usefixtures("hurried_arbiter")

@@ -14,6 +14,7 @@ from house import TESTS, WAIT_S, House
 
 from mysticanvas import processes
 from mysticanvas.contracts.health import WorkerState
+from mysticanvas.environment import child_environment
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import messages, staff, worker as module
 from mysticanvas.orchestrator.supervisor.client import Unreached
@@ -31,9 +32,7 @@ def make_worker(tmp_path: Path) -> Callable[..., Worker]:
         launch = Launch(
             kind="rude",
             arguments=["--parent-pid", str(os.getpid())],
-            environment=processes.child_environment(
-                {"PYTHONPATH": str(TESTS), "RUDE_ANSWERS": "{}"}
-            ),
+            environment=child_environment({"PYTHONPATH": str(TESTS), "RUDE_ANSWERS": "{}"}),
             log=LogFile(tmp_path / "worker.jsonl"),
             module="rude_worker",
             spawn=spawn,

@@ -13,6 +13,7 @@ from house import TESTS
 from support import family, left_of
 
 from mysticanvas import processes
+from mysticanvas.environment import child_environment
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import launcher
 from mysticanvas.orchestrator.supervisor.launcher import Launch
@@ -49,7 +50,7 @@ def wrapped(*more: str) -> Launcher:
 
 def start(folder: Path, spawn: Launcher) -> launcher.Started:
     arguments = ["--engine", "image", "--images", str(folder), "--parent-pid", str(os.getpid())]
-    environment = processes.child_environment({"PYTHONPATH": str(TESTS)})
+    environment = child_environment({"PYTHONPATH": str(TESTS)})
     log = LogFile(folder / "worker.jsonl")
     return launcher.start(Launch("image", arguments, environment, log, "problem_worker", spawn))
 

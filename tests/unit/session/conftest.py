@@ -18,9 +18,10 @@ from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.images import FileRecord, ImageRecord
 from mysticanvas.contracts.jobs import JobRecord
 from mysticanvas.contracts.recipe import Environment, Recipe, ResolvedParams
+from mysticanvas.home import HomePaths
 from mysticanvas.session.connection import Connection
 from mysticanvas.session.image import Image
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import Store
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from routes import TOKEN, Routes
 from mysticanvas import Canvas, InvalidRequest, NotFound
 from mysticanvas.contracts import thumbnails
 from mysticanvas.contracts.ids import new_id, short
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 

@@ -9,7 +9,7 @@ import pytest
 from routes import TOKEN, Routes
 
 from mysticanvas import Canvas, ImagePreset, InvalidRequest, PresetError
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 

@@ -13,9 +13,10 @@ from mysticanvas.commands import status
 from mysticanvas.commands.doctor import diagnose
 from mysticanvas.commands.stop import stop
 from mysticanvas.contracts.base import PROTOCOL
+from mysticanvas.home import HomePaths
 from mysticanvas.locks import FileLock
 from mysticanvas.session import launch, starting
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 
 
 @pytest.fixture

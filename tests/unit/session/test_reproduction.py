@@ -10,12 +10,12 @@ from routes import TOKEN, Routes
 
 from mysticanvas import Canvas, Image, Recipe, Reproduction
 from mysticanvas.contracts.recipe import Environment
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files import deleting, sweep
 from mysticanvas.orchestrator.queue.generation import Generation
 from mysticanvas.orchestrator.queue.lane import Lane
 from mysticanvas.session.original import Original
 from mysticanvas.session.reproduction import compare
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, StoredJob
 from mysticanvas.workers.engine import Control, Options
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from makers import Maker
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from mysticanvas import logs
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import StoreFull
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 logs.configure(None, "test")  # standard output is for the figures alone

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[2]))

@@ -16,7 +16,7 @@ import pytest
 
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import InvalidRequest, JobCancelled, StoreError, StoreFull
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, backups, inspection
 from mysticanvas.store.backups import Rotation, oldest_first, rotation
 

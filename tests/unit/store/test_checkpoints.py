@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from mysticanvas.contracts.ids import new_id
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, checkpoints, migrate
 from mysticanvas.store.checkpoints import MAX_BYTES, MAX_COMMITS, due
 from mysticanvas.store.connection import CATALOG

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import NewImage, Store, deletions, rebuild, tombstones
 from mysticanvas.store.images import Images
 from mysticanvas.store.restore import restore, restore_from_images

@@ -14,7 +14,7 @@ from mysticanvas.contracts import ids
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.images import ImageChanges, ImageRecord
 from mysticanvas.errors import InvalidRequest
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 PICTURES = 60

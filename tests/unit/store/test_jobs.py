@@ -14,7 +14,7 @@ from mysticanvas.contracts import ids
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import InvalidRequest, NotFound, StoreError, WorkerCrashed
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 DUPLICATE = r"(?i)duplicate key"

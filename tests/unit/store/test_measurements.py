@@ -8,7 +8,7 @@ import pytest
 from measurements import MIB, NOON, measurement
 
 from mysticanvas.contracts.measurements import MAX_MEASUREMENTS
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.measurements import Measurements
 

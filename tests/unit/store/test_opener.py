@@ -23,7 +23,7 @@ from mysticanvas.errors import (
     StoreLocked,
     StoreTooNew,
 )
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, migrate, opener
 from mysticanvas.store.migrate import Migration
 from mysticanvas.store.restore import latest, restore, restore_from_images
@@ -33,7 +33,7 @@ Digests = Callable[[HomePaths], dict[str, str]]
 HOLD = """
     import sys
     from pathlib import Path
-    from mysticanvas.settings import HomePaths
+    from mysticanvas.home import HomePaths
     from mysticanvas.store import Store
     store = Store.open(HomePaths.of(Path(sys.argv[1])))
     print("ready", flush=True)

@@ -10,7 +10,7 @@ _ASK = """
 import sys
 from pathlib import Path
 import mysticanvas.orchestrator.lean
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 
 class Watch:

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, inspection, parquet
 from mysticanvas.store.export import Snapshot
 

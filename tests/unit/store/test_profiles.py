@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, times
 from mysticanvas.store.profiles import KEPT_ANYHOW, KEPT_UNUSED
 

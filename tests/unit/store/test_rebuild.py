@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from mysticanvas.contracts import ids, picture
 from mysticanvas.contracts.images import ImageRecord
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.rebuild import RebuildReport, rebuild
 

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from mysticanvas.errors import StoreDamaged, StoreError
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, migrate, opener, rebuild
 from mysticanvas.store.restore import latest, restore, restore_from_images
 

@@ -22,7 +22,7 @@ from mysticanvas.errors import (
     StoreFull,
     StoreLocked,
 )
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, backups, rebuild, restore as restoring
 from mysticanvas.store.restore import latest, restore, restore_from_images
 

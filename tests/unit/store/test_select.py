@@ -18,7 +18,8 @@ from selects import ALLOWED, EXPRESSIONS, GROWING, SOURCES, STATEMENTS
 
 from mysticanvas.contracts import ids
 from mysticanvas.errors import InvalidRequest
-from mysticanvas.settings import MAX_SQL_CHARS, HomePaths
+from mysticanvas.home import HomePaths
+from mysticanvas.settings import MAX_SQL_CHARS
 from mysticanvas.store import Store, estimate, growth, select, views
 
 

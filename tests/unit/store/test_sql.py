@@ -13,7 +13,7 @@ import pytest
 from mysticanvas.contracts import ids
 from mysticanvas.contracts.sql import SqlRequest
 from mysticanvas.errors import InvalidRequest, StoreError
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store, sql as sql_module
 from mysticanvas.store.sql import Sql
 

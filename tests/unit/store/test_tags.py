@@ -10,7 +10,7 @@ import pytest
 from mysticanvas.contracts import ids
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.rebuild import rebuild
 

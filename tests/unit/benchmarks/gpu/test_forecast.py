@@ -1,7 +1,8 @@
 import pytest
 
 from benchmarks.gpu import forecast
-from benchmarks.gpu.points import Point
+from benchmarks.gpu.points import PIPELINES, PROMPT, Point
+from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import (
     Envelope,
     EnvelopeKey,
@@ -10,6 +11,8 @@ from mysticanvas.contracts.tracing import (
     Row,
     Traced,
 )
+from mysticanvas.orchestrator.arbiter import ways
+from mysticanvas.orchestrator.arbiter.suggestion import Size
 from mysticanvas.vram.image import Surroundings, predict
 
 MIB = 1 << 20
@@ -63,6 +66,21 @@ def test_a_measurement_of_a_phase_loses_what_does_not_depend_on_the_request() ->
     activations = forecast.activations_of(measured, found)
     assert activations == {phase: size + 7 for phase, size in found.activations.items()}
     assert forecast.activations_of({}, found) == {}
+
+
+@pytest.mark.parametrize("model", PIPELINES)
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("names", [(), ("vae_tiling",), ("vae_slicing", "vae_cpu")])
+def test_a_point_is_described_as_a_plan_describes_its_request(model, plain, names) -> None:
+    point = Point(model, 1024, 768, 2, names, plain=plain)
+    of_model = profile().model_copy(update={"pipeline": PIPELINES[model], "tokens": point.tokens})
+    params = ResolvedParams(
+        prompt=PROMPT, width=1024, height=768, num_inference_steps=2, num_images=2, seed=1,
+        guidance_scale=point.guidance, scheduler="x",
+    )  # fmt: skip
+    asked = ways.Asked.of(of_model, params)
+    planned = ways.work(of_model, Size(1024, 768, 2), asked, names)
+    assert forecast.work_of(point) == planned
 
 
 def test_the_classes_of_batches_follow_guidance_pictures_and_slices() -> None:

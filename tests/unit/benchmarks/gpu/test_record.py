@@ -16,6 +16,7 @@ def results() -> dict:
         "attention": {"sdxl": {"operations": {"_flash": 3}}},
         "summary": {"all": summary([])},
         "rows": [{"name": "sdxl 64×64", "group": "fitted", "error": "OutOfMemoryError: much"}],
+        "too_large": ["qwen-image 64×64"],
         "not_measured": ["flux 64×64"],
     }
 
@@ -34,6 +35,7 @@ def test_results_are_kept_under_the_name_of_their_device(tmp_path) -> None:
     assert "torch 2.11.0" in text
     assert "failed: OutOfMemoryError: much" in text
     assert "Not measured, for lack of time: flux 64×64." in text
+    assert "Not measured, for lack of memory: qwen-image 64×64." in text
     assert "outside of the allocator: 500 MiB" in text
 
 

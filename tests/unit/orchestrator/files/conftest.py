@@ -12,9 +12,9 @@ import pytest
 from makers import Maker
 
 from mysticanvas.contracts import ids
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import NewImage, Store
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mysticanvas import logs
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files import sweep
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.prune import _Unasked
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths
 from mysticanvas.store import Store, tombstones
 from mysticanvas.store.files import Files
 

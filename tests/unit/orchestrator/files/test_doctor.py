@@ -14,11 +14,12 @@ from makers import Maker
 from mysticanvas.contracts import ids, thumbnails as where
 from mysticanvas.contracts.doctor import Finding
 from mysticanvas.errors import StoreError
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import doctor
 from mysticanvas.orchestrator.doctor import CHECKS, Home, examine
 from mysticanvas.orchestrator.files import deleting
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths, Settings
+from mysticanvas.settings import Settings
 from mysticanvas.store import NewImage, Store, tombstones
 from mysticanvas.store.files import Files
 

@@ -1,114 +1,112 @@
-"""Keepers of processes that make thumbnails: whatever they meet, who waits is answered."""
+"""Processes make thumbnails for whoever waits, and may end at any time."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from picture_files import Add, opened
 
-from mysticanvas import processes
-from mysticanvas.errors import JobCancelled, StoreError
+from mysticanvas.contracts.thumbnails import ThumbnailOrder
+from mysticanvas.errors import Conflict, NotFound
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.orchestrator.helper import Helper
-from mysticanvas.store import NewImage
-
-Add = Callable[..., NewImage]
-WAIT_S = 60.0
+from mysticanvas.store import Store
 
 
-@pytest.mark.fault("no more threads for thumbnails", "told; no process stays; then all are made")
-def test_where_there_are_no_more_threads_it_is_said_and_the_next_run_makes_them(
-    thumbnails: Thumbnails, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add()
-    started: list[subprocess.Popen[bytes]] = []
-    begin, spawn = threading.Thread.start, processes.spawn
-
-    def start(thread: threading.Thread) -> None:
-        if thread.name.startswith("output-"):
-            raise RuntimeError("can't start new thread")
-        begin(thread)
-
-    def noted(*arguments: Any, **keywords: Any) -> processes.Spawned:
-        spawned = spawn(*arguments, **keywords)
-        started.append(spawned.process)
-        return spawned
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start)
-        patch.setattr(processes, "spawn", noted)
-        with pytest.raises(StoreError, match="cannot be started: can't start new thread"):
-            within(WAIT_S, lambda: thumbnails.run(context))
-    assert started
-    assert all(process.poll() == -signal.SIGKILL for process in started)
-    assert within(WAIT_S, lambda: thumbnails.run(context))["made"] == 1
-
-
-@pytest.mark.fault("an error of its own in a thumbnail keeper", "made by the next process")
-def test_a_keeper_outlives_what_nobody_foresaw(
-    thumbnails: Thumbnails, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(3):
-        add()
-    receive, left = Helper.receive, [ZeroDivisionError("once"), MemoryError()]
-
-    def failing(helper: Helper[Any], timeout_s: float) -> Any:
-        if left:
-            raise left.pop()
-        return receive(helper, timeout_s)
-
-    monkeypatch.setattr(Helper, "receive", failing)
-    assert within(WAIT_S, lambda: thumbnails.run(context))["made"] == 3
-
-
-@pytest.mark.fault("SIGSTOP of thumbnail processes", "a job that is to end does so at once")
-def test_a_run_that_is_to_end_waits_for_no_answer(
-    thumbnails: Thumbnails, add: Add, pool: Pool, context: Any
-) -> None:
-    add()
-    thumbnails.run(context)
-    add()
-    stopped = pool.pids
-    for pid in stopped:
+def test_waiting_has_an_end(thumbnails: Thumbnails, add: Add, pool: Pool) -> None:
+    first = add()
+    thumbnails.get(first.id, 256)
+    for pid in pool.pids:
         os.kill(pid, signal.SIGSTOP)
-    ends = threading.Event()
+    second = add()
+    with pytest.raises(Conflict, match="not ready"):
+        thumbnails.get(second.id, 256, wait_s=0.05)
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGCONT)
+    assert opened(thumbnails.get(second.id, 256))
 
-    def end_if_told() -> None:
-        if ends.is_set():
-            raise JobCancelled("It was cancelled.")
 
-    context.on_check = end_if_told
-    timer = threading.Timer(0.5, ends.set)
-    timer.start()
+@pytest.mark.fault("SIGKILL of the processes that make thumbnails", "all are made")
+def test_a_killed_process_costs_nothing(
+    store: Store, thumbnails: Thumbnails, add: Add, pool: Pool, context: Any
+) -> None:
+    images = [add() for _ in range(60)]
+
+    def kill_once() -> None:
+        if context.checks == 40:
+            for pid in pool.pids:
+                os.kill(pid, signal.SIGKILL)
+
+    context.on_check = kill_once
+    assert thumbnails.run(context) == {"made": len(images), "failed": 0, "unread": 0}
+
+
+def test_a_picture_that_takes_every_process_with_it_is_recorded(
+    thumbnails: Thumbnails, add: Add, pool: Pool, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No patience at all stands for a decoder that hangs."""
+    good, bad = add(), add()
+    thumbnails.get(good.id, 256)
+    monkeypatch.setattr("mysticanvas.orchestrator.files.pool.ANSWER_S", 0.0)
+    assert thumbnails.run(context) == {"made": 0, "failed": 1, "unread": 0}
+    monkeypatch.undo()
+    with pytest.raises(NotFound, match="lost"):
+        thumbnails.get(bad.id, 256)
+
+
+def test_a_process_that_is_killed_from_outside_says_nothing_of_its_picture(
+    paths: HomePaths, store: Store, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mysticanvas.orchestrator.files.pool.LOSSES", 1)
+    pool = Pool(paths.root, paths.logs / "thumbnails.out", 1)
+    thumbnails = Thumbnails(store, paths.root, pool)
     try:
-        with pytest.raises(JobCancelled):
-            within(10.0, lambda: thumbnails.run(context))
+        thumbnails.get(add().id, 256)
+        [pid] = pool.pids
+        os.kill(pid, signal.SIGSTOP)
+        image = add()
+        with pytest.raises(Conflict):
+            thumbnails.get(image.id, 256, wait_s=0.05)
+        answer = pool.submit(ThumbnailOrder(image_id=image.id, source=image.file.path))
+        os.kill(pid, signal.SIGKILL)
+        assert "SIGKILL" in answer.result(60).unread
+        assert opened(thumbnails.get(image.id, 256))
     finally:
-        timer.join()
-        for pid in stopped:
-            os.kill(pid, signal.SIGKILL)
+        pool.close()
 
 
-def within(seconds: float, work: Callable[[], Any]) -> Any:
-    """What work gives, or raises, if it ends in time."""
-    came: list[Any] = []
+def test_a_closed_pool_refuses_and_its_processes_are_gone(
+    paths: HomePaths, store: Store, add: Add
+) -> None:
+    pool = Pool(paths.root, paths.logs / "thumbnails.out", 1)
+    image = add()
+    Thumbnails(store, paths.root, pool).get(image.id, 256)
+    [pid] = pool.pids
+    pool.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(Conflict, match="stopping"):
+        Thumbnails(store, paths.root, pool).get(add().id, 256)
 
-    def run() -> None:
-        try:
-            came.append(work())
-        except Exception as error:  # noqa: BLE001
-            came.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert came, f"it has not ended after {seconds:g} s"
-    if isinstance(came[0], Exception):
-        raise came[0]
-    return came[0]
+def test_an_idle_process_ends_and_the_next_order_starts_another(
+    paths: HomePaths, store: Store, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mysticanvas.orchestrator.files.pool.IDLE_S", 0.01)
+    pool = Pool(paths.root, paths.logs / "thumbnails.out", 1)
+    try:
+        thumbnails = Thumbnails(store, paths.root, pool)
+        for _ in range(2):
+            assert thumbnails.get(add().id, 256)
+            for _ in range(6000):
+                if not pool.pids:
+                    break
+                threading.Event().wait(0.01)
+            assert pool.pids == []
+    finally:
+        pool.close()

@@ -1,50 +1,29 @@
-"""Deleting, sweeping, pruning, and the doctor after a crash in the middle of any of them."""
+"""A sweep removes the files of deleted pictures, and the doctor mends what a crash left of one."""
 
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from picture_files import Add, files_of, there, total
 
-from mysticanvas.contracts import ids, thumbnails as where
-from mysticanvas.contracts.images import ImageChanges
-from mysticanvas.contracts.prune import PruneReport, PruneRequest
-from mysticanvas.errors import InvalidRequest, NotFound, StoreError, StoreFull
-from mysticanvas.orchestrator import quota
+from mysticanvas.contracts import ids
+from mysticanvas.errors import StoreError
+from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator.doctor import Home, examine
 from mysticanvas.orchestrator.files import deleting, sweep, upkeep
-from mysticanvas.orchestrator.files.prune import prune
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
-from mysticanvas.settings import HomePaths, Settings
-from mysticanvas.store import NewImage, Store, tombstones
-from mysticanvas.store.filters import Clause
-from mysticanvas.store.rebuild import rebuild
-
-Add = Callable[..., NewImage]
-
-
-def files_of(paths: HomePaths, image: NewImage) -> list[Path]:
-    names = [image.file.path, where.path(image.id, 256), where.path(image.id, 512)]
-    return [paths.root / name for name in names]
-
-
-def there(paths: HomePaths, image: NewImage) -> list[bool]:
-    return [path.exists() for path in files_of(paths, image)]
-
-
-def total(store: Store) -> int:
-    return store.images.count()
+from mysticanvas.settings import Settings
+from mysticanvas.store import Store, tombstones
 
 
 def test_a_deleted_picture_is_hidden_at_once_and_swept_after_its_grace(
@@ -85,21 +64,6 @@ def test_one_that_is_deleted_while_the_list_is_written_is_on_it(
     assert tombstones.read(paths.images) == {late.id}
 
 
-def test_it_comes_back_until_it_is_swept(
-    store: Store, paths: HomePaths, add: Add, context: Any
-) -> None:
-    image = add()
-    deleting.delete(store, paths.images, image.id)
-    deleting.restore(store, paths.images, image.id)
-    deleting.restore(store, paths.images, image.id)
-    assert store.images.get(image.id)
-    assert tombstones.read(paths.images) == set()
-    deleting.delete(store, paths.images, image.id)
-    sweep.run(store, paths, datetime.now(UTC), context)
-    with pytest.raises(NotFound, match="too long ago"):
-        deleting.restore(store, paths.images, image.id)
-
-
 def test_a_deletion_that_the_store_does_not_know_stays_on_the_list(
     store: Store, paths: HomePaths, context: Any
 ) -> None:
@@ -108,93 +72,6 @@ def test_a_deletion_that_the_store_does_not_know_stays_on_the_list(
     tombstones.add(paths.images, [unknown, unknown[:20]])
     sweep.run(store, paths, datetime.now(UTC), context)
     assert tombstones.read(paths.images) == {unknown}
-
-
-@pytest.mark.parametrize("refusal", [errno.ENOSPC, errno.EACCES])
-def test_a_deletion_that_could_not_be_listed_is_told_and_listed_when_asked_for_again(
-    store: Store, paths: HomePaths, add: Add, monkeypatch: pytest.MonkeyPatch, refusal: int
-) -> None:
-    image = add()
-
-    def refuse(_: int) -> None:
-        raise OSError(refusal, os.strerror(refusal))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tombstones.os, "fsync", refuse)
-        with pytest.raises(StoreError, match="could not be written") as caught:
-            deleting.delete(store, paths.images, image.id)
-        assert isinstance(caught.value, StoreFull) == (refusal == errno.ENOSPC)
-    (paths.images / "deleted.txt").unlink()
-    deleting.delete(store, paths.images, image.id)
-    deleting.delete(store, paths.images, image.id)
-    assert (paths.images / "deleted.txt").read_text().split() == [image.id]
-
-
-def test_what_was_swept_is_not_listed_by_being_deleted_again(
-    store: Store, paths: HomePaths, add: Add, context: Any
-) -> None:
-    image = add()
-    deleting.delete(store, paths.images, image.id)
-    sweep.run(store, paths, datetime.now(UTC), context)
-    deleting.delete(store, paths.images, image.id)
-    assert tombstones.read(paths.images) == set()
-
-
-def test_a_picture_that_is_back_is_never_on_the_list(
-    store: Store, paths: HomePaths, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A kill while it is brought back leaves it deleted, and the next sweep lists it again; nobody
-    changes the list in between."""
-    image = add()
-    deleting.delete(store, paths.images, image.id)
-    listed, free = list[set[str]](), list[bool]()
-
-    def killed(_: object) -> None:
-        listed.append(tombstones.read(paths.images))
-        other = threading.Thread(
-            target=lambda: free.append(tombstones.CHANGING.acquire(blocking=False))
-        )
-        other.start()
-        other.join()
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store.images, "restore", killed)
-        with pytest.raises(KeyboardInterrupt):
-            deleting.restore(store, paths.images, image.id)
-    assert (listed, free) == ([set()], [False])
-    assert total(store) == 0
-    sweep.run(store, paths, datetime.now(UTC) - timedelta(days=7), context)
-    assert tombstones.read(paths.images) == {image.id}
-
-
-def test_what_was_never_there_cannot_be_deleted(store: Store, paths: HomePaths, add: Add) -> None:
-    image = add()
-    with pytest.raises(NotFound):
-        deleting.delete(store, paths.images, image.job_id)
-    with pytest.raises(InvalidRequest):
-        deleting.delete(store, paths.images, image.id[-8:])
-    assert total(store) == 1
-
-
-def test_search_hears_of_it(store: Store, paths: HomePaths, add: Add) -> None:
-    image = add()
-    deleting.delete(store, paths.images, image.id)
-    stale = store.database.read("SELECT image_seq FROM search_stale")
-    assert [row["image_seq"] for row in stale] == [1]
-
-
-def test_a_deleted_picture_is_not_built_again_from_its_file(
-    store: Store, paths: HomePaths, add: Add, tmp_path: Path
-) -> None:
-    """Neither in its own store nor in a new one, when the database is lost."""
-    kept, gone = add(), add()
-    deleting.delete(store, paths.images, gone.id)
-    assert rebuild(store, paths.images, paths.root).added == 0
-    assert total(store) == 1
-    with Store.open(HomePaths.of(tmp_path / "new")) as fresh:
-        rebuild(fresh, paths.images, paths.root)
-        assert [image.id for image in fresh.images.page().items] == [kept.id]
 
 
 def test_a_swept_store_opens_again(paths: HomePaths, add: Add, store: Store, context: Any) -> None:
@@ -357,78 +234,6 @@ def test_after_a_kill_at_any_step_the_doctor_mends_everything(
         for image in (*old[2:], *new[:2]):
             assert (paths.root / image.file.path).is_file()
         assert again.database.read("SELECT count(*) AS n FROM images")[0]["n"] == 7
-
-
-def test_prune_says_what_would_go_and_then_does_it(
-    store: Store, paths: HomePaths, thumbnails: Thumbnails, add: Add, context: Any
-) -> None:
-    now = datetime.now(UTC)
-    old = [add(created_at=now - timedelta(days=100 + k)) for k in range(3)]
-    new = [add(created_at=now) for _ in range(2)]
-    thumbnails.run(context)
-    with store.database.write() as transaction:
-        transaction.run("UPDATE images SET starred = TRUE WHERE id = $id", id=old[0].id)
-    request = PruneRequest(until=now - timedelta(days=90), unstarred=True)
-    size = sum(path.stat().st_size for image in old[1:] for path in files_of(paths, image))
-
-    said = prune(store, paths, request)
-    assert said == PruneReport(
-        images=2, bytes=size, deleted_images=0, deleted_bytes=0, dry_run=True
-    )
-    assert total(store) == 5
-
-    assert prune(store, paths, request.model_copy(update={"dry_run": False})).images == 2
-    assert {image.id for image in store.images.page().items} == {
-        image.id for image in (old[0], *new)
-    }
-    assert [there(paths, image) for image in old] == [[True] * 3, [False] * 3, [False] * 3]
-    assert prune(store, paths, request).images == 0
-
-
-def test_a_picture_that_gets_a_star_while_prune_begins_stays(
-    store: Store, paths: HomePaths, add: Add, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gone, starred = add(), add()
-    matching = store.files.matching
-
-    def found(clause: Clause) -> tuple[list[str], int]:
-        before = matching(clause)
-        store.images.change(starred.id, ImageChanges(starred=True))
-        return before
-
-    monkeypatch.setattr(store.files, "matching", found)
-    report = prune(store, paths, PruneRequest(unstarred=True, dry_run=False))
-    assert (report.images, report.bytes) == (1, gone.file.bytes)
-    assert [image.id for image in store.images.page().items] == [starred.id]
-    assert [there(paths, image)[0] for image in (gone, starred)] == [False, True]
-
-
-def test_prune_without_a_condition_empties_what_was_deleted_before(
-    store: Store, paths: HomePaths, add: Add
-) -> None:
-    kept, gone = add(), add()
-    deleting.delete(store, paths.images, gone.id)
-    size = gone.file.bytes
-    report = prune(store, paths, PruneRequest(dry_run=False))
-    assert (report.images, report.deleted_images, report.deleted_bytes) == (0, 1, size)
-    assert not (paths.root / gone.file.path).exists()
-    assert store.images.get(kept.id)
-
-
-@pytest.mark.parametrize(
-    ("used", "promised", "more", "quota_mib", "fits"),
-    [
-        (0, 0, 1, None, True), (0, 0, 1 << 20, 1, True), (1, 0, 1 << 20, 1, False),
-        (5 << 20, 0, 0, 4, False), (0, 1 << 20, 1 << 20, 2, True), (0, 1 << 20, 1 << 20, 1, False),
-    ],
-)  # fmt: skip
-def test_the_quota(used: int, promised: int, more: int, quota_mib: int | None, fits: bool) -> None:
-    if fits:
-        quota.check(used, promised, more, quota_mib)
-        return
-    said = "may add 1.0 MiB.*" if promised else ""
-    with pytest.raises(StoreFull, match=f"{said}quota of {quota_mib} MiB.*prune"):
-        quota.check(used, promised, more, quota_mib)
 
 
 def test_a_file_that_cannot_be_removed_now_is_removed_later(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mysticanvas.errors import StoreBusy, StoreError
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.search import maintenance
 from mysticanvas.store.search.maintenance import Due, Maintenance, due

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.errors import InvalidRequest
-from mysticanvas.settings import HomePaths
+from mysticanvas.home import HomePaths
 from mysticanvas.store import Store
 from mysticanvas.store.search import ranking
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from gguf import GGUFValueType
 
-from mysticanvas import processes
+from mysticanvas import environment
 from mysticanvas.contracts.llm import ContextParams, InspectionOrder
 from mysticanvas.errors import InvalidRequest, ModelFileError, OutOfMemory
 from mysticanvas.workers.llm import inspector, vetting
@@ -74,7 +74,7 @@ def test_one_that_does_not_come_back_is_ended(
     """A module that only reads its input stands for a file over which llama.cpp hangs."""
     monkeypatch.setattr(vetting, "INSPECTOR", "hanging_inspector")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    monkeypatch.setattr(processes, "INHERITED", [*processes.INHERITED, "PYTHONPATH"])
+    monkeypatch.setattr(environment, "INHERITED", [*environment.INHERITED, "PYTHONPATH"])
     before = set(psutil.Process(os.getpid()).children())
     with pytest.raises(ModelFileError, match=r"did not come back within 0\.5 s"):
         vetting.vet(tiny_llm, [], timeout_s=0.5)
