@@ -202,7 +202,7 @@ class Dispatcher(Lane[Generation]):
     def _follow(self, run: Generation) -> None:
         assert run.lease is not None
         # Not before there is room: until then the worker has the model that it had.
-        run.lease.begun(run.model)
+        run.lease.begun(run.model, run.times)
         with run.lease.client.generate(run.task) as stream:
             run.follow(stream)
 

@@ -29,6 +29,7 @@ from mysticanvas.orchestrator.queue import outcomes, preemption
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import LOADING, Run
 from mysticanvas.orchestrator.supervisor.client import GenerateStream
+from mysticanvas.orchestrator.supervisor.deadlines import USUAL_PIXELS
 from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.store import NewImage, StoredJob
@@ -74,6 +75,7 @@ class Generation(Run):
         """The worker process that it was given to, once there is one."""
         self._stream: GenerateStream | None = None
         self._planned: tuple[str, ...] = self.task.recipe.mitigations
+        self._slowdown = 1.0
 
     @property
     def has_begun(self) -> bool:
@@ -84,6 +86,14 @@ class Generation(Run):
         """What it runs with."""
         recipe = self.task.recipe
         return formats.held(self.task.model, recipe.preset, recipe.pipeline, self._device())
+
+    @property
+    def times(self) -> float:
+        """How many times as long as one usual picture a step of it may take: a batch is denoised as
+        a whole."""
+        params = self.task.recipe.params
+        pixels = params.num_images * params.width * params.height
+        return max(1.0, pixels / USUAL_PIXELS) * self._slowdown
 
     @property
     def has_model(self) -> bool:
@@ -128,6 +138,7 @@ class Generation(Run):
     def planned(self, plan: Plan) -> None:
         """Take over how it is to be run."""
         self._planned = plan.mitigations
+        self._slowdown = max(1.0, plan.slowdown)
         self._run_with(plan.mitigations)
 
     def to_be_decoded(self, kept: Kept) -> None:

@@ -39,9 +39,10 @@ class Lease:
         finally:
             self._worker.tell(messages.Told(self._watch.number))
 
-    def begun(self, held: messages.Held) -> None:
-        """Say that a job with this model runs on it."""
-        self._worker.tell(messages.Begun(self._watch.number, held))
+    def begun(self, held: messages.Held, times: float = 1.0) -> None:
+        """Say that a job with this model runs on it, and how many times as long as one usual
+        picture it may take."""
+        self._worker.tell(messages.Begun(self._watch.number, held, times))
 
     def progressed(self, stage: str, step: int) -> None:
         """Say how far the job is."""

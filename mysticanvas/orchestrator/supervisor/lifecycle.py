@@ -296,8 +296,9 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
         case messages.Told():
             process = process._replace(work=None, rests_since=now)
             life = _unless_ending(life, WorkerState.READY)
-        case messages.Begun(held=held):
-            process = process._replace(work=Work(deadlines.LOADING, 0, now), held=held)
+        case messages.Begun(held=held, times=times):
+            work = Work(deadlines.LOADING, 0, now, times=times)
+            process = process._replace(work=work, held=held)
             life = _unless_ending(life, WorkerState.BUSY)
         case messages.Progressed(stage=stage, step=steps) if process.work is not None:
             work = process.work.advanced(stage, steps, now)

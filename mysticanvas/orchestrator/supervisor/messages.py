@@ -123,6 +123,8 @@ class Begun(NamedTuple):
     number: int
     held: Held
     """The model that the job needs."""
+    times: float = 1.0
+    """As in `Work`."""
 
 
 class Asked(NamedTuple):
