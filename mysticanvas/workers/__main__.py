@@ -17,8 +17,9 @@ from pathlib import Path
 from mysticanvas import logs, processes
 from mysticanvas.workers import engine
 
-_STOP_S = 5.0
-"""Seconds that a running step has to end when the process is told to."""
+_STOP_S = 4.0
+"""Seconds that a running step has to end when the process is told to: fewer than it is given to end
+by itself."""
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
@@ -35,6 +36,7 @@ from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.store import NewImage, StoredJob
 
 _RAN_OUT = "ran_out"
+_STEPS_TO_SETTLE = 2.0
 _MIB = 1 << 20
 
 
@@ -76,6 +78,8 @@ class Generation(Run):
         self._stream: GenerateStream | None = None
         self._planned: tuple[str, ...] = self.task.recipe.mitigations
         self._slowdown = 1.0
+        self._longest_step_s = 0.0
+        self._advanced_at = time.monotonic()
 
     @property
     def has_begun(self) -> bool:
@@ -94,6 +98,12 @@ class Generation(Run):
         params = self.task.recipe.params
         pixels = params.num_images * params.width * params.height
         return max(1.0, pixels / USUAL_PIXELS) * self._slowdown
+
+    @property
+    def settle_s(self) -> float:
+        """Seconds within which it can be expected to end at a step, once it was told to; 0 as long
+        as it has made none."""
+        return _STEPS_TO_SETTLE * self._longest_step_s
 
     @property
     def has_model(self) -> bool:
@@ -217,6 +227,10 @@ class Generation(Run):
                 self.finished = message
 
     def advance(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.stage == self.progress.stage != LOADING:
+            self._longest_step_s = max(self._longest_step_s, now - self._advanced_at)
+        self._advanced_at = now
         super().advance(progress)
         if self.lease is not None:
             self.lease.progressed(progress.stage, progress.step)

@@ -160,6 +160,8 @@ class Distrusted(NamedTuple):
 
     number: int
     why: str
+    failed: bool = True
+    """Whether that is its fault; else it is followed by another without a word."""
 
 
 class Exited(NamedTuple):
