@@ -22,7 +22,10 @@ INHERITED = [
     "HF_HUB_CACHE",
     "SSL_CERT_FILE",
     "LD_LIBRARY_PATH",
+    "CUDA_DEVICE_ORDER",
     "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "HSA_OVERRIDE_GFX_VERSION",
     "CUDA_HOME",
     "NVIDIA_VISIBLE_DEVICES",
     "PYTHONDONTWRITEBYTECODE",
@@ -79,6 +82,7 @@ def engine_environment(threads: int) -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
         "MALLOC_ARENA_MAX": "2",
+        "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
         # Segments that grow: what is reserved on a GPU is then what was needed, not up to twice it.
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
         # ggml would start a debugger to say where it gave up.

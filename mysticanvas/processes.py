@@ -1,7 +1,6 @@
 """Process start and death-watch: everything here that depends on the operating system.
 
-Linux in full; macOS has no parent-death signal, so there the end of the standard input pipe alone
-tells a worker that its parent is gone.
+On macOS, which has no parent-death signal, the end of standard input alone tells of a parent's end.
 """
 
 from __future__ import annotations

@@ -221,6 +221,11 @@ class ProblemEngine:
         """Answers nonsense to whoever asks how it is, from here on."""
         ProblemEngine.raving = True
 
+    def ail(self, control: Control) -> None:
+        """Runs out of memory, and raves from here on."""
+        self.rave(control)
+        self.starve(control)
+
 
 class ProblemStream(server.NdjsonStream):
     """Breaks, or talks nonsense, where the engine says so."""

@@ -106,7 +106,7 @@ def _starved(around: Surroundings) -> Line:
     sound = succeeded(told) and told.get("at_step", 0) > 0 and again
     if not around.on_gpu:
         return found | {"ok": sound, "left_out": ONLY_GPU}
-    return found | {"ok": sound and bool(told["mitigations"]) and back["ok"]}
+    return found | {"ok": sound and bool(told.get("mitigations")) and back["ok"]}
 
 
 def _killed(around: Surroundings) -> Line:

@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks.gpu import forecast, models, subject
 from benchmarks.gpu.forecast import Batches
 from benchmarks.gpu.points import ALLOCATOR, Point
-from mysticanvas import processes
+from mysticanvas import environment
 from mysticanvas.contracts.mitigations import offload_of
 from mysticanvas.contracts.tracing import ImageProfile, TraceOrder
 from mysticanvas.vram.image import Prediction, Surroundings, predict
@@ -33,7 +33,7 @@ FEWEST_LEVELS = 16
 def device_as_workers_have_it(name: str) -> torch.device:
     """The device, with CUDA's allocator set as for a worker; to be asked first."""
     device = torch.device(name)
-    os.environ.setdefault(ALLOCATOR, processes.engine_environment(1)[ALLOCATOR])
+    os.environ.setdefault(ALLOCATOR, environment.engine_environment(1)[ALLOCATOR])
     if device.type == "cpu":
         # With several, OpenMP would spin for those that others keep from running.
         torch.set_num_threads(1)

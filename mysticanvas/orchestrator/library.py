@@ -62,35 +62,60 @@ def folders(store: Store) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
-def everywhere(store: Store) -> list[FoundModel]:
-    """The models in the folders that were added and in the cache of the hub."""
-    found = [model for folder in folders(store) for model in find(Path(folder), folder)]
+def everywhere(store: Store, name: str | None = None) -> list[FoundModel]:
+    """The models in the folders that were added and in the cache of the hub.
+
+    Args:
+        name: has models of other names in added folders left out, which takes little time.
+    """
+    found = [model for folder in folders(store) for model in find(Path(folder), folder, name)]
     return [*found, *find_in_hub(hub.cache())]
 
 
-def find(folder: Path, source: str) -> Iterator[FoundModel]:
-    """The models below a folder, in order. Links are followed to files, not into folders.
+def find(folder: Path, source: str, only: str | None = None) -> Iterator[FoundModel]:
+    """The models below a folder, in order; those behind links to folders come last.
 
     Args:
         source: what each says of where it comes from.
+        only: the name of models that are wanted; by default, all are.
     """
-    seen = 0
-    for root, folders, files in os.walk(folder):
-        here = Path(root)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        seen += len(folders) + len(files)
-        if seen > MAX_ENTRIES:
-            return
-        if len(here.relative_to(folder).parts) >= MAX_DEPTH:
-            folders.clear()
+    for here, files in _walk(folder):
         if INDEX in files:
-            folders.clear()
-            yield _pipeline(here, source)
+            if only in (None, here.name):
+                yield _pipeline(here, source)
             continue
-        for name in sorted(files):
+        for name in files:
+            # A name costs next to nothing, unlike a path and what lies there.
+            if only is not None and not name.startswith(only):
+                continue
             found = _file(here / name, folder, source)
-            if found is not None:
+            if found is not None and only in (None, found.name):
                 yield found
+
+
+def _walk(base: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Folders and the names of their files, each folder once however many links lead to it: by its
+    own path if that is below the base as well. Those in a pipeline are left out, as are those that
+    cannot be read."""
+    entries, seen = 0, set()
+    # Links are followed when all else is known, so they cannot hide it.
+    starts = [base]
+    while starts:
+        for root, folders, files in os.walk(starts.pop(0)):
+            here = Path(root)
+            identity = _identity(here)
+            if identity is None or identity in seen:
+                folders.clear()
+                continue
+            seen.add(identity)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            entries += len(folders) + len(files)
+            if entries > MAX_ENTRIES:
+                return
+            if INDEX in files or len(here.relative_to(base).parts) >= MAX_DEPTH:
+                folders.clear()
+            starts += (here / name for name in folders if (here / name).is_symlink())
+            yield here, sorted(files)
 
 
 def find_in_hub(cache: Path) -> Iterator[FoundModel]:
@@ -116,7 +141,9 @@ def _pipeline(folder: Path, source: str) -> FoundModel:
         kind="image",
         layout="diffusers",
         path=str(folder),
-        size=sum(_size(path) or 0 for path in folder.rglob("*") if path.is_file()),
+        size=sum(
+            _size(Path(root, name)) or 0 for root, _, files in os.walk(folder) for name in files
+        ),
         source=source,
     )
 
@@ -138,7 +165,10 @@ def _file(path: Path, base: Path, source: str) -> FoundModel | None:
 
 def _kind(path: Path, base: Path, layout: ModelLayout) -> ModelKind:
     """By the nearest folder whose name tells; a GGUF file that lies nowhere in particular is a
-    language model, and so is the one that sees for it."""
+    language model, and so is the one that sees for it. A1111 has the VAE of a checkpoint beside it,
+    by a suffix."""
+    if path.stem.lower().endswith(".vae"):
+        return "vae"
     for folder in (*reversed(path.relative_to(base).parts[:-1]), base.name):
         if (kind := _KINDS.get(folder.lower())) is not None:
             return kind
@@ -151,3 +181,12 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Of a folder by whatever path; None if it is gone."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mysticanvas.contracts import loras
 from mysticanvas.contracts.model_files import HashedFile
+from mysticanvas.contracts.models import FoundModel
 from mysticanvas.contracts.plugins import DEFAULT_ENGINE
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe
@@ -167,21 +168,24 @@ class Finder:
 
     def _named(self, name: str, parameter: str) -> Path:
         """The one of the added folders that has a name."""
-        there = [each for each in library.everywhere(self._store) if each.kind == "lora"]
-        found = sorted({each.path for each in there if each.name == name})
+        found = sorted({each.path for each in self._there(name) if each.name == name})
         if len(found) == 1:
             return Path(found[0])
         if found:
             what = f"{parameter}: {len(found)} files are named {name!r}: {', '.join(found[:4])}."
             hint = "Give the path of the one that is meant."
         else:
-            nearest = difflib.get_close_matches(name, sorted({each.name for each in there}), 3)
+            names = sorted({each.name for each in self._there()})
+            nearest = difflib.get_close_matches(name, names, 3)
             what = f"{parameter}: there is no LoRA {name!r}."
             hint = f"Did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
             hint += 'canvas.models.list("lora") lists those there are; a path will do as well.'
         raise InvalidRequest(
             what, hint=hint, parameter="loras", value=name, allowed="a name or a path"
         )
+
+    def _there(self, name: str | None = None) -> list[FoundModel]:
+        return [each for each in library.everywhere(self._store, name) if each.kind == "lora"]
 
     def _by_content(self, sha256: str) -> Path | None:
         for path in self._store.model_files.paths(sha256):

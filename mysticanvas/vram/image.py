@@ -143,7 +143,8 @@ def beside(
     terms = []
     weights_bytes = sum(profile.weights.values())
     if offload is not None:
-        terms.append(_term(OFFLOADED, weights_bytes, "exact"))
+        pinned = offloading.pinned(profile, offload)
+        terms.append(_term(OFFLOADED, weights_bytes + pinned, "assumed" if pinned else "exact"))
     elif loads and profile.device == "cuda":
         # Some may only be mapped from their files, which are not known here.
         terms.append(_term(LOADING, weights_bytes, "assumed"))

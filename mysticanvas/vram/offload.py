@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mysticanvas.contracts.mitigations import Offload
 from mysticanvas.contracts.tracing import ImageProfile, Moved
+from mysticanvas.vram import pinned as memory
 
 
 def possible(profile: ImageProfile) -> tuple[Offload, ...]:
@@ -46,3 +47,12 @@ def converted(profile: ImageProfile, offload: Offload | None) -> int:
         return profile.decoding_weights
     # Twice as many for each layer.
     return moved(profile, "vae", offload) if profile.decoding_weights else 0
+
+
+def pinned(profile: ImageProfile, offload: Offload | None) -> int:
+    """Bytes of system memory at most that weights take more there, being pinned: those of the
+    denoiser, where the next layer is moved in while one computes."""
+    if offload != "offload_group":
+        return 0
+    denoisers = {each.component for each in profile.traced if each.key.phase == "denoise"}
+    return memory.slack(sum(profile.weights.get(name, 0) for name in denoisers))

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ready-fd", required=True, type=int, help="pipe to report ready on")
     parser.add_argument("--parent-pid", required=True, type=int, help="to end with; 0: with stdin")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    parser.add_argument("--before", choices=["cuda", "mps", "cpu"], help="what auto was before")
     parser.add_argument("--threads", default=os.cpu_count() or 1, type=int, help="CPU threads")
     return parser
 
@@ -67,7 +68,11 @@ async def _serve(arguments: argparse.Namespace, token: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     processes.report_ready(arguments.ready_fd, {"url": listener.url, "pid": os.getpid()})
     options = engine.Options(
-        arguments.images, arguments.device, arguments.threads, arguments.latents
+        arguments.images,
+        arguments.device,
+        arguments.threads,
+        arguments.latents,
+        arguments.before,
     )
     executor.begin(lambda: engine.create(arguments.engine, options, arguments.plugins))
     await stop.wait()

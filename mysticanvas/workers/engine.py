@@ -44,6 +44,9 @@ class Options(NamedTuple):
     """CPU threads to compute with."""
     latents: Path | None = None
     """The folder for what could be sampled and not be decoded; None to keep nothing."""
+    before: DeviceKind | None = None
+    """What the process before this one computed on, which is what `auto` means then; None if there
+    was none, or it did not say."""
 
 
 @dataclass
@@ -88,6 +91,15 @@ class SeesDevice(Protocol):
     @property
     def device_memory(self) -> DeviceMemory | None:
         """That of the GPU, once a model is on it; to ask before would take some of it."""
+
+
+@runtime_checkable
+class LosesDevice(Protocol):
+    """An engine whose device can fail in a way that only another process gets over."""
+
+    def lost_device(self, error: Exception) -> str | None:
+        """What an error of a call says of a device that cannot be used any more; None if it can.
+        The process ends with that as its last words."""
 
 
 @runtime_checkable

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import structlog
 
@@ -20,7 +23,7 @@ from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.vram import DeviceMemory
 from mysticanvas.logs import capture
-from mysticanvas.workers.engine import Control, Engine, ReportsMemory, SeesDevice
+from mysticanvas.workers.engine import Control, Engine, LosesDevice, ReportsMemory, SeesDevice
 
 T = TypeVar("T")
 Work = Callable[[Engine, Control], T]
@@ -191,6 +194,10 @@ class EngineExecutor:
         try:
             with capture.claim(**structlog.contextvars.get_contextvars()):
                 return _logged(lambda: work(engine, control))
+        except Exception as error:
+            if isinstance(engine, LosesDevice) and (words := engine.lost_device(error)):
+                _end_process(words)
+            raise
         finally:
             # Before anyone sees the result: whoever makes room next looks at what is resident.
             self._give_back(frees or engine.models != held)
@@ -211,6 +218,14 @@ class EngineExecutor:
             self._last_error = Problem.of(error)
         self._call = None
         call.ending.set()
+
+
+def _end_process(last_words: str) -> NoReturn:
+    logging.shutdown()
+    sys.stderr.write(f"{last_words}\n")
+    sys.stderr.flush()
+    # Not an exit of this thread: what it would run first may wait for the device.
+    os._exit(1)
 
 
 def _logged(work: Callable[[], T]) -> T:

@@ -1,7 +1,8 @@
-"""The number format that a worker would choose for a model, and what it holds then: pure."""
+"""The number format that a worker would choose for a model, and what it holds then."""
 
 from __future__ import annotations
 
+from mysticanvas import nvidia
 from mysticanvas.contracts import presets
 from mysticanvas.contracts.memory import DeviceKind
 from mysticanvas.contracts.tracing import Dtype
@@ -18,7 +19,10 @@ def running(wanted: presets.Dtype, pipeline: str, device: DeviceKind | None) -> 
         return wanted
     if device != "cuda":
         return "float32"
-    return "bfloat16" if pipeline.startswith(_TRANSFORMERS) else "float16"
+    if not pipeline.startswith(_TRANSFORMERS):
+        return "float16"
+    # As the worker decides, which asks the same.
+    return "bfloat16" if nvidia.has_bfloat16() else "float32"
 
 
 def held(ref: ModelRef, preset: str, pipeline: str, device: DeviceKind | None) -> Held:

@@ -16,7 +16,7 @@ from mysticanvas.contracts.plan import Plan, PlanRequest
 from mysticanvas.contracts.recipe import ResolvedParams
 from mysticanvas.contracts.tracing import ImageProfile, ProfileOrder, TraceAnswer
 from mysticanvas.contracts.worker import GenerateTask, ModelRef
-from mysticanvas.errors import MystiCanvasError, OutOfMemory, WorkerCrashed
+from mysticanvas.errors import Conflict, MystiCanvasError, OutOfMemory, WorkerCrashed
 from mysticanvas.orchestrator.arbiter import comparison, formats, planning
 from mysticanvas.orchestrator.arbiter.arbiter import Arbiter, Decide
 from mysticanvas.orchestrator.arbiter.feedback import Feedback
@@ -85,6 +85,12 @@ class Planner:
         # An engine that does not tell is taken to compute on the CPU.
         subject = _subject(ref, model.pipeline, self._computes_on() or "cpu", loras.files)
         profile = self._profiles.of(subject, _batches(resolved, model.pipeline))
+        if not self._sees(profile):
+            raise Conflict(
+                "What the GPU has of memory is not known before the first job: its driver tells "
+                "nothing of it here.",
+                hint="Plan again once a picture was made or is being made.",
+            )
         known = self._experience(subject, profile, resolved)
         plan = planning.plan(
             resolved,
@@ -135,6 +141,8 @@ class Planner:
         if profile.device == "cuda":
             # With its context, the device is what the worker sees of it, and others use it too.
             lease.look()
+            if not self._sees(profile) and not self._shown(ref, lease):
+                return None
         known = self._experience(subject, profile, params, _asking_reserve(ref, lease))
 
         def decide(situation: Situation) -> Plan:
@@ -149,6 +157,26 @@ class Planner:
             )
 
         return decide
+
+    def _sees(self, profile: ImageProfile) -> bool:
+        """Whether the memory is known of what a model is put on."""
+        return profile.device != "cuda" or self._arbiter.situation(self._worker.kind).status.is_gpu
+
+    def _shown(self, ref: ModelRef, lease: Lease) -> bool:
+        """Have the worker see a GPU that its driver tells nothing of, as in a container, for which
+        it needs a context; whether it does.
+
+        Raises:
+            WorkerLost: the worker is gone.
+        """
+        try:
+            # Whatever is asked of the device makes one.
+            _told(ref, lease, {})
+        except MystiCanvasError as error:
+            _log.info("device_not_seen", reason=error.code)
+            return False
+        lease.look()
+        return self._arbiter.situation(self._worker.kind).status.is_gpu
 
     def _profile(self, subject: Subject, batches: Sequence[Batches], ask: Ask) -> ImageProfile:
         """What a model needs, as the worker tells it. On a device that is so full that it cannot be

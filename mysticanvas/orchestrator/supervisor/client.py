@@ -6,7 +6,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +19,7 @@ from mysticanvas.contracts.tracing import ProfileOrder, TraceAnswer
 from mysticanvas.contracts.worker import (
     MESSAGE,
     AnyModelRef,
+    Failed,
     GenerateTask,
     Loaded,
     LoadRequest,
@@ -41,7 +42,7 @@ T = TypeVar("T", bound=BaseModel)
 class WorkerLost(Exception):
     """The connection broke: the process ended, or is as good as ended."""
 
-    words: ClassVar[str] = "broke off its answer"
+    words: str = "broke off its answer"
     """What it did, to stand behind `the image worker`, should the process live on."""
 
 
@@ -67,6 +68,14 @@ class Refused(Unreached):
     """It takes no job: it is being ended, or does what nobody here asked for."""
 
     words = "would not take a job"
+
+
+class Engineless(Unreached):
+    """It has no engine, and says why."""
+
+    def __init__(self, why: str) -> None:
+        self.words = f"could not import its engine ({why.rstrip('.')})"
+        super().__init__(f"it {self.words}")
 
 
 class WorkerBroken(Unreached):
@@ -231,6 +240,8 @@ class GenerateStream:
                 message = MESSAGE.validate_json(line)
             except ValidationError as error:
                 raise Garbage(_GARBAGE) from error
+            if isinstance(message, Failed):
+                _refuse_without_engine(message.problem)
             yield message
 
     def hang_up(self) -> None:
@@ -267,6 +278,13 @@ def _words(error: Exception) -> str:
 
 def _error(status: int, answer: bytes) -> MystiCanvasError:
     try:
-        return Problem.model_validate_json(answer).to_error()
+        problem = Problem.model_validate_json(answer)
     except ValueError:
         return WorkerCrashed(f"The worker answered {status} without a reason.")
+    _refuse_without_engine(problem)
+    return problem.to_error()
+
+
+def _refuse_without_engine(problem: Problem) -> None:
+    if problem.code == WorkerCrashed.code and problem.extra.get("engineless"):
+        raise Engineless(str(problem.to_error()))

@@ -32,6 +32,13 @@ class Launch(NamedTuple):
     device_kind: DeviceKind | None = None
     """What it is told to compute on; None if that is left to it."""
 
+    def after(self, before: DeviceKind | None) -> Launch:
+        """It for a process that is to compute on what the one before did, if that said so and had
+        found something better than the CPU."""
+        if self.device_kind is not None or before in (None, "cpu"):
+            return self
+        return self._replace(arguments=[*self.arguments, "--before", str(before)])
+
 
 class Started(NamedTuple):
     """A process that was started, and how to talk to it."""

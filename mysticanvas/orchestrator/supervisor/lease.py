@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.health import Health, WorkerState
 from mysticanvas.contracts.memory import MemoryPart
+from mysticanvas.errors import MystiCanvasError
 from mysticanvas.orchestrator.supervisor import messages
 from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.watch import Watch
@@ -137,10 +138,16 @@ class Lease:
             time.sleep(max(_POLL_S, min(_LONG_POLL_S, waited_s / 20)))
 
     def _health(self, timeout_s: float) -> Health | None:
-        """How the process is; None if it does not answer in time."""
+        """How the process is; None if it does not answer in time.
+
+        Raises:
+            WorkerLost: it is gone. One that cannot tell how it is, is ended.
+        """
         if self._watch.gone.is_set():
             raise WorkerLost("it ended")
         try:
             return self.client.health(max(_POLL_S, timeout_s))
         except WorkerLost:
             return None
+        except MystiCanvasError as error:
+            raise WorkerLost(self.give_up("could not tell how it is")) from error

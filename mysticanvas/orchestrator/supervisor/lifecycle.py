@@ -280,9 +280,9 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
                 free_mib=process.free_mib if free_mib is None else free_mib,
                 rests_since=_rests_since(process, now),
             )
-            life = life._replace(
-                device_kind=device_kind or life.device_kind, gpu=device or life.gpu
-            )
+            # A GPU is that of its kind: where another is computed on, it has left.
+            before = life.gpu if device_kind in (None, life.device_kind) else None
+            life = life._replace(device_kind=device_kind or life.device_kind, gpu=device or before)
             life = _if_well(life, process, now)
         case messages.Missed(seconds=seconds):
             process = process._replace(silent_s=process.silent_s + seconds)

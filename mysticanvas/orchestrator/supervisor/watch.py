@@ -12,7 +12,7 @@ from mysticanvas.contracts.health import WorkerState
 from mysticanvas.errors import MystiCanvasError
 from mysticanvas.orchestrator.ending import Ending
 from mysticanvas.orchestrator.supervisor import memory
-from mysticanvas.orchestrator.supervisor.client import WorkerClient, WorkerLost
+from mysticanvas.orchestrator.supervisor.client import Engineless, WorkerClient, WorkerLost
 from mysticanvas.orchestrator.supervisor.deadlines import MOST_S
 from mysticanvas.orchestrator.supervisor.launcher import Started
 from mysticanvas.orchestrator.supervisor.messages import (
@@ -89,8 +89,9 @@ class Watch:
         except (WorkerLost, MystiCanvasError):
             return Missed(self.number, min(MOST_S, time.monotonic() - heard_at))
         if health.state is WorkerState.FAILED:
-            why = health.last_error.detail if health.last_error else "it does not say why"
-            return Distrusted(self.number, f"could not import its engine ({why})")
+            error = health.last_error
+            why = str(error.to_error()) if error else "it does not say why"
+            return Distrusted(self.number, Engineless(why).words)
         return Beat.of(self.number, health, self._free_mib())
 
     def _wait(self) -> None:

@@ -277,7 +277,7 @@ class Worker:
                 processes.kill_group(pid, how)
             case messages.Prepare():
                 spare = self._seams.spare
-                if spare is not None and spare.prepare(self._launch):
+                if spare is not None and spare.prepare(self._next_launch):
                     self._listener.status(self.status)
             case messages.CaughtUp(seen):
                 with self._changed:
@@ -297,7 +297,7 @@ class Worker:
         try:
             spare = self._seams.spare
             launch = self._seams.start if spare is None else spare.launch
-            started = launch(self._launch)
+            started = launch(self._next_launch)
             self._watch = self._watching(number, started)
         # Whatever it is: without news of it, the worker would be starting for ever.
         except BaseException as error:  # noqa: BLE001
@@ -307,6 +307,10 @@ class Worker:
             return
         # What the watch has seen already waits behind this.
         self._take(messages.Spawned(number, started.process.pid))
+
+    @property
+    def _next_launch(self) -> Launch:
+        return self._launch.after(self._life.device_kind)
 
     def _watching(self, number: int, started: Started) -> Watch:
         try:

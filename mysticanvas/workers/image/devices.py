@@ -7,15 +7,17 @@ import gc
 import importlib.metadata
 import itertools
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
-from mysticanvas.contracts.memory import IN_USE, MemoryPart
+from mysticanvas import nvidia
+from mysticanvas.contracts.memory import IN_USE, DeviceKind, MemoryPart
 from mysticanvas.contracts.recipe import Environment
 from mysticanvas.contracts.vram import DeviceMemory
-from mysticanvas.errors import InvalidRequest
+from mysticanvas.errors import InvalidRequest, WorkerCrashed
 from mysticanvas.workers.image import attention
 
 _MIB = 1 << 20
@@ -34,33 +36,55 @@ _LARGE_CHIPS = (9, 10)
 """Major compute capabilities, Hopper's and Blackwell's, that get the larger workspace of cuBLAS."""
 _LARGE_WORKSPACE, _SMALL_WORKSPACE = 32 << 20, (8 << 20) + (128 << 10)
 _LINEAR_WORKSPACE = 1 << 20
-_NO_MEMORY = (
-    "DefaultCPUAllocator",
-    "MPS backend out of memory",
+_NO_MEMORY = re.compile(
+    "DefaultCPUAllocator"
+    "|MPS backend out of memory"
     # Of the driver and the runtime, as a context is made, say, or a kernel is loaded.
-    "error: out of memory",
-    "CUDA_ERROR_OUT_OF_MEMORY",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "DEVICE_ALLOCATION_FAILED",
+    "|error: out of memory"
+    "|CUDA_ERROR_OUT_OF_MEMORY"
+    "|CUBLAS_STATUS_ALLOC_FAILED"
+    "|CUDNN_STATUS_ALLOC_FAILED"
+    "|DEVICE_ALLOCATION_FAILED"
+    # Of libraries that find no room for what they set up when they are first used.
+    "|CUBLAS_STATUS_NOT_INITIALIZED when calling .?cublas(Lt)?Create"
+    "|CUDNN_STATUS_NOT_INITIALIZED"
+    # PyTorch's allocator asks NVML for the figures of its message, which is refused on a part of a
+    # GPU (MIG) and in some containers.
+    r"|NVML_SUCCESS == r INTERNAL ASSERT FAILED at .*CUDACachingAllocator\.cpp"
     # What PyTorch says when no algorithm of cuDNN gets the workspace that it wants.
-    "unable to find an engine to execute this computation",
-    "Unable to find a valid cuDNN algorithm",
+    "|unable to find an engine to execute this computation"
+    "|Unable to find a valid cuDNN algorithm"
 )
 """Parts of the texts of errors that have no class of their own and mean that memory ran out."""
+_LOST = re.compile(
+    r"(CUDA|HIP)( driver)? error: "
+    r"|CU(BLAS|DNN|SOLVER|FFT|SPARSE)_(STATUS_)?"
+    r"(EXECUTION_FAILED|EXEC_FAILED|INTERNAL_ERROR|MAPPING_ERROR)"
+)
+"""The same of errors after which a context on a GPU is of no more use."""
+_KEPT = re.compile(
+    "no kernel image is available|invalid device function"
+    "|CUBLAS_STATUS_(INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH)"
+)
+"""Of those, what is wrong with a call or with this build of PyTorch, in every process."""
 
 
-def choose(wanted: str) -> torch.device:
-    """The device that `wanted` names; for `auto`, the best there is.
+def choose(wanted: str, before: DeviceKind | None = None) -> torch.device:
+    """The device that `wanted` names; for `auto`, what it was before, or else the best there is.
 
     Raises:
         InvalidRequest: this machine, or this build of torch, has no such device.
+        WorkerCrashed: it has no longer what `auto` was before.
     """
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    if wanted == "auto" and before in ("cuda", "mps"):
+        if not there[before]:
+            raise _gone(before)
+        return torch.device(before)
     if wanted == "auto":
         return torch.device(next(name for name, found in there.items() if found))
     if not there.get(wanted, False):
@@ -75,11 +99,27 @@ def choose(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def _gone(before: DeviceKind) -> WorkerCrashed:
+    ask = "`nvidia-smi` tells whether the driver still sees it; if it does not, restart" * (
+        before == "cuda"
+    )
+    return WorkerCrashed(
+        f"The GPU is gone: torch {torch.__version__} finds no device {before!r} any more, on which "
+        "pictures were made before. The CPU does not stand in for it, since it is many times "
+        "slower and gives other pixels.",
+        hint=f"{ask or 'Restart'} the driver or the machine, and jobs run again. To draw on the "
+        "CPU instead, run `mysticanvas stop` and begin again with device='cpu', or "
+        "MYSTICANVAS_DEVICE=cpu.",
+        engineless=True,
+    )
+
+
 def dtype_for(device: torch.device, wanted: str, transformer: bool) -> torch.dtype:
     """The number format of weights and activations.
 
     Half precision on CUDA alone: on a CPU it is slower, and on MPS it gives black pictures with
-    some models. Diffusion transformers overflow in float16, so they get bfloat16.
+    some models. Diffusion transformers overflow in float16, so they get bfloat16, or float32 where
+    the GPU would only imitate that. Whether it would, the orchestrator asks the driver as well.
     """
     if wanted != "auto":
         return {
@@ -90,7 +130,7 @@ def dtype_for(device: torch.device, wanted: str, transformer: bool) -> torch.dty
     if device.type != "cuda":
         return torch.float32
     if transformer:
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if nvidia.has_bfloat16() else torch.float32
     return torch.float16
 
 
@@ -132,10 +172,19 @@ def synchronize(device: torch.device) -> None:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give memory that nothing uses any more back to the system."""
+    """Give memory that nothing uses any more back to the system.
+
+    Raises:
+        RuntimeError: the device is lost.
+    """
     gc.collect()
     if device.type == "cuda":
+        if has_context(device):
+            # One that is lost says so here. A library that cannot be set up for that reason may
+            # have said what it says for want of memory.
+            torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
+        empty_host_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
 
@@ -144,6 +193,17 @@ def empty_cache(device: torch.device) -> None:
     """Give back what CUDA's allocator keeps and nobody uses; nothing on other devices."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def empty_host_cache() -> None:
+    """Give pinned memory that nobody uses back to the system, which CUDA's cache is no part of."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return
+    # It has a public name in later releases only.
+    before: Any = getattr(torch._C, "_host_emptyCache", None)
+    empty: Any = getattr(torch.accelerator, "empty_host_cache", before)
+    if empty is not None:
+        empty()
 
 
 def has_context(device: torch.device) -> bool:
@@ -256,5 +316,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     it; the libraries around it do not."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(each in text for each in _NO_MEMORY)
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
+
+def lost(error: BaseException) -> str | None:
+    """What an error, or one that it comes from, says of a GPU that this process cannot use any
+    more, such as `CUDA error: unspecified launch failure`; None if it can."""
+    at: BaseException | None = error
+    while at is not None:
+        text = str(at)
+        if (
+            isinstance(at, RuntimeError)
+            and _LOST.search(text)
+            and not _KEPT.search(text)
+            and not is_out_of_memory(at)
+        ):
+            return text.splitlines()[0]
+        at = at.__cause__ or at.__context__
+    return None

@@ -76,7 +76,7 @@ class ImageEngine:
         torch.set_num_threads(options.threads)
         self._images = options.images
         self._latents = options.latents
-        self._device = devices.choose(options.device)
+        self._device = devices.choose(options.device, options.before)
         self._loaded: _Loaded | None = None
         self._measured = Known()
         self._meter: Meter = NoMeter()
@@ -106,6 +106,9 @@ class ImageEngine:
         # Not before it has a context, which takes memory of its own.
         there = self._loaded is not None or devices.has_context(self._device)
         return devices.memory(self._device) if there else None
+
+    def lost_device(self, error: Exception) -> str | None:
+        return devices.lost(error)
 
     def load(self, model: ModelRef) -> Loaded:
         start = time.perf_counter()

@@ -18,7 +18,7 @@ from diffusers.hooks.group_offloading import apply_group_offloading
 from diffusers.hooks.hooks import HookRegistry
 
 from mysticanvas.contracts.mitigations import Offload, offload_of
-from mysticanvas.workers.image import devices
+from mysticanvas.workers.image import devices, pinning
 
 CPU = torch.device("cpu")
 DENOISERS = ("unet", "transformer")
@@ -73,6 +73,10 @@ def applied(pipeline: Any, kind: Offload | None, device: torch.device) -> Iterat
     try:
         # Weights that were moved in that mode belong to it: elsewhere, some moves are refused.
         with torch.inference_mode():
+            if kind != "offload_group":
+                # Moved out, weights come back into other memory.
+                for part in _models(pipeline).values():
+                    pinning.unpin(part, devices.empty_host_cache)
             _BEGIN[kind](pipeline, device)
         yield
     finally:
@@ -118,12 +122,16 @@ def _group(pipeline: Any, device: torch.device) -> None:
     """
     for name, part in _models(pipeline).items():
         if name in DENOISERS:
+            streams = device.type == "cuda"
+            if streams:
+                # What is pinned is taken as it is; else each weight gets an allocation of its own.
+                pinning.pin(part)
             apply_group_offloading(
                 part,
                 onload_device=device,
                 offload_device=CPU,
                 offload_type="leaf_level",
-                use_stream=device.type == "cuda",
+                use_stream=streams,
             )
         elif name == "vae":
             cpu_offload_with_hook(part, device)

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from mysticanvas import logs
 from mysticanvas.workers import pictures
+from mysticanvas.workers.image import devices
 
 Decode = Callable[[torch.Tensor], torch.Tensor | None]
 
@@ -48,7 +49,9 @@ class Previewer:
         self._decode = None
         try:
             return Projection.fit(decode, latents)
-        except RuntimeError:
+        except RuntimeError as error:
+            if devices.lost(error):
+                raise
             # A preview is no reason to lose a job, even where the decode runs out of memory.
             _log.warning("no_previews", exc_info=True)
             return None

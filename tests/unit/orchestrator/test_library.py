@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def test_comfyui_and_a1111_have_a_folder_a_kind(tmp_path: Path) -> None:
         "models/text_encoders/t5xxl.safetensors",
         "models/Stable-diffusion/v1-5.safetensors",
         "models/Lora/ink.safetensors",
+        "models/Stable-diffusion/v1-5.vae.safetensors",
         "models/VAE/mse.safetensors",
         "models/checkpoints/notes.txt",
         "models/checkpoints/small.pt",
@@ -41,6 +43,7 @@ def test_comfyui_and_a1111_have_a_folder_a_kind(tmp_path: Path) -> None:
     assert found(tmp_path) == {
         "models/Lora/ink.safetensors": ("lora", "safetensors"),
         "models/Stable-diffusion/v1-5.safetensors": ("image", "safetensors"),
+        "models/Stable-diffusion/v1-5.vae.safetensors": ("vae", "safetensors"),
         "models/VAE/mse.safetensors": ("vae", "safetensors"),
         "models/checkpoints/old.ckpt": ("image", "pickle"),
         "models/checkpoints/sub/juggernaut.safetensors": ("image", "safetensors"),
@@ -79,6 +82,50 @@ def test_links_that_lead_in_circles_or_nowhere_end(tmp_path: Path) -> None:
     (tmp_path / "loras" / "gone.safetensors").symlink_to(tmp_path / "nothing")
     (tmp_path / "loras" / "same.safetensors").symlink_to(tmp_path / "loras" / "ink.safetensors")
     assert list(found(tmp_path)) == ["loras/ink.safetensors", "loras/same.safetensors"]
+
+
+def test_kinds_may_be_links_to_other_disks(tmp_path: Path) -> None:
+    disk, models = tmp_path / "disk", tmp_path / "models"
+    make(disk / "big", "sub/dream.safetensors", "unet/model_index.json", "unet/a.safetensors")
+    make(models, "loras/ink.safetensors", "zoo/.hidden/secret.gguf")
+    (models / "checkpoints").symlink_to(disk / "big")
+    # What is here already, by whatever path, is listed by its own; circles end.
+    (models / "again").symlink_to(models / "loras")
+    (models / "zoo" / "more").symlink_to(disk / "big" / "sub")
+    (disk / "big" / "up").symlink_to(tmp_path)
+    # None of these hides the rest.
+    (models / "gone").symlink_to(tmp_path / "nothing")
+    (models / "itself").symlink_to("itself")
+    (models / "a-file").symlink_to(models / "loras" / "ink.safetensors")
+    assert found(models) == {
+        "loras/ink.safetensors": ("lora", "safetensors"),
+        "checkpoints/sub/dream.safetensors": ("image", "safetensors"),
+        "checkpoints/unet": ("image", "diffusers"),
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is shut to root")
+def test_a_folder_that_cannot_be_read_hides_nothing_else(tmp_path: Path) -> None:
+    make(tmp_path, "dream/model_index.json", "dream/vae/a.safetensors", "loras/ink.safetensors")
+    make(tmp_path, "checkpoints/a.safetensors")
+    shut = [tmp_path / "dream" / "vae", tmp_path / "checkpoints"]
+    for each in shut:
+        each.chmod(0o400)
+    try:
+        assert {"dream", "loras/ink.safetensors"} <= found(tmp_path).keys()
+    finally:
+        for each in shut:
+            each.chmod(0o700)
+
+
+def test_a_link_to_very_much_hides_nothing_that_lies_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "disk", *(f"{number}.gguf" for number in range(20)))
+    make(tmp_path / "models", "zoo/ink.safetensors")
+    (tmp_path / "models" / "all").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr(library, "MAX_ENTRIES", 10)
+    assert list(found(tmp_path / "models")) == ["zoo/ink.safetensors"]
 
 
 def test_a_walk_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +171,19 @@ def test_a_hub_id_means_a_pinned_revision(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["/a/b", "a", "a/b/c", "../b", "a/..", "a/b@../c", "~/b", "a b/c"])
 def test_what_is_no_hub_id(text: str) -> None:
     assert not hub.is_id(text)
+
+
+def test_one_name_is_found_without_a_look_at_all_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, *(f"loras/{number}.safetensors" for number in range(20)))
+    make(tmp_path, "loras/ink.safetensors", "loras/ink.v2.safetensors", "loras/sub/ink.gguf")
+    make(tmp_path, "ink/model_index.json", "dream/model_index.json")
+    looked: list[str] = []
+    real = library._size
+    monkeypatch.setattr(library, "_size", lambda path: looked.append(path.name) or real(path))
+    models = list(library.find(tmp_path, "here", "ink"))
+    assert [Path(each.path).name for each in models] == ["ink", "ink.safetensors", "ink.gguf"]
+    assert sorted(looked) == [
+        "ink.gguf", "ink.safetensors", "ink.v2.safetensors", "model_index.json",
+    ]  # fmt: skip

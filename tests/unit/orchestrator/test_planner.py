@@ -93,7 +93,7 @@ def planner(client: Client, machine: Machine, store: Store, bus: Any) -> Planner
         presets=None,  # type: ignore[arg-type]  # of requests, not of jobs
         profiles=profiles,
         feedback=Feedback(store.measurements, profiles, bus, lambda _: None),
-        arbiter=Arbiter([worker], machine.memory),
+        arbiter=Arbiter([worker], lambda: machine.memory().model_copy(update={"is_gpu": True})),
         worker=worker,
         settings=Settings(threads=1),
     )

@@ -145,3 +145,17 @@ def test_decoding_on_the_cpu_takes_nothing_of_the_device() -> None:
     assert set(beside.phases_mib) == {"text_encode", "denoise"}
     assert beside.phase == "denoise"
     assert beside.total_mib < predicted().total_mib
+
+
+def test_weights_that_are_pinned_take_more_of_system_memory() -> None:
+    unet = traced("denoise", "one", per_pixel=10_000).model_copy(update={"component": "unet"})
+    model = profile(traced=(unet,), device="cuda")
+    taken = {
+        kind: image.beside(model, ImageWork(width=512, height=256), 1, kind)
+        for kind in ("offload_model", "offload_group", "offload_sequential")
+    }
+    assert {kind: (term.mib, term.known) for kind, [term] in taken.items()} == {
+        "offload_model": (450, "exact"),
+        "offload_group": (450 + 400 / 32 + 512, "assumed"),
+        "offload_sequential": (450, "exact"),
+    }

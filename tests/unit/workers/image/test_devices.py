@@ -5,6 +5,11 @@ from mysticanvas.contracts.memory import IN_USE, MemoryPart
 from mysticanvas.errors import InvalidRequest
 from mysticanvas.workers.image import devices
 
+NO_NVML = (
+    'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "/pytorch/c10/cuda/CUDACachingAllocator.cpp":1131,'
+    " please report a bug to PyTorch. "
+)
+
 
 def test_auto_is_a_device_that_computes() -> None:
     device = devices.choose("auto")
@@ -80,9 +85,22 @@ def test_what_torch_has_of_a_gpu_beside_weights_is_told(monkeypatch: pytest.Monk
         (RuntimeError("CUDA driver error: out of memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (
+            RuntimeError(
+                "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"
+            ),
+            True,
+        ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"), True),
+        (RuntimeError(NO_NVML), True),
         (RuntimeError("GET was unable to find an engine to execute this computation"), True),
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
         (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), False),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasSgemm`"),
+            False,
+        ),
+        (RuntimeError(NO_NVML.replace("CUDACachingAllocator", "CUDAHooks")), False),
     ],
     ids=lambda each: str(each)[:40],
 )
@@ -90,3 +108,44 @@ def test_it_is_recognized_in_what_the_libraries_around_the_allocator_say(
     error: Exception, is_about_memory: bool
 ) -> None:
     assert devices.is_out_of_memory(error) == is_about_memory
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: unspecified launch failure",
+        "CUDA error: an illegal memory access was encountered",
+        "CUDA error: uncorrectable ECC error encountered",
+        "CUDA driver error: device-side assert triggered",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        "cuFFT error: CUFFT_EXEC_FAILED",
+    ],
+)
+def test_a_lost_device_is_recognized_in_an_error_and_in_what_it_comes_from(text: str) -> None:
+    error = RuntimeError(f"{text}\nCUDA kernel errors might be asynchronously reported")
+    assert devices.lost(error) == text
+    with pytest.raises(ValueError, match="other") as caught:
+        try:
+            raise error
+        except RuntimeError as cause:
+            raise ValueError("other") from cause
+    assert devices.lost(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: out of memory"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
+        # Another process would not get over these.
+        torch.AcceleratorError("CUDA error: no kernel image is available for execution"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm`"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("CUDA error: unspecified launch failure"),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_no_other_error_is_taken_for_a_lost_device(error: Exception) -> None:
+    assert devices.lost(error) is None

@@ -91,3 +91,11 @@ def test_the_fit_leaves_the_global_random_numbers_alone() -> None:
     torch.manual_seed(5)
     previews.Projection.fit(linear_decoder(torch.ones(5, 3)), torch.zeros(1, 4, 8, 8))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_lost_device_is_told_where_a_map_is_fitted() -> None:
+    def fail(_: torch.Tensor) -> torch.Tensor:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        previews.Previewer(fail).webp(torch.zeros(1, 4, 8, 8), 0)
