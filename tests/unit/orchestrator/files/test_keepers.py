@@ -14,7 +14,6 @@ from picture_files import Add
 
 from mysticanvas import processes
 from mysticanvas.errors import JobCancelled, StoreError
-from mysticanvas.orchestrator.files.pool import Pool
 from mysticanvas.orchestrator.files.thumbnails import Thumbnails
 from mysticanvas.orchestrator.helper import Helper
 
@@ -68,14 +67,16 @@ def test_a_keeper_outlives_what_nobody_foresaw(
 
 @pytest.mark.fault("SIGSTOP of thumbnail processes", "a job that is to end does so at once")
 def test_a_run_that_is_to_end_waits_for_no_answer(
-    thumbnails: Thumbnails, add: Add, pool: Pool, context: Any
+    thumbnails: Thumbnails, add: Add, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add()
-    thumbnails.run(context)
-    add()
-    stopped = pool.pids
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    send = Helper.send
+
+    def held(helper: Helper[Any], order: Any) -> None:
+        os.kill(helper.pid, signal.SIGSTOP)
+        send(helper, order)
+
+    monkeypatch.setattr(Helper, "send", held)
     ends = threading.Event()
 
     def end_if_told() -> None:
@@ -90,8 +91,6 @@ def test_a_run_that_is_to_end_waits_for_no_answer(
             within(10.0, lambda: thumbnails.run(context))
     finally:
         timer.join()
-        for pid in stopped:
-            os.kill(pid, signal.SIGKILL)
 
 
 def within(seconds: float, work: Callable[[], Any]) -> Any:
