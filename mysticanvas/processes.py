@@ -240,11 +240,12 @@ def join_parent(parent_pid: int, most_bytes: int = 4096) -> bytes:
     """Read, in a child, the secret that the parent wrote to our standard input, a line of at most
     `most_bytes`; from then on end this process when the parent ends, however that happens.
 
-    The watch on standard input serves where there is no signal; it reads the same pipe, which is
-    why it starts only after the secret was read, and not at all when there was none: the pipe is
-    at its end already, and the caller has to be able to say so.
+    The watch on standard input serves where there is no signal, as behind a wrapper, for which
+    `parent_pid` is 0. It starts when the secret was read, and not if there was none: the caller has
+    to be able to say so.
     """
-    die_with_parent(parent_pid)
+    if parent_pid:
+        die_with_parent(parent_pid)
     secret = sys.stdin.buffer.readline(most_bytes).strip()
     if secret:
         threading.Thread(target=_exit_at_end_of_input, name="death-watch", daemon=True).start()
@@ -260,7 +261,7 @@ def die_with_parent(parent_pid: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
-        os._exit(1)
+        sys.exit(f"Process {parent_pid} is not the parent: it is gone, or another is in between.")
 
 
 def _exit_at_end_of_input() -> None:

@@ -110,9 +110,9 @@ class House:
         self.worker.stop()
         self.store.close()
 
-    def submit(self, prompt: str = "", priority: str = "interactive") -> str:
-        """Queue a job; its id."""
-        task = make_task(self._model, prompt=prompt)
+    def submit(self, prompt: str = "", priority: str = "interactive", **params: int) -> str:
+        """Queue a job, with parameters that differ from the usual; its id."""
+        task = make_task(self._model, prompt=prompt, **params)
         record = JobRecord.model_validate(
             {
                 "id": task.job_id,

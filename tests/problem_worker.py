@@ -57,6 +57,7 @@ ENDS = ("kill", "segv", "exit", "stop")
 """Problems after which nothing in the process goes on; `stop` is as if it swapped, or were being
 debugged."""
 FLOOD_BYTES = 4 << 20
+NAP_S = 6.0
 _ENVIRONMENT = Environment(device="cpu", dtype="none", threads=1, versions={})
 
 
@@ -175,6 +176,10 @@ class ProblemEngine:
         """For ever, whoever asks."""
         while True:
             time.sleep(0.1)
+
+    def nap(self, control: Control) -> None:
+        """A step that takes long; whoever asks, it comes to its end."""
+        time.sleep(NAP_S)
 
     def late(self, control: Control) -> None:
         """Until it is told to end; then it goes on as if nothing were."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -32,6 +32,21 @@ def processes_of(home: Path) -> list[psutil.Process]:
         if "--ready-fd" in line and any(word.startswith(str(home)) for word in line):
             found.append(process)
     return found
+
+
+def family(pid: int) -> list[Identity]:
+    """A process and all that it has started, whatever their command lines say."""
+    found = []
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(Identity.of(process.pid))
+    return found
+
+
+def left_of(processes: Sequence[Identity], timeout_s: float) -> list[Identity]:
+    """Those that are still there after so many seconds, which they have together."""
+    deadline = time.monotonic() + timeout_s
+    return [each for each in processes if not each.wait_gone(deadline - time.monotonic())]
 
 
 def kill(pid: int) -> None:

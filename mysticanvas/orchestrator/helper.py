@@ -70,13 +70,19 @@ class Helper(Generic[A]):
             secret=b"",
         )
         self._process: subprocess.Popen[bytes] = spawned.process
-        assert spawned.output is not None
-        self._capture = Capture(spawned.output, log, log.path.stem, spawned.process.pid, mark)
         self._type = answers
         self._answers = spawned.ready
         self._heard = b""
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._answers, selectors.EVENT_READ)
+        assert spawned.output is not None
+        try:
+            self._selector = selectors.DefaultSelector()
+            self._selector.register(self._answers, selectors.EVENT_READ)
+            self._capture = Capture(spawned.output, log, log.path.stem, spawned.process.pid, mark)
+        # A RuntimeError where the system gives no more threads.
+        except (OSError, RuntimeError) as error:
+            spawned.kill()
+            spawned.output.close()
+            raise OSError(str(error)) from error
 
     @property
     def pid(self) -> int:

@@ -3,6 +3,7 @@ matters."""
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -55,7 +56,9 @@ class Inspector:
     def _ask(self, path: Path) -> Inspection:
         try:
             environment = child_environment({})
-            answer = asking.ask(_MODULE, [str(path)], b"", environment, self._time_limit_s)
+            # Behind "--", since a path may begin with "-".
+            arguments = ["--parent-pid", str(os.getpid()), "--", str(path)]
+            answer = asking.ask(_MODULE, arguments, b"", environment, self._time_limit_s)
             return Inspection.model_validate_json(answer)
         except asking.NO_ANSWER as error:
             asked, work = "the process that reads its header", "reading its header"

@@ -52,6 +52,10 @@ class Launcher(Protocol):
     the home directory under the same path, report ready on the pipe, answer on the loopback address
     that it reports, and end when its input ends.
 
+    A worker ends at once if its parent is not the process that `--parent-pid` names. Where another
+    is in between, such as a shell, the launcher adds `--parent-pid 0` behind the arguments: the
+    worker then ends with its standard input alone, which has to be the pipe itself.
+
     It must not wait, for a free node say: the process that it gives may, for a minute.
     """
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from mysticanvas import logs, processes
 from mysticanvas.workers import engine
 
-_STOP_S = 5.0
-"""Seconds that a running step has to end when the process is told to."""
+_STOP_S = 4.0
+"""Seconds that a running step has to end when the process is told to: fewer than it is given to end
+by itself."""
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ipc", default="tcp", choices=["tcp", "unix"], help="how to listen")
     parser.add_argument("--sockets", type=Path, default=Path(), help="folder, with --ipc unix")
     parser.add_argument("--ready-fd", required=True, type=int, help="pipe to report ready on")
-    parser.add_argument("--parent-pid", required=True, type=int, help="process to end with")
+    parser.add_argument("--parent-pid", required=True, type=int, help="to end with; 0: with stdin")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
     parser.add_argument("--before", choices=["cuda", "mps", "cpu"], help="what auto was before")
     parser.add_argument("--threads", default=os.cpu_count() or 1, type=int, help="CPU threads")

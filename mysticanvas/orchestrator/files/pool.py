@@ -174,6 +174,11 @@ class _Keeper:
                     self._end()
             except HelperLost as lost:
                 self._lose(lost)
+            # Whatever it is: without this thread, nobody who waits would ever be answered. It
+            # counts as from outside, since it says nothing of a picture.
+            except Exception as error:  # noqa: BLE001
+                _log.exception("thumbnail_keeper_failed")
+                self._lose(HelperLost(f"{type(error).__name__}: {error}", killed=True))
         self._lose(HelperLost("the orchestrator is stopping"))
 
     def _fill(self) -> None:

@@ -30,6 +30,7 @@ MOST_UNREAD = 1_000
 """Pictures, one after the other, whose files cannot be read before a run takes it that none can."""
 WAIT_S = 20.0
 """Seconds that somebody who wants a thumbnail waits for it at most."""
+_TICK_S = 0.5
 
 
 class _Ordered(NamedTuple):
@@ -143,9 +144,10 @@ class Thumbnails:
         for original in self._store.files.without_thumbnails(after, context.check):
             context.check()
             if len(flight) >= self._pool.capacity:
-                yield _wait_for(flight.popleft())
+                yield _wait_for(flight.popleft(), context)
             flight.append(self._order(original))
-        yield from map(_wait_for, flight)
+        for ordered in flight:
+            yield _wait_for(ordered, context)
 
     def _order(self, original: Original, urgent: bool = False) -> _Ordered:
         order = ThumbnailOrder(
@@ -171,8 +173,12 @@ class Thumbnails:
         return {"made": len(made), "failed": len(failed), "unread": unread}
 
 
-def _wait_for(ordered: _Ordered) -> _Landed:
-    return _Landed(ordered.original, ordered.answer.result())
+def _wait_for(ordered: _Ordered, context: JobContext) -> _Landed:
+    """What came of an order, which a job waits for no longer than it may run."""
+    while True:
+        with contextlib.suppress(TimeoutError):
+            return _Landed(ordered.original, ordered.answer.result(_TICK_S))
+        context.check()
 
 
 def _unfit(original: Original, reason: str) -> MystiCanvasError:

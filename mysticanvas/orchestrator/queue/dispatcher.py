@@ -70,7 +70,7 @@ class Dispatcher(Lane[Generation]):
         worker: what carries them out.
         admit: makes room for each on the device, and keeps it while the block runs.
         keep_alive_s: seconds without a job after which the model leaves the device.
-        settle_s: seconds that a cancelled job has to end.
+        settle_s: seconds that a cancelled job has to end at least, should another wait.
         feedback: learns from what jobs took of the memory.
         loaded: hears of how many seconds loading a model took.
         pins: which models stay however long nobody uses them.
@@ -202,7 +202,7 @@ class Dispatcher(Lane[Generation]):
     def _follow(self, run: Generation) -> None:
         assert run.lease is not None
         # Not before there is room: until then the worker has the model that it had.
-        run.lease.begun(run.model)
+        run.lease.begun(run.model, run.times)
         with run.lease.client.generate(run.task) as stream:
             run.follow(stream)
 
@@ -301,7 +301,7 @@ class Dispatcher(Lane[Generation]):
         if run.lease is None:
             return
         try:
-            health = run.lease.settle(self._settle_s)
+            health = run.lease.settle(max(self._settle_s, run.settle_s), self._is_needed)
         except WorkerLost:
             self._holding = None
             return
@@ -310,6 +310,11 @@ class Dispatcher(Lane[Generation]):
         known = [run.model, self._held] if run.has_model else [self._held, run.model]
         there = next((held for held in known if held and held.digest in health.models), None)
         self._hold(run.lease, there, health.memory_parts)
+
+    def _is_needed(self) -> bool:
+        """Whether anybody waits for what runs to be over."""
+        waits = self._transitions.due_s(self._kinds) == 0.0
+        return waits or bool(self._unload_asked) or self._stopping.is_set()
 
     def _hold(self, lease: Lease, model: Held | None, parts: Sequence[MemoryPart]) -> None:
         """Note what the worker holds, and in which parts of memory, and that nothing runs on it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
@@ -29,11 +30,13 @@ from mysticanvas.orchestrator.queue import outcomes, preemption
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import LOADING, Run
 from mysticanvas.orchestrator.supervisor.client import GenerateStream
+from mysticanvas.orchestrator.supervisor.deadlines import USUAL_PIXELS
 from mysticanvas.orchestrator.supervisor.lease import Lease
 from mysticanvas.orchestrator.supervisor.messages import Held
 from mysticanvas.store import NewImage, StoredJob
 
 _RAN_OUT = "ran_out"
+_STEPS_TO_SETTLE = 2.0
 _MIB = 1 << 20
 
 
@@ -74,6 +77,9 @@ class Generation(Run):
         """The worker process that it was given to, once there is one."""
         self._stream: GenerateStream | None = None
         self._planned: tuple[str, ...] = self.task.recipe.mitigations
+        self._slowdown = 1.0
+        self._longest_step_s = 0.0
+        self._advanced_at = time.monotonic()
 
     @property
     def has_begun(self) -> bool:
@@ -84,6 +90,20 @@ class Generation(Run):
         """What it runs with."""
         recipe = self.task.recipe
         return formats.held(self.task.model, recipe.preset, recipe.pipeline, self._device())
+
+    @property
+    def times(self) -> float:
+        """How many times as long as one usual picture a step of it may take: a batch is denoised as
+        a whole."""
+        params = self.task.recipe.params
+        pixels = params.num_images * params.width * params.height
+        return max(1.0, pixels / USUAL_PIXELS) * self._slowdown
+
+    @property
+    def settle_s(self) -> float:
+        """Seconds within which it can be expected to end at a step, once it was told to; 0 as long
+        as it has made none."""
+        return _STEPS_TO_SETTLE * self._longest_step_s
 
     @property
     def has_model(self) -> bool:
@@ -128,6 +148,7 @@ class Generation(Run):
     def planned(self, plan: Plan) -> None:
         """Take over how it is to be run."""
         self._planned = plan.mitigations
+        self._slowdown = max(1.0, plan.slowdown)
         self._run_with(plan.mitigations)
 
     def to_be_decoded(self, kept: Kept) -> None:
@@ -206,6 +227,10 @@ class Generation(Run):
                 self.finished = message
 
     def advance(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.stage == self.progress.stage != LOADING:
+            self._longest_step_s = max(self._longest_step_s, now - self._advanced_at)
+        self._advanced_at = now
         super().advance(progress)
         if self.lease is not None:
             self.lease.progressed(progress.stage, progress.step)

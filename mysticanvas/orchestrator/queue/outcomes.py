@@ -8,6 +8,7 @@ from mysticanvas.contracts.jobs import JobRecord
 from mysticanvas.contracts.problem import Problem
 from mysticanvas.errors import JobCancelled, MystiCanvasError, StoreError, WorkerCrashed
 from mysticanvas.orchestrator.queue.retry import Failure
+from mysticanvas.orchestrator.supervisor import deadlines
 
 
 def cancelled(record: JobRecord) -> Problem:
@@ -39,20 +40,22 @@ def given_up(failure: Failure, failures: Sequence[str], reason: str) -> MystiCan
         failures: why each attempt ended that counts.
         reason: why the last one did.
     """
+    advice = deadlines.advice([*failures, reason])
     if failure is Failure.WORKER_BROKEN:
         return WorkerCrashed(
             f"The job was not begun: {reason}.",
             hint="canvas.workers.reset() tries to start the worker again; a job in the background "
-            "would have waited. The logs folder of the home has the worker's last words.",
+            f"would have waited. The logs folder of the home has the worker's last words.{advice}",
         )
     if failure is Failure.WORKER_MISSING:
         return WorkerCrashed(
             f"No worker could be had for the job: {reason}.",
-            hint="The logs folder of the home has the worker's last words.",
+            hint=f"The logs folder of the home has the worker's last words.{advice}",
         )
     return WorkerCrashed(
         f"The job was tried {len(failures)} times and ended badly each time: "
         f"{'; '.join(failures)}.",
-        hint="It is not tried again. The logs folder of the home has the worker's last words.",
+        hint="It is not tried again. The logs folder of the home has the worker's last words."
+        f"{advice}",
         failures=list(failures),
     )

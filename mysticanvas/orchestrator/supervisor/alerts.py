@@ -6,6 +6,7 @@ from datetime import datetime
 
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.orchestrator import ending
+from mysticanvas.orchestrator.supervisor import deadlines
 from mysticanvas.orchestrator.supervisor.messages import Report
 
 
@@ -36,10 +37,12 @@ def _message(report: Report, kind: str) -> str:
     # What it wrote explains an end of its own; before a signal from outside it was all well.
     own = report.ending.signal != "SIGKILL" and not report.ending.ended_for
     words += ending.quoted(report.ending.last_lines) if own else ""
+    advice = deadlines.advice([report.ending.ended_for])
     if report.cool_down_s is None:
-        return f"{words} It is started again{'' if report.again else ' when it is needed'}."
+        when = "" if report.again else " when it is needed"
+        return f"{words} It is started again{when}.{advice}"
     return (
         f"{words} That was failure {report.failures} in a row, so it is not started again by "
         f"itself. canvas.workers.reset() starts it at once; after {report.cool_down_s:g} s, so "
-        "does the next job."
+        f"does the next job.{advice}"
     )

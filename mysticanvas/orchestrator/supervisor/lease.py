@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.health import Health, WorkerState
@@ -21,6 +21,7 @@ GONE_S = 20.0
 """Seconds after which an end, or news of it, is waited for no longer."""
 _ENDING_S = 1.0
 _POLL_S = 0.02
+_LONG_POLL_S = 0.5
 
 
 class Lease:
@@ -40,9 +41,10 @@ class Lease:
         finally:
             self._worker.tell(messages.Told(self._watch.number))
 
-    def begun(self, held: messages.Held) -> None:
-        """Say that a job with this model runs on it."""
-        self._worker.tell(messages.Begun(self._watch.number, held))
+    def begun(self, held: messages.Held, times: float = 1.0) -> None:
+        """Say that a job with this model runs on it, and how many times as long as one usual
+        picture it may take."""
+        self._worker.tell(messages.Begun(self._watch.number, held, times))
 
     def progressed(self, stage: str, step: int) -> None:
         """Say how far the job is."""
@@ -102,26 +104,38 @@ class Lease:
         """How the process ended; None if it has not in time."""
         return self._worker.wait_gone(self._watch, timeout_s)
 
-    def distrust(self, why: str) -> str:
-        """End the process, whatever it does, and wait until it is gone; how it ended."""
-        self._worker.tell(messages.Distrusted(self._watch.number, why))
+    def distrust(self, why: str, failed: bool = True) -> str:
+        """End the process, whatever it does, and wait until it is gone; how it ended.
+
+        Args:
+            failed: whether that is its fault, and is told as such.
+        """
+        self._worker.tell(messages.Distrusted(self._watch.number, why, failed))
         return self._worker.wait_gone(self._watch, GONE_S) or why
 
-    def settle(self, timeout_s: float) -> Health:
+    def settle(self, timeout_s: float, is_needed: Callable[[], bool] = lambda: True) -> Health:
         """Wait until a cancelled batch has really ended; how the process is then. One that hangs on
-        is ended.
+        is ended, which is no failure of its own.
+
+        Args:
+            timeout_s: seconds that it has.
+            is_needed: whether somebody waits for it; where nobody does, it has as long as a job
+                that is not cancelled.
 
         Raises:
             WorkerLost: the process is gone.
         """
-        deadline = time.monotonic() + timeout_s
-        while (health := self._health(deadline - time.monotonic())) is None or (
-            health.state is WorkerState.BUSY
-        ):
-            if time.monotonic() > deadline:
-                raise WorkerLost(self.distrust("did not stop a cancelled job in time"))
-            time.sleep(_POLL_S)
-        return health
+        began = time.monotonic()
+        while True:
+            waited_s = time.monotonic() - began
+            health = self._health(max(_ENDING_S, timeout_s - waited_s))
+            if health is not None and health.state is not WorkerState.BUSY:
+                return health
+            if waited_s > timeout_s and is_needed():
+                why = "was still at a step of a job that was cancelled"
+                raise WorkerLost(self.distrust(why, failed=False))
+            # The longer it lasts, the less a moment counts.
+            time.sleep(max(_POLL_S, min(_LONG_POLL_S, waited_s / 20)))
 
     def _health(self, timeout_s: float) -> Health | None:
         """How the process is; None if it does not answer in time.

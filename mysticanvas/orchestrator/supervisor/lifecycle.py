@@ -68,7 +68,7 @@ class Process(NamedTuple):
     ended_for: str = ""
     """Why it is being ended; empty if it is not."""
     retired: bool = False
-    """Whether that is for its memory, which is no failure."""
+    """Whether that is no failure: for its memory, or for a job that nobody wants any more."""
     kill_at: float | None = None
 
     def later(self, seconds: float) -> Process:
@@ -154,8 +154,8 @@ def step(life: Life, message: messages.Message, now: float, limits: Deadlines) -
             return life._replace(process=Process(pid, now)), ()
         case messages.Exited(ending=ending):
             return _exited(life, ending, now)
-        case messages.Distrusted(why=why):
-            return _end(life, why, now, limits.term_s)
+        case messages.Distrusted(why=why, failed=failed):
+            return _end(life, why, now, limits.term_s, retired=not failed)
         case _:
             return _heard(life, message, now), ()
 
@@ -190,11 +190,7 @@ def _stop(life: Life, now: float, grace_s: float) -> Step:
 
 
 def _retire(life: Life, why: str, now: float, grace_s: float) -> Step:
-    life = life._replace(wanted=False)
-    process = life.process
-    if process is None or life.state is WorkerState.STOPPING:
-        return life, ()
-    return _end(life._replace(process=process._replace(retired=True)), why, now, grace_s)
+    return _end(life._replace(wanted=False), why, now, grace_s, retired=True)
 
 
 def _reset(life: Life) -> Step:
@@ -202,11 +198,11 @@ def _reset(life: Life) -> Step:
     return _start(life) if life.state is WorkerState.FAILED else (life, ())
 
 
-def _end(life: Life, why: str, now: float, grace_s: float) -> Step:
+def _end(life: Life, why: str, now: float, grace_s: float, retired: bool = False) -> Step:
     process = life.process
     if process is None or life.state is WorkerState.STOPPING:
         return life, ()
-    ended = process._replace(ended_for=why, kill_at=now + grace_s)
+    ended = process._replace(ended_for=why, kill_at=now + grace_s, retired=retired)
     life = life._replace(state=WorkerState.STOPPING, process=ended)
     return life, (messages.Signal(process.pid, signal.SIGTERM),)
 
@@ -296,8 +292,9 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
         case messages.Told():
             process = process._replace(work=None, rests_since=now)
             life = _unless_ending(life, WorkerState.READY)
-        case messages.Begun(held=held):
-            process = process._replace(work=Work(deadlines.LOADING, 0, now), held=held)
+        case messages.Begun(held=held, times=times):
+            work = Work(deadlines.LOADING, 0, now, times=times)
+            process = process._replace(work=work, held=held)
             life = _unless_ending(life, WorkerState.BUSY)
         case messages.Progressed(stage=stage, step=steps) if process.work is not None:
             work = process.work.advanced(stage, steps, now)

@@ -123,6 +123,8 @@ class Begun(NamedTuple):
     number: int
     held: Held
     """The model that the job needs."""
+    times: float = 1.0
+    """As in `Work`."""
 
 
 class Asked(NamedTuple):
@@ -158,6 +160,8 @@ class Distrusted(NamedTuple):
 
     number: int
     why: str
+    failed: bool = True
+    """Whether that is its fault; else it is followed by another without a word."""
 
 
 class Exited(NamedTuple):

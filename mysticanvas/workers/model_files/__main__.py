@@ -1,16 +1,19 @@
 """Look at one model file, in a process of its own, and say what it is.
 
-    python -m mysticanvas.workers.model_files PATH
+    python -m mysticanvas.workers.model_files --parent-pid PID PATH
 
-writes an `Inspection` as JSON. Files may be hostile, so whoever asks sets a time limit.
+writes an `Inspection` as JSON. Files may be hostile, so whoever asks sets a time limit; the process
+ends with the one that asked.
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
 import sys
 from pathlib import Path
 
+from mysticanvas import processes
 from mysticanvas.contracts.llm import LanguageModel
 from mysticanvas.contracts.model_files import Inspection
 from mysticanvas.contracts.problem import Problem
@@ -21,6 +24,8 @@ from mysticanvas.workers.model_files.gguf import Header
 
 MEMORY_BYTES = 4 << 30
 """Of address space, several times what the largest header takes."""
+CPU_SECONDS = 60
+"""More than whoever asks waits for: it counts when nobody is there to give this process up."""
 
 
 def inspect(path: Path) -> Inspection:
@@ -58,8 +63,15 @@ def _language(header: Header | None, path: Path) -> tuple[LanguageModel | None, 
 
 
 def main() -> None:
+    """Look at one file."""
+    parser = argparse.ArgumentParser(prog="python -m mysticanvas.workers.model_files")
+    parser.add_argument("--parent-pid", required=True, type=int, help="process to end with")
+    parser.add_argument("path", type=Path, help="the file")
+    arguments = parser.parse_args()
+    processes.die_with_parent(arguments.parent_pid)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    sys.stdout.write(inspect(Path(sys.argv[1])).model_dump_json())
+    sys.stdout.write(inspect(arguments.path).model_dump_json())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""Workers that a launcher starts below a process of its own: a shell, as a container's might be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import cast
+
+import pytest
+from house import TESTS
+from support import family, left_of
+
+from mysticanvas import processes
+from mysticanvas.environment import child_environment
+from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator.supervisor import launcher
+from mysticanvas.orchestrator.supervisor.launcher import Launch
+from mysticanvas.plugins.hookspecs import Launcher
+
+
+def wrapped(*more: str) -> Launcher:
+    """A launcher of workers below a shell, with further arguments."""
+
+    def spawn(
+        module: str, arguments: list[str], *, environment: dict[str, str], secret: bytes
+    ) -> processes.Spawned:
+        reader, writer = os.pipe()
+        process = subprocess.Popen(
+            [
+                *("bash", "-c", '"$@"; exit $?', "wrapper", sys.executable, "-m", module),
+                *("--ready-fd", str(writer), *arguments, *more),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=(writer,),
+            start_new_session=True,
+        )
+        os.close(writer)
+        assert process.stdin is not None
+        process.stdin.write(secret + b"\n")
+        process.stdin.flush()
+        return processes.Spawned(process, os.fdopen(reader, "rb"), process.stdout)
+
+    return cast("Launcher", spawn)
+
+
+def start(folder: Path, spawn: Launcher) -> launcher.Started:
+    arguments = ["--engine", "image", "--images", str(folder), "--parent-pid", str(os.getpid())]
+    environment = child_environment({"PYTHONPATH": str(TESTS)})
+    log = LogFile(folder / "worker.jsonl")
+    return launcher.start(Launch("image", arguments, environment, log, "problem_worker", spawn))
+
+
+@pytest.mark.fault("the end of an orchestrator, as a worker below a shell sees it", "it is gone")
+def test_a_worker_below_a_wrapper_answers_and_ends_with_its_input(tmp_path: Path) -> None:
+    started = start(tmp_path, wrapped("--parent-pid", "0"))
+    try:
+        client = started.client()
+        assert client is not None
+        assert client.health(60).pid != started.process.pid
+        there = family(started.process.pid)
+        assert len(there) == 2
+        assert started.process.stdin is not None
+        started.process.stdin.close()
+        assert left_of(there, 2.0) == []
+    finally:
+        started.spawned.kill()
+
+
+def test_one_whose_parent_is_another_says_so(tmp_path: Path) -> None:
+    started = start(tmp_path, wrapped())
+    try:
+        assert started.client() is None
+        assert started.process.wait(60) == 1
+        assert f"Process {os.getpid()} is not the parent" in started.last_lines()[-1]
+    finally:
+        started.spawned.kill()
