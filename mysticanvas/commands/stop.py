@@ -99,7 +99,7 @@ def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> b
     from mysticanvas.session import launch
 
     identity = launch.identity(runtime)
-    asked = _ask(runtime, force) or not launch.endpoint(runtime).alive()
+    asked = _ask(runtime, force)
     if force:
         return _force(identity, timeout_s, asked)
     if asked and identity.wait_gone(timeout_s):
@@ -131,28 +131,20 @@ def _force(identity: Identity, timeout_s: float, asked: bool = False) -> bool:
 
 
 def _ask(runtime: Runtime, force: bool) -> bool:
-    """Have it stop; whether it understood."""
-    from mysticanvas.client.http import ConnectionLost
+    """Have it stop; whether it does."""
     from mysticanvas.errors import Conflict, MystiCanvasError
-    from mysticanvas.session import launch
+    from mysticanvas.session import launch, stopping
 
-    client = launch.client(runtime)
-    body = {"force": force, "client": ""}
     try:
-        client.request("POST", "/v1/shutdown", body=body, answer_s=_ANSWER_S)
+        return stopping.ask(launch.endpoint(runtime), force, "", _ANSWER_S, _ANSWER_S)
     except Conflict as error:
         error.hint = "Close them first, or give --force."
         raise
-    except ConnectionLost:
-        return False
     except MystiCanvasError:
         # Of another version, say.
         if not force:
             raise
         return False
-    finally:
-        client.close()
-    return True
 
 
 def _text(done: StopReport) -> str:
