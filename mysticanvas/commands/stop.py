@@ -27,7 +27,7 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
         help="stop orchestrator and workers of a home",
         description="Nothing is lost: jobs that wait or run go on with the next start.",
         epilog="Exit code: 0 nothing runs now; 4 others use it, nothing was done; 1 an error; "
-        "2 wrong usage.",
+        "2 wrong usage. With --json, an error is printed as JSON as well.",
     )
     parser.add_argument(
         "--force", action="store_true", help="even while others use it; if it hangs, end it"
@@ -38,20 +38,21 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Stop what runs, and say what came of it."""
-    from mysticanvas.commands.console import complain, printable
+    from mysticanvas.commands.console import complain, explained, printable
     from mysticanvas.contracts.status import StopReport
     from mysticanvas.errors import Conflict
 
-    settings = settings_of(options)
-    try:
-        done = stop(settings, options.force)
-    except Conflict as error:
-        if options.json:
-            clients = error.extra.get("clients", [])
-            refused = StopReport(home=str(settings.home), stopped=False, clients=clients)
-            print(refused.model_dump_json(indent=2))
-        complain(error)
-        return IN_USE
+    with explained(options.json):
+        settings = settings_of(options)
+        try:
+            done = stop(settings, options.force)
+        except Conflict as error:
+            if options.json:
+                clients = error.extra.get("clients", [])
+                refused = StopReport(home=str(settings.home), stopped=False, clients=clients)
+                print(refused.model_dump_json(indent=2))
+            complain(error)
+            return IN_USE
     print(done.model_dump_json(indent=2) if options.json else printable(_text(done)))
     return DONE
 
