@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import psutil
 
-from mysticanvas import ownership
+from mysticanvas import import_path, ownership
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
@@ -187,9 +187,9 @@ def boot_id() -> str:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: the allow-list, and `extra`."""
+    """The environment of a child: the allow-list, where it finds us, and `extra`."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return {**inherited, **extra}
+    return {**inherited, **import_path.needed(os.environ, Path(__file__).parent), **extra}
 
 
 def network_environment() -> dict[str, str]:
