@@ -83,7 +83,7 @@ bench: $(READY)  ## the README's figures; keep the machine idle meanwhile
 
 openapi: $(READY)  ## write docs/openapi/*.json anew
 	@$(BIN)/python docs/openapi.py
-stress: $(READY)  ## 20 kernels for two minutes: every job one result, every event heard
+stress: $(READY)  ## 20 kernels for two minutes: every job one result, every event heard and told
 	@$(BIN)/python -m benchmarks.stress
 
 starter: $(READY)  ## train the starter image model (hours; can be stopped and resumed)

@@ -1,4 +1,5 @@
-"""Many kernels on one orchestrator: every job has one result, every listener hears everything.
+"""Many kernels on one orchestrator: every job has one result, every listener hears everything,
+and so does every callback.
 
 `python -m benchmarks.stress` is the long run, and prints what it found; the exit code is 1 if
 anything was lost, done twice, or came out of order.
@@ -33,17 +34,22 @@ class Outcome(NamedTuple):
     """Those that the listener who was there longest heard."""
     incomplete: int
     """Listeners that missed an event, or heard them out of order."""
+    callbacks: int
+    """Calls of functions given to `canvas.on`, in the kernel that had most."""
+    astray: int
+    """Kernels whose callbacks were not told what the stream brought, once and in order."""
 
     @property
     def well(self) -> bool:
-        faults = (self.errors, self.without_result, self.twice, self.incomplete)
-        return self.jobs > 0 and not any(faults)
+        faults = (self.errors, self.without_result, self.twice, self.incomplete, self.astray)
+        return self.jobs > 0 and self.callbacks > self.jobs and not any(faults)
 
     def __str__(self) -> str:
         return (
             f"{self.kernels} kernels, {self.jobs} jobs: {len(self.errors)} errors, "
             f"{self.without_result} without a result, {self.twice} with more than one; "
-            f"{self.events} events, {self.incomplete} listeners missed any"
+            f"{self.events} events, {self.incomplete} listeners missed any; "
+            f"{self.callbacks} callbacks, {self.astray} kernels had them otherwise than the stream"
         )
 
 
@@ -87,6 +93,8 @@ def _outcome(canvas: Canvas, done: list[Answer], heard: list[Answer]) -> Outcome
         twice=sum(count > 1 for count in made.values()),
         events=max(kernel["events"] for kernel in heard),
         incomplete=sum(not kernel["complete"] for kernel in heard),
+        callbacks=max(kernel["callbacks"] for kernel in heard),
+        astray=sum(not kernel["alike"] for kernel in heard),
     )
 
 

@@ -25,7 +25,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Output that cannot show a sign gets a question mark, never an exception.
         sys.stdout.reconfigure(errors="replace")
-    options = _parser().parse_args(argv)
+    code = 0
+    try:
+        code = _run(argv)
+        # What failed of it later would be noise, and the interpreter's own exit code.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        pass  # whoever read the output, `head` say, has seen enough
+    except OSError as error:
+        # A home that may not be read, say: the system's words name the file.
+        complain(error)
+        code = 1
+    except KeyboardInterrupt:
+        complain("stopped")
+        code = 130
+    _let_go_of_output()
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as end:
+        # Of help or a typing mistake, which was told.
+        return int(end.code or 0)
     # Late, so that `--help` and a typing mistake are answered at once.
     from mysticanvas.errors import MystiCanvasError
 
@@ -34,17 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MystiCanvasError as error:
         complain(error)
         return 1
-    except BrokenPipeError:
-        # Whoever read the output, `head` say, has seen enough. Python would complain at its exit.
+
+
+def _let_go_of_output() -> None:
+    """Have nothing left that the interpreter would try in vain to write out at its exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        # A home that may not be read, say: the system's words name the file.
-        complain(error)
-        return 1
-    except KeyboardInterrupt:
-        complain("stopped")
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
+
+from mysticanvas import import_path
 
 INHERITED = [
     "HOME",
@@ -54,9 +57,9 @@ NETWORK = [
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: the allow-list, and `extra`."""
+    """The environment of a child: the allow-list, where it finds us, and `extra`."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return {**inherited, **extra}
+    return {**inherited, **import_path.needed(os.environ, Path(__file__).parent), **extra}
 
 
 def network_environment() -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 from mysticanvas.terminal import printable as printable
@@ -55,6 +56,21 @@ def say(text: str) -> None:
 def complain(error: object) -> None:
     """Print on standard error why a command did not do what it was to."""
     print(f"mysticanvas: {printable(str(error))}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def explained(json: bool) -> Iterator[None]:
+    """Have a script that asked for JSON find the error there as well, as HTTP would answer it."""
+    from mysticanvas.errors import MystiCanvasError
+
+    try:
+        yield
+    except MystiCanvasError as error:
+        if json:
+            from mysticanvas.contracts.problem import Problem
+
+            print(Problem.of(error).model_dump_json(indent=2))
+        raise
 
 
 def table(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:

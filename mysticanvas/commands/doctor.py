@@ -53,9 +53,10 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Examine a home and print what was found."""
-    from mysticanvas.commands.console import Console
+    from mysticanvas.commands.console import Console, explained
 
-    settings = unchecked(options)
+    with explained(options.json):
+        settings = unchecked(options)
     # Where the home cannot take our log, it comes to standard output, which is for the diagnosis.
     with contextlib.redirect_stdout(sys.stderr):
         diagnosis = diagnose(settings, settings.paths, options.repair)

@@ -42,7 +42,8 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
         parents=[home],
         help="show what runs: orchestrator, workers, queue, disk",
         epilog="Exit code: 0 it runs, 3 nothing runs; 1 what runs does not answer, or is "
-        "starting or stopping, or another error; 2 wrong usage.",
+        "starting or stopping, or another error; 2 wrong usage. With --json, an error is "
+        "printed as JSON as well.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -50,9 +51,10 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what runs. Nothing is started."""
-    from mysticanvas.commands.console import Console
+    from mysticanvas.commands.console import Console, explained
 
-    found = report(settings_of(options).paths)
+    with explained(options.json):
+        found = report(settings_of(options).paths)
     print(found.model_dump_json(indent=2) if options.json else text(found, Console.of()))
     return _CODES[found.state]
 

@@ -28,7 +28,7 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
         help="stop orchestrator and workers of a home",
         description="Nothing is lost: jobs that wait or run go on with the next start.",
         epilog="Exit code: 0 nothing runs now; 4 others use it, nothing was done; 1 an error; "
-        "2 wrong usage.",
+        "2 wrong usage. With --json, an error is printed as JSON as well.",
     )
     parser.add_argument(
         "--force", action="store_true", help="even while others use it; if it hangs, end it"
@@ -39,20 +39,21 @@ def add(commands: Any, home: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Stop what runs, and say what came of it."""
-    from mysticanvas.commands.console import complain, printable
+    from mysticanvas.commands.console import complain, explained, printable
     from mysticanvas.contracts.status import StopReport
     from mysticanvas.errors import Conflict
 
-    settings = settings_of(options)
-    try:
-        done = stop(settings, options.force)
-    except Conflict as error:
-        if options.json:
-            clients = error.extra.get("clients", [])
-            refused = StopReport(home=str(settings.home), stopped=False, clients=clients)
-            print(refused.model_dump_json(indent=2))
-        complain(error)
-        return IN_USE
+    with explained(options.json):
+        settings = settings_of(options)
+        try:
+            done = stop(settings, options.force)
+        except Conflict as error:
+            if options.json:
+                clients = error.extra.get("clients", [])
+                refused = StopReport(home=str(settings.home), stopped=False, clients=clients)
+                print(refused.model_dump_json(indent=2))
+            complain(error)
+            return IN_USE
     print(done.model_dump_json(indent=2) if options.json else printable(_text(done)))
     return DONE
 
@@ -100,7 +101,7 @@ def _end(runtime: Runtime, paths: HomePaths, timeout_s: float, force: bool) -> b
     from mysticanvas.session import launch
 
     identity = launch.identity(runtime)
-    asked = _ask(runtime, force) or not launch.endpoint(runtime).alive()
+    asked = _ask(runtime, force)
     if force:
         return _force(identity, timeout_s, asked)
     if asked and identity.wait_gone(timeout_s):
@@ -132,28 +133,20 @@ def _force(identity: Identity, timeout_s: float, asked: bool = False) -> bool:
 
 
 def _ask(runtime: Runtime, force: bool) -> bool:
-    """Have it stop; whether it understood."""
-    from mysticanvas.client.http import ConnectionLost
+    """Have it stop; whether it does."""
     from mysticanvas.errors import Conflict, MystiCanvasError
-    from mysticanvas.session import launch
+    from mysticanvas.session import launch, stopping
 
-    client = launch.client(runtime)
-    body = {"force": force, "client": ""}
     try:
-        client.request("POST", "/v1/shutdown", body=body, answer_s=_ANSWER_S)
+        return stopping.ask(launch.endpoint(runtime), force, "", _ANSWER_S, _ANSWER_S)
     except Conflict as error:
         error.hint = "Close them first, or give --force."
         raise
-    except ConnectionLost:
-        return False
     except MystiCanvasError:
         # Of another version, say.
         if not force:
             raise
         return False
-    finally:
-        client.close()
-    return True
 
 
 def _text(done: StopReport) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import psutil
 from pydantic import JsonValue
 
 from mysticanvas.contracts.ids import new_id, short
@@ -20,8 +18,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.errors import MystiCanvasError, NotFound, OrchestratorUnavailable, Stopped
-from mysticanvas.processes import Identity
-from mysticanvas.session import launch, original, progress
+from mysticanvas.session import launch, original, progress, stopping
 from mysticanvas.session.arguments import DEFAULT_PROJECT
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
@@ -175,16 +172,17 @@ def held(connection: Connection, record: JobRecord) -> Job[Any]:
 
 def shutdown(connection: Connection, force: bool) -> None:
     """Stop orchestrator and workers; see `Canvas.shutdown`."""
-    endpoint = connection.find(connection.settings.start_timeout_s)
+    settings = connection.settings
+    endpoint = connection.find(settings.start_timeout_s)
     if endpoint is not None:
-        processes = _processes(connection, endpoint)
-        connection.call(lambda api: api.shutdown(force, connection.label))
+        identity = endpoint.identity
+        processes = [] if identity is None else stopping.processes(identity)
+        _ask_to_end(connection, endpoint, force)
         connection.pause()
     else:
-        # Its workers end before it does.
         ending = launch.ending(connection.paths)
-        processes = [] if ending is None else [launch.identity(ending)]
-    deadline = time.monotonic() + connection.settings.end_timeout_s
+        processes = [] if ending is None else stopping.processes(launch.identity(ending))
+    deadline = time.monotonic() + settings.end_timeout_s
     for process in processes:
         if not process.wait_gone(max(0.0, deadline - time.monotonic())):
             raise OrchestratorUnavailable(
@@ -193,13 +191,13 @@ def shutdown(connection: Connection, force: bool) -> None:
             )
 
 
-def _processes(connection: Connection, endpoint: Endpoint) -> list[Identity]:
-    """The orchestrator and its workers, as far as they are on this machine."""
-    if endpoint.identity is None:
-        return []
-    found = [endpoint.identity]
-    for worker in connection.call(lambda api: api.health()).workers:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if worker.pid is not None:
-                found.append(Identity.of(worker.pid))
-    return found
+def _ask_to_end(connection: Connection, endpoint: Endpoint, force: bool) -> None:
+    from mysticanvas.client.http import ANSWER_S
+
+    patience_s = connection.settings.stop_timeout_s
+    if not stopping.ask(endpoint, force, connection.label, ANSWER_S, patience_s):
+        raise OrchestratorUnavailable(
+            f"The orchestrator at {endpoint.url} does not answer.",
+            hint=f"The logs are in {connection.logs}. If it hangs, `mysticanvas stop --force` ends "
+            "it: nothing that was recorded is lost.",
+        )

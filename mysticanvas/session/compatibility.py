@@ -33,12 +33,15 @@ def outdated(theirs: Runtime | Installed, version: str, protocol: int) -> bool:
     return theirs.version != version and _is_before(theirs.version, version)
 
 
-def objection(runtime: Runtime, prefix: str, protocol: int) -> tuple[str, str] | None:
+def objection(runtime: Runtime, ours: bool, protocol: int) -> tuple[str, str] | None:
     """What keeps us from talking to it, and what to do; None if nothing does.
 
     A newer one of the same protocol is used as it is, and an older one can be replaced.
+
+    Args:
+        ours: whether it was started from the environment that we have.
     """
-    if runtime.prefix != prefix:
+    if not ours:
         return (
             f"was started from another environment, {runtime.prefix}",
             "Stop it there with Canvas().shutdown() or `mysticanvas stop`, or use another home: "

@@ -228,7 +228,9 @@ def _written_elsewhere(paths: HomePaths) -> Runtime | None:
 
 
 def _check_objection(runtime: Runtime, paths: HomePaths) -> None:
-    objection = compatibility.objection(runtime, sys.prefix, PROTOCOL)
+    # A home may be reached by several paths, and an environment with it.
+    ours = os.path.realpath(runtime.prefix) == os.path.realpath(sys.prefix)
+    objection = compatibility.objection(runtime, ours, PROTOCOL)
     if objection is not None:
         problem, hint = objection
         raise OrchestratorUnavailable(

@@ -22,6 +22,11 @@ _TELL_VERSION = (
     "print(__version__, PROTOCOL)"
 )
 _LOG_LINES = 10
+_UNFOUND = (
+    f"This kernel finds mysticanvas in {Path(__file__).parents[2]}, and a new process of "
+    f"{sys.executable} lacks it or a library of it: install both there, or name their folders in "
+    "PYTHONPATH before the kernel starts."
+)
 
 
 def installed() -> Installed:
@@ -97,10 +102,10 @@ def _outcome(report: dict[str, object] | None, paths: HomePaths) -> Runtime:
         return Runtime.model_validate(report["runtime"])
     if report is not None and "problem" in report:
         raise Problem.model_validate(report["problem"]).to_error()
-    log = paths.logs / "orchestrator.out"
+    tail = _tail(paths.logs / "orchestrator.out")
     raise OrchestratorUnavailable(
-        f"The orchestrator ended before it answered. The end of its log:\n{_tail(log)}\n",
-        hint=see_logs(paths),
+        f"The orchestrator ended before it answered. The end of its log:\n{tail}\n",
+        hint=_UNFOUND if "No module named" in tail.splitlines()[-1] else see_logs(paths),
     )
 
 

@@ -55,7 +55,7 @@ class Subscription:
             value = self._make(event)
             if value is not None:
                 self._callback(value)
-        except Exception:  # noqa: BLE001 - whatever a user's function raises ends that call alone
+        except BaseException:  # noqa: BLE001 - whatever a user's function raises ends that call alone
             _log.exception("a callback for %r events failed", self.topic)
 
     def __enter__(self) -> Self:

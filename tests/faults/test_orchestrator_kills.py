@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from support import family, left_of, long_job, processes_of
+from support import family, left_of, long_job, processes_of, start_as
 
 from mysticanvas import Canvas
 from mysticanvas.client.api import Api
@@ -24,6 +24,8 @@ from mysticanvas.orchestrator.supervisor.watch import BEAT_S
 from mysticanvas.session import launch
 
 GONE_S = 2.0
+EXIT = signal.SIGUSR1
+"""At which an orchestrator exits, as `exit_when_told` has it."""
 KILLS = 50
 """As many as the long run makes, whatever it makes of other faults."""
 
@@ -37,7 +39,11 @@ def wait_ready(canvas: Canvas) -> None:
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, signal.SIGSEGV, EXIT],
+    ids=lambda how: "exit" if how is EXIT else how.name,
+)
 def test_workers_are_gone_within_two_seconds_and_the_queue_goes_on(
     home: Path,
     count: int,
@@ -46,7 +52,11 @@ def test_workers_are_gone_within_two_seconds_and_the_queue_goes_on(
     how: signal.Signals,
     tiny_sd: Path,
     record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if how is EXIT:
+        start_as(monkeypatch, "exit_when_told")
+    name = "exit" if how is EXIT else how.name
     kills = min(KILLS, max(2, count // 2)) if how is signal.SIGKILL else few
     slowest_s, submitted = 0.0, []
     for number in range(kills):
@@ -61,13 +71,13 @@ def test_workers_are_gone_within_two_seconds_and_the_queue_goes_on(
             wait_ready(canvas)
             pid = canvas.health().pid
             there = family(pid)
-            with faults.inject(f"{how.name} of the orchestrator", "no process is left after 2 s"):
+            with faults.inject(f"{name} of the orchestrator", "no process is left after 2 s"):
                 os.kill(pid, how)
                 killed = time.monotonic()
                 assert left_of(there, GONE_S) == [], number
                 slowest_s = max(slowest_s, time.monotonic() - killed)
     outcome = "every job is done once"
-    with faults.inject(f"{how.name} of it again and again", outcome), Canvas(home=home) as canvas:
+    with faults.inject(f"{name} of it again and again", outcome), Canvas(home=home) as canvas:
         for job_id in submitted:
             assert canvas.job(job_id).result(timeout=300).job_id == job_id
         rows = canvas.sql("SELECT job, count(*) AS made FROM images GROUP BY job")

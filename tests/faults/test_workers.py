@@ -69,7 +69,7 @@ def test_an_idle_worker_is_replaced(
     [
         *((problem, stage) for problem in ("kill", "segv", "exit") for stage in STAGES),
         ("stop", "denoise"),
-        pytest.param("stop", "load", marks=LONG),
+        ("stop", "load"),
         pytest.param("stop", "save", marks=LONG),
     ],
 )

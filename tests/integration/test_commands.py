@@ -15,6 +15,7 @@ from support import long_job, processes_of
 
 from mysticanvas import Canvas
 from mysticanvas.contracts.doctor import Diagnosis
+from mysticanvas.contracts.problem import Problem
 from mysticanvas.contracts.status import StatusReport, StopReport
 from mysticanvas.home import HomePaths
 from mysticanvas.processes import Identity
@@ -225,9 +226,10 @@ def test_one_of_another_environment_is_named_and_only_force_stops_it(home: Path)
     with Canvas(home=home) as canvas:
         identity = Identity.of(canvas.health().pid)
     for command in ("status", "stop"):
-        refused = elsewhere(command, "--home", home)
+        refused = elsewhere(command, "--home", home, "--json")
         assert refused.returncode == 1
         assert sys.prefix in refused.stderr
+        assert sys.prefix in Problem.model_validate_json(refused.stdout).detail
     diagnosis = Diagnosis.model_validate_json(elsewhere("doctor", "--home", home, "--json").stdout)
     (found,) = (each for each in diagnosis.findings if each.check == "orchestrator")
     assert found.state == "problem"

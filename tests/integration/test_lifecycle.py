@@ -106,6 +106,30 @@ def test_nothing_is_left_after_shutdown(home: Path) -> None:
     assert not (home / "run" / "orchestrator.json").exists()
 
 
+def test_kernels_that_shut_down_at_once_start_nothing_anew(home: Path) -> None:
+    code = """
+        import sys, time
+        from mysticanvas import Canvas
+        canvas = Canvas(home=sys.argv[1])
+        print("attached", flush=True)
+        sys.stdin.readline()
+        time.sleep(float(sys.argv[2]))
+        canvas.shutdown(force=True)
+    """
+    kernels = [in_another_kernel(code, home, 0.1 * k) for k in range(4)]
+    for kernel in kernels:
+        assert kernel.stdout.readline() == "attached\n"
+    for kernel in kernels:
+        kernel.stdin.write("\n")
+        kernel.stdin.flush()
+    for kernel in kernels:
+        kernel.communicate(timeout=120)
+    assert [kernel.returncode for kernel in kernels] == [0] * 4
+    assert processes_of(home) == []
+    log = (home / "logs" / "orchestrator.jsonl").read_text()
+    assert log.count('"event": "started"') == 1
+
+
 def test_no_worker_outlives_an_orchestrator_that_was_killed(home: Path) -> None:
     with Canvas(home=home) as canvas:
         worker = Identity.of(worker_pid(canvas))

@@ -14,6 +14,7 @@ from support import ending
 from mysticanvas import settings
 from mysticanvas.__main__ import main
 from mysticanvas.contracts.doctor import Diagnosis
+from mysticanvas.contracts.problem import Problem
 from mysticanvas.home import HomePaths
 
 COMMANDS = ("status", "doctor", "stop", "logs", "migrate", "restore --latest", "prune")
@@ -38,6 +39,21 @@ def test_a_variable_that_is_not_allowed_is_named(
 ) -> None:
     monkeypatch.setenv("MYSTICANVAS_KEEP_ALIVE_S", "abc")
     assert "MYSTICANVAS_KEEP_ALIVE_S='abc' is not allowed" in said(capsys, command, tmp_path)
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "stop"])
+def test_a_script_that_asked_for_json_finds_the_error_there(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MYSTICANVAS_KEEP_ALIVE_S", "abc")
+    assert main([command, "--json", "--home", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    problem = Problem.model_validate_json(told.out)
+    assert problem.code == "invalid_request"
+    assert told.err == f"mysticanvas: {problem.to_error()}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

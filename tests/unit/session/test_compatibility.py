@@ -4,10 +4,10 @@ from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.session import compatibility
 from mysticanvas.settings import Settings
 
-HERE, PROTOCOL = "/here", 7
+PROTOCOL = 7
 
 
-def runtime(version: str = "1.2.0", protocol: int = PROTOCOL, prefix: str = HERE) -> Runtime:
+def runtime(version: str = "1.2.0", protocol: int = PROTOCOL, prefix: str = "/here") -> Runtime:
     return Runtime(
         url="http://127.0.0.1:1",
         token="t",
@@ -45,15 +45,15 @@ def test_only_a_newer_client_replaces(
 
 def test_what_we_can_talk_to_meets_no_objection() -> None:
     for protocol in (PROTOCOL - 1, PROTOCOL):
-        assert compatibility.objection(runtime("9.9", protocol), HERE, PROTOCOL) is None
+        assert compatibility.objection(runtime("9.9", protocol), True, PROTOCOL) is None
 
 
 def test_an_older_client_is_told_to_restart_and_another_environment_where_to_go() -> None:
-    newer = compatibility.objection(runtime("9.9", PROTOCOL + 1), HERE, PROTOCOL)
+    newer = compatibility.objection(runtime("9.9", PROTOCOL + 1), True, PROTOCOL)
     assert newer is not None
     assert "9.9" in newer[0]
     assert "Restart this kernel" in newer[1]
-    elsewhere = compatibility.objection(runtime(prefix="/there"), HERE, PROTOCOL)
+    elsewhere = compatibility.objection(runtime(prefix="/there"), False, PROTOCOL)
     assert elsewhere is not None
     assert "/there" in elsewhere[0]
 

@@ -1,5 +1,6 @@
 import errno
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,16 @@ def test_a_live_orchestrator_is_found_and_attached_to(paths: HomePaths) -> None:
     runtime = write(paths)
     assert launch.find(paths) == runtime
     assert launch.attach(Settings.load({}, home=paths.root)) == runtime
+
+
+def test_the_same_environment_by_another_path_is_ours(paths: HomePaths, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(sys.prefix)
+    runtime = write(paths, prefix=str(link))
+    assert launch.find(paths) == runtime
+    write(paths, prefix=str(tmp_path))
+    with pytest.raises(OrchestratorUnavailable, match="from another environment"):
+        launch.find(paths)
 
 
 @pytest.mark.parametrize("dead", [{"started_at": 1.0}, {"boot_id": "another"}, {"pid": 2**22 + 1}])

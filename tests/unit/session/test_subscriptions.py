@@ -53,19 +53,21 @@ def test_callbacks_run_in_order_on_one_thread_that_is_not_the_caller_s(told: Sub
     assert threads == {"mysticanvas-callbacks"}
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit, KeyboardInterrupt])
 def test_what_a_callback_raises_is_logged_and_the_rest_goes_on(
-    told: Subscriptions, caplog: pytest.LogCaptureFixture
+    told: Subscriptions, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
+    def fail(_: object) -> None:
+        raise kind("of the user's function")
+
     end = threading.Event()
-    told.add("worker", lambda _: 1 / 0, number)
+    told.add("worker", fail, number)
     told.add("worker", lambda n: n == 2 and end.set(), number)
     with caplog.at_level(logging.ERROR):
         told.take(event("worker", 1))
         told.take(event("worker", 2))
         assert end.wait(WAIT_S)
-    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == (
-        [ZeroDivisionError] * 2
-    )
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == ([kind] * 2)
 
 
 def test_a_closed_subscription_is_called_no_more(told: Subscriptions) -> None:
