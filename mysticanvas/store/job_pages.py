@@ -1,8 +1,8 @@
-"""Pages of jobs, newest first, and the pictures that they made."""
+"""Pages of jobs, newest first, with the pictures that they made; and the jobs that wait."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import WORKER_KINDS, JobPage, JobStatus
@@ -11,11 +11,24 @@ from mysticanvas.store import job_rows, queries
 from mysticanvas.store.connection import Database, Row
 from mysticanvas.store.cursors import Cursors
 from mysticanvas.store.images import Images
+from mysticanvas.store.waiting import Entry
 
 MAX_PAGE = 1000
 _CURSORS = Cursors("jobs", "q")
 _SQL = queries.load("jobs")
 _TOP = 2**63 - 1
+_TASKS_AT_ONCE = 128
+"""Two prompts of 20,000 characters can make a task of 160 KB, and several times that once parsed."""
+
+
+def waiting(database: Database) -> Iterator[Entry]:
+    """The jobs that wait, oldest first. All of their tasks at once may not fit into the database's
+    memory, and a home has to open however long its queue."""
+    queued = [row["seq"] for row in database.read(_SQL["queued"])]
+    for place in range(0, len(queued), _TASKS_AT_ONCE):
+        part = queued[place : place + _TASKS_AT_ONCE]
+        for row in database.read(_SQL["waiting"], first=part[0], last=part[-1]):
+            yield Entry(**row)
 
 
 def find(

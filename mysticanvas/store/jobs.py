@@ -53,8 +53,8 @@ class Jobs:
         self._lock = threading.Lock()
         self._known: dict[str, StoredJob] = {}
         self._waiting = Waiting()
-        for row in database.read(_SQL["waiting"]):
-            self._waiting.put(Entry(**row))
+        for entry in job_pages.waiting(database):
+            self._waiting.put(entry)
         self._last_seq: int = database.read(_SQL["last_seq"])[0]["seq"]
 
     def add(

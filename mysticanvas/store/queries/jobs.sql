@@ -34,15 +34,27 @@ WHERE ($status::VARCHAR IS NULL OR status = $status)
 -- name: running
 SELECT * EXCLUDE (request) FROM jobs WHERE status = 'running' ORDER BY seq
 
+-- name: queued
+SELECT seq FROM jobs WHERE status = 'queued' ORDER BY seq
+
 -- name: waiting
+-- All members of a task at once: it is parsed anew for each call, and parsed it is several times as
+-- large.
 SELECT id::VARCHAR AS id, seq, kind, priority <> 'interactive' AS background, not_before,
-    coalesce(json_extract_string(task, '$.model.digest'), '') AS model,
+    coalesce(members[1], '') AS model,
     coalesce(
-        try_cast(json_extract(task, '$.recipe.params.width') AS BIGINT)
-        * try_cast(json_extract(task, '$.recipe.params.height') AS BIGINT)
-        * try_cast(json_extract(task, '$.recipe.params.num_images') AS BIGINT), 0
+        try_cast(members[2] AS BIGINT) * try_cast(members[3] AS BIGINT)
+        * try_cast(members[4] AS BIGINT), 0
     ) AS pixels
-FROM jobs WHERE status = 'queued'
+FROM (
+    SELECT id, seq, kind, priority, not_before, json_extract_string(task, [
+        '$.model.digest',
+        '$.recipe.params.width',
+        '$.recipe.params.height',
+        '$.recipe.params.num_images'
+    ]) AS members
+    FROM jobs WHERE status = 'queued' AND seq BETWEEN $first AND $last
+)
 
 -- name: last_seq
 SELECT coalesce(max(seq), 0) AS seq FROM jobs

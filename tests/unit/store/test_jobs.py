@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from makers import MODEL
 from measurements import measurement
 
 from mysticanvas.contracts import ids
@@ -368,3 +369,19 @@ def test_a_claim_that_fails_leaves_the_job_waiting(
     claimed = store.jobs.claim()
     assert claimed is not None
     assert claimed.record.id == job
+
+
+def test_a_long_queue_of_long_prompts_opens(paths: HomePaths, maker: Any) -> None:
+    """All of its tasks at once, parsed, would not fit into the database's memory."""
+    prompt = "a red circle, 青い四角 " * 1_000
+    recipe = maker.recipe(prompt=prompt, negative_prompt=prompt)
+    with Store.open(paths) as store:
+        record = maker.job()
+        store.jobs.add(record, "{}", maker.task(record, recipe))
+        others = "* EXCLUDE number REPLACE (uuid() AS id, seq + number AS seq)"
+        with store.database.write() as transaction:
+            transaction.run(f"INSERT INTO jobs SELECT {others} FROM jobs, range(1, 600) m(number)")
+    with Store.open(paths) as store:
+        assert store.jobs.waiting() == 600
+        assert store.jobs.pixels_waiting() == 600 * 16 * 8
+        assert store.jobs.next_up() == (False, 1, record.id, "generate", None, MODEL.digest, 128)
