@@ -22,20 +22,20 @@ from mysticanvas.vram import offload
 ON_CPU: Decoding = "vae_cpu"
 SLOWDOWNS: dict[Mitigation, float] = {
     "vae_slicing": 1.0,
-    "vae_tiling": 1.3,
+    "vae_tiling": 1.4,
     "vae_cpu": 20.0,
     "offload_model": 7.0,
-    "offload_group": 7.0,
-    "offload_sequential": 10.0,
+    "offload_group": 10.0,
+    "offload_sequential": 12.0,
 }
 """Times as long as the plain way that a job is assumed to take with one mitigation, until such jobs
 have run in both ways: the upper end of what was measured on an H200, so that nobody waits longer
-than was said. Two steps of SD 1.5 and XL at 1024 px took 3.5 to 7.0 times as long by components,
-3.3 to 6.3 with the denoiser layer by layer, 4.4 to 6.1 with all of it, and 1.2 to 1.3 in tiles
-(benchmarks/results/gpu-offload-nvidia-h200.jsonl). Weights that cross the bus once for a job matter
-less with more steps; of the last way, in which every step waits for them, more is assumed. Eight
-steps of XL at 1536 px took 1.6 s, and 28 s more where they were decoded on the CPU instead of in
-tiles (gpu-session-nvidia-h200.jsonl). Slices are the same operations one after the other."""
+than was said. Two steps of SD 1.5 and XL at 1024 px, one picture or two, took 2.8 to 7.0 times as
+long by components, 3.3 to 9.6 with the denoiser layer by layer, 4.3 to 11.1 with all of it, their
+setting up included, and 1.2 to 1.4 in tiles (benchmarks/results/gpu-offload-nvidia-h200.jsonl).
+Weights that cross the bus once for a job matter less with more steps. Sixteen steps of XL at 1024 px
+took 2.2 s, and 21 s more where they were decoded on the CPU (gpu-session-nvidia-h200.jsonl). Slices
+are the same operations one after the other."""
 
 
 def slowdown(mitigations: Iterable[Mitigation]) -> float:

@@ -50,7 +50,7 @@ def test_an_offloaded_request_says_what_it_costs() -> None:
     [action] = found.actions
     assert (action.kind, found.changes_pixels) == ("offload", False)
     assert "same pixels) and keeps 7,000 MiB of weights in system memory" in action.why
-    assert "about 10 times as long (assumed)" in found.explain()
+    assert "about 12 times as long (assumed)" in found.explain()
     assert "This is assumed to take 10 times as long as usual." in found.notices()
 
 
