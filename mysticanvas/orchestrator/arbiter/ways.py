@@ -33,9 +33,9 @@ have run in both ways: the upper end of what was measured on an H200, so that no
 than was said. Two steps of SD 1.5 and XL at 1024 px, one picture or two, took 2.8 to 7.0 times as
 long by components, 3.3 to 9.6 with the denoiser layer by layer, 4.3 to 11.1 with all of it, their
 setting up included, and 1.2 to 1.4 in tiles (benchmarks/results/gpu-offload-nvidia-h200.jsonl).
-Weights that cross the bus once for a job matter less with more steps. Sixteen steps of XL at 1024 px
-took 2.2 s, and 21 s more where they were decoded on the CPU (gpu-session-nvidia-h200.jsonl). Slices
-are the same operations one after the other."""
+Weights that cross the bus once for a job matter less with more steps. Sixteen steps of XL at 1024
+px took 2.2 s, and 21 s more where they were decoded on the CPU (gpu-session-nvidia-h200.jsonl).
+Slices are the same operations one after the other."""
 
 
 def slowdown(mitigations: Iterable[Mitigation]) -> float:

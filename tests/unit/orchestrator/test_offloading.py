@@ -51,7 +51,7 @@ def test_an_offloaded_request_says_what_it_costs() -> None:
     assert (action.kind, found.changes_pixels) == ("offload", False)
     assert "same pixels) and keeps 7,000 MiB of weights in system memory" in action.why
     assert "about 12 times as long (assumed)" in found.explain()
-    assert "This is assumed to take 10 times as long as usual." in found.notices()
+    assert "This is assumed to take 12 times as long as usual." in found.notices()
 
 
 def test_how_much_longer_an_offloaded_job_takes_is_learnt_from_jobs_that_ran_in_both_ways() -> None:
