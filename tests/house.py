@@ -15,6 +15,7 @@ from mysticanvas import processes
 from mysticanvas.contracts.alerts import Alert
 from mysticanvas.contracts.health import WorkerState, WorkerStatus
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
+from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.environment import child_environment
 from mysticanvas.home import HomePaths
 from mysticanvas.logs.file import LogFile
@@ -60,6 +61,7 @@ class House:
         self.paths = HomePaths.of(root)
         self.alerts: list[Alert] = []
         self.statuses: list[WorkerStatus] = []
+        self.unloaded: list[Unloaded] = []
         self._heard = threading.Condition()
         self.store = Store.open(self.paths)
         self.bus = Bus()
@@ -86,6 +88,7 @@ class House:
             keep_alive_s=900,
             settle_s=5.0,
             folder=self.paths.run,
+            unloaded=self.unloaded.append,
         )
 
     def _launch(self, environment: dict[str, str]) -> Launch:
@@ -110,9 +113,15 @@ class House:
         self.worker.stop()
         self.store.close()
 
-    def submit(self, prompt: str = "", priority: str = "interactive", **params: int) -> str:
+    def submit(
+        self,
+        prompt: str = "",
+        priority: str = "interactive",
+        allowed: str = "auto",
+        **params: int,
+    ) -> str:
         """Queue a job, with parameters that differ from the usual; its id."""
-        task = make_task(self._model, prompt=prompt, **params)
+        task = make_task(self._model, task={"allowed": allowed}, prompt=prompt, **params)
         record = JobRecord.model_validate(
             {
                 "id": task.job_id,
@@ -139,9 +148,9 @@ class House:
         assert record.status == status, record
         return record
 
-    def done(self, prompt: str = "") -> JobRecord:
+    def done(self, prompt: str = "", allowed: str = "auto") -> JobRecord:
         """Queue a job and wait until it has succeeded."""
-        return self.reached(self.submit(prompt), "succeeded")
+        return self.reached(self.submit(prompt, allowed=allowed), "succeeded")
 
     def until(self, met: Callable[[WorkerStatus], object]) -> WorkerStatus:
         """Wait until the worker is so."""

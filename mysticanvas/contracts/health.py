@@ -101,6 +101,9 @@ class Health(Contract):
     device_kind: DeviceKind | None = None
     """What a worker computes on, once its engine was imported."""
     models: list[str] = []
+    worn: bool = False
+    """Whether a worker was refused memory of its GPU, after which libraries in its process may
+    compute otherwise than they usually do."""
     last_error: Problem | None = None
     queue: QueueStatus | None = None
     workers: list[WorkerStatus] = []

@@ -168,6 +168,8 @@ class Finished(Contract):
     """In the order in which they ran, where the engine measures them."""
     notices: list[str] = []
     """What the user should know of the pictures, a sentence each."""
+    worn: bool = False
+    """As in `Health`."""
 
 
 class Kept(Contract):
@@ -180,6 +182,8 @@ class Kept(Contract):
     """With which they were sampled, and are to be decoded first."""
     seconds: dict[str, float] = {}
     ran_out: RanOut
+    notices: list[str] = []
+    """As in `Finished`."""
 
 
 class RanOut(Contract):

@@ -103,6 +103,15 @@ class LosesDevice(Protocol):
 
 
 @runtime_checkable
+class WearsOut(Protocol):
+    """An engine whose process may come to compute otherwise than a new one."""
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether that may be so by now; to be read on any thread."""
+
+
+@runtime_checkable
 class ProfilesModels(Protocol):
     """An engine that tells what a model would need, without loading it."""
 

@@ -122,6 +122,13 @@ class EngineExecutor:
         kind: DeviceKind | None = getattr(self._made, "device_kind", None)
         return kind
 
+    @property
+    def is_worn(self) -> bool:
+        """Whether it may compute otherwise than a new one, where the engine tells it."""
+        # Of `WearsOut`, for the same reason.
+        worn: bool = getattr(self._made, "is_worn", False)
+        return worn
+
     async def device_memory(self) -> DeviceMemory | None:
         """The GPU that they are on, where the engine sees it; it is not waited for long."""
         return await self._glimpse.of(self._made)

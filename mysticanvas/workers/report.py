@@ -26,7 +26,7 @@ def fraction(stage: str, step: int = 0, steps: int = 0) -> float:
 
 
 class Report:
-    """The progress of one job, and its seconds per stage.
+    """The progress of one job, its seconds per stage, and what is to be said of it.
 
     Args:
         emit: where messages go.
@@ -44,6 +44,8 @@ class Report:
     ) -> None:
         self.emit = emit
         self.seconds = dict.fromkeys(_STARTS, 0.0)
+        self.notices: list[str] = []
+        """What the user should know of the pictures, as it is found out."""
         self._control = control
         self._synchronize = synchronize
         self._clock = clock

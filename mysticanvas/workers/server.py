@@ -52,6 +52,7 @@ def create_app(kind: str, executor: EngineExecutor, token: str, url: str) -> Fas
             device=await executor.device_memory(),
             device_kind=executor.device_kind,
             models=executor.models,
+            worn=executor.is_worn,
             last_error=executor.problem or app.state.last_error,
         )
 

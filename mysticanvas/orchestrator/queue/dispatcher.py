@@ -43,6 +43,7 @@ _log = logs.get(__name__)
 _WORKER_START_S = 60.0
 _RETIRING_S = 15.0
 _NO_MEMORY = "had no memory left to decode"
+_WORN = "was refused memory, after which the GPU's libraries may compute otherwise"
 _DECODED_ANEW = (
     "Memory ran out while the pictures were decoded; a new process does it, without sampling again."
 )
@@ -178,6 +179,7 @@ class Dispatcher(Lane[Generation]):
             self._last_used = time.monotonic()
             # Also what a process kept of which nothing was heard any more.
             self._forget(run)
+            self._replace_if_worn(run)
 
     def _generate(self, run: Generation) -> None:
         self._carry_out(run)
@@ -305,11 +307,22 @@ class Dispatcher(Lane[Generation]):
         except WorkerLost:
             self._holding = None
             return
+        run.worn = health.worn
         # It may have got as far as to give up the one before, or to load its own, or neither. Of
         # the same files in two number formats, only the job can tell which is there.
         known = [run.model, self._held] if run.has_model else [self._held, run.model]
         there = next((held for held in known if held and held.digest in health.models), None)
         self._hold(run.lease, there, health.memory_parts)
+
+    def _replace_if_worn(self, run: Generation) -> None:
+        """Have a new process follow one that may make other pixels than it."""
+        if not run.worn or run.lease is None:
+            return
+        _log.warning("worker_replaced", reason=_WORN)
+        held, status, self._holding = self._held, self._worker.status, None
+        run.lease.distrust(_WORN, failed=False)
+        if held is not None:
+            self._tell(status, held, f"its process {_WORN}", process_ends=True)
 
     def _is_needed(self) -> bool:
         """Whether anybody waits for what runs to be over."""
@@ -369,11 +382,7 @@ class Dispatcher(Lane[Generation]):
     def _tell(
         self, status: WorkerStatus, held: Held, reason: str, process_ends: bool = False
     ) -> None:
-        """Let it be known that a model has left.
-
-        Args:
-            status: of the worker, before.
-        """
+        """Let it be known that a model has left a worker, by the status that it had before."""
         what: Literal["model", "process"] = "process" if process_ends else "model"
         self._unloaded(registry.left(status, held.preset, f"because {reason}", what))
 

@@ -75,6 +75,8 @@ class Generation(Run):
         self.problem: Problem | None = None
         self.lease: Lease | None = None
         """The worker process that it was given to, once there is one."""
+        self.worn = False
+        """Whether that may compute otherwise than a new one from here on."""
         self._stream: GenerateStream | None = None
         self._planned: tuple[str, ...] = self.task.recipe.mitigations
         self._slowdown = 1.0
@@ -126,7 +128,7 @@ class Generation(Run):
     def notices(self) -> list[str]:
         """What the user should know of its pictures: what the worker told of them, and mitigations
         that there were in the end beside those of the plan."""
-        told = list(self.finished.notices) if self.finished is not None else []
+        told = [text for last in (self.kept, self.finished) if last for text in last.notices]
         used = self.made[-1].recipe.mitigations if self.made else ()
         unplanned = [name for name in used if name not in self._planned]
         if unplanned:
@@ -224,7 +226,7 @@ class Generation(Run):
             elif isinstance(message, Kept):
                 self.kept = message
             elif self.end():
-                self.finished = message
+                self.finished, self.worn = message, message.worn
 
     def advance(self, progress: Progress) -> None:
         now = time.monotonic()

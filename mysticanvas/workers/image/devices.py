@@ -210,6 +210,19 @@ def empty_host_cache() -> None:
         empty()
 
 
+def refused(device: torch.device) -> int:
+    """How often CUDA's allocator had no memory to give in this process; 0 on other devices. Of some
+    of it nothing else tells, since libraries that are refused memory may go on by another
+    algorithm."""
+    if device.type != "cuda":
+        return 0
+    try:
+        return int(torch.cuda.memory_stats(device).get("num_ooms", 0))
+    except RuntimeError:
+        # It was asked of a context that is lost.
+        return 0
+
+
 def has_context(device: torch.device) -> bool:
     """Whether this process has a context on a GPU. Where there was no room for one,
     PyTorch counts as initialized all the same."""

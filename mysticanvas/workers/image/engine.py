@@ -82,6 +82,7 @@ class ImageEngine:
         self._meter: Meter = NoMeter()
         self._context: list[MemoryPart] = []
         """What the context of this process takes of a GPU, where it could be measured."""
+        self._worn = False
         # Not its name: to ask for that takes a GPU's memory, which a process in reserve must not.
         _log.info("engine_ready", device=self._device.type, threads=options.threads)
 
@@ -106,6 +107,11 @@ class ImageEngine:
         # Not before it has a context, which takes memory of its own.
         there = self._loaded is not None or devices.has_context(self._device)
         return devices.memory(self._device) if there else None
+
+    @property
+    def is_worn(self) -> bool:
+        # As of the newest job: to ask the allocator now would wait for whoever has it.
+        return self._worn
 
     def lost_device(self, error: Exception) -> str | None:
         return devices.lost(error)
@@ -170,11 +176,13 @@ class ImageEngine:
             # It holds the pipeline, which has to be free to go.
             self._meter = NoMeter()
             devices.empty_cache(self._device)
+            self._worn = devices.refused(self._device) > 0
         return Finished(
             seconds=report.seconds,
             memory_parts=self.memory,
             phases=uses,
-            notices=self._notices(task),
+            notices=[*self._notices(task), *report.notices],
+            worn=self._worn,
         )
 
     def _notices(self, task: GenerateTask) -> list[str]:
@@ -201,6 +209,7 @@ class ImageEngine:
             mitigations=undecoded.mitigations,
             seconds=report.seconds,
             ran_out=where,
+            notices=report.notices,
         )
 
     def _say_where(self, error: OutOfMemory) -> None:

@@ -26,8 +26,14 @@ from mysticanvas.workers.image import (
 )
 from mysticanvas.workers.image.measuring import Meter, NoMeter
 from mysticanvas.workers.image.previews import Previewer
+from mysticanvas.workers.image.recovery import Found, Refusals
 from mysticanvas.workers.image.stages import OnStep, Sampled, Stages
 from mysticanvas.workers.report import Report
+
+_OTHERWISE = (
+    "Memory ran so short while it was drawn that the GPU's libraries computed by other algorithms "
+    "than usual: the same recipe gives slightly different pixels where there is more."
+)
 
 
 class Undecoded(Exception):
@@ -103,20 +109,25 @@ def _images(
         placed: ends what was done about where the weights lie.
     """
     params, planned = task.recipe.params, task.recipe.mitigations
+    refusals, leave = Refusals(model.device), task.allowed == "auto"
     # What is part of the call that denoises is no phase of its own.
     encoding = meter if model.stages.encodes else NoMeter()
     moved = offload.named(planned)
 
     def encode() -> dict[str, Any]:
         with encoding.phase("text_encode", (), moved):
-            return model.stages.encode(params)
+            return refusals.usual(lambda: model.stages.encode(params))
 
     with report.stage("encode"):
         tries = [encode] if task.allowed == "none" else [encode, encode]
-        _, encoded = recovery.first_that_fits("encode", model.device, tries)
+        read = recovery.first_that_fits("encode", model.device, tries, alike=True, leave=leave)
+    encoded = read.result
     with report.stage("denoise"), schedulers.applied(model.pipeline, params):
-        on_step = _on_step(model, report, task, meter)
-        used, sampled = _sample(model, encoded, task, on_step, meter, placed)
+        on_step = _on_step(model, report, task, meter, refusals)
+        used, drawn = _sample(model, encoded, task, on_step, meter, placed, refusals)
+    sampled = drawn.result
+    if not (read.is_usual and drawn.is_usual):
+        report.notices.append(_OTHERWISE)
     # If weights come and go from here on, the meter does not know of it.
     knows = model.stages.decodes and offload_of(used) == offload_of(planned)
     with report.stage("decode"):
@@ -155,8 +166,9 @@ def _sample(
     on_step: OnStep,
     meter: Meter,
     placed: contextlib.ExitStack,
-) -> tuple[tuple[str, ...], Sampled]:
-    """The latents, and the mitigations by now. If memory runs out, it begins once more from the
+    refusals: Refusals,
+) -> tuple[tuple[str, ...], Found[Sampled]]:
+    """The mitigations by now, and the latents. If memory runs out, it begins once more from the
     first step, after all that could be given back was, and in a more careful way if there is one.
     """
     params, planned = task.recipe.params, task.recipe.mitigations
@@ -168,7 +180,9 @@ def _sample(
             if not model.stages.decodes:
                 applied.enter_context(_decoding_by(names, model, params))
             applied.enter_context(meter.phase("denoise", list(encoded.values()), moved))
-            return model.stages.denoise(encoded, params, _generators(params), on_step)
+            return refusals.usual(
+                lambda: model.stages.denoise(encoded, params, _generators(params), on_step)
+            )
 
     pieces = mitigations.in_pieces(
         () if model.stages.decodes else mitigations.possible_on(model.pipeline, model.device),
@@ -186,8 +200,14 @@ def _sample(
         return sample(ways[-1], NoMeter())
 
     tries: list[Callable[[], Sampled]] = [functools.partial(sample, planned, meter), again]
-    place, sampled = recovery.first_that_fits("denoise", model.device, tries[: len(ways)])
-    return ways[place], sampled
+    found = recovery.first_that_fits(
+        "denoise",
+        model.device,
+        tries[: len(ways)],
+        alike=True,
+        leave=task.allowed == "auto",
+    )
+    return ways[found.place], found
 
 
 def _decode(
@@ -210,11 +230,11 @@ def _decode(
             meter.phase("vae_decode", list(encoded.values()), names),
             _decoding_by(names, model, params),
         ):
-            return model.stages.decode(sampled)
+            return Refusals(device).usual(lambda: model.stages.decode(sampled))
 
     tries = [functools.partial(decode, names) for names in ways]
-    place, images = recovery.first_that_fits("decode", device, tries)
-    return ways[place], images
+    found = recovery.first_that_fits("decode", device, tries)
+    return ways[found.place], found.result
 
 
 def _bring_vae(names: tuple[str, ...], model: Model) -> None:
@@ -236,7 +256,9 @@ def _decoding_by(
     return mitigations.applied(model.pipeline.vae, names, max(params.width, params.height))
 
 
-def _on_step(model: Model, report: Report, task: GenerateTask, meter: Meter) -> OnStep:
+def _on_step(
+    model: Model, report: Report, task: GenerateTask, meter: Meter, refusals: Refusals
+) -> OnStep:
     previewer, shown = model.previewer, task.only_index or 0
 
     def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
@@ -246,7 +268,7 @@ def _on_step(model: Model, report: Report, task: GenerateTask, meter: Meter) -> 
             return
         # To fit them takes the VAE, for which the denoiser would have to leave the device.
         if previewer.is_fitted or not offload.is_applied(model.pipeline):
-            with meter.apart():
+            with meter.apart(), refusals.apart():
                 webp = previewer.webp(latents, shown)
             if webp is not None:
                 report.emit(Previewed(step=step, webp=webp))
