@@ -18,7 +18,8 @@ _CURSORS = Cursors("jobs", "q")
 _SQL = queries.load("jobs")
 _TOP = 2**63 - 1
 _TASKS_AT_ONCE = 128
-"""Two prompts of 20,000 characters make up to 160 KB of a task, which is several times that once parsed."""
+"""Of tasks that two prompts of 20,000 characters can make 160 KB long, and several times that once
+they are parsed."""
 
 
 def waiting(database: Database) -> Iterator[Entry]:
