@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.figure import Finding, deviation, duration, long_duration, memory
 from benchmarks.statistics import summarize
+from mysticanvas.contracts import conditioning
+from mysticanvas.contracts.conditioning import Encoder
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.tracing import ImageProfile, Shape, TraceOrder, TraceReply
 from mysticanvas.vram import envelope
@@ -36,6 +38,15 @@ _MORE = (2, 2, 2, 5, 5)
 """Items for each of these sizes where there are several."""
 _PROMPTS = (20, 40, 60)
 """Tokens of held-out prompts."""
+_ENCODERS = {"CLIPTextModel": Encoder(conditioning.CLIP_TOKENS, hidden_states=False)} | {
+    name: encoder
+    for pipeline in ("StableDiffusion3Pipeline", "ZImagePipeline", "QwenImagePipeline")
+    for name, encoder in conditioning.of(pipeline).encoders.items()
+}
+"""Class of a text encoder -> how a pipeline calls it."""
+_T5 = {"num_layers": 3, "num_heads": 4, "d_kv": 32, "feed_forward_proj": "gated-gelu"}
+_QWEN = {"vocab_size": 1000, "num_hidden_layers": 3, "num_attention_heads": 8,
+         "num_key_value_heads": 2}  # fmt: skip
 
 
 def measure() -> list[Finding]:
@@ -74,11 +85,11 @@ def _runs() -> Iterator[_Run]:
 
     order = TraceOrder(path="", dtype="float32")
     for name, config, batch in _models():
-        library = "transformers" if name == "CLIPTextModel" else "diffusers"
+        library = "transformers" if name in _ENCODERS else "diffusers"
         tracee = architectures.build(library, name, config, torch.float32)
         kind = type(tracee.model)
         if library == "transformers":
-            model = kind(kind.config_class(**config))
+            model = kind(kind.config_class.from_dict(dict(config)))
         else:
             model = kind.from_config(config)
         model.eval().requires_grad_(False)
@@ -99,7 +110,13 @@ def _models() -> Iterator[tuple[str, dict[str, Any], Any]]:
            "up_block_types": ["UpDecoderBlock2D"] * 4}  # fmt: skip
     text = {"num_hidden_layers": 3, "num_attention_heads": 4}
     for width in (192, 256):
-        yield "CLIPTextModel", text | {"hidden_size": width, "intermediate_size": 4 * width}, "one"
+        clip = text | {"hidden_size": width, "intermediate_size": 4 * width}
+        yield "CLIPTextModel", clip, "one"
+        yield "CLIPTextModelWithProjection", clip | {"projection_dim": width}, "one"
+        yield "T5EncoderModel", _T5 | {"d_model": width, "d_ff": 2 * width}, "one"
+        qwen = _QWEN | {"hidden_size": width, "intermediate_size": 3 * width}
+        yield "Qwen3Model", qwen | {"head_dim": 32}, "one"
+        yield "Qwen2_5_VLForConditionalGeneration", _sees(qwen, width), "one"
     for batch in ("one", "more"):
         for widths in ([32, 64, 128, 128], [64, 64, 128, 192]):
             yield "UNet2DConditionModel", unet | {"block_out_channels": widths}, batch
@@ -114,9 +131,10 @@ def _calls(
     from mysticanvas.workers.image import architectures, profiling
 
     part = profiling.Part("", "", name, config)
-    if name == "CLIPTextModel":
-        run = profiling._text_run(part, hidden_states=False)
-        yield run.call, run.shapes, [Shape(width=each) for each in _PROMPTS]
+    if name in _ENCODERS:
+        encoder = _ENCODERS[name]
+        run = profiling._text_run(part, encoder)
+        yield run.call, run.shapes, [Shape(width=n + (encoder.template or 0)) for n in _PROMPTS]
         return
     items = [1] * len(_HELD_OUT) if batch == "one" else _MORE
     held_out = [
@@ -134,6 +152,15 @@ def _calls(
         run = profiling._denoise_run(part, batch)
         tokens = {"tokens": profiling.TOKENS}
         yield run.call, run.shapes, [each.model_copy(update=tokens) for each in held_out]
+
+
+def _sees(language: dict[str, Any], width: int) -> dict[str, Any]:
+    """A model of language that sees, too."""
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1000000.0}
+    sees = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2,
+            "out_hidden_size": width, "fullatt_block_indexes": [0]}  # fmt: skip
+    heads = {"num_attention_heads": width // 32, "rope_parameters": rope}
+    return {"text_config": language | heads, "vision_config": sees}
 
 
 def _profiled(call: Callable[..., Any], model: Any, shape: Shape) -> int:

@@ -91,14 +91,17 @@ class EnvelopeKey(Contract):
     adapters: str = ""
     """SHA-256 of which of its modules LoRAs change, and at what ranks, and of which matrices are
     quantised; empty where there is neither."""
+    called: str = ""
+    """SHA-256 of how a text encoder is called, where the class of its pipeline says so."""
     versions: dict[str, str]
     """Of the libraries that were traced."""
 
     @property
     def digest(self) -> str:
         """64 hexadecimal digits, equal for equal keys."""
-        # Without LoRAs as it was before there were any: measurements are kept by it.
-        return sha256_of(self.model_dump(exclude=None if self.adapters else {"adapters"}))
+        # Without these as it was before there were any: measurements are kept by it.
+        empty = {name for name in ("adapters", "called") if not getattr(self, name)}
+        return sha256_of(self.model_dump(exclude=empty))
 
 
 class Traced(Contract):

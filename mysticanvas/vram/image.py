@@ -225,6 +225,7 @@ def _loads(
     loads = []
     shapes = _shapes(profile, work)
     size = shapes["denoise"].width * shapes["denoise"].height
+    follows = conditioning.of(profile.pipeline)
     for phase, shape in shapes.items():
         held = _held(phase, profile, work, size)
         in_vae = phase in ("vae_encode", "vae_decode")
@@ -232,6 +233,9 @@ def _loads(
         for found in _traced(profile, phase, _batch(phase, shape, work)):
             if phase == "vae_decode":
                 need = _decoding(found.envelope, profile, work, shape, threads)
+            elif phase == "text_encode":
+                read = Shape(width=follows.read(found.key.architecture, shape.width))
+                need = envelope.peak(found.envelope, read, threads)
             else:
                 need = envelope.peak(found.envelope, shape, threads)
             moved = offloading.moved(profile, found.component, offload)
@@ -302,19 +306,22 @@ def _held(phase: Phase, profile: ImageProfile, work: ImageWork, size: int) -> in
     """
     images, sides = work.num_images, 2 if work.guided or work.guided_apart else 1
     latents = profile.latents.channels * size * images
-    embeddings = work.tokens * profile.latents.embedding * sides
+    prompt = work.tokens * profile.latents.embedding
+    at_once = conditioning.of(profile.pipeline).at_once
     if phase == "text_encode":
         # Of the prompt, while the negative one is encoded. Several encoders work one after the
         # other, and what each made is kept beside what they made together.
         several = len(_traced(profile, phase, "one")) > 1
-        prompt = work.tokens * profile.latents.embedding
         negatives = sides - 1 if work.negative else 0
         numbers = negatives * prompt * (1 + several) + several * prompt // 2
+        numbers *= images if at_once else 1
     elif phase == "denoise":
         # The latents, the last prediction of both sides and their sum, and the scheduler's.
-        numbers = latents * (1 + sides + (sides - 1) + _HISTORY) + embeddings * (1 + images)
+        numbers = latents * (1 + sides + (sides - 1) + _HISTORY)
+        # Of what is encoded in the same call, the other side's is no input, or not alone.
+        numbers += prompt * (images * (sides - 1) if at_once else sides * (1 + images))
     else:
-        numbers = latents + embeddings
+        numbers = latents + (0 if at_once else prompt * sides)
     if work.init_image and phase != "text_encode":
         pixels = size * profile.latents.factor**2
         # The picture, its latents and the noise; with a mask also a masked picture and two masks.

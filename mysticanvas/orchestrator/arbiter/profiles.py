@@ -33,7 +33,7 @@ TIME_LIMIT_S = 120.0
 _MODULE = "mysticanvas.workers.image.predictor"
 _LIBRARIES = ("diffusers", "mysticanvas", "torch", "transformers")
 """Distributions that decide what a trace finds; ours has the rules."""
-_RULES = 7
+_RULES = 8
 """To be raised with each change of what a trace finds."""
 _REMEMBERED = 512
 """Works of a model whose reserve is known at most, the newest ones."""

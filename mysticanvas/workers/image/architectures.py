@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from mysticanvas.contracts import conditioning
+from mysticanvas.contracts.conditioning import Encoder
 from mysticanvas.contracts.tracing import Dtype, Shape
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.image import bounds
@@ -146,14 +147,14 @@ def _made(library: str, name: str, config: Mapping[str, Any]) -> Any:
         ) from error
 
 
-def encode_text(tracee: Tracee, shape: Shape, *, hidden_states: bool) -> Any:
-    """A text encoder, called with one prompt after the other.
-
-    Args:
-        hidden_states: whether the pipeline asks for those of every layer.
-    """
-    tokens = tracee.blank(shape.batch, shape.width, dtype=torch.int64)
-    return tracee.model(tokens, output_hidden_states=hidden_states)
+def encode_text(tracee: Tracee, shape: Shape, *, encoder: Encoder) -> Any:
+    """A text encoder, called with one prompt after the other."""
+    batch, width = shape.batch, shape.width
+    tokens = tracee.blank(batch, width, dtype=torch.int64)
+    # As the model would make it of what is filled up, which numbers would tell.
+    mask = tracee.blank(batch, 1, width, width, dtype=torch.bool) if encoder.masked else None
+    made = tracee.model(tokens, attention_mask=mask, output_hidden_states=encoder.hidden_states)
+    return made, [made.hidden_states[-1].clone() for _ in range(encoder.copies)]
 
 
 def denoise(tracee: Tracee, shape: Shape) -> Any:

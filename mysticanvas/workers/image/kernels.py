@@ -48,10 +48,14 @@ class KernelsOf(TorchFunctionMode):
     def _attention(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         given = dict(zip(_NAMES, args, strict=False)) | kwargs
         query, key, value = given["query"], given["key"], given["value"]
+        mask = given.get("attn_mask")
+        if mask is not None and mask.dtype == torch.bool:
+            # As numbers, which are added to the scores.
+            mask = query.new_empty(mask.shape)
         made = self._output(query, value)
         if self._device == "cpu":
             self._flash(query, key)
-        elif self._is_flash(query, given.get("attn_mask")):
+        elif self._is_flash(query, mask):
             self._flash(query)
         else:
             self._efficient(query, value)

@@ -6,6 +6,7 @@ shape follows by arithmetic.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import resource
 import time
@@ -18,6 +19,7 @@ import torch
 
 from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.base import sha256_of
+from mysticanvas.contracts.conditioning import Encoder
 from mysticanvas.contracts.tracing import (
     BatchClass,
     EnvelopeKey,
@@ -161,9 +163,8 @@ def trace(order: TraceOrder, tracee: Tracee, shape: Shape, call: Call) -> Memory
 
 
 def _runs(order: TraceOrder, model: Model) -> Iterator[Run]:
-    text = model.text_encoders
-    for part in text if "text_encode" in order.phases else []:
-        yield _text_run(part, hidden_states=len(text) > 1)
+    for part in model.text_encoders if "text_encode" in order.phases else []:
+        yield _text_run(part, encoder_of(model, part))
     if "denoise" in order.phases:
         yield _denoise_run(model.denoiser, order.images if model.distilled else order.denoise)
     calls: dict[Phase, Call] = {
@@ -176,13 +177,19 @@ def _runs(order: TraceOrder, model: Model) -> Iterator[Run]:
             yield Run(phase, vae, order.images, _latent_shapes(vae, phase, order.images), call)
 
 
-def _text_run(part: Part, *, hidden_states: bool) -> Run:
-    most = min(int(part.config.get("max_position_embeddings", TOKENS)), _LONGEST)
+def encoder_of(model: Model, part: Part) -> Encoder:
+    """How the pipeline of a model calls one of its text encoders."""
+    known = conditioning.of(model.pipeline).encoders.get(part.architecture)
+    if known is not None:
+        return known
+    most = int(part.config.get("max_position_embeddings", TOKENS))
+    return Encoder(most, hidden_states=len(model.text_encoders) > 1)
+
+
+def _text_run(part: Part, encoder: Encoder) -> Run:
+    most = min(encoder.tokens, _LONGEST)
     shapes = [Shape(width=each) for each in (most // 8, most // 3, most)]
-
-    def call(tracee: Tracee, shape: Shape) -> Any:
-        return architectures.encode_text(tracee, shape, hidden_states=hidden_states)
-
+    call = functools.partial(architectures.encode_text, encoder=encoder)
     return Run("text_encode", part, "one", shapes, call)
 
 
@@ -222,8 +229,14 @@ def _key(order: TraceOrder, model: Model, run: Run) -> EnvelopeKey:
         copies_input=order.copies_input,
         batch=run.batch,
         adapters=_beside(model, run.part),
+        called=_called(model, run.part),
         versions={each: importlib.metadata.version(each) for each in _LIBRARIES},
     )
+
+
+def _called(model: Model, part: Part) -> str:
+    known = conditioning.of(model.pipeline).encoders.get(part.architecture)
+    return "" if known is None else sha256_of(list(known))
 
 
 def _beside(model: Model, part: Part) -> str:

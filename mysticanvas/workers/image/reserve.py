@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from mysticanvas.contracts import conditioning
 from mysticanvas.contracts.base import canonical_json, sha256_of
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import TILE_OVERLAP
@@ -108,6 +109,7 @@ class Player:
         """All that the reserve of a job depends on, beside the job."""
         order = self._order
         return [
+            self._model.pipeline,
             [*map(list, self._model.parts.values())],
             [each.ranks for each in self._model.loras],
             self._model.types_of(self._model.denoiser),
@@ -149,11 +151,13 @@ class Player:
         return _parameters(part.library, part.architecture, config, dtype)
 
     def _encode(self, tape: Tape, work: ImageWork) -> None:
-        text = self._model.text_encoders
-        for part in text:
-            most = int(part.config.get("max_position_embeddings", work.tokens))
-            call = functools.partial(architectures.encode_text, hidden_states=len(text) > 1)
-            tape.play(self._trace(part, Shape(width=min(work.tokens, most)), call))
+        follows = conditioning.of(self._model.pipeline)
+        for part in self._model.text_encoders:
+            tokens = follows.read(part.architecture, work.tokens)
+            most = int(part.config.get("max_position_embeddings", tokens))
+            encoder = profiling.encoder_of(self._model, part)
+            call = functools.partial(architectures.encode_text, encoder=encoder)
+            tape.play(self._trace(part, Shape(width=min(tokens, most)), call))
 
     def _denoise(self, tape: Tape, work: ImageWork) -> None:
         calls = work.num_images * (2 if work.guided else 1)

@@ -38,3 +38,22 @@ def test_an_empty_negative_prompt_is_zeros_to_some() -> None:
     sd, sdxl = (conditioning.of(f"StableDiffusion{name}Pipeline") for name in ("", "XL"))
     assert (sd.encodes(""), sdxl.encodes("")) == (True, False)
     assert sdxl.encodes("blurry")
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "encoder", "tokens", "read"),
+    [
+        ("StableDiffusionXLPipeline", "CLIPTextModelWithProjection", 77, 77),
+        ("FluxPipeline", "T5EncoderModel", 512, 512),
+        ("StableDiffusion3Pipeline", "CLIPTextModelWithProjection", 333, 77),
+        ("StableDiffusion3Pipeline", "T5EncoderModel", 333, 256),
+        ("ZImagePipeline", "Qwen3Model", 20, 512),
+        ("QwenImagePipeline", "Qwen2_5_VLForConditionalGeneration", 20, 54),
+        # What is cut off for the denoiser is cut off by the encoder much later.
+        ("QwenImagePipeline", "Qwen2_5_VLForConditionalGeneration", 512, 1058),
+    ],
+)
+def test_a_text_encoder_does_not_get_what_the_denoiser_gets(
+    pipeline: str, encoder: str, tokens: int, read: int
+) -> None:
+    assert conditioning.of(pipeline).read(encoder, tokens) == read

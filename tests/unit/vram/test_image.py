@@ -159,3 +159,22 @@ def test_weights_that_are_pinned_take_more_of_system_memory() -> None:
         "offload_group": (450 + 400 / 32 + 512, "assumed"),
         "offload_sequential": (450, "exact"),
     }
+
+
+def test_a_text_encoder_is_predicted_by_the_tokens_that_it_gets() -> None:
+    usual, *others = profile().traced
+    key = usual.key.model_copy(update={"architecture": "Qwen3Model"})
+    of = profile(pipeline="ZImagePipeline", traced=(usual.model_copy(update={"key": key}), *others))
+    short, long = (predicted(of=of, tokens=n, negative=False).phases_mib for n in (20, 500))
+    assert short["text_encode"] == long["text_encode"] == pytest.approx(512_000 / MIB)
+
+
+def test_what_is_encoded_in_the_call_that_denoises_is_gone_with_it() -> None:
+    apart, at_once = (
+        predicted(of=profile(pipeline=name), tokens=333).phases_mib
+        for name in ("FluxPipeline", "StableDiffusion3Pipeline")
+    )
+    sides = 2 * 333 * 64 * 4 / MIB
+    assert apart["vae_decode"] - at_once["vae_decode"] == pytest.approx(sides)
+    # Of two pairs beside what the denoiser gets, the negative one is left.
+    assert apart["denoise"] - at_once["denoise"] == pytest.approx(1.5 * sides)

@@ -10,6 +10,7 @@ import torch
 from architectures import profiled_peak, real
 from torch.nn import functional
 
+from mysticanvas.contracts.conditioning import Encoder
 from mysticanvas.contracts.tracing import Shape
 from mysticanvas.workers.image import architectures
 from mysticanvas.workers.image.footprint import Footprint
@@ -39,7 +40,7 @@ def followed(work: Callable[[], Any], weights: Any = (), held: Any = ()) -> int:
 )
 def test_a_model_takes_what_the_allocator_gave(name: str, call: Any, shape: Shape) -> None:
     model = real(name)
-    given = {"hidden_states": False} if name == "text encoder" else {}
+    given = {"encoder": Encoder(77, hidden_states=False)} if name == "text encoder" else {}
     weights = [*model.model.parameters(), *model.model.buffers()]
     taken = followed(lambda: call(model, shape, **given), weights)
     assert taken == pytest.approx(profiled_peak(lambda: call(model, shape, **given)), rel=0.001)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from architectures import REAL, order
 from models import make_sd, make_sdxl
+from transformer_models import MAKERS
 
 from mysticanvas.contracts.image_work import ImageWork
 from mysticanvas.contracts.mitigations import TILE_OVERLAP
@@ -16,7 +17,8 @@ from mysticanvas.errors import ModelFileError
 from mysticanvas.vram import envelope, image, tiling
 from mysticanvas.vram.allocator import simulate
 from mysticanvas.vram.image import Surroundings, predict
-from mysticanvas.workers.image import architectures, profiling
+from mysticanvas.workers.image import architectures, components, profiling
+from mysticanvas.workers.image.components import Part
 from mysticanvas.workers.image.folder import read_config
 from mysticanvas.workers.model_files import safetensors
 
@@ -147,6 +149,20 @@ def test_what_is_known_is_not_traced_again(tmp_path: Path) -> None:
     known = frozenset(key.digest for key in first.keys)
     again = profiling.profile(wanted.model_copy(update={"known": known}))
     assert (again.keys, again.profile.traced) == (first.keys, ())
+
+
+def test_a_text_encoder_that_is_called_in_another_way_has_another_key(tmp_path: Path) -> None:
+    """The same T5 belongs to pipelines that ask it for different things."""
+    keys = {}
+    for name in ("StableDiffusion3Pipeline", "FluxPipeline"):
+        wanted = order("cpu", "float32", MAKERS[name](tmp_path / name))
+        model = components.of(wanted.model_copy(update={"phases": ()}))
+        part = Part("text_encoder_2", "transformers", "T5EncoderModel", {})
+        run = profiling._text_run(part, profiling.encoder_of(model, part))
+        keys[name] = profiling._key(wanted, model, run)
+    flux, sd3 = keys["FluxPipeline"], keys["StableDiffusion3Pipeline"]
+    assert sd3.model_copy(update={"called": ""}) == flux
+    assert sd3.digest != flux.digest
 
 
 def test_an_autoencoder_that_overflows_counts_as_converted(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from architectures import SMALL, fitted, operations, profiled_peak, real, traced
 
+from mysticanvas.contracts.conditioning import Encoder
 from mysticanvas.contracts.tracing import BatchClass, Phase, Shape
 from mysticanvas.vram import envelope
 from mysticanvas.workers.image import architectures, profiling
@@ -69,7 +70,8 @@ def test_an_autoencoder_takes_what_was_predicted(phase: Phase, of: BatchClass) -
 @pytest.mark.parametrize("hidden_states", [True, False])
 def test_a_text_encoder_takes_what_was_predicted(hidden_states: bool) -> None:
     def call(tracee, shape):
-        return architectures.encode_text(tracee, shape, hidden_states=hidden_states)
+        encoder = Encoder(77, hidden_states=hidden_states)
+        return architectures.encode_text(tracee, shape, encoder=encoder)
 
     fit = [Shape(width=each) for each in (9, 25, 77)]
     compare("text encoder", call, fit, [Shape(width=40), Shape(width=60)])
