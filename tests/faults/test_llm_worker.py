@@ -18,6 +18,7 @@ from mysticanvas.contracts.llm import ContextParams, InspectionOrder
 from mysticanvas.contracts.worker import LLMRef
 from mysticanvas.environment import child_environment, engine_environment
 from mysticanvas.logs.file import LogFile
+from mysticanvas.orchestrator.supervisor import breaker
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
 from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.orchestrator.supervisor.lease import Lease
@@ -57,8 +58,17 @@ def worker_that(meets: str, folder: Path, alerts: queue.SimpleQueue[Alert]) -> W
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGSTOP], ids=lambda how: how.name)
 def test_an_idle_one_is_replaced(
-    tmp_path: Path, few: int, seldom: int, faults: Any, tiny_llm: Path, how: signal.Signals
+    tmp_path: Path,
+    few: int,
+    seldom: int,
+    faults: Any,
+    tiny_llm: Path,
+    how: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # It is lost again and again here, and no breaker is to end that.
+    monkeypatch.setattr(breaker, "MAX_FAILURES", 1000)
+    monkeypatch.setattr(breaker, "FIRST_S", 0.001)
     alerts: queue.SimpleQueue[Alert] = queue.SimpleQueue()
     worker = worker_that("unload:exit", tmp_path, alerts)
     try:
