@@ -87,6 +87,7 @@ def test_pinned_memory_is_given_back_with_that_of_the_device(
     monkeypatch: pytest.MonkeyPatch, public: bool
 ) -> None:
     called: list[str] = []
+    monkeypatch.setattr(devices, "has_context", lambda _: False)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: called.append("device"))
     # Of PyTorch as built for a GPU.
