@@ -2,12 +2,14 @@
 
 Transitions are numbered and kept in a bounded ring, so that a listener that comes back can replay
 what it missed. Progress and previews are coalesced: a slow listener gets the newest only.
+
+What is kept is text: as Python objects, the same events take about ten times the memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,33 +20,64 @@ from mysticanvas.contracts.ids import new_id
 
 RING = 4096
 """Transitions kept for replay; also how far a listener may fall behind."""
+RING_BYTES = 8 << 20
+"""What they may take together: prompts can be long."""
 
 
 class Published:
-    """An event, and its text, which is made once for all who listen."""
+    """An event as all who listen are told of it."""
 
     def __init__(self, event: Event) -> None:
-        self.event = event
-
-    @functools.cached_property
-    def text(self) -> str:
-        return self.event.model_dump_json()
-
-    @property
-    def over(self) -> str | None:
+        self.epoch, self.seq = event.epoch, event.seq
+        self.text = event.model_dump_json()
+        self.size = sys.getsizeof(self.text)
+        """Bytes."""
+        ended = event.type == "job" and event.data.get("status") != "running"
+        self.over = str(event.data.get("id")) if ended else None
         """The id of the job that this says runs no longer."""
-        data = self.event.data
-        ended = self.event.type == "job" and data.get("status") != "running"
-        return str(data.get("id")) if ended else None
+
+
+class _Backlog:
+    """Events in order, up to a number of them and of their bytes."""
+
+    def __init__(self, number: int, size: int) -> None:
+        self.events: deque[Published] = deque()
+        self._number, self._limit = number, size
+        self._size = 0
+
+    def fits(self, event: Published) -> bool:
+        """Whether there is room for another; for one there always is."""
+        if not self.events:
+            return True
+        return len(self.events) < self._number and self._size + event.size <= self._limit
+
+    def add(self, event: Published) -> None:
+        self.events.append(event)
+        self._size += event.size
+
+    def drop_oldest(self) -> None:
+        self._size -= self.events.popleft().size
+
+    def take(self) -> list[Published]:
+        """All of them, which are gone from here."""
+        taken = list(self.events)
+        self.events.clear()
+        self._size = 0
+        return taken
 
 
 class Bus:
-    """Publishes events; thread-safe."""
+    """Publishes events; thread-safe.
 
-    def __init__(self, ring: int = RING) -> None:
+    Args:
+        ring: how many transitions are kept.
+        ring_bytes: bytes that they may take together.
+    """
+
+    def __init__(self, ring: int = RING, ring_bytes: int = RING_BYTES) -> None:
         self.epoch = new_id()
-        self._limit = ring
-        self._ring: deque[Published] = deque(maxlen=ring)
+        self._limits = ring, ring_bytes
+        self._ring = _Backlog(ring, ring_bytes)
         self._seq = 0
         self._lock = threading.Lock()
         self._listeners: set[Subscription] = set()
@@ -55,7 +88,9 @@ class Bus:
         with self._lock:
             self._seq += 1
             event = Published(Event(epoch=self.epoch, seq=self._seq, type=kind, data=data))
-            self._ring.append(event)
+            while not self._ring.fits(event):
+                self._ring.drop_oldest()
+            self._ring.add(event)
             for listener in self._listeners:
                 listener._add(event)
 
@@ -65,11 +100,13 @@ class Bus:
         Args:
             key: the id of the job that it is about.
         """
-        event = Published(Event(epoch=self.epoch, type=kind, data=data))
         with self._lock:
-            for listener in self._listeners:
-                if kind != "preview" or listener.previews:
-                    listener._replace(kind, key, event)
+            wanting = [one for one in self._listeners if kind != "preview" or one.previews]
+            if not wanting:
+                return
+            event = Published(Event(epoch=self.epoch, type=kind, data=data))
+            for listener in wanting:
+                listener._replace(kind, key, event)
 
     def subscribe(self, client: str, epoch: str = "", after: int | None = None) -> Subscription:
         """Listen from now on, or from behind event `after` of `epoch`.
@@ -80,12 +117,13 @@ class Bus:
         """
         with self._lock:
             first, missed = self._missed(epoch, after)
-            # The greeting, and a whole ring behind it.
-            listener = Subscription(self, client, 1 + self._limit)
             # Behind which it hears all, so that it can come back to there.
             data = {"seq": self._seq - len(missed)}
-            hello = Event(epoch=self.epoch, type=first, data=data)
-            listener._add(Published(hello))
+            hello = Published(Event(epoch=self.epoch, type=first, data=data))
+            # The greeting, and a whole ring behind it.
+            number, size = self._limits
+            listener = Subscription(self, client, _Backlog(1 + number, hello.size + size))
+            listener._add(hello)
             for event in missed:
                 listener._add(event)
             self._listeners.add(listener)
@@ -97,12 +135,13 @@ class Bus:
         """How a listener is greeted, and what it is told of what it missed."""
         if after is None:
             return "hello", []
-        oldest = self._seq + 1 - len(self._ring)
+        kept = self._ring.events
+        oldest = self._seq + 1 - len(kept)
         if epoch != self.epoch:
-            return "resync", list(self._ring) if oldest == 1 else []
+            return "resync", list(kept) if oldest == 1 else []
         if after > self._seq or after + 1 < oldest:
             return "resync", []
-        return "hello", list(self._ring)[after + 1 - oldest :]
+        return "hello", list(kept)[after + 1 - oldest :]
 
     def _drop(self, listener: Subscription) -> None:
         with self._lock:
@@ -131,14 +170,13 @@ class Bus:
 class Subscription:
     """One listener's view of the bus; read on the event loop that it was made on."""
 
-    def __init__(self, bus: Bus, client: str, limit: int) -> None:
+    def __init__(self, bus: Bus, client: str, transitions: _Backlog) -> None:
         self.client = client
         self.previews = False
         self._bus = bus
-        self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._transitions: deque[Published] = deque()
+        self._transitions = transitions
         self._latest: dict[str, dict[str, Published]] = {}
         """By job, so that there are no more than jobs that run; then by kind."""
         self._ended = self._woken = False
@@ -155,8 +193,7 @@ class Subscription:
                 self._wake.set()
                 return []
             latest = [event for of_job in self._latest.values() for event in of_job.values()]
-            events = [*self._transitions, *latest]
-            self._transitions.clear()
+            events = [*self._transitions.take(), *latest]
             self._latest.clear()
             return events
 
@@ -165,13 +202,12 @@ class Subscription:
             if event.over is not None:
                 # What was under way is so no longer, and would come behind the news of the end.
                 self._latest.pop(event.over, None)
-            if len(self._transitions) < self._limit:
-                self._transitions.append(event)
+            if self._transitions.fits(event):
+                self._transitions.add(event)
                 return
-            self._transitions.clear()
-            now = event.event
-            resync = Event(epoch=now.epoch, type="resync", data={"seq": now.seq})
-            self._transitions.append(Published(resync))
+            self._transitions.take()
+            resync = Event(epoch=event.epoch, type="resync", data={"seq": event.seq})
+            self._transitions.add(Published(resync))
 
         self._change(add)
 

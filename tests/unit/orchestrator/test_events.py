@@ -1,4 +1,5 @@
 import asyncio
+import json
 import threading
 import tracemalloc
 from collections.abc import Coroutine
@@ -11,7 +12,7 @@ from mysticanvas.orchestrator.events import Bus, Published
 
 def run(listen: Coroutine[None, None, list[Published]]) -> list[Event]:
     got = asyncio.run(asyncio.wait_for(listen, 10))
-    return [published.event for published in got]
+    return [Event.model_validate_json(published.text) for published in got]
 
 
 def test_transitions_come_in_order_from_any_thread() -> None:
@@ -77,6 +78,48 @@ def test_who_comes_from_another_orchestrator_gets_all_of_this_one_or_nothing(
     first, *rest = run(listen())
     assert (first.type, first.data) == ("resync", {"seq": 5 - len(told)})
     assert [event.seq for event in rest] == told
+
+
+def test_long_events_are_kept_up_to_a_number_of_bytes() -> None:
+    async def listen() -> list[Published]:
+        bus = Bus(ring_bytes=20_000)
+        for number in range(5):
+            bus.publish("job", {"id": f"j{number}", "prompt": "x" * 9_000})
+        with (
+            bus.subscribe("a", bus.epoch, after=3) as near,
+            bus.subscribe("b", bus.epoch, after=2) as far,
+        ):
+            heard = [*await near.next(), *await far.next()]
+            bus.publish("job", {"prompt": "x" * 19_000})
+            bus.publish("job", {"prompt": "x" * 19_000})
+            return [*heard, *await near.next(), *await far.next()]
+
+    got = [(event.type, event.seq or event.data["seq"]) for event in run(listen())]
+    assert got == [("hello", 3), ("job", 4), ("job", 5), ("resync", 5), *2 * [("resync", 7)]]
+
+
+def test_an_event_longer_than_all_that_is_kept_is_told() -> None:
+    async def listen() -> list[Published]:
+        bus = Bus(ring_bytes=100)
+        with bus.subscribe("a") as listener:
+            await listener.next()
+            bus.publish("job", {"prompt": "x" * 1_000})
+            return await listener.next()
+
+    assert [event.seq for event in run(listen())] == [1]
+
+
+def test_what_is_kept_takes_little_more_than_its_text() -> None:
+    bus = Bus()
+    data = {"id": "j", "params": {f"name {number}": number for number in range(50)}}
+    text = len(json.dumps(data))
+    bus.publish("job", data)
+    tracemalloc.start()
+    for _ in range(200):
+        bus.publish("job", json.loads(json.dumps(data)))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 200 * (text + 1_000)
 
 
 def test_a_gap_wider_than_the_ring_is_a_resync() -> None:
