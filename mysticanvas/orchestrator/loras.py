@@ -149,11 +149,7 @@ class Finder:
         return found
 
     def _lora(self, name: str, path: Path, weight: float) -> Lora:
-        parts.check(f"loras: {name}", path)
-        if path.is_dir():
-            raise ModelFileError(
-                f"loras: {path} is a folder.", hint="Give the .safetensors file of the LoRA."
-            )
+        parts.check("loras", path, folder=False)
         if not self._inspector.inspect(path).is_lora:
             raise ModelFileError(
                 f"loras: {path} holds no LoRA.",

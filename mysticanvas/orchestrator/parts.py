@@ -68,35 +68,35 @@ def require_all(preset: ImagePreset, path: Path) -> None:
         )
 
 
-def check(name: str, path: Path) -> None:
+def check(name: str, path: Path, *, folder: bool = True) -> None:
     """Refuse what is not there, what is neither a folder nor a regular file, and pickles.
+
+    Args:
+        name: the role that it was given for.
+        path: what was given.
+        folder: whether it may be a folder.
 
     Raises:
         PresetError, ModelFileError: as `files`.
     """
+    suffixes = (".safetensors", GGUF) if name in _DENOISING else (".safetensors",)
+    kinds = " or ".join(suffixes)
+    hint = f"Give the path of {'a diffusers folder or of ' if folder else ''}a {kinds} file."
     if not exists(path):
-        raise PresetError(
-            f"{name}: there is nothing at {path}.",
-            hint="Give the path of a diffusers folder or of a .safetensors file.",
-        )
+        raise PresetError(f"{name}: there is nothing at {path}.", hint=hint)
     if not (path.is_dir() or path.is_file()):
         # Whoever opens a pipe waits for its other end, and a device may never end.
-        raise PresetError(
-            f"{name}: {path} is neither a folder nor a regular file.",
-            hint="Give the path of a diffusers folder or of a .safetensors file.",
-        )
+        raise PresetError(f"{name}: {path} is neither a folder nor a regular file.", hint=hint)
+    if path.is_dir() and not folder:
+        raise ModelFileError(f"{name}: {path} is a folder.", hint=hint)
     if path.suffix in model_folders.PICKLES:
         raise ModelFileError(
             f"{name}: {path} is a pickle, which can run any code when it is read.",
             hint="Convert it: load it where you trust it, then write it with safetensors' "
             "`save_file`, or give a model that has .safetensors files.",
         )
-    allowed = (".safetensors", GGUF) if name in _DENOISING else (".safetensors",)
-    if path.is_file() and path.suffix not in allowed:
-        raise ModelFileError(
-            f"{name}: {path} is no {' or '.join(allowed)} file.",
-            hint=f"Give a diffusers folder or a {' or '.join(allowed)} file.",
-        )
+    if path.is_file() and path.suffix not in suffixes:
+        raise ModelFileError(f"{name}: {path} is no {kinds} file.", hint=hint)
 
 
 def exists(path: Path) -> bool:

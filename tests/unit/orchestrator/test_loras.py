@@ -168,8 +168,11 @@ def test_files_that_are_no_sound_loras_are_refused_before_a_job_is_made(
     ):  # fmt: skip
         with pytest.raises(ModelFileError, match=what):
             task_of(intake, store, loras={str(path): 1})
-    with pytest.raises(PresetError, match="there is nothing at"):
-        task_of(intake, store, loras={str(tmp_path / "gone.safetensors"): 1})
+    gone = tmp_path / "gone.safetensors"
+    with pytest.raises(PresetError, match=f"^loras: there is nothing at {gone}") as refused:
+        task_of(intake, store, loras={str(gone): 1})
+    # No folder: what is said is what may be given here.
+    assert refused.value.hint == "Give the path of a .safetensors file."
 
 
 def test_an_engine_of_another_kind_applies_none(store: Store, folder: Path) -> None:
