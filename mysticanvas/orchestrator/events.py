@@ -3,7 +3,7 @@
 Transitions are numbered and kept in a bounded ring, so that a listener that comes back can replay
 what it missed. Progress and previews are coalesced: a slow listener gets the newest only.
 
-What is kept is text: as Python objects, the same events take about ten times the memory.
+What is kept is text: as Python objects, the same events take four times the memory.
 """
 
 from __future__ import annotations
