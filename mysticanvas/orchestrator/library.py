@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mysticanvas import logs
-from mysticanvas.contracts import paths
+from mysticanvas.contracts import loras, paths
 from mysticanvas.contracts.models import FoundModel, ModelKind, ModelLayout
 from mysticanvas.model_folders import PICKLES
 from mysticanvas.orchestrator import hub
@@ -97,6 +97,14 @@ def find(folder: Path, source: str, only: str | None = None) -> Iterator[FoundMo
                 yield found
 
 
+def name_of(path: Path) -> str:
+    """The name that a file is listed by: one that is no path, though its suffix be there twice."""
+    name = path.stem
+    while name.endswith(loras.SUFFIX):
+        name = name.removesuffix(loras.SUFFIX)
+    return name or path.name
+
+
 def _walk(base: Path) -> Iterator[tuple[Path, list[str]]]:
     """Folders and the names of their files, each folder once however many links lead to it: by its
     own path if that is below the base as well. Those in a pipeline are left out, as are those that
@@ -160,7 +168,7 @@ def _file(path: Path, base: Path, source: str) -> FoundModel | None:
     if not _can_be_told(path):
         return None
     return FoundModel(
-        name=path.stem,
+        name=name_of(path),
         kind=_kind(path, base, layout),
         layout=layout,
         path=str(path),

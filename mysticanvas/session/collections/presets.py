@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from mysticanvas.contracts import preset_toml
+from mysticanvas.contracts import loras, preset_toml
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset, Preset
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import InvalidRequest, ModelFileError, NotFound, PresetError
@@ -273,7 +273,10 @@ def absolute(preset: P) -> P:
             changes[name] = _expanded(value)
     if isinstance(here, ImagePreset):
         changes["clip"] = tuple(map(_expanded, here.clip))
-        changes["loras"] = {_expanded(name): weight for name, weight in here.loras.items()}
+        changes["loras"] = {
+            _expanded(name) if loras.is_path(name) else name: weight
+            for name, weight in here.loras.items()
+        }
     return here.replace(**changes)
 
 
