@@ -59,5 +59,6 @@ def without(files: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_path(name: str) -> bool:
-    """Whether a LoRA is named by where it lies."""
-    return name.startswith(("/", "~", "./", "../")) or name.endswith(SUFFIX)
+    """Whether a LoRA is named by where it lies; `~` alone begins a name as well."""
+    begins = name.startswith(("/", "./", "../")) or (name.startswith("~") and "/" in name)
+    return begins or name.endswith(SUFFIX)

@@ -1,4 +1,4 @@
-"""Paths in a request: text that can be the name of a file at all."""
+"""Paths in requests and answers: text that can be the name of a file at all."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ def text(value: Any) -> Any:
         return value
     written = str(value)
     return written if value.is_absolute() or written.startswith("~") else f"./{written}"
+
+
+def is_text(path: PurePath) -> bool:
+    """Whether a path can be told and stored; names on a disk are bytes, which may be no UTF-8."""
+    return shown(path) == str(path)
+
+
+def shown(path: PurePath) -> str:
+    """A path for people, with `\\udcff` for a byte 0xff that is no UTF-8."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _possible(path: str) -> str:

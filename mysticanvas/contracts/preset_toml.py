@@ -27,10 +27,17 @@ P = TypeVar("P", bound=Preset)
 
 
 def write(presets: Iterable[Preset]) -> str:
-    """The text of a file that holds presets."""
+    """The text of a file that holds presets.
+
+    Raises:
+        InvalidRequest: TOML has no words for one of them; says which.
+    """
     tables: dict[str, list[dict[str, Any]]] = {}
     for preset in presets:
         given = preset.model_dump(mode="json", exclude=set(COMPUTED), exclude_defaults=True)
+        for member, value in given.items():
+            if _has_none_in_a_list(value):
+                raise _unwritable(preset, member)
         tables.setdefault(preset.KIND, []).append(_without_none(given))
     return tomli_w.dumps(tables)
 
@@ -50,6 +57,8 @@ def read(text: str, kind: type[P], file: Path) -> list[P]:
         value = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise unfit(file, f"it is no TOML ({str(error)[:200]})") from None
+    except ValueError:
+        raise unfit(file, "it has a whole number of too many digits") from None
     for name in value:
         if name not in _KINDS:
             raise unfit(file, f"it has {name[:80]!r}")
@@ -122,6 +131,26 @@ def _below(path: str, folder: Path, member: str) -> str:
         return path
     # Not resolved: what is linked may lie elsewhere.
     return str(folder.joinpath(path))
+
+
+def _unwritable(preset: Preset, member: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The preset {preset.name!r} cannot be written: its {member} has None within a list, and "
+        "TOML has no such value. Allowed are presets without.",
+        hint="Save it with another value, or name the presets to write: "
+        f"`canvas.presets.{preset.KIND}.export(path, *names)`.",
+        parameter="names",
+        value=preset.name,
+        allowed="presets without None within a list",
+    )
+
+
+def _has_none_in_a_list(value: Any, within: bool = False) -> bool:
+    if isinstance(value, dict):
+        return any(_has_none_in_a_list(each, within) for each in value.values())
+    if isinstance(value, list):
+        return any(_has_none_in_a_list(each, True) for each in value)
+    return within and value is None
 
 
 def _without_none(value: Any) -> Any:

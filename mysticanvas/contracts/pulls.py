@@ -11,18 +11,27 @@ from mysticanvas.contracts.models import FoundModel
 from mysticanvas.contracts.problem import Problem
 
 MAX_PATTERNS = 50
+_MAX_ID_CHARS, _MAX_REVISION_CHARS, _MAX_PATTERN_CHARS = 300, 96, 300
+ALLOWED = {
+    "repo_id": f'"owner/name" or "owner/name@revision", at most {_MAX_ID_CHARS} characters',
+    "revision": "a branch, a tag or a commit, at most "
+    f"{_MAX_REVISION_CHARS} characters; None for main",
+    "files": f'a pattern of names such as "*Q4_K_M.gguf", or at most {MAX_PATTERNS} patterns, each '
+    f"of 1 to {_MAX_PATTERN_CHARS} characters",
+}
+"""Parameter -> what is allowed, in the words of the error."""
 Stage = Literal["list", "download", "verify"]
 
 
 class PullParams(Contract):
     """What a job of the kind `pull` does."""
 
-    repo_id: Annotated[str, Field(min_length=1, max_length=300)]
+    repo_id: Annotated[str, Field(min_length=1, max_length=_MAX_ID_CHARS)]
     """`owner/name`, or `owner/name@revision`."""
-    revision: Annotated[str, Field(min_length=1, max_length=96)] | None = None
+    revision: Annotated[str, Field(min_length=1, max_length=_MAX_REVISION_CHARS)] | None = None
     """Branch, tag or commit; None for `main`."""
     files: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=300)], ...],
+        tuple[Annotated[str, Field(min_length=1, max_length=_MAX_PATTERN_CHARS)], ...],
         Field(max_length=MAX_PATTERNS),
     ] = ()
     """Patterns such as `*Q4_K_M.gguf`: only weights with a name that fits one; empty for all."""

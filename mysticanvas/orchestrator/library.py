@@ -11,11 +11,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mysticanvas import logs
+from mysticanvas.contracts import loras, paths
 from mysticanvas.contracts.models import FoundModel, ModelKind, ModelLayout
 from mysticanvas.model_folders import PICKLES
 from mysticanvas.orchestrator import hub
 from mysticanvas.orchestrator.models import INDEX
 from mysticanvas.store import Store
+
+_log = logs.get(__name__)
 
 MAX_DEPTH = 8
 MAX_ENTRIES = 200_000
@@ -81,7 +85,7 @@ def find(folder: Path, source: str, only: str | None = None) -> Iterator[FoundMo
     """
     for here, files in _walk(folder):
         if INDEX in files:
-            if only in (None, here.name):
+            if only in (None, here.name) and _can_be_told(here):
                 yield _pipeline(here, source)
             continue
         for name in files:
@@ -91,6 +95,14 @@ def find(folder: Path, source: str, only: str | None = None) -> Iterator[FoundMo
             found = _file(here / name, folder, source)
             if found is not None and only in (None, found.name):
                 yield found
+
+
+def name_of(path: Path) -> str:
+    """The name that a file is listed by: one that is no path, though its suffix be there twice."""
+    name = path.stem
+    while name.endswith(loras.SUFFIX):
+        name = name.removesuffix(loras.SUFFIX)
+    return name or path.name
 
 
 def _walk(base: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -153,14 +165,24 @@ def _file(path: Path, base: Path, source: str) -> FoundModel | None:
     size = _size(path)
     if layout is None or size is None or (layout == "pickle" and size < MIN_PICKLE_BYTES):
         return None
+    if not _can_be_told(path):
+        return None
     return FoundModel(
-        name=path.stem,
+        name=name_of(path),
         kind=_kind(path, base, layout),
         layout=layout,
         path=str(path),
         size=size,
         source=source,
     )
+
+
+def _can_be_told(path: Path) -> bool:
+    """Whether an answer can have the path; the log says which could not."""
+    if paths.is_text(path):
+        return True
+    _log.warning("model_left_out", path=paths.shown(path), reason="its path is not UTF-8")
+    return False
 
 
 def _kind(path: Path, base: Path, layout: ModelLayout) -> ModelKind:

@@ -107,6 +107,7 @@ class LLMPresets:
         if not parts.exists(path) or not path.is_file() or path.suffix != parts.GGUF:
             raise PresetError(
                 f"{member}: there is no {parts.GGUF} file at {path}.",
-                hint=f"Give the path of a {parts.GGUF} file.",
+                hint=parts.renaming(path, (parts.GGUF,))
+                or f"Give the path of a {parts.GGUF} file.",
             )
         return self._inspector.inspect(path)

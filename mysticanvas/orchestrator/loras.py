@@ -159,7 +159,7 @@ class Finder:
         return Lora(name, self._store.model_files.hashed(path), weight)
 
     def _path(self, name: str, parameter: str) -> Path:
-        path = Path(name).expanduser()
+        path = parts.expanded(name) if loras.is_path(name) else Path()
         return path if path.is_absolute() else self._named(name, parameter)
 
     def _named(self, name: str, parameter: str) -> Path:
@@ -195,7 +195,7 @@ class Finder:
 
 def _bare(name: str) -> str:
     """The name that a file of this path is listed by."""
-    return Path(name).stem if "/" in name else name
+    return library.name_of(Path(name)) if "/" in name else name
 
 
 def _label(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mysticanvas import model_folders
@@ -89,14 +89,32 @@ def check(name: str, path: Path, *, folder: bool = True) -> None:
         raise PresetError(f"{name}: {path} is neither a folder nor a regular file.", hint=hint)
     if path.is_dir() and not folder:
         raise ModelFileError(f"{name}: {path} is a folder.", hint=hint)
-    if path.suffix in model_folders.PICKLES:
+    if path.suffix.lower() in model_folders.PICKLES:
         raise ModelFileError(
             f"{name}: {path} is a pickle, which can run any code when it is read.",
             hint="Convert it: load it where you trust it, then write it with safetensors' "
             "`save_file`, or give a model that has .safetensors files.",
         )
     if path.is_file() and path.suffix not in suffixes:
-        raise ModelFileError(f"{name}: {path} is no {kinds} file.", hint=hint)
+        raise ModelFileError(
+            f"{name}: {path} is no {kinds} file.", hint=renaming(path, suffixes) or hint
+        )
+
+
+def renaming(path: Path, suffixes: Sequence[str]) -> str:
+    """What to do with a file whose suffix is one of these in capitals; empty for others."""
+    suffix = path.suffix.lower()
+    if suffix not in suffixes or path.suffix == suffix or not exists(path):
+        return ""
+    return f"Rename it to {path.stem}{suffix}: suffixes count in small letters."
+
+
+def expanded(name: str) -> Path:
+    """The path that a text may mean; what would be in the home of nobody stays as it is."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def exists(path: Path) -> bool:

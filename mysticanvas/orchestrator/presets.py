@@ -111,7 +111,7 @@ class Presets:
         known = self._store.presets.known(name)
         if known is not None:
             return known
-        path = Path(name).expanduser()
+        path = parts.expanded(name)
         if path.is_absolute() and parts.exists(path):
             # A file may be a link to one without a suffix, as in the cache of the hub.
             path = path.resolve() if path.is_dir() else path.absolute()

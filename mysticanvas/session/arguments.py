@@ -358,7 +358,7 @@ def _preset(preset: object) -> object:
         return preset.name
     if isinstance(preset, Path):
         return str(path("preset", preset, ALLOWED["preset"]).absolute())
-    if isinstance(preset, str) and (os.sep in preset or preset.startswith("~")):
+    if isinstance(preset, str) and os.sep in preset:
         file = path("preset", preset, ALLOWED["preset"])
         if preset.startswith(("~", f".{os.sep}", f"..{os.sep}")) or _exists(file):
             return str(file.absolute())

@@ -7,6 +7,7 @@ import os
 import threading
 from pathlib import Path
 
+from mysticanvas.contracts import paths
 from mysticanvas.contracts.model_files import HashedFile
 from mysticanvas.errors import ModelFileError
 from mysticanvas.store import queries, times
@@ -25,7 +26,11 @@ class ModelFiles:
         self._turns: dict[str, threading.Lock] = {}
 
     def known(self, path: Path) -> str | None:
-        """SHA-256 of a file, if it is known without reading it; None otherwise."""
+        """SHA-256 of a file, if it is known without reading it; None otherwise.
+
+        Raises:
+            ModelFileError: its path is no text.
+        """
         found = self._known(path)
         return None if found is None else found.sha256
 
@@ -49,16 +54,17 @@ class ModelFiles:
         only once for all who ask at the same time.
 
         Raises:
-            ModelFileError: the file cannot be read, or changes while it is.
+            ModelFileError: the file cannot be read, changes while it is, or has a path that is no
+                text.
         """
         if (known := self._known(path)) is not None:
             return known
-        with self._turns.setdefault(str(path.absolute()), threading.Lock()):
+        with self._turns.setdefault(_name(path), threading.Lock()):
             # Whoever had the turn before may have read it.
             return self._known(path) or self._read(path)
 
     def _read(self, path: Path) -> HashedFile:
-        name = str(path.absolute())
+        name = _name(path)
         try:
             with path.open("rb") as file:
                 before = _looks(os.fstat(file.fileno()))
@@ -78,7 +84,7 @@ class ModelFiles:
         return HashedFile(path=name, sha256=digest, **after)
 
     def _known(self, path: Path) -> HashedFile | None:
-        name = str(path.absolute())
+        name = _name(path)
         try:
             looks = _looks(path.stat())
         except OSError:
@@ -94,6 +100,16 @@ class ModelFiles:
             return None
         self._seen[name] = looks, str(known[0]["sha256"])
         return self._seen[name][1]
+
+
+def _name(path: Path) -> str:
+    """What a file is known by."""
+    if not paths.is_text(path):
+        raise ModelFileError(
+            f"The name of {paths.shown(path)} is not UTF-8, so its digest cannot be kept.",
+            hint="Rename the file or, if the model does not need it, move it elsewhere.",
+        )
+    return str(path.absolute())
 
 
 def _looks(status: os.stat_result) -> dict[str, int]:

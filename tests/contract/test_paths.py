@@ -140,7 +140,17 @@ def test_a_preset_that_is_no_model_is_refused(http: httpx.Client, preset: str) -
     assert is_refused(unload)
 
 
-HOSTILE = ["../../etc", "/etc", "/etc/passwd", "a\0b", "/" + "x" * 5000, "~nobody", "\ud800", ""]
+HOSTILE = [
+    "../../etc",
+    "/etc",
+    "/etc/passwd",
+    "a\0b",
+    "/" + "x" * 5000,
+    "~nobody",
+    "~nobody-of-that-name",
+    "\ud800",
+    "",
+]
 NAMING: dict[str, Any] = {
     "pin": ("POST", "/v1/pin", lambda name: {"preset": name}),
     "default": ("PUT", "/v1/presets/default", lambda name: {"name": name}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple, get_args
 
 from mysticanvas.contracts.plugins import LLM_ENGINE
@@ -24,6 +24,11 @@ class Pins:
         self._pinned: frozenset[_Preset] = frozenset()
         self._meant: dict[_Preset, Held] = {}
         self._lock = threading.Lock()
+        self._tell: Callable[[], None] = lambda: None
+
+    def listen(self, tell: Callable[[], None]) -> None:
+        """Have somebody called when a model may have become one that goes."""
+        self._tell = tell
 
     def set(self, preset: str, pinned: bool, kind: Kind | None = None) -> None:
         """Have the model of a preset stay, or go when it is its turn.
@@ -34,6 +39,7 @@ class Pins:
         with self._lock:
             named = {_Preset(each, preset) for each in _kinds(kind)}
             self._pinned = self._pinned | named if pinned else self._pinned - named
+        self._tell()
 
     def clear(self, preset: str | None = None, kind: Kind | None = None) -> None:
         """Have one stay no longer; without a name, all. Those of a kind, if one is given."""
@@ -43,6 +49,7 @@ class Pins:
         kinds = _kinds(kind)
         with self._lock:
             self._pinned = frozenset(each for each in self._pinned if each.kind not in kinds)
+        self._tell()
 
     def loaded(self, worker: str, held: Held) -> None:
         """Note what a preset means.

@@ -104,6 +104,7 @@ class Dispatcher(Lane[Generation]):
         self._feedback = feedback
         self._loaded = loaded
         self._pins = pins or Pins()
+        self._pins.listen(self.wake)
         self._folder = folder
         self._unloaded = unloaded
         self._unload_asked: list[_Unload] = []

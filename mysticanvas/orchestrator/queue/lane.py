@@ -64,6 +64,11 @@ class Lane(ABC, Generic[R]):
         """Begin, on a thread of its own."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Have it look again what there is to do."""
+        with self._transitions.changed:
+            self._transitions.changed.notify_all()
+
     def ask_to_end(self) -> None:
         """Begin no job any more, and have one that runs go back to the queue for the next start; do
         not wait for it."""

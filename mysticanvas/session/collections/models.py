@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from mysticanvas.contracts.jobs import HostRequest
 from mysticanvas.contracts.models import FoundModel, ModelFolder, ModelKind
-from mysticanvas.contracts.pulls import PullReport
+from mysticanvas.contracts.pulls import ALLOWED, PullParams, PullReport
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import NotFound
 from mysticanvas.session import arguments, calls
@@ -114,19 +114,9 @@ class Models:
                 `NotFound`, `PermissionDenied` (log in with `hf auth login`), `HubUnavailable`,
                 `StoreFull`, `ModelFileError`.
         """
-        if not isinstance(repo_id, str):
-            raise refused("repo_id", repo_id, '"owner/name" or "owner/name@revision"')
-        if not (revision is None or isinstance(revision, str)):
-            raise refused("revision", revision, "a branch, a tag or a commit; None for main")
-        patterns = [files] if isinstance(files, str) else arguments.listed(files)
-        if not isinstance(patterns, list) or not all(isinstance(each, str) for each in patterns):
-            raise refused("files", files, "a pattern of names, or several")
-        params: dict[str, JsonValue] = {
-            "repo_id": repo_id,
-            "revision": revision,
-            "files": patterns,
-        }
-        request = HostRequest(kind="pull", params=params, priority="interactive")
+        request = HostRequest(
+            kind="pull", params=_pulled(repo_id, revision, files), priority="interactive"
+        )
         return calls.submit(
             self._connection, request, lambda record: PullReport.model_validate(record.result)
         )
@@ -145,6 +135,24 @@ class Models:
 
     def __repr__(self) -> str:
         return f"<Models {len(self)}>"
+
+
+def _pulled(repo_id: object, revision: object, files: object) -> dict[str, JsonValue]:
+    """What a pull is asked for.
+
+    Raises:
+        InvalidRequest: an argument is not allowed.
+    """
+    patterns = [files] if isinstance(files, str) else arguments.listed(files)
+    several = tuple(patterns) if isinstance(patterns, list) else patterns
+    asked = {"repo_id": repo_id, "revision": revision, "files": several}
+    try:
+        params = PullParams.model_validate(asked, strict=True)
+    except ValidationError as error:
+        name = str(error.errors(include_url=False)[0]["loc"][0])
+        given = {**asked, "files": files}[name]
+        raise refused(name, given, ALLOWED[name]) from None
+    return params.model_dump(mode="json")
 
 
 def _cells(model: FoundModel) -> tuple[str, ...]:

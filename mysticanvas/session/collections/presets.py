@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from mysticanvas.contracts import preset_toml
+from mysticanvas.contracts import loras, preset_toml
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset, Preset
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import InvalidRequest, ModelFileError, NotFound, PresetError
@@ -150,13 +150,16 @@ class PresetsOfKind(Generic[P]):
 
         Raises:
             NotFound: there is no such preset.
-            InvalidRequest: there is something at the path, or it cannot be written.
+            InvalidRequest: there is something at the path, or it cannot be written; or TOML has no
+                words for a preset.
         """
         presets = [self[name] for name in names] if names else self._own()
         target = arguments.path("path", path, "a new file").absolute()
+        # First, so that no empty file is left where this fails.
+        text = preset_toml.write(presets)
         try:
             with target.open("x", encoding="utf-8") as file:
-                file.write(preset_toml.write(presets))
+                file.write(text)
         except OSError as error:
             reason = f"{error.strerror}."
             raise refused(
@@ -270,7 +273,10 @@ def absolute(preset: P) -> P:
             changes[name] = _expanded(value)
     if isinstance(here, ImagePreset):
         changes["clip"] = tuple(map(_expanded, here.clip))
-        changes["loras"] = {_expanded(name): weight for name, weight in here.loras.items()}
+        changes["loras"] = {
+            _expanded(name) if loras.is_path(name) else name: weight
+            for name, weight in here.loras.items()
+        }
     return here.replace(**changes)
 
 
@@ -284,7 +290,8 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > preset_toml.MAX_BYTES:
             raise preset_toml.unfit(path, f"it is larger than {preset_toml.MAX_BYTES:,} bytes")
-        return path.read_text(encoding="utf-8")
+        # Some editors begin a file with a mark of its byte order, which TOML does not know.
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise preset_toml.unfit(path, error.strerror or str(error)) from None
     except UnicodeDecodeError as error:

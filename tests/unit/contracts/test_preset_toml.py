@@ -88,6 +88,7 @@ def test_a_relative_path_is_below_the_files_folder(given: str, meant: str) -> No
     [
         ("[[image", "it is no TOML"),
         ("a = " + "[" * 5000, "it is no TOML"),
+        ("a = " + "1" * 5000, "it has a whole number of too many digits"),
         ('[[images]]\nname = "a"', "it has 'images'"),
         ('image = "a"', "'image' is something else than tables"),
         ("image = [1]", "'image' is something else than tables"),

@@ -70,6 +70,12 @@ def test_a_tilde_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert ask(preset="~/models/sd").preset == str(tmp_path / "models" / "sd")
 
 
+@pytest.mark.parametrize("name", ["~", "~ink", "~root"])
+def test_a_tilde_begins_a_path_only_where_a_slash_follows(name: str) -> None:
+    assert ask(preset=name).preset == name
+    assert ask(loras={name: 1}).loras == {name: 1}
+
+
 def test_a_folder_below_the_working_directory_is_a_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

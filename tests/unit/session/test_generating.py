@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from routes import TOKEN, Routes
@@ -63,9 +64,19 @@ def test_what_looks_like_a_hub_id_may_be_a_mistyped_path_and_an_address_is_that_
 
 
 def test_what_is_pulled_and_unloaded_is_named(canvas: Canvas) -> None:
-    for files in (None, 7, ["a", 7]):
-        with pytest.raises(InvalidRequest, match="^files="):
-            canvas.models.pull("owner/name", files=files)  # type: ignore[arg-type]
+    files: Any
+    for files in ("", ["*.gguf"] * 51, ["*.gguf", ""], "x" * 301, b"x", None, 7, ["a", 7]):
+        with pytest.raises(InvalidRequest, match="^files=.*or at most 50 patterns") as refused:
+            canvas.models.pull("owner/name", files=files)
+        assert refused.value.parameter == "files"
+    revision: Any
+    for revision in ("", "x" * 97, 7):
+        with pytest.raises(InvalidRequest, match="^revision=.*a branch, a tag or a commit"):
+            canvas.models.pull("owner/name", revision)
+    repo_id: Any
+    for repo_id in ("", "o/" + "x" * 300, b"owner/name", None):
+        with pytest.raises(InvalidRequest, match='^repo_id=.*"owner/name" or'):
+            canvas.models.pull(repo_id)
     for preset in (Path("/m"), "owner/name", ""):
         with pytest.raises(InvalidRequest, match="^preset="):
             canvas.unload(preset)  # type: ignore[arg-type]

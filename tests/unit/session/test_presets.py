@@ -35,6 +35,11 @@ def test_a_hub_id_stays_one_unless_it_is_a_folder_here(
         assert presets.absolute(given).model == str(tmp_path / model)
 
 
+def test_a_lora_whose_name_begins_with_a_tilde_stays_one() -> None:
+    given = ImagePreset(name="a", model="/m", loras={"~ink": 1, "~": 1})
+    assert presets.absolute(given).loras == given.loras
+
+
 def test_a_path_in_the_home_of_nobody_is_refused() -> None:
     for members in ({"model": "~nobody-of-that-name/m"}, {"model": "/m", "vae": "~nobody-else/v"}):
         with pytest.raises(InvalidRequest, match="~nobody-.* is not known") as refused:
