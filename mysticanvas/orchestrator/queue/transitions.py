@@ -26,6 +26,7 @@ from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import outcomes, rescue, retry
 from mysticanvas.orchestrator.queue.gate import Gate
 from mysticanvas.orchestrator.queue.outlook import Outlook
+from mysticanvas.orchestrator.queue.past import Past
 from mysticanvas.orchestrator.queue.rescue import Rescue
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
@@ -61,8 +62,8 @@ class Transitions:
         self._idle: list[_Idle] = []
         self._begun: list[Run] = []
         """Handed to those that were idle, and not yet taken up."""
-        self._unbegun: dict[str, int] = {}
-        """Attempts in a row that never reached a worker, by job; another process begins anew."""
+        self._past: dict[str, Past] = {}
+        """Of jobs that were put back, by id."""
         self._outlook = Outlook(store.jobs)
         self.gate = Gate(store)
         self.changed = threading.Condition(threading.RLock())
@@ -220,16 +221,16 @@ class Transitions:
             failures = list(record.failures)
             if failure.counts:
                 failures.append(f"attempt {record.attempts}: {reason}")
-            unbegun = self._unbegun.get(run.id, 0) + 1 if failure.unbegun else 0
+            past = self._past.get(run.id, Past()).after(failure)
             waited_for = record.priority == "interactive"
-            again = retry.decide(failure, len(failures), unbegun, random.random(), waited_for)
+            again = retry.decide(failure, len(failures), past.unbegun, random.random(), waited_for)
             if again is None:
                 problem = Problem.of(
                     outcomes.given_up(failure, failures, reason), record.request_id
                 )
                 self._finish(run, JobStatus.FAILED, problem, failures)
                 return
-            self._unbegun[run.id] = unbegun
+            self._past[run.id] = past
             done = self._store.jobs.requeue(run.id, run.attempt, again.delay_s, failures)
             _log.warning("job_requeued", failure=failure, reason=reason, delay_s=again.delay_s)
             self._leave(run, self._store.jobs.get(run.id).record if done else None)
@@ -323,6 +324,7 @@ class Transitions:
             _log.exception("job_not_begun", job_id=job.record.id)
             self.fail(Run(job, self._bus), Problem.of(error, job.record.request_id))
             return None
+        run.past = self._past.get(run.id, Past())
         self._runs[run.id] = run
         self._tell(job.record)
         return run
@@ -360,7 +362,7 @@ class Transitions:
 
     def _tell(self, record: JobRecord) -> None:
         if record.status.final:
-            self._unbegun.pop(record.id, None)
+            self._past.pop(record.id, None)
         if record.status is JobStatus.QUEUED and self.gate.paused:
             record = record.model_copy(update={"paused": True})
         self._bus.publish("job", record.model_dump(mode="json"))
