@@ -95,6 +95,7 @@ class Dispatcher(Lane[Generation]):
         unloaded: Callable[[Unloaded], None] = lambda _: None,
     ) -> None:
         super().__init__("dispatcher", WORKER_KINDS, transitions)
+        transitions.gate.keep_back(WORKER_KINDS, lambda: worker.broken)
         self._store = store
         self._bus = bus
         self._worker = worker

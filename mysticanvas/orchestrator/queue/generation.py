@@ -246,7 +246,9 @@ class Generation(Run):
 
     def _make_way(self) -> None:
         """Go back to the queue if somebody waits; a model that is being loaded cannot be left."""
-        if not self.has_model or not preemption.decide(self.job.record, self.progress.fraction):
+        if not self.has_model or not preemption.decide(
+            self.job.record.priority, self.past.made_way, self.progress.fraction
+        ):
             return
         if self._is_wanted():
             self.stop(Failure.PREEMPTED)

@@ -6,7 +6,7 @@ ever.
 
 from __future__ import annotations
 
-from mysticanvas.contracts.jobs import JobRecord
+from mysticanvas.contracts.params import Priority
 
 LATEST = 0.5
 """How far a job may be, from 0 to 1; beyond that it is finished first."""
@@ -14,12 +14,12 @@ MOST = 3
 """Times that a job is put back; then it is left to run, however many come."""
 
 
-def decide(running: JobRecord, fraction: float) -> bool:
+def decide(priority: Priority, made_way: int, fraction: float) -> bool:
     """Whether a job that runs on a worker goes back to the queue.
 
     Args:
-        running: the job, with this attempt.
+        priority: of the job.
+        made_way: how often it was put back before.
         fraction: how far it is, 0 to 1.
     """
-    put_back = running.attempts - 1 - len(running.failures)
-    return running.priority == "background" and fraction < LATEST and put_back < MOST
+    return priority == "background" and fraction < LATEST and made_way < MOST

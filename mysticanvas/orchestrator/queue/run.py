@@ -9,6 +9,7 @@ from typing import Any
 from mysticanvas.contracts.events import EventType
 from mysticanvas.contracts.jobs import WORKER_KINDS, Progress
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue.past import Past
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.store import StoredJob
 
@@ -27,6 +28,8 @@ class Run:
     def __init__(self, job: StoredJob, bus: Bus) -> None:
         self.job = job
         self.bus = bus
+        self.past = Past()
+        """The attempts before."""
         self.progress = Progress(stage=LOADING)
         self._began = time.monotonic()
         self.stopped = False

@@ -24,7 +24,9 @@ from mysticanvas.contracts.worker import GenerateTask
 from mysticanvas.errors import JobCancelled, StoreError
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.queue import outcomes, rescue, retry
+from mysticanvas.orchestrator.queue.gate import Gate
 from mysticanvas.orchestrator.queue.outlook import Outlook
+from mysticanvas.orchestrator.queue.past import Past
 from mysticanvas.orchestrator.queue.rescue import Rescue
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.orchestrator.queue.run import Run
@@ -32,7 +34,6 @@ from mysticanvas.processes import Identity
 from mysticanvas.store import NewImage, Store, StoredJob
 
 _log = logs.get(__name__)
-_PAUSED = "queue.paused"
 _ORCHESTRATOR_LOST = "the orchestrator ended while it ran"
 R = TypeVar("R", bound=Run)
 
@@ -61,11 +62,10 @@ class Transitions:
         self._idle: list[_Idle] = []
         self._begun: list[Run] = []
         """Handed to those that were idle, and not yet taken up."""
-        self._unbegun: dict[str, int] = {}
-        """Attempts in a row that never reached a worker, by job; another process begins anew."""
+        self._past: dict[str, Past] = {}
+        """Of jobs that were put back, by id."""
         self._outlook = Outlook(store.jobs)
-        self._paused = store.facts.get(_PAUSED) is True
-        self._draining = False
+        self.gate = Gate(store)
         self.changed = threading.Condition(threading.RLock())
         """Notified after every change."""
 
@@ -73,7 +73,7 @@ class Transitions:
     def status(self) -> QueueStatus:
         """How many jobs wait and run; from memory, without waiting for a change under way."""
         return QueueStatus(
-            queued=self._store.jobs.waiting(), running=len(self._runs), paused=self._paused
+            queued=self._store.jobs.waiting(), running=len(self._runs), paused=self.gate.paused
         )
 
     def add(
@@ -89,7 +89,7 @@ class Transitions:
         Somebody who is idle is handed it at once: it is stored as one that runs.
         """
         with self.changed:
-            idle = self._idle_for(record.kind)
+            idle = self._idle_for(record)
             runner = None if idle is None else self._runner
             job, created = self._store.jobs.add(
                 record, request, task, key, params=params, runner=runner
@@ -117,8 +117,8 @@ class Transitions:
     def claim(
         self, kinds: Collection[str], begin: Callable[[StoredJob], R], model: str | None = None
     ) -> R | None:
-        """Begin the next job of these kinds whose time has come, unless the queue is paused; or
-        take up what was begun during `wait`.
+        """Begin the next job of these kinds whose time has come, if the gate lets it; or take up
+        what was begun during `wait`.
 
         Args:
             begin: makes its run; must not block. A job of which it raises has failed.
@@ -128,7 +128,9 @@ class Transitions:
             handed = self.handed(kinds)
             if handed is not None:
                 return cast("R", handed)
-            job = None if self._held else self._store.jobs.claim(kinds, self._runner, model)
+            if not self.gate.lets_next(kinds):
+                return None
+            job = self._store.jobs.claim(kinds, self._runner, model)
             return None if job is None else self._begin(job, begin)
 
     def wait(
@@ -160,13 +162,13 @@ class Transitions:
             return None
 
     def due_s(self, kinds: Collection[str]) -> float | None:
-        """Seconds until `claim` has a job of these kinds; None if none is foreseen."""
-        return None if self._held else self._store.jobs.next_due_s(kinds)
+        """Seconds until `claim` may have a job of these kinds; None if none is foreseen."""
+        return self.gate.due_s(kinds)
 
     def drain(self, timeout_s: float) -> None:
         """Begin no job any more; returns when none runs, or after `timeout_s` seconds."""
         with self.changed:
-            self._draining = True
+            self.gate.drain()
             self.changed.wait_for(lambda: not self._runs, timeout_s)
 
     def succeed(
@@ -219,16 +221,16 @@ class Transitions:
             failures = list(record.failures)
             if failure.counts:
                 failures.append(f"attempt {record.attempts}: {reason}")
-            unbegun = self._unbegun.get(run.id, 0) + 1 if failure.unbegun else 0
+            past = self._past.get(run.id, Past()).after(failure)
             waited_for = record.priority == "interactive"
-            again = retry.decide(failure, len(failures), unbegun, random.random(), waited_for)
+            again = retry.decide(failure, len(failures), past.unbegun, random.random(), waited_for)
             if again is None:
                 problem = Problem.of(
                     outcomes.given_up(failure, failures, reason), record.request_id
                 )
                 self._finish(run, JobStatus.FAILED, problem, failures)
                 return
-            self._unbegun[run.id] = unbegun
+            self._past[run.id] = past
             done = self._store.jobs.requeue(run.id, run.attempt, again.delay_s, failures)
             _log.warning("job_requeued", failure=failure, reason=reason, delay_s=again.delay_s)
             self._leave(run, self._store.jobs.get(run.id).record if done else None)
@@ -283,8 +285,7 @@ class Transitions:
     def pause(self, paused: bool) -> QueueStatus:
         """Begin no job any more, or begin them again; lasts over a restart."""
         with self.changed:
-            self._store.facts.set(_PAUSED, paused)
-            self._paused = paused
+            self.gate.pause(paused)
             self._bus.publish("queue", self.status.model_dump(mode="json"))
             self.changed.notify_all()
             return self.status
@@ -294,7 +295,7 @@ class Transitions:
         runs = list(self._runs.values())
         if any(_interactive(run.job.record) for run in runs):
             return True
-        next_up = None if self._paused else self._store.jobs.next_up(WORKER_KINDS)
+        next_up = None if self.gate.paused else self._store.jobs.next_up(WORKER_KINDS)
         return next_up is not None and not next_up.background
 
     def runs(self) -> list[Run]:
@@ -303,14 +304,14 @@ class Transitions:
 
     def shown(self, record: JobRecord) -> JobRecord:
         """The record with what only memory knows: progress, or the place in the queue."""
-        return self._outlook.of(record, self._runs.get(record.id), self.runs(), self._paused)
+        return self._outlook.of(record, self._runs.get(record.id), self.runs(), self.gate.paused)
 
-    def _idle_for(self, kind: str) -> _Idle | None:
-        """Who would begin a job of that kind now, and waits for one."""
-        if self._held:
+    def _idle_for(self, record: JobRecord) -> _Idle | None:
+        """Who would begin that job now, and waits for one."""
+        if not self.gate.lets(record.kind, record.priority == "background"):
             return None
         for idle in self._idle:
-            if kind in idle.kinds and self._store.jobs.next_due_s(idle.kinds) != 0.0:
+            if record.kind in idle.kinds and self._store.jobs.next_due_s(idle.kinds) != 0.0:
                 return idle
         return None
 
@@ -323,14 +324,10 @@ class Transitions:
             _log.exception("job_not_begun", job_id=job.record.id)
             self.fail(Run(job, self._bus), Problem.of(error, job.record.request_id))
             return None
+        run.past = self._past.get(run.id, Past())
         self._runs[run.id] = run
         self._tell(job.record)
         return run
-
-    @property
-    def _held(self) -> bool:
-        """Whether no job is to be begun."""
-        return self._paused or self._draining
 
     def _others(self, identity: Identity) -> bool:
         return identity != self._me and identity.alive()
@@ -365,8 +362,8 @@ class Transitions:
 
     def _tell(self, record: JobRecord) -> None:
         if record.status.final:
-            self._unbegun.pop(record.id, None)
-        if record.status is JobStatus.QUEUED and self._paused:
+            self._past.pop(record.id, None)
+        if record.status is JobStatus.QUEUED and self.gate.paused:
             record = record.model_copy(update={"paused": True})
         self._bus.publish("job", record.model_dump(mode="json"))
         self.changed.notify_all()

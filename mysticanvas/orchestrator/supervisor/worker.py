@@ -80,6 +80,11 @@ class Worker:
         """The worker as it is now."""
         return status.of(self.kind, self._life, self._reserve)
 
+    @property
+    def broken(self) -> bool:
+        """Whether it has failed too often to be started now."""
+        return _is_broken(self._life)
+
     def start(self, on_demand: bool = False) -> None:
         """Start the process, in the background.
 
@@ -204,7 +209,7 @@ class Worker:
 
     def _refuse_if_broken(self) -> None:
         life = self._life
-        if life.broken and life.retry_at is not None and life.retry_at > time.monotonic():
+        if _is_broken(life):
             raise WorkerBroken(
                 f"the {self.kind} worker has failed {len(life.history.failures)} times in a row"
                 f"{self._because()}"
@@ -329,6 +334,10 @@ class Worker:
         process = self._life.process
         work = None if process is None or process.base_mib is None else process.work
         return float("inf") if work is None else time.monotonic() - work.since
+
+
+def _is_broken(life: Life) -> bool:
+    return life.broken and life.retry_at is not None and life.retry_at > time.monotonic()
 
 
 def _pause_s(life: Life) -> float:

@@ -112,7 +112,7 @@ def test_only_attempts_in_a_row_that_reached_no_worker_give_a_job_up(
     for _ in range(retry.MAX_UNBEGUN):
         transitions.lose(claim(), missing, "it does not start")
     assert store.jobs.get(job).record.status is JobStatus.FAILED
-    assert transitions._unbegun == {}
+    assert transitions._past == {}
 
 
 @pytest.mark.parametrize("reason", [Failure.PREEMPTED, Failure.ORCHESTRATOR_STOPPED])
