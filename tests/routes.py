@@ -13,6 +13,7 @@ from mysticanvas import transport, web
 from mysticanvas.home import HomePaths
 from mysticanvas.orchestrator import host_jobs
 from mysticanvas.orchestrator.api import events, images, jobs, presets, search, tags
+from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.llm_presets import LLMPresets
@@ -52,7 +53,7 @@ class Routes:
         self.app.include_router(images.routes(store, self.bus))
         self.app.include_router(search.routes(store))
         self.app.include_router(tags.routes(store, self.bus))
-        self.app.include_router(presets.routes(store, kept, LLMPresets(store, inspector)))
+        self.app.include_router(presets.routes(store, kept, LLMPresets(store, inspector), Pins()))
         self.app.include_router(events.routes(self.bus))
 
     @contextlib.contextmanager

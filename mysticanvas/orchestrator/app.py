@@ -296,7 +296,9 @@ class Orchestrator:
         )
         app.include_router(jobs.routes(self.store, self.intake, self.transitions))
         app.include_router(queue.routes(self.transitions))
-        app.include_router(presets.routes(self.store, self.presets, self.llm_presets))
+        app.include_router(
+            presets.routes(self.store, self.presets, self.llm_presets, self.device.pins)
+        )
         app.include_router(models.routes(self.store))
         app.include_router(images.routes(self.store, self.bus))
         app.include_router(tags.routes(self.store, self.bus))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from mysticanvas import model_folders
+from mysticanvas import component_roles, model_folders
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.errors import ModelFileError, PresetError
 from mysticanvas.orchestrator.models import INDEX
@@ -68,6 +69,29 @@ def require_all(preset: ImagePreset, path: Path) -> None:
         )
 
 
+def require_roles(preset: ImagePreset, folder: Path) -> None:
+    """Refuse folders of parts that hold what plays another role, as far as they say so.
+
+    Args:
+        folder: has the index of the preset's model, or of what ships for its architecture.
+
+    Raises:
+        ModelFileError: so it is, or a file cannot be read.
+    """
+    if preset.unet is None and preset.vae is None:
+        return
+    index = model_folders.read_json(folder / INDEX)
+    denoiser = next((each for each in _DENOISERS if each in index), "unet")
+    for component, part in ((denoiser, preset.unet), ("vae", preset.vae)):
+        if part is None or not _has_class(index.get(component)):
+            continue
+        within = Path(part) / component
+        config = (within if within.is_dir() else Path(part)) / "config.json"
+        if config.is_file():
+            own = str(index[component][1])
+            component_roles.check(config, model_folders.read_json(config), component, own)
+
+
 def check(name: str, path: Path, *, folder: bool = True) -> None:
     """Refuse what is not there, what is neither a folder nor a regular file, and pickles.
 
@@ -123,6 +147,11 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def _has_class(component: Any) -> bool:
+    """Whether an index says of which class a component is."""
+    return isinstance(component, list) and len(component) > 1
 
 
 def _of_part(role: str, path: Path) -> Iterator[tuple[str, Path]]:

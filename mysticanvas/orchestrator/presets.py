@@ -93,7 +93,9 @@ class Presets:
             if part is not None:
                 parts.check(name, Path(part))
         self.loras.of(preset, {})
-        return preset, self._pipeline(path)
+        pipeline = self._pipeline(path)
+        parts.require_roles(preset, self._index_folder(path))
+        return preset, pipeline
 
     def _is_as_it_ships(self, preset: ImagePreset) -> bool:
         shipped = self._store.presets.known(preset.name)
@@ -213,6 +215,7 @@ class Presets:
         else:
             model = models.describe_file(path, self._architecture(path), sha256, _shipped())
         self._require_engine(path, model.pipeline)
+        parts.require_roles(preset, self._index_folder(path))
         return model._replace(files={**model.files, **parts.files(preset, sha256)})
 
     def notice_changes(self, preset: ImagePreset, model: models.Model) -> list[str]:
@@ -273,12 +276,16 @@ class Presets:
             self._store.facts.set(_DEFAULT, STARTER)
 
     def _pipeline(self, path: Path) -> str:
-        folder = path if path.is_dir() else _shipped() / self._architecture(path)
+        folder = self._index_folder(path)
         if not (folder / models.INDEX).is_file():
             models.describe(path, str)  # says what is wrong with it
         name = models.pipeline(folder)
         self._require_engine(path, name)
         return name
+
+    def _index_folder(self, path: Path) -> Path:
+        """The folder of a model, or what ships for the architecture of a single file."""
+        return path if path.is_dir() else _shipped() / self._architecture(path)
 
     def _require_image_model(self, preset: ImagePreset, path: Path) -> None:
         if path.suffix == parts.GGUF:

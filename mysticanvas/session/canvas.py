@@ -356,7 +356,7 @@ class Canvas(Generating):
     def pin(self, preset: str | ImagePreset | LLMPreset, pinned: bool = True) -> None:
         """Have the model of a preset stay, once it is loaded: neither time nor the needs of other
         requests unload it, which are refused with `DoesNotFit` if it is in their way. `unload`
-        ends that, and so does the end of the orchestrator.
+        ends that, and so do deleting the preset and the end of the orchestrator.
 
         Args:
             preset: a preset, or its name, which may be that of one of each kind.

@@ -85,9 +85,9 @@ class Generating:
                 even if it changes pixels, which the picture's recipe then says; `exact`, only what
                 keeps them; `none`, nothing.
             reuse: whether a picture of the same request that is there already will do: of the same
-                parameters and model, and in the number format that the preset asks for, if it
-                asks for one. Without a seed, the seed then follows from the request. The canvas's
-                own by default.
+                parameters and model, in the number format that the preset asks for, if it asks
+                for one, and of no other pixels than `mitigations` allows. Without a seed, the seed
+                then follows from the request. The canvas's own by default.
             after_crash: what becomes of the job if the orchestrator itself is killed while it
                 runs: `requeue`, the default, runs it again, `cancel` does not.
 

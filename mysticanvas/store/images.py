@@ -181,15 +181,24 @@ class Images:
         return pages.cards(self._database, seqs)
 
     def by_request(
-        self, request_hash: str, project: str | None = None, dtype: str | None = None
+        self,
+        request_hash: str,
+        project: str | None = None,
+        dtype: str | None = None,
+        allowed: Sequence[str] | None = None,
     ) -> list[ImageRecord]:
         """The newest complete batch that a request made, in batch order; empty if there is none.
 
         Args:
             dtype: number format that it was made in; None for any.
+            allowed: the mitigations that it may have been made with; None for any.
         """
         rows = self._database.read(
-            _SQL["by_request"], request_hash=request_hash, project=project, dtype=dtype
+            _SQL["by_request"],
+            request_hash=request_hash,
+            project=project,
+            dtype=dtype,
+            allowed=None if allowed is None else list(allowed),
         )
         batch = self._records(_newest_complete(rows))
         return sorted(batch, key=lambda image: image.batch_index)

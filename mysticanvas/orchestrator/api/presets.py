@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body
 from mysticanvas.contracts.preset_toml import MAX_PRESETS
 from mysticanvas.contracts.presets import DefaultPreset, ImagePreset, Kind, LLMPreset
 from mysticanvas.errors import InvalidRequest
+from mysticanvas.orchestrator.arbiter.pins import Pins
 from mysticanvas.orchestrator.llm_presets import LLMPresets
 from mysticanvas.orchestrator.presets import Presets
 from mysticanvas.store import Store
@@ -17,15 +18,15 @@ from mysticanvas.store import Store
 _Several = Body(embed=True, alias="presets", max_length=MAX_PRESETS)
 
 
-def routes(store: Store, presets: Presets, llm_presets: LLMPresets) -> APIRouter:
+def routes(store: Store, presets: Presets, llm_presets: LLMPresets, pins: Pins) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["presets"])
-    _of_images(router, store, presets)
-    _of_language(router, store, llm_presets)
+    _of_images(router, store, presets, pins)
+    _of_language(router, store, llm_presets, pins)
     _defaults(router, {"image": presets, "llm": llm_presets})
     return router
 
 
-def _of_images(router: APIRouter, store: Store, presets: Presets) -> None:
+def _of_images(router: APIRouter, store: Store, presets: Presets, pins: Pins) -> None:
     @router.get("/presets")
     def every() -> list[ImagePreset]:
         """The image presets by name."""
@@ -49,8 +50,9 @@ def _of_images(router: APIRouter, store: Store, presets: Presets) -> None:
 
     @router.delete("/presets/image/{name}")
     def delete(name: str) -> None:
-        """Forget a preset; recipes keep all that it was."""
+        """Forget a preset; recipes keep all that it was. Its model may go if it was pinned."""
         presets.delete(name)
+        pins.clear(name, "image")
 
     @router.get("/presets/image/{name}/revisions")
     def revisions(name: str) -> list[ImagePreset]:
@@ -59,7 +61,7 @@ def _of_images(router: APIRouter, store: Store, presets: Presets) -> None:
         return list(store.presets.revisions(name)) or [store.presets.get(name)]
 
 
-def _of_language(router: APIRouter, store: Store, presets: LLMPresets) -> None:
+def _of_language(router: APIRouter, store: Store, presets: LLMPresets, pins: Pins) -> None:
     @router.get("/presets/llm")
     def every() -> list[LLMPreset]:
         """The language models' presets by name."""
@@ -83,8 +85,9 @@ def _of_language(router: APIRouter, store: Store, presets: LLMPresets) -> None:
 
     @router.delete("/presets/llm/{name}")
     def delete(name: str) -> None:
-        """Forget a preset."""
+        """Forget a preset. Its model may go if it was pinned."""
         presets.delete(name)
+        pins.clear(name, "llm")
 
     @router.get("/presets/llm/{name}/revisions")
     def revisions(name: str) -> list[LLMPreset]:

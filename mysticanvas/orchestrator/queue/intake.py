@@ -25,6 +25,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.contracts.memory import DeviceKind
+from mysticanvas.contracts.mitigations import OFFLOADS
 from mysticanvas.contracts.params import Priority, check_recipe
 from mysticanvas.contracts.presets import ImagePreset
 from mysticanvas.contracts.recipe import Recipe, ResolvedParams
@@ -183,7 +184,11 @@ class Intake:
             if known is not None:
                 return Accepted(self._transitions.shown(known.record), created=False)
             dtype = self._number_format(preset, model.pipeline)
-            found = self._store.images.by_request(recipe.request_hash, request.project, dtype)
+            # Offloaded or not, pixels are the same.
+            allowed = None if params.mitigations == "auto" else OFFLOADS
+            found = self._store.images.by_request(
+                recipe.request_hash, request.project, dtype, allowed
+            )
             if found and all((self._home / image.file.path).is_file() for image in found):
                 self._tag(found, params.tags)
                 return Accepted(_reused(found, params.priority), created=False)

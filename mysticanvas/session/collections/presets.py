@@ -113,7 +113,8 @@ class PresetsOfKind(Generic[P]):
         return self._connection.call(lambda api: api.save_preset(whole))
 
     def delete(self, name: str | P) -> None:
-        """Forget a preset. Pictures keep its name, and their recipes all that it was.
+        """Forget a preset. Pictures keep its name, and their recipes all that it was; a model that
+        was pinned by it is so no longer.
 
         Args:
             name: of a preset, or the preset itself.

@@ -42,6 +42,8 @@ SELECT seq, job_id, batch_size FROM images
 WHERE request_hash = $request_hash AND deleted_at IS NULL
   AND ($project::VARCHAR IS NULL OR project = $project)
   AND ($dtype::VARCHAR IS NULL OR (recipe->>'$.environment.dtype') = $dtype)
+  AND ($allowed::VARCHAR[] IS NULL
+    OR list_has_all($allowed, coalesce((recipe->'$.mitigations')::VARCHAR[], [])))
 
 -- name: by_head
 -- Between the smallest and the largest id with that head, so that the key's order helps.

@@ -206,7 +206,7 @@ def _given(component: str, path: Path, folder: Path | None, base: parts.Base) ->
     if folder is None:
         config = parts.file_config(component, path, base)
         return Part(component, library, str(base.index[component][1]), config)
-    config = folders.read_config(folder / "config.json")
+    config = parts.folder_config(component, folder, base)
     return Part(component, library, parts.class_of(component, config, base).__name__, config)
 
 

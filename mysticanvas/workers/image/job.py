@@ -84,10 +84,12 @@ def run(
     """
     pictures.require_ids(task)
     offloaded = offload_of(task.recipe.mitigations)
-    with contextlib.ExitStack() as placed:
+    with (
+        contextlib.ExitStack() as placed,
+        torch.inference_mode(),
+        attention.fixed(model.environment.attention),
+    ):
         placed.enter_context(offload.applied(model.pipeline, offloaded, model.device))
-        placed.enter_context(torch.inference_mode())
-        placed.enter_context(attention.fixed(model.environment.attention))
         if latents is None:
             used, images = _images(task, model, report, meter, placed)
         else:
@@ -196,6 +198,7 @@ def _sample(
         more = offload_of(ways[-1])
         if more == offload_of(planned):
             return sample(ways[-1], meter)
+        placed.close()
         placed.enter_context(offload.applied(model.pipeline, more, model.device))
         return sample(ways[-1], NoMeter())
 

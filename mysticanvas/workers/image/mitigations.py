@@ -12,8 +12,10 @@ from mysticanvas.contracts.mitigations import (
     TILE_OVERLAP,
     Allowed,
     Decoding,
+    Offload,
     offload_of,
     tile_px,
+    without_offload,
 )
 from mysticanvas.workers.image import offload, stages
 
@@ -85,8 +87,8 @@ def ways_to_sample(
     offloads: Collection[str],
     pieces: Collection[str],
 ) -> list[tuple[str, ...]]:
-    """The mitigations of each try to sample: as planned, and once more with all components but the
-    denoiser away from the device, where there is other memory for them.
+    """The mitigations of each try to sample: as planned, and once more with less of the weights on
+    the device, where there is other memory for them.
 
     Args:
         asked, allowed: as for `ways`.
@@ -95,10 +97,19 @@ def ways_to_sample(
     """
     if allowed == "none":
         return [asked]
-    again = {*asked, *(pieces if allowed == "auto" else ())}
-    if offload_of(asked) is None and "offload_model" in offloads and offload.helps(device):
-        again.add("offload_model")
-    return [asked, tuple(sorted(again))]
+    kind = offload_of(asked)
+    if offload.helps(device):
+        kind = _more_careful(kind, offloads)
+    again = {*without_offload(asked), *(pieces if allowed == "auto" else ())}
+    return [asked, tuple(sorted(again if kind is None else {*again, kind}))]
+
+
+def _more_careful(kind: Offload | None, offloads: Collection[str]) -> Offload | None:
+    """The kind of offload that takes less of the device; the same one if there is none."""
+    # Behind components come layers, one at a time: groups would be pinned, for which nothing of the
+    # system's memory was planned.
+    more: Offload = "offload_model" if kind is None else "offload_sequential"
+    return more if more in offloads else kind
 
 
 @contextmanager

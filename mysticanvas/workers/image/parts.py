@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors.torch import load_file
 
-from mysticanvas import model_folders
+from mysticanvas import component_roles, model_folders
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.image import classes, folder as folders, quantised, weights
@@ -100,7 +100,7 @@ def _named(component: str, path: Path, base: Base) -> str:
 def _from_folder(component: str, path: Path, base: Base, dtype: torch.dtype) -> dict[str, Any]:
     """The component, and the tokenizer beside it."""
     part = component_folder(component, path)
-    kind = class_of(component, folders.read_config(part / "config.json"), base)
+    kind = class_of(component, folder_config(component, part, base), base)
     variant = weights.variant_of([sorted(part.glob("*.safetensors"))])
     files = model_folders.weights(part, base.index[component][0], variant)
     module = kind.from_pretrained(
@@ -139,6 +139,18 @@ def component_folder(component: str, path: Path) -> Path:
         )
     folders.check_files(part)
     return part
+
+
+def folder_config(component: str, part: Path, base: Base) -> Config:
+    """The configuration of a component out of its folder.
+
+    Raises:
+        ModelFileError: it is that of something else, or cannot be read.
+    """
+    path = part / "config.json"
+    config = folders.read_config(path)
+    component_roles.check(path, config, component, folders.class_name(base.index, component))
+    return config
 
 
 def tokenizer_beside(component: str, path: Path) -> str | None:

@@ -199,7 +199,16 @@ def test_what_a_pipeline_can_do_is_told_by_its_class() -> None:
     [
         ((), "auto", "cuda", (), [(), ("offload_model",)]),
         (("vae_tiling",), "exact", "cuda", (), [("vae_tiling",), ("offload_model", "vae_tiling")]),
-        (("offload_group",), "auto", "cuda", (), [("offload_group",)] * 2),
+        (("offload_model",), "auto", "cuda", (), [("offload_model",), ("offload_sequential",)]),
+        (
+            ("vae_tiling", "offload_group"),
+            "exact",
+            "cuda",
+            (),
+            [("vae_tiling", "offload_group"), ("offload_sequential", "vae_tiling")],
+        ),
+        (("offload_sequential",), "auto", "cuda", (), [("offload_sequential",)] * 2),
+        (("offload_group",), "none", "cuda", (), [("offload_group",)]),
         ((), "auto", "cpu", (), [(), ()]),
         ((), "none", "cuda", (), [()]),
         # Where the same call decodes.
@@ -222,13 +231,24 @@ def test_how_sampling_is_tried_again(
 
 @pytest.mark.fault("no memory at a step, and other memory beside", "sampled again, offloaded")
 @pytest.mark.parametrize("name", ["sd", "sdxl"])
-def test_a_step_that_finds_no_memory_is_taken_again_with_weights_in_system_memory(
+@pytest.mark.parametrize(
+    ("planned", "moved", "used"),
+    [
+        ((), [None, None, *["model"] * 3], "offload_model"),
+        (("offload_model",), [*["model"] * 2, *["layer"] * 3], "offload_sequential"),
+        (("offload_group",), [*["group"] * 2, *["layer"] * 3], "offload_sequential"),
+    ],
+)
+def test_a_step_that_finds_no_memory_is_taken_again_with_less_of_the_weights_on_the_device(
     engine: ImageEngine,
     run: Run,
     tiny_sd: Path,
     tiny_sdxl: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
+    planned: tuple[str, ...],
+    moved: list[str | None],
+    used: str,
 ) -> None:
     folder = {"sd": tiny_sd, "sdxl": tiny_sdxl}[name]
     plain, _ = run(asking(folder))
@@ -244,12 +264,12 @@ def test_a_step_that_finds_no_memory_is_taken_again_with_weights_in_system_memor
 
     hook = pipeline.unet.register_forward_pre_hook(fail_once)
     try:
-        messages, finished = run(asking(folder))
+        messages, finished = run(asking(folder, *planned))
     finally:
         hook.remove()
-    assert calls == [None, None, "model", "model", "model"]
+    assert calls == moved
     assert pixels(messages) == pixels(plain)
-    assert made(messages)[0].recipe.mitigations == ("offload_model",)
+    assert made(messages)[0].recipe.mitigations == (used,)
     # Of what came after, nothing is taken for what the plain way needs.
     assert [use.phase for use in finished.phases] == ["text_encode", "denoise"]
     assert finished.phases[-1].at_least
