@@ -9,17 +9,23 @@ from dispatching import WAIT_S, Submit
 
 from mysticanvas.contracts.vram import Unloaded
 from mysticanvas.orchestrator.queue.dispatcher import Dispatcher
+from mysticanvas.orchestrator.queue.transitions import Transitions
 
 
 def test_a_model_whose_time_is_over_leaves_when_it_is_no_longer_pinned(
-    dispatcher: Dispatcher, unloads: list[Unloaded], submit: Submit, reached: Any
+    dispatcher: Dispatcher,
+    transitions: Transitions,
+    unloads: list[Unloaded],
+    submit: Submit,
+    reached: Any,
 ) -> None:
     dispatcher._keep_alive_s = 0.0
     dispatcher._pins.set("tiny", True)
     dispatcher.start()
     reached(submit("a castle"), "succeeded")
-    # By then it waits for something to change.
-    time.sleep(0.5)
+    deadline = time.monotonic() + WAIT_S
+    while not transitions._idle and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert unloads == []
     begun = time.monotonic()
     dispatcher._pins.set("tiny", False)
