@@ -129,8 +129,8 @@ class Settings(BaseModel):
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """CPU threads of a worker. They change pixels slightly, so a recipe records them."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """That of the image worker; a GPU that `auto` found and that is lost is no reason for a CPU, in
-    later orchestrators of the home neither, until one was started with a device that is set."""
+    """That of the image worker; a GPU that `auto` found and that is lost is no reason for a CPU,
+    nor is it in later orchestrators of the home, until one is started with a device that is set."""
     memory_budget_mib: int | None = Field(default=None, ge=1)
     """MiB of system memory that the workers may take together, where there is no GPU; None for all
     that the system can give."""
