@@ -129,7 +129,8 @@ class Settings(BaseModel):
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """CPU threads of a worker. They change pixels slightly, so a recipe records them."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """That of the image worker; a GPU that `auto` found and that is lost is no reason for a CPU."""
+    """That of the image worker; a GPU that `auto` found and that is lost is no reason for a CPU,
+    nor is it in later orchestrators of the home on that machine, until a device is set for one."""
     memory_budget_mib: int | None = Field(default=None, ge=1)
     """MiB of system memory that the workers may take together, where there is no GPU; None for all
     that the system can give."""

@@ -50,6 +50,7 @@ from mysticanvas.orchestrator.api import (
     workers,
 )
 from mysticanvas.orchestrator.arbiter.keep_alive import KeepAlive
+from mysticanvas.orchestrator.computed_on import ComputedOn
 from mysticanvas.orchestrator.device import Device
 from mysticanvas.orchestrator.events import Bus
 from mysticanvas.orchestrator.files.pool import Pool
@@ -115,6 +116,7 @@ class Orchestrator:
         self.presets = Presets(self.store, inspector, self.plugins, settings.engine)
         self.llm_presets = LLMPresets(self.store, inspector)
         self.device = self._device()
+        self.computed_on = ComputedOn(self.store.facts, self.workers, settings)
 
         self.transitions = Transitions(self.store, self.bus, processes.Identity.of(os.getpid()))
         self.kinds = self._kinds(inspector)
@@ -133,9 +135,10 @@ class Orchestrator:
 
     def start(self) -> Runtime:
         """Start worker, queue and idle watch, and write the runtime file."""
-        self.worker.start()
-        for worker in self.workers[1:]:
-            worker.start(on_demand=True)
+        for worker in self.workers:
+            before = self.computed_on.before(worker.kind)
+            worker.start(on_demand=worker is not self.worker, before=before)
+        self.computed_on.start()
         self.transitions.rescue()
         self.dispatcher.start()
         for runner in self.runners:
@@ -186,6 +189,7 @@ class Orchestrator:
         self.activity.stop()
         self.housekeeping.stop()
         self.announcement.stop()
+        self.computed_on.stop()
         self.upkeep.stop()
         lanes: list[Lane[Any]] = [*self.runners, self.dispatcher]
         running: list[Lane[Any] | Worker | KeepAlive] = [

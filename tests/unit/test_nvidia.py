@@ -3,7 +3,9 @@
 # ruff: noqa: N802  # as the library calls them
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pynvml
@@ -23,11 +25,28 @@ class Library:
 
     NVMLError = pynvml.NVMLError
     NVML_DEVICE_MIG_ENABLE = 1
+    NVML_ERROR_NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
+    NVML_ERROR_NO_PERMISSION = pynvml.NVML_ERROR_NO_PERMISSION
     ids: tuple[str, ...] = IDS
     divided = False
     capability = (9, 0)
+    opened = 0
+    """How often it was set up and not given back."""
+    error: int | None = None
+    """What it answers everything with, until it is set up the next time."""
+    broken: int | None = None
+    """What it cannot be set up for."""
 
-    def nvmlInit(self) -> None: ...
+    def nvmlInit(self) -> None:
+        if self.broken is not None:
+            raise pynvml.NVMLError(self.broken)
+        self.opened += 1
+        self.error = None
+
+    def nvmlShutdown(self) -> None:
+        self.opened -= 1
+        if self.error is not None:
+            raise pynvml.NVMLError(self.error)
 
     def nvmlDeviceGetCount(self) -> int:
         return len(self.ids)
@@ -49,20 +68,30 @@ class Library:
         return 1, 1
 
     def nvmlDeviceGetCudaComputeCapability(self, _: str) -> tuple[int, int]:
+        if self.error is not None:
+            raise pynvml.NVMLError(self.error)
         return self.capability
+
+    def nvmlDeviceGetName(self, _: str) -> str:
+        return "A"
+
+    def nvmlDeviceGetMemoryInfo(self, _: str) -> Any:
+        if self.error is not None:
+            raise pynvml.NVMLError(self.error)
+        return SimpleNamespace(total=24 << 30, free=15 << 30)
 
 
 @pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     """What the driver's library is for this test; no variable says which GPU."""
     found = Library()
     for name in ("NVMLError", *(each for each in dir(Library) if each.startswith("nvml"))):
         monkeypatch.setattr(pynvml, name, getattr(found, name))
     for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
-    nvidia._device.cache_clear()
-    yield found
-    nvidia._device.cache_clear()
+    monkeypatch.setattr(nvidia, "AGAIN_S", 0.0)
+    monkeypatch.setattr(nvidia, "_DRIVER", nvidia.Driver())
+    return found
 
 
 def asked() -> str | None:
@@ -105,7 +134,7 @@ def test_of_one_that_is_divided_it_is_not_known_which_part(
     library.divided = True
     assert asked() is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a")
-    nvidia._device.cache_clear()
+    monkeypatch.setattr(nvidia, "_DRIVER", nvidia.Driver())
     assert asked() == "MIG-a"
 
 
@@ -159,3 +188,74 @@ def test_benchmarks_ask_about_the_same_gpu(
     )
     assert asked() == library.ids[1]
     assert nvml.used() == 7
+
+
+@pytest.mark.fault("a driver that was loaded anew", "asked again; nothing is assumed of its GPU")
+@pytest.mark.parametrize(
+    "error",
+    [pynvml.NVML_ERROR_UNINITIALIZED, pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_UNKNOWN],
+)
+def test_a_library_that_fails_is_set_up_anew(library: Library, error: int) -> None:
+    library.capability = (7, 5)
+    assert not nvidia.has_bfloat16()
+    library.error = error
+    assert not nvidia.has_bfloat16()
+    library.error = error
+    assert nvidia.free_mib() == 15 << 10
+    assert library.opened == 1
+
+
+@pytest.mark.fault("a driver that is gone", "what is known of its GPU holds; it is found again")
+def test_a_driver_that_is_gone_is_looked_for_again_and_let_go(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.capability = (7, 5)
+    assert not nvidia.has_bfloat16()
+    library.error = library.broken = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
+    assert (nvidia.free_mib(), nvidia.has_bfloat16()) == (None, False)
+    # Or it could not be loaded anew.
+    assert library.opened == 0
+    library.broken = None
+    # Not at each look, where there is none.
+    with monkeypatch.context() as patch:
+        patch.setattr(nvidia._DRIVER, "_again_at", time.monotonic() + 60)
+        assert nvidia.free_mib() is None
+    assert nvidia.free_mib() == 15 << 10
+
+
+def test_what_a_driver_cannot_tell_is_no_failure_of_it(library: Library) -> None:
+    assert nvidia.free_mib() is not None
+    library.error = pynvml.NVML_ERROR_NOT_SUPPORTED
+    # As of one that fails whatever is done: others may still be told.
+    for error in (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_UNKNOWN):
+
+        def fail(*_: Any, error: int = error) -> None:
+            raise pynvml.NVMLError(error)
+
+        assert nvidia.told(fail) is None
+    library.error = None
+    assert (nvidia.free_mib(), library.opened) == (15 << 10, 1)
+
+
+@pytest.mark.fault("a driver that hangs", "nothing is known of the GPU; nobody is kept")
+def test_a_driver_that_hangs_keeps_nobody(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert nvidia.free_mib() is not None
+    monkeypatch.setattr(nvidia, "PATIENCE_S", 0.1)
+    goes_on = threading.Event()
+    assert nvidia.told(lambda *_: goes_on.wait(60)) is None
+    monkeypatch.setattr(nvidia, "PATIENCE_S", 60.0)
+    began = time.monotonic()
+    assert nvidia.free_mib() is None
+    assert time.monotonic() - began < 30
+    goes_on.set()
+    while nvidia.free_mib() is None:
+        assert time.monotonic() - began < 60
+    assert library.opened == 1
+
+
+def test_what_whoever_asks_gets_wrong_is_raised_there(library: Library) -> None:
+    with pytest.raises(AttributeError):
+        nvidia.told(lambda asked, _: asked.nothing)
+    assert library.opened == 1

@@ -31,10 +31,14 @@ class Launch(NamedTuple):
     """Starts it: here, or wherever a plug-in does."""
     device_kind: DeviceKind | None = None
     """What it is told to compute on; None if that is left to it."""
+    earlier: DeviceKind | None = None
+    """What the last process of an orchestrator before computed on, if that was left to it."""
 
     def after(self, before: DeviceKind | None) -> Launch:
         """It for a process that is to compute on what the one before did, if that said so and had
-        found something better than the CPU."""
+        found something better than the CPU; the first one follows one of an earlier orchestrator.
+        """
+        before = before or self.earlier
         if self.device_kind is not None or before in (None, "cpu"):
             return self
         return self._replace(arguments=[*self.arguments, "--before", str(before)])

@@ -85,12 +85,14 @@ class Worker:
         """Whether it has failed too often to be started now."""
         return _is_broken(self._life)
 
-    def start(self, on_demand: bool = False) -> None:
+    def start(self, on_demand: bool = False, before: DeviceKind | None = None) -> None:
         """Start the process, in the background.
 
         Args:
             on_demand: leave that to whoever wants the first one.
+            before: what its processes computed on in an earlier orchestrator, if that is known.
         """
+        self._launch = self._launch._replace(earlier=before)
         if not on_demand:
             self.want()
         self._thread.start()

@@ -6,11 +6,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import llama_cpp
+
 from mysticanvas import logs
 from mysticanvas.contracts.llm import Inspection, InspectionOrder
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.worker import LLMRef, Loaded
-from mysticanvas.errors import Conflict
+from mysticanvas.errors import Conflict, WorkerCrashed
 from mysticanvas.workers.engine import Options
 from mysticanvas.workers.llm import metadata, vetting
 from mysticanvas.workers.llm.model import Model
@@ -23,9 +25,17 @@ _log = logs.get(__name__)
 
 
 class LLMEngine:
-    """Implements `workers.engine.TextEngine` with llama.cpp."""
+    """Implements `workers.engine.TextEngine` with llama.cpp.
+
+    Raises:
+        WorkerCrashed: there is no GPU any more, and that is what `auto` was before.
+    """
 
     def __init__(self, options: Options) -> None:
+        # Only then: to look for GPUs has a library of theirs loaded.
+        on_gpu = options.device == "auto" and options.before in ("cuda", "mps")
+        if on_gpu and not llama_cpp.llama_supports_gpu_offload():
+            raise _gone()
         self._threads = options.threads
         # On a CPU worker nothing goes to a GPU, whatever the reference says.
         self._cpu_only = options.device == "cpu"
@@ -108,6 +118,19 @@ class LLMEngine:
         self._model = model
         _log.info("model_loaded", digest=ref.digest, architecture=described.architecture)
         return self._model
+
+
+def _gone() -> WorkerCrashed:
+    return WorkerCrashed(
+        f"The GPU is gone: llama.cpp (llama-cpp-python {llama_cpp.__version__}) finds none any "
+        "more, on which language models lay before. The CPU does not stand in for it, since it is "
+        "many times slower.",
+        hint="If the driver does not see it either, as `nvidia-smi` tells, restart the driver or "
+        "the machine; if it does, install llama-cpp-python for it again. To compute on the CPU "
+        "instead, run `mysticanvas stop` and begin again with device='cpu', or "
+        "MYSTICANVAS_DEVICE=cpu; with 'cuda', pictures stay on the GPU.",
+        engineless=True,
+    )
 
 
 def _kind(device: str) -> DeviceKind | None:

@@ -58,6 +58,14 @@ def test_a_process_is_told_what_the_one_before_computed_on(
     assert launch.after(before).arguments == ["-x", *told]
 
 
+def test_the_first_one_is_told_what_an_earlier_orchestrator_s_computed_on(tmp_path: Path) -> None:
+    launch = Launch("image", [], {}, LogFile(tmp_path / "log"), earlier="cuda")
+    assert launch.after(None).arguments == ["--before", "cuda"]
+    # What one of this orchestrator has said counts for more.
+    assert launch.after("mps").arguments == ["--before", "mps"]
+    assert launch._replace(device_kind="cpu").after(None).arguments == []
+
+
 def test_a_process_without_an_engine_never_had_the_job() -> None:
     error = WorkerCrashed("The GPU is gone.", hint="Do this.", engineless=True)
     answer = Problem.of(error).model_dump_json().encode()

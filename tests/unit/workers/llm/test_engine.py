@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import llama_cpp
 import pytest
 
 from mysticanvas.contracts.memory import MemoryPart
 from mysticanvas.contracts.worker import LLMRef
-from mysticanvas.errors import OutOfMemory
+from mysticanvas.errors import OutOfMemory, WorkerCrashed
 from mysticanvas.vram import llm
 from mysticanvas.workers.engine import Options, SeesDevice
 from mysticanvas.workers.llm.engine import LLMEngine
@@ -66,3 +67,21 @@ def test_a_model_whose_context_cannot_be_made_again_gives_its_weights_back(
     engine.load(model)
     assert engine.models == ["digest"]
     engine.unload()
+
+
+@pytest.mark.skipif(llama_cpp.llama_supports_gpu_offload(), reason="this llama.cpp finds a GPU")
+def test_a_gpu_that_was_there_is_not_replaced_by_a_cpu(tmp_path: Path) -> None:
+    with pytest.raises(WorkerCrashed, match="The GPU is gone: llama.cpp") as caught:
+        LLMEngine(Options(images=tmp_path, before="cuda"))
+    for words in ("nvidia-smi", "llama-cpp-python", "device='cpu'", "MYSTICANVAS_DEVICE=cpu"):
+        assert words in caught.value.hint
+
+
+def test_a_device_that_is_set_a_cpu_and_a_gpu_that_is_there_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LLMEngine(Options(images=tmp_path, before="cpu"))
+    for device in ("cpu", "cuda"):
+        LLMEngine(Options(images=tmp_path, device=device, before="cuda"))
+    monkeypatch.setattr(llama_cpp, "llama_supports_gpu_offload", lambda: True)
+    LLMEngine(Options(images=tmp_path, before="cuda"))
