@@ -45,12 +45,23 @@ Stemmer = Literal[
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
+class NoDefaultHome(Exception):
+    """No home was given, and the user has no directory that it could be in."""
+
+
 def default_home() -> Path:
-    """The platform's user data directory for MystiCanvas."""
+    """The platform's user data directory for MystiCanvas.
+
+    Raises:
+        NoDefaultHome: nothing tells the user's home directory.
+    """
     # Late: most processes are told their home, and every kernel pays for this module.
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("mysticanvas", appauthor=False))
+    try:
+        return Path(platformdirs.user_data_dir("mysticanvas", appauthor=False)).expanduser()
+    except RuntimeError:
+        raise NoDefaultHome from None
 
 
 def data_folder() -> Path:
@@ -164,6 +175,7 @@ class Settings(BaseModel):
 
         Raises:
             pydantic.ValidationError: a value is not allowed.
+            NoDefaultHome: as `default_home`.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {

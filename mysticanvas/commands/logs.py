@@ -58,9 +58,11 @@ def run(options: argparse.Namespace) -> int:
     folder = settings_of(options).paths.logs
     following = Following(folder) if options.follow else None
     call: Story | None = None
-    if options.job or options.request:
-        kind: story.Kind = "job" if options.job else "request"
-        call = story.find(folder, kind, options.job or options.request)
+    # A variable of a script that is not set gives an empty id, which is not to show all lines.
+    if options.job is not None:
+        call = story.find(folder, "job", options.job)
+    elif options.request is not None:
+        call = story.find(folder, "request", options.request)
     show = _printer(options.json)
 
     def wanted(entry: Entry) -> bool:

@@ -43,18 +43,20 @@ class Story:
         return _mentioning(folder, words, self.has, since)
 
 
-def find(folder: Path, kind: Kind, part: str) -> Story:
+def find(folder: Path, kind: Kind, given: str) -> Story:
     """The request or job that an id, or an unambiguous head or tail of one, means in the logs.
 
     Raises:
         InvalidRequest: it cannot be part of an id, or is part of several.
         NotFound: no line is of such a request or job.
     """
+    part = given.strip().lower()
     if not ids.is_part(part):
         raise InvalidRequest(
-            f"{part!r} is no id of a {kind}, and no part of one.",
+            f"{given!r} is no id of a {kind}, and no part of one.",
+            hint="Give an id, or 4 or more characters of its head or tail.",
             parameter=f"--{kind}",
-            value=part,
+            value=given,
             allowed="an id, or 4 or more characters of its head or tail",
         )
     member = f"{kind}_id"

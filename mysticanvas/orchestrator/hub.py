@@ -99,13 +99,32 @@ def locate_gguf(gguf_id: str, folder: Path | None = None) -> HubFile:
 
 
 def cache() -> Path:
-    """The folder that huggingface_hub keeps repositories in."""
-    if named := os.environ.get("HF_HUB_CACHE"):
-        return Path(named).expanduser()
+    """The folder that huggingface_hub keeps repositories in.
+
+    Raises:
+        PresetError: nothing tells where that is.
+    """
+    folder = known_cache()
+    if folder is None:
+        raise PresetError(
+            "It is not known where the local cache of the hub is: neither HF_HOME nor HF_HUB_CACHE "
+            f"names a folder, and nothing tells the home directory of user {os.getuid()}.",
+            hint="Set HF_HOME to a folder that you can write to, call canvas.shutdown() and try "
+            "again.",
+        )
+    return folder
+
+
+def known_cache() -> Path | None:
+    """The same; None if nothing tells where it is."""
+    named = os.environ.get("HF_HUB_CACHE")
     home = os.environ.get("HF_HOME") or (
         Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     )
-    return Path(home).expanduser() / "hub"
+    try:
+        return Path(named).expanduser() if named else Path(home).expanduser() / "hub"
+    except RuntimeError:
+        return None
 
 
 def locate(hub_id: str, folder: Path | None = None) -> Snapshot:
@@ -115,7 +134,7 @@ def locate(hub_id: str, folder: Path | None = None) -> Snapshot:
         folder: the cache; None for the usual one.
 
     Raises:
-        PresetError: it is not there; says how to get it.
+        PresetError: it is not there, or nothing tells where the cache is; says how to get it.
     """
     match = _ID.fullmatch(hub_id)
     assert match is not None

@@ -73,7 +73,8 @@ def everywhere(store: Store, name: str | None = None) -> list[FoundModel]:
         name: has models of other names in added folders left out, which takes little time.
     """
     found = [model for folder in folders(store) for model in find(Path(folder), folder, name)]
-    return [*found, *find_in_hub(hub.cache())]
+    cache = hub.known_cache()
+    return found if cache is None else [*found, *find_in_hub(cache)]
 
 
 def find(folder: Path, source: str, only: str | None = None) -> Iterator[FoundModel]:

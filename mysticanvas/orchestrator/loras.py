@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -199,5 +200,5 @@ def _bare(name: str) -> str:
 
 
 def _label(name: str) -> str:
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # noqa: PTH111 - as it is where nothing tells the home
     return f"~{name.removeprefix(home)}" if name.startswith(f"{home}/") else name

@@ -17,7 +17,7 @@ from mysticanvas import transport
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.loras import plain
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.settings import Settings
+from mysticanvas.settings import NoDefaultHome, Settings
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest
@@ -97,7 +97,7 @@ def settings(**given: Any) -> Settings:
     """Settings from arguments and environment; None means "not given".
 
     Raises:
-        InvalidRequest: a value is not allowed.
+        InvalidRequest: a value is not allowed, or there is no home and none by default.
     """
     from pydantic import ValidationError
 
@@ -107,9 +107,11 @@ def settings(**given: Any) -> Settings:
     if isinstance(chosen.get("home"), str):
         chosen["home"] = Path(chosen["home"])
     try:
-        # Text stands for a number in a variable alone, which has nothing else.
-        Settings.model_validate(chosen, strict=True)
         settings = Settings.load(**chosen)
+        # Text stands for a number in a variable alone, which has nothing else.
+        Settings.model_validate({"home": settings.home, **chosen}, strict=True)
+    except NoDefaultHome:
+        raise _no_home() from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
@@ -119,6 +121,17 @@ def settings(**given: Any) -> Settings:
         raise refused(where, value, Settings.allowed(name), hint) from None
     transport.check(settings.ipc)
     return settings
+
+
+def _no_home() -> InvalidRequest:
+    return InvalidRequest(
+        "No home is given, and there is none by default: HOME is not set, and nothing tells the "
+        f"home directory of user {os.getuid()}.",
+        hint="Set MYSTICANVAS_HOME to a folder that you can write to, or give it: "
+        "Canvas(home=...) or --home.",
+        parameter="home",
+        allowed=Settings.allowed("home"),
+    )
 
 
 def remote(url: object, token: object) -> Endpoint | None:

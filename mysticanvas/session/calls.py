@@ -18,7 +18,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.errors import MystiCanvasError, NotFound, OrchestratorUnavailable, Stopped
-from mysticanvas.session import launch, original, progress, stopping
+from mysticanvas.session import launch, original, progress, siblings, stopping
 from mysticanvas.session.arguments import DEFAULT_PROJECT
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
@@ -28,6 +28,7 @@ from mysticanvas.session.reproduction import Reproduction
 if TYPE_CHECKING:
     from mysticanvas.client.endpoint import Endpoint
     from mysticanvas.contracts.recipe import Recipe
+    from mysticanvas.processes import Identity
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.tracker import JobTracker
 
@@ -173,15 +174,8 @@ def held(connection: Connection, record: JobRecord) -> Job[Any]:
 def shutdown(connection: Connection, force: bool) -> None:
     """Stop orchestrator and workers; see `Canvas.shutdown`."""
     settings = connection.settings
-    endpoint = connection.find(settings.start_timeout_s)
-    if endpoint is not None:
-        identity = endpoint.identity
-        processes = [] if identity is None else stopping.processes(identity)
-        _ask_to_end(connection, endpoint, force)
-        connection.pause()
-    else:
-        ending = launch.ending(connection.paths)
-        processes = [] if ending is None else stopping.processes(launch.identity(ending))
+    with siblings.paused(connection):
+        processes = _told_to_end(connection, force)
     deadline = time.monotonic() + settings.end_timeout_s
     for process in processes:
         if not process.wait_gone(max(0.0, deadline - time.monotonic())):
@@ -189,6 +183,18 @@ def shutdown(connection: Connection, force: bool) -> None:
                 f"Process {process.pid} did not stop in time.",
                 hint=f"The logs are in {connection.logs}; `kill -9 {process.pid}` ends it.",
             )
+
+
+def _told_to_end(connection: Connection, force: bool) -> list[Identity]:
+    """The processes that end, once the orchestrator was asked to, or is about to."""
+    endpoint = connection.find(connection.settings.start_timeout_s)
+    if endpoint is None:
+        ending = launch.ending(connection.paths)
+        return [] if ending is None else stopping.processes(launch.identity(ending))
+    identity = endpoint.identity
+    processes = [] if identity is None else stopping.processes(identity)
+    _ask_to_end(connection, endpoint, force)
+    return processes
 
 
 def _ask_to_end(connection: Connection, endpoint: Endpoint, force: bool) -> None:

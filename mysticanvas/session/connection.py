@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.errors import OrchestratorUnavailable
 from mysticanvas.home import HomePaths
-from mysticanvas.session import launch
+from mysticanvas.session import launch, siblings
 from mysticanvas.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,15 +50,17 @@ class Connection:
         self.label = _label()
         self._remote = remote
         self._home = seen
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self._lock = threading.RLock()
         self._endpoint: Endpoint | None = None
         self._api: Api | None = None
         self._stream: EventStream | None = None
         self._following: Following | None = None
         self._subscriptions: Subscriptions | None = None
+        self._paused = False
         self._closed = False
         self._told: set[str] = set()
+        siblings.join(self)
 
     def attach(self, strict: bool = False) -> Endpoint:
         """Find or start the orchestrator, and listen to it in the background.
@@ -115,13 +117,15 @@ class Connection:
         runtime = launch.find(self.settings.paths)
         return None if runtime is None else launch.endpoint(runtime)
 
-    def call(self, ask: Callable[[Api], T]) -> T:
+    def call(self, ask: Callable[[Api], T], background: bool = False) -> T:
         """Ask the orchestrator; one that is lost is found or started again and asked once more.
 
         Args:
             ask: makes one call, which must be safe to repeat.
+            background: whether nobody called, so that nothing is asked, or started, in a pause.
 
         Raises:
+            Paused: only in the background.
             OrchestratorUnavailable: there is no answer.
             MystiCanvasError: the answer is an error.
         """
@@ -130,7 +134,7 @@ class Connection:
         deadline = time.monotonic() + self.settings.start_timeout_s
         tries = 0
         while tries < _TRIES:
-            endpoint, api = self._open()
+            endpoint, api = self._open(background)
             try:
                 return ask(api)
             except Stopping as stopping:
@@ -215,17 +219,37 @@ class Connection:
         if not tracker.settled:
             self.attach()
 
+    def places(self) -> set[str]:
+        """Where its orchestrator is, or would be started; no two have one of them in common."""
+        if self._remote is not None:
+            return {self._remote.url}
+        runtime = launch.recorded(self.settings.paths)
+        urls = set() if runtime is None else {runtime.url}
+        return {os.path.realpath(self.settings.home), *urls}
+
     def pause(self) -> None:
-        """Hang up, so that an orchestrator can stop; the next call takes everything up again.
-        Who waits for a job in another thread is told so."""
-        if self._stream is not None:
-            self._stream.pause()
+        """Hang up, and start nothing by itself; the next call takes everything up again."""
+        # With the lock, behind whatever is being started at this moment.
+        with self._lock:
+            self._paused = True
+            if self._stream is not None:
+                self._stream.pause()
+
+    def resume(self) -> None:
+        """Go on as before a pause."""
+        with self._lock:
+            self._paused = False
+            if self._stream is not None:
+                self._stream.resume()
+
+    def interrupt(self) -> None:
+        """Tell those who wait for a job in another thread that the orchestrator is stopped."""
         if self._following is not None:
             self._following.interrupt()
 
     def close(self) -> None:
         """Detach for good; the orchestrator and its jobs go on. Who waits for one is told so."""
-        if os.getpid() != self._pid:
+        if os.getpid() != self.pid:
             self._closed = True
             return
         # Before the lock, which is held while an orchestrator is started.
@@ -244,11 +268,14 @@ class Connection:
         if self._stream is not None:
             self._stream.close()
 
-    def _open(self) -> tuple[Endpoint, Api]:
+    def _open(self, background: bool) -> tuple[Endpoint, Api]:
         from mysticanvas.client.api import Api
         from mysticanvas.client.http import HttpClient
+        from mysticanvas.session.following import Paused
 
         with self._lock:
+            if background and self._paused:
+                raise Paused
             endpoint = self.attach()
             if self._api is None:
                 self._api = Api(HttpClient(endpoint.url, endpoint.token, endpoint.alive))
@@ -266,6 +293,7 @@ class Connection:
         self._endpoint = self._api = None
 
     def _listen(self) -> None:
+        self._paused = False
         if self._stream is not None:
             self._stream.resume()
             return
@@ -285,13 +313,13 @@ class Connection:
             on_tick=lambda: following.tick(stream.connected),
         )
         self._following, self._stream = following, stream
-        weakref.finalize(self, _close, stream, self._pid)
+        weakref.finalize(self, _close, stream, self.pid)
         stream.start()
 
     def _check_usable(self) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self.pid:
             raise OrchestratorUnavailable(
-                f"This canvas belongs to process {self._pid}; a forked process cannot use it.",
+                f"This canvas belongs to process {self.pid}; a forked process cannot use it.",
                 hint="Make a new Canvas() in the child; it attaches to the same orchestrator.",
             )
         if self._closed:
@@ -318,7 +346,7 @@ def _call(this: weakref.ref[Connection], ask: Callable[[Api], T]) -> T:
     connection = this()
     if connection is None:
         raise OrchestratorUnavailable("This canvas is gone.", hint="Make a new Canvas().")
-    return connection.call(ask)
+    return connection.call(ask, background=True)
 
 
 def _close(stream: EventStream, pid: int) -> None:

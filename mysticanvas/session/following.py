@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -29,6 +30,10 @@ _ASKED_AFTER = 8
 """Silent jobs that are asked after at once while events arrive, which wait meanwhile."""
 _PAGED = 16
 """Jobs for which a page is asked rather than each of them: what the one costs is about that."""
+
+
+class Paused(Exception):
+    """Nothing is asked now: the orchestrator is being stopped. Never leaves the event thread."""
 
 
 class Following:
@@ -137,12 +142,17 @@ class Following:
         self._refresh(waited_for)
 
     def _refresh(self, trackers: list[JobTracker]) -> None:
-        for tracker in self._not_on_pages(trackers):
-            try:
-                tracker.update(self._fetch(tracker.record.id))
-            except MystiCanvasError as error:
-                _log.debug("job %s cannot be followed: %s", tracker.record.id, error)
-                tracker.fail(error)
+        # Whether those who wait do so in vain is told once it is stopped.
+        with contextlib.suppress(Paused):
+            for tracker in self._not_on_pages(trackers):
+                self._ask_after(tracker)
+
+    def _ask_after(self, tracker: JobTracker) -> None:
+        try:
+            tracker.update(self._fetch(tracker.record.id))
+        except MystiCanvasError as error:
+            _log.debug("job %s cannot be followed: %s", tracker.record.id, error)
+            tracker.fail(error)
 
     def _not_on_pages(self, trackers: list[JobTracker]) -> list[JobTracker]:
         """Those that have to be asked after one by one: many are found on pages of the newest jobs,

@@ -251,7 +251,7 @@ def test_the_order_of_many_outlasts_a_file_whose_names_are_sorted(
 def test_of_a_label_the_home_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
     from mysticanvas.orchestrator.loras import Lora, Loras
 
-    monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
+    monkeypatch.setenv("HOME", "/home/me")
     file = HashedFile(path="/x", sha256="0" * 64, size=1, mtime_ns=1, inode=1)
     lora = Lora("/home/me/loras/a.safetensors", file, 1.0)
     assert Loras((lora,)).labels == {"~/loras/a.safetensors": "lora_1"}

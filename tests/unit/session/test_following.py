@@ -7,7 +7,7 @@ from mysticanvas import NotFound, OrchestratorUnavailable
 from mysticanvas.contracts.events import Event
 from mysticanvas.contracts.ids import new_id
 from mysticanvas.contracts.jobs import JobPage
-from mysticanvas.session.following import Following
+from mysticanvas.session.following import Following, Paused
 
 MakeJob = Callable[..., Any]
 
@@ -200,6 +200,21 @@ def test_what_cannot_be_fetched_ends_the_waiting(make_job: MakeJob) -> None:
     with pytest.raises(NotFound):
         future.result(0)
     assert tracker.record.status == "queued"
+
+
+def test_in_a_pause_whoever_waits_waits_on(make_job: MakeJob) -> None:
+    asked: list[str] = []
+
+    def fetch(job_id: str) -> Any:
+        asked.append(job_id)
+        raise Paused
+
+    following = Following(fetch, unexpected)
+    jobs = [following.follow(make_job(id=new_id())) for _ in range(2)]
+    futures = [job.future() for job in jobs]
+    following.tick(connected=False)
+    assert len(asked) == 1
+    assert not any(future.done() for future in futures)
 
 
 def test_an_alert_reaches_every_job_that_is_not_over(make_job: MakeJob) -> None:

@@ -86,7 +86,7 @@ def test_whoever_waits_while_the_orchestrator_is_stopped_is_told_so(
     waiting.start()
     while not job._tracker.waited_for:
         time.sleep(0.01)
-    canvas._connection.pause()
+    canvas._connection.interrupt()
     waiting.join(20)
     assert len(errors) == 1
 
