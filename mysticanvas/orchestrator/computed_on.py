@@ -1,7 +1,7 @@
 """What workers compute on where that is left to them, kept for the orchestrators that follow.
 
-A home may be shared by machines, of which some have a GPU; so what is kept holds for the one that it
-was seen on.
+A home may be shared by machines, of which some have a GPU; so what is kept holds for the one that
+it was seen on.
 """
 
 from __future__ import annotations
