@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import socket
 import sys
@@ -76,9 +77,10 @@ def check(ipc: Ipc, *paths: Path) -> None:
             )
 
 
-def worker_socket(folder: Path, pid: int) -> Path:
-    """Where a worker's socket is; each process has its own, since one may wait in reserve."""
-    return folder / f"worker-{pid}.sock"
+def worker_socket(folder: Path) -> Path:
+    """A new path for a worker's socket; each process has its own, since one may wait in reserve.
+    Its number would not do, which in a container may be that of another one's."""
+    return folder / f"worker-{secrets.token_urlsafe(5)}.sock"
 
 
 def remove_worker_sockets(folder: Path) -> None:

@@ -141,7 +141,6 @@ def _orchestrator(runtime: Runtime, health: Health | None) -> dict[str, Any]:
 
 def _worker(status: WorkerStatus) -> WorkerReport:
     from mysticanvas.contracts.status import WorkerReport
-    from mysticanvas.processes import memory_mib
 
     reserve = status.reserve
     return WorkerReport(
@@ -150,7 +149,7 @@ def _worker(status: WorkerStatus) -> WorkerReport:
         pid=status.pid,
         restarts=status.restarts,
         model=status.model,
-        memory_mib=None if status.pid is None else memory_mib(status.pid) or None,
+        memory_mib=None if status.pid is None else status.memory or None,
         last_error=status.last_error,
         reserve_pid=None if reserve is None else reserve.pid,
         reserve_mib=None if reserve is None else reserve.memory,

@@ -76,7 +76,6 @@ from mysticanvas.store import Store, rebuild, starter_aliases
 from mysticanvas.store.sql import Sql
 
 _log = logs.get(__name__)
-_HIGHEST_PID = 2**22
 
 
 class Orchestrator:
@@ -95,8 +94,8 @@ class Orchestrator:
         self.token = secrets.token_urlsafe(32)
         self.began = time.monotonic()
         self.stopping = False
-        longest = transport.worker_socket(self.paths.run, _HIGHEST_PID)
-        transport.check(settings.ipc, self.paths.socket, longest)
+        of_worker = transport.worker_socket(self.paths.run)
+        transport.check(settings.ipc, self.paths.socket, of_worker)
 
         self.plugins = loading.load(settings.plugins)
         # Before the store is opened: there may be no such engine.

@@ -58,8 +58,7 @@ async def _serve(arguments: argparse.Namespace, token: str) -> None:
     from mysticanvas.workers.executor import EngineExecutor
     from mysticanvas.workers.server import create_app
 
-    socket = transport.worker_socket(arguments.sockets, os.getpid())
-    listener = transport.listen(arguments.ipc, socket)
+    listener = transport.listen(arguments.ipc, transport.worker_socket(arguments.sockets))
     executor = EngineExecutor()
     server = web.Server(create_app(arguments.engine, executor, token, listener.url))
     serving = asyncio.create_task(server.serve(sockets=[listener.socket]))

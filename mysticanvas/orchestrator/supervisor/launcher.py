@@ -57,19 +57,32 @@ class Started(NamedTuple):
     def process(self) -> subprocess.Popen[bytes]:
         return self.spawned.process
 
+    @property
+    def stood_for(self) -> bool:
+        """Whether it is another process that only stands for the worker, as a launcher's may, by
+        what the worker has reported: only the worker itself knows what memory it has then."""
+        pid = self.process.pid
+        return self.report is not None and self.report.get("pid", pid) != pid
+
     def client(self) -> WorkerClient | None:
         """How to talk to it, once it listens; None if it ends before."""
-        report = self.spawned.read_ready() if self.report is None else self.report
+        report = self.reported().report
         if report is None or "url" not in report:
             return None
         return WorkerClient(str(report["url"]), self.token)
+
+    def reported(self) -> Started:
+        """It with what it reports, once it listens or has ended."""
+        if self.report is not None:
+            return self
+        return self._replace(report=self.spawned.read_ready() or {})
 
     def as_it_is(self) -> Started:
         """It with what it has reported by now, without waiting for that."""
         waiting = select.poll()
         if self.report is None:
             waiting.register(self.spawned.ready, select.POLLIN)
-        return self._replace(report=self.spawned.read_ready() or {}) if waiting.poll(0) else self
+        return self.reported() if waiting.poll(0) else self
 
     def last_lines(self) -> tuple[str, ...]:
         """What it and its libraries wrote last, once it has ended."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GONE_S = 20.0
 """Seconds after which an end, or news of it, is waited for no longer."""
 _ENDING_S = 1.0
+_LOOK_S = 1.0
 _POLL_S = 0.02
 _LONG_POLL_S = 0.5
 
@@ -71,6 +72,10 @@ class Lease:
 
     def ended(self, held: messages.Held | None, parts: Sequence[MemoryPart] = ()) -> None:
         """Say that nothing runs on it, and which model it holds, in which parts of memory."""
+        if self._watch.stood_for:
+            # What it has beside that model is learned from both, and its last word may be older.
+            with contextlib.suppress(WorkerLost, MystiCanvasError):
+                self.look(_LOOK_S)
         self._worker.tell(messages.Ended(self._watch.number, held, tuple(parts)))
 
     def released(self) -> None:

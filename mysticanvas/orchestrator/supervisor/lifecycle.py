@@ -49,6 +49,8 @@ class Process(NamedTuple):
     started_at: float
     answering: bool = False
     """Whether its shell has answered."""
+    stood_for: bool = False
+    """Whether `pid` only stands for it, so that it alone knows its memory."""
     importing: bool = True
     silent_s: float = 0.0
     """Seconds of questions without an answer."""
@@ -263,8 +265,8 @@ def _heard(life: Life, message: messages.Message, now: float) -> Life:
     if process is None:
         return life
     match message:
-        case messages.Answered():
-            process = process._replace(answering=True)
+        case messages.Answered(stood_for=stood_for):
+            process = process._replace(answering=True, stood_for=stood_for)
             if life.state is WorkerState.STARTING:
                 life = life._replace(state=WorkerState.READY)
         case messages.Beat(

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from mysticanvas.contracts.vram import DeviceMemory
+from mysticanvas.orchestrator.supervisor import cgroups
 
 Probe = Callable[[], float]
 """Free memory of the device in MiB; must not block."""
@@ -15,16 +16,17 @@ Probe = Callable[[], float]
 
 def system_free_mib() -> float:
     """What the system can give without swapping, in MiB: the device of a CPU worker."""
-    return float(psutil.virtual_memory().available) / 2**20
+    return system().free_mib
 
 
 def system() -> DeviceMemory:
-    """The system's memory as a device."""
+    """The system's memory as a device, or as much of it as a container is allowed."""
     seen = psutil.virtual_memory()
+    rooms = cgroups.rooms(cgroups.own())
     return DeviceMemory(
         name="system memory",
-        total_mib=float(seen.total) / 2**20,
-        free_mib=float(seen.available) / 2**20,
+        total_mib=float(min([seen.total, *(room.limit for room in rooms)])) / 2**20,
+        free_mib=float(min([seen.available, *(room.free for room in rooms)])) / 2**20,
     )
 
 

@@ -77,6 +77,8 @@ class Answered(NamedTuple):
     """The shell reported that it listens."""
 
     number: int
+    stood_for: bool = False
+    """Whether another process only stands for it, as a launcher's may."""
 
 
 class Beat(NamedTuple):

@@ -6,8 +6,10 @@ spare holds no model and has not touched the device.
 
 from __future__ import annotations
 
-from mysticanvas import logs
-from mysticanvas.contracts.health import WorkerState
+import contextlib
+
+from mysticanvas import logs, processes
+from mysticanvas.contracts.health import Reserve, WorkerState
 from mysticanvas.errors import MystiCanvasError
 from mysticanvas.orchestrator.supervisor import launcher
 from mysticanvas.orchestrator.supervisor.client import WorkerLost
@@ -16,6 +18,7 @@ from mysticanvas.orchestrator.supervisor.launcher import Launch, Started, Starte
 _log = logs.get(__name__)
 _MAX_LOST = 3
 """Spares that ended by themselves, after which there are no more."""
+_LOOK_S = 0.25
 _ANSWER_S = 3.0
 """One that imports may be silent for a second or two, and is nearer to its end than a new one."""
 
@@ -31,12 +34,23 @@ class Spare:
         self._start = start
         self._held: Started | None = None
         self._lost = 0
+        self._said_mib = 0.0
+        """What it said of its memory, if another process stands for it."""
 
     @property
     def pid(self) -> int | None:
         """The process in reserve; can be asked on any thread."""
         held = self._held
         return None if held is None else held.process.pid
+
+    @property
+    def reserve(self) -> Reserve | None:
+        """The same, and its memory."""
+        held, said_mib = self._held, self._said_mib
+        if held is None:
+            return None
+        pid = held.process.pid
+        return Reserve(pid=pid, memory=said_mib if held.stood_for else processes.memory_mib(pid))
 
     def launch(self, launch: Launch) -> Started:
         """The process in reserve if it is well, or a new one."""
@@ -50,7 +64,10 @@ class Spare:
 
     def prepare(self, launch: Launch) -> bool:
         """Have a process in reserve, unless there is one; whether one was started."""
-        if self._alive() is not None or self._lost >= _MAX_LOST:
+        if (held := self._alive()) is not None:
+            self._look(held)
+            return False
+        if self._lost >= _MAX_LOST:
             return False
         try:
             self._held = self._start(launch)
@@ -65,6 +82,13 @@ class Spare:
         """End the process in reserve."""
         if self._held is not None:
             self._end(self._held)
+
+    def _look(self, held: Started) -> None:
+        self._held = held = held.as_it_is()
+        client = held.client() if held.stood_for else None
+        if client is not None:
+            with contextlib.suppress(WorkerLost, MystiCanvasError):
+                self._said_mib = client.health(_LOOK_S).memory_mib
 
     def _alive(self) -> Started | None:
         held = self._held

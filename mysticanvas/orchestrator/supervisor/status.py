@@ -6,7 +6,7 @@ import time
 
 from mysticanvas import processes
 from mysticanvas.contracts.health import Reserve, WorkerStatus
-from mysticanvas.orchestrator.supervisor.lifecycle import Life
+from mysticanvas.orchestrator.supervisor.lifecycle import Life, Process
 
 
 def of(kind: str, life: Life, reserve: Reserve | None) -> WorkerStatus:
@@ -24,7 +24,7 @@ def of(kind: str, life: Life, reserve: Reserve | None) -> WorkerStatus:
         importing=process is not None and process.importing,
         restarts=life.restarts,
         preset=None if held is None else held.preset,
-        memory=0.0 if process is None else processes.memory_mib(process.pid),
+        memory=0.0 if process is None else _memory_mib(process),
         base=None if process is None else process.base_mib,
         memory_parts=[] if process is None else list(process.memory_parts),
         device=None if process is None else process.device,
@@ -43,6 +43,11 @@ def shown(life: Life) -> tuple[object, ...]:
     process = life.process
     told = process and (process.pid, process.importing, process.held, process.memory_parts)
     return life.state, told, life.restarts, life.broken
+
+
+def _memory_mib(process: Process) -> float:
+    """What it has now, or had when it answered last."""
+    return process.memory_mib if process.stood_for else processes.memory_mib(process.pid)
 
 
 def _retry_s(life: Life) -> float | None:

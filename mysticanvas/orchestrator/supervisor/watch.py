@@ -55,6 +55,8 @@ class Watch:
         self.pid = started.process.pid
         self.client: WorkerClient | None = None
         """How to talk to it, once it listens."""
+        self.stood_for = False
+        """Whether `pid` is another process that only stands for it."""
         self._started = started
         self._say = say
         self._quiet_s = quiet_s
@@ -70,12 +72,14 @@ class Watch:
             raise
 
     def _listen(self) -> None:
-        client = self._started.client()
+        started = self._started.reported()
+        client = started.client()
         if client is None:
             # Its end, or the deadline for its start, is the news.
             return
+        self.stood_for = started.stood_for
         self.client = client
-        self._say(Answered(self.number))
+        self._say(Answered(self.number, self.stood_for))
         pause_s, heard_at = 0.0, time.monotonic()
         while not self.gone.wait(pause_s):
             pause_s = BEAT_S

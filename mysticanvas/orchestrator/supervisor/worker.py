@@ -328,8 +328,7 @@ class Worker:
 
     @property
     def _reserve(self) -> Reserve | None:
-        pid = None if self._seams.spare is None else self._seams.spare.pid
-        return None if pid is None else Reserve(pid=pid, memory=processes.memory_mib(pid))
+        return None if self._seams.spare is None else self._seams.spare.reserve
 
     def _quiet_s(self) -> float:
         """Seconds since the job that runs was heard of; an engine is asked for its first word."""

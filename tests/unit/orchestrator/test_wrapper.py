@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
-from typing import cast
 
 import pytest
 from house import TESTS
 from support import family, left_of
+from wrappers import NAMESPACE, wrapped
 
-from mysticanvas import processes
 from mysticanvas.environment import child_environment
 from mysticanvas.logs.file import LogFile
 from mysticanvas.orchestrator.supervisor import launcher
@@ -20,36 +18,9 @@ from mysticanvas.orchestrator.supervisor.launcher import Launch
 from mysticanvas.plugins.hookspecs import Launcher
 
 
-def wrapped(*more: str) -> Launcher:
-    """A launcher of workers below a shell, with further arguments."""
-
-    def spawn(
-        module: str, arguments: list[str], *, environment: dict[str, str], secret: bytes
-    ) -> processes.Spawned:
-        reader, writer = os.pipe()
-        process = subprocess.Popen(
-            [
-                *("bash", "-c", '"$@"; exit $?', "wrapper", sys.executable, "-m", module),
-                *("--ready-fd", str(writer), *arguments, *more),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=(writer,),
-            start_new_session=True,
-        )
-        os.close(writer)
-        assert process.stdin is not None
-        process.stdin.write(secret + b"\n")
-        process.stdin.flush()
-        return processes.Spawned(process, os.fdopen(reader, "rb"), process.stdout)
-
-    return cast("Launcher", spawn)
-
-
-def start(folder: Path, spawn: Launcher) -> launcher.Started:
+def start(folder: Path, spawn: Launcher, ipc: str = "tcp") -> launcher.Started:
     arguments = ["--engine", "image", "--images", str(folder), "--parent-pid", str(os.getpid())]
+    arguments += ["--ipc", ipc, "--sockets", str(folder)]
     environment = child_environment({"PYTHONPATH": str(TESTS)})
     log = LogFile(folder / "worker.jsonl")
     return launcher.start(Launch("image", arguments, environment, log, "problem_worker", spawn))
@@ -79,3 +50,24 @@ def test_one_whose_parent_is_another_says_so(tmp_path: Path) -> None:
         assert f"Process {os.getpid()} is not the parent" in started.last_lines()[-1]
     finally:
         started.spawned.kill()
+
+
+def can_be_process_1() -> bool:
+    try:
+        return (
+            subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+        )
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not can_be_process_1(), reason="no namespace for processes can be made here")
+def test_workers_with_the_same_number_have_sockets_of_their_own(tmp_path: Path) -> None:
+    spawn = wrapped("--parent-pid", "0", wrapper=NAMESPACE)
+    both = [start(tmp_path, spawn, "unix") for _ in range(2)]
+    try:
+        clients = [client for each in both if (client := each.client()) is not None]
+        assert [client.health(60).pid for client in clients] == [1, 1]
+    finally:
+        for each in both:
+            each.spawned.kill()
