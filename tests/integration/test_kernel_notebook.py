@@ -1,5 +1,6 @@
 """What a notebook sees: a real Jupyter kernel, and the messages that it sends."""
 
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,8 @@ def notebook(shared_home: Path, tiny_sd: Path) -> Iterator[Notebook]:
         from mysticanvas import Canvas
         canvas = Canvas(home={str(shared_home)!r}, project="notebook")
         model = {str(tiny_sd)!r}
+        closed = Canvas(home=canvas.home)
+        closed.close()
         warm = canvas.submit("warm", preset=model, num_inference_steps=2).wait()
     """)
     assert failed == []
@@ -130,8 +133,53 @@ def test_waiting_in_a_cell_works_with_await(notebook: Notebook) -> None:
     assert result["data"]["text/plain"].startswith("<Image 64×64")
 
 
-def test_a_refused_parameter_is_shown_at_the_users_own_line(notebook: Notebook) -> None:
-    (error,) = notebook.run("canvas.generate('x', steps=3)")
-    assert error["ename"] == "InvalidRequest"
-    assert "num_inference_steps" in error["evalue"]
-    assert "generating.py" not in "".join(error["traceback"])
+@pytest.mark.parametrize(
+    ("call", "name", "said"),
+    [
+        ("canvas.generate('x', steps=3)", "InvalidRequest", "num_inference_steps"),
+        ("canvas.generate('x', preset='startr')", "InvalidRequest", "no preset 'startr'"),
+        ("canvas.sql('select nothing')", "InvalidRequest", "nothing"),
+        ("canvas.models.pull('nope')", "InvalidRequest", "nope"),
+        ("Canvas(home='/proc/x')", "OrchestratorUnavailable", "/proc/x"),
+        ("await canvas.submit('x', preset=model, loras={model: 1})", "ModelFileError", "loras"),
+        ("closed.jobs.list()", "OrchestratorUnavailable", "closed"),
+    ],
+)
+def test_an_error_is_shown_at_the_users_own_line(
+    notebook: Notebook, call: str, name: str, said: str
+) -> None:
+    (error,) = notebook.run(call)
+    assert (error["ename"], said in error["evalue"]) == (name, True), error
+    assert error["traceback"][-1].endswith(error["evalue"])
+    shown = plain(error)
+    assert f"----> 1 {call}" in shown
+    assert not re.search("mysticanvas/|skipping|During handling|direct cause", shown), shown
+    assert len(shown.splitlines()) < 10
+
+
+def test_what_the_user_s_own_code_did_before_an_error_stays(notebook: Notebook) -> None:
+    (error,) = notebook.run("""
+        def draw():
+            try:
+                {}["x"]
+            except KeyError:
+                canvas.generate("x", preset="startr")
+        draw()
+    """)
+    shown = plain(error)
+    assert "KeyError: 'x'" in shown
+    assert shown.index("During handling") < shown.index("InvalidRequest")
+    assert not re.search("mysticanvas/", shown), shown
+
+
+def test_all_of_a_traceback_can_be_had(notebook: Notebook) -> None:
+    notebook.run("Canvas(home='/proc/x')")
+    short, whole = (notebook.run(f"%tb {mode}")[0] for mode in ("", "Verbose"))
+    assert "session/launch.py" not in str(short)
+    assert "session/launch.py" in str(whole)
+    assert "NotADirectoryError" in str(whole) or "FileNotFoundError" in str(whole)
+
+
+def plain(error: Message) -> str:
+    """The traceback without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
