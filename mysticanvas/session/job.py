@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError, Stopped
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, stop_button
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.events import Event
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
+_AWAKE_S = 0.2
+"""A kernel that cancels a cell leaves its loop asleep: what waits there has to wake it."""
+
 PAUSED = "The queue is paused: canvas.jobs.resume() has it go on."
 
 
 class Job(Generic[T_co]):
     """Work that was asked for; its attributes are always up to date.
 
-    `await job` gives the result, too. Jobs outlive the kernel: `canvas.job(id)` finds one again,
-    and handles of one job are equal.
+    `await job` gives the result, too; in a cell, the stop button ends that as it ends `result`.
+    Jobs outlive the kernel: `canvas.job(id)` finds one again, and handles of one job are equal.
     """
 
     def __init__(
@@ -154,11 +157,7 @@ class Job(Generic[T_co]):
                 ) from None
             raise
         except KeyboardInterrupt:
-            raise Stopped(
-                f"job {short(self.id)} is still {self._tracker.record.status}; "
-                "job.cancel() cancels it.",
-                self,
-            ) from None
+            raise self._stopped() from None
         finally:
             future.cancel()
         return self
@@ -200,13 +199,23 @@ class Job(Generic[T_co]):
         return self._awaited().__await__()
 
     async def _awaited(self) -> T_co:
+        return self._outcome(await stop_button.heeded(self._told(), self._stopped))
+
+    async def _told(self) -> JobRecord:
         future = self._tracker.future()
         try:
             # Beside the loop: an orchestrator may have to be started.
             await asyncio.to_thread(self._connection.hear, self._tracker)
-            return self._outcome(await asyncio.wrap_future(future))
+            told = asyncio.wrap_future(future)
+            while not told.done():
+                await asyncio.wait({told}, timeout=_AWAKE_S)
+            return await told
         finally:
             future.cancel()
+
+    def _stopped(self) -> Stopped:
+        status = self._tracker.record.status
+        return Stopped(f"job {short(self.id)} is still {status}; job.cancel() cancels it.", self)
 
     def _failure(self, problem: Problem) -> MystiCanvasError:
         error = problem.to_error()

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,92 @@ def test_stop_cancels_the_job_shows_one_line_and_aborts_run_all(
 def test_waiting_in_a_cell_works_with_await(notebook: Notebook) -> None:
     (result,) = notebook.run("await canvas.submit('x', preset=model, num_inference_steps=2)")
     assert result["data"]["text/plain"].startswith("<Image 64×64")
+
+
+def stopped_while_awaiting(notebook: Notebook, awaited: str) -> Message:
+    """Press stop while a cell awaits a long job; how that cell ended, within seconds."""
+    cell = notebook.send(f"""
+        import asyncio
+        long = canvas.submit("long", preset=model, num_inference_steps=900)
+        told = asyncio.get_running_loop().call_later(0.5, print, "awaiting")
+        {awaited}
+    """)
+    outputs = notebook.outputs(cell)
+    next(output for output in outputs if "awaiting" in output.get("text", ""))
+    pressed = time.monotonic()
+    notebook.interrupt()
+    *_, error = outputs
+    assert time.monotonic() - pressed < 3
+    (status,) = notebook.run("print(long.status, long.cancel())")
+    assert status["text"] == "running True\n"
+    assert error["type"] == "error"
+    return error
+
+
+@pytest.mark.parametrize(
+    "awaited",
+    [
+        "await long",
+        "async with asyncio.timeout(100): await long",
+        "async with asyncio.TaskGroup() as group: group.create_task(asyncio.sleep(99)); await long",
+    ],
+)
+def test_stop_while_a_cell_awaits_says_that_the_job_goes_on(
+    notebook: Notebook, awaited: str
+) -> None:
+    error = stopped_while_awaiting(notebook, awaited)
+    said = r"Stopped: job [0-9a-f]{8} is still running; job\.cancel\(\) cancels it\."
+    assert re.fullmatch(said, "\n".join(error["traceback"]))
+    (result,) = notebook.run("await canvas.submit('x', preset=model, num_inference_steps=2)")
+    assert result["data"]["text/plain"].startswith("<Image 64×64")
+
+
+def test_stop_ends_what_awaits_jobs_in_tasks_of_its_own(notebook: Notebook) -> None:
+    error = stopped_while_awaiting(notebook, "await asyncio.gather(long, asyncio.sleep(100))")
+    assert error["ename"] == "CancelledError"
+
+
+def test_what_cancels_an_await_in_a_cell_gets_its_cancellation(notebook: Notebook) -> None:
+    (printed,) = notebook.run("""
+        import asyncio, contextlib, signal
+        long = canvas.submit("long", preset=model, num_inference_steps=900)
+        before = signal.getsignal(signal.SIGINT)
+
+        async def ends(awaited):
+            try:
+                await awaited
+            except BaseException as error:
+                return type(error).__name__
+
+        async def timed():
+            async with asyncio.timeout(0.3):
+                await long
+
+        async def grouped():
+            async def fail():
+                await asyncio.sleep(0.3)
+                raise OSError
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+                await long
+
+        async def waits():
+            await long
+
+        asyncio.get_running_loop().call_later(0.3, asyncio.current_task().cancel)
+        told = [await ends(long), await ends(timed()), await ends(grouped())]
+        told.append(await ends(asyncio.wait_for(long, 0.3)))
+        told.append(await ends(asyncio.wait_for(waits(), 0.3)))
+        task = asyncio.create_task(waits())
+        asyncio.get_running_loop().call_later(0.3, task.cancel)
+        told.append(await ends(task))
+        told.append(signal.getsignal(signal.SIGINT) is before)
+        print(*told, long.status, long.cancel())
+    """)
+    assert printed["text"] == (
+        "CancelledError TimeoutError ExceptionGroup TimeoutError TimeoutError CancelledError "
+        "True running True\n"
+    )
 
 
 @pytest.mark.parametrize(
