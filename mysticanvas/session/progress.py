@@ -28,6 +28,7 @@ INTERVAL_S = 0.1
 _BAR_CELLS = 20
 _USUAL_COLUMNS = 80
 _PREVIEW_PX = 256
+_WORTH_SAYING_S = 2.0
 READING = "reading the model's files"
 _STAGES = {
     "queue": "waiting",
@@ -85,13 +86,13 @@ class Terminal:
         for alert in snapshot.alerts[self._alerts :]:
             self._write(f"\r{printable(alert)}\x1b[K\n")
         self._alerts = len(snapshot.alerts)
-        self._show(fraction(snapshot), headline(snapshot), seconds)
+        self._show(fraction(snapshot), headline(snapshot), seconds, snapshot.eta_s)
 
-    def _show(self, done: float, said: str, seconds: float) -> None:
+    def _show(self, done: float, said: str, seconds: float, left_s: float | None = None) -> None:
         filled = round(done * _BAR_CELLS)
         bar = "#" * filled + "." * (_BAR_CELLS - filled)
         # A line that reaches the edge may already have moved to the next.
-        line = fitted(bar, said, f"{seconds:.1f} s", _columns() - 1)
+        line = fitted(bar, said, clock(seconds, left_s), _columns() - 1)
         self._write(f"\r{line}\x1b[K")
 
     def finish(self, line: str) -> None:
@@ -118,14 +119,14 @@ class Notebook:
         self._alerts: tuple[str, ...] = ()
 
     def prepare(self, seconds: float) -> None:
-        self._show(0.0, READING, seconds)
+        self._show(0.0, f"{READING} · {clock(seconds)}")
 
     def update(self, snapshot: Snapshot, seconds: float) -> None:
         self._alerts = tuple(map(printable, snapshot.alerts))
-        self._show(fraction(snapshot), headline(snapshot), seconds, _preview(snapshot))
+        said = f"{headline(snapshot)} · {clock(seconds, snapshot.eta_s)}"
+        self._show(fraction(snapshot), said, _preview(snapshot))
 
-    def _show(self, done: float, doing: str, seconds: float, preview: str = "") -> None:
-        said = f"{doing} · {seconds:.1f} s"
+    def _show(self, done: float, said: str, preview: str = "") -> None:
         bar = (
             f'<progress max="100" value="{done * 100:.0f}" '
             f'aria-label="{html.escape(said)}" style="vertical-align: middle"></progress>'
@@ -202,6 +203,18 @@ def headline(snapshot: Snapshot) -> str:
     # Of a kind of worker that is not ours it may be anything.
     stage = _STAGES.get(progress.stage) or printable(progress.stage)
     return f"{stage} {progress.step}/{progress.steps}" if progress.steps else stage
+
+
+def clock(seconds: float, left_s: float | None = None) -> str:
+    """The time that a job has taken and still needs, such as `1.2 s · about 14 s left`."""
+    took = f"{seconds:.1f} s"
+    if left_s is None or left_s < _WORTH_SAYING_S:
+        return took
+    if left_s < 2 * 60:
+        return f"{took} · about {left_s:.0f} s left"
+    if left_s < 2 * 60 * 60:
+        return f"{took} · about {left_s / 60:.0f} min left"
+    return f"{took} · about {left_s / 60 / 60:.0f} h left"
 
 
 def fitted(bar: str, said: str, took: str, columns: int) -> str:

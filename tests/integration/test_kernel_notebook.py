@@ -75,7 +75,7 @@ def test_generate_shows_one_area_that_ends_as_one_line_and_then_the_picture(
     notebook: Notebook,
 ) -> None:
     *shown, result = notebook.run(
-        "canvas.generate('x', preset=model, num_inference_steps=400, seed=7)"
+        "canvas.generate('x', preset=model, num_inference_steps=800, seed=7)"
     )
     assert result["type"] == "execute_result"
     assert result["data"]["text/plain"].startswith("<Image 64×64 seed=7 request=")
@@ -83,6 +83,9 @@ def test_generate_shows_one_area_that_ends_as_one_line_and_then_the_picture(
     assert [area["type"] for area in shown[:2]] == ["display_data", "update_display_data"]
     assert len({area["transient"]["display_id"] for area in shown}) == 1
     assert any("<progress" in area["data"]["text/html"] for area in shown[:-1])
+    lines = [area["data"]["text/plain"] for area in shown[:-1]]
+    assert any(line.startswith("drawing 0/800 ·") for line in lines), lines
+    assert any(re.search(r" · about \d+ s left$", line) for line in lines), lines
     assert any("data:image/webp;base64," in area["data"]["text/html"] for area in shown[:-1])
     seconds, seed, identifier = shown[-1]["data"]["text/plain"].split(" · ")
     assert float(seconds.removesuffix(" s")) > 0

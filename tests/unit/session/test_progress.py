@@ -99,6 +99,30 @@ def test_a_terminal_gets_one_line_rewritten_in_place(
     assert second == "2.1 s · seed 7 · id 1f0a9c2e\x1b[K\n"
 
 
+@pytest.mark.parametrize(
+    ("left_s", "said"),
+    [
+        (None, "16.5 s"),
+        (1.9, "16.5 s"),
+        (14.4, "16.5 s · about 14 s left"),
+        (119.0, "16.5 s · about 119 s left"),
+        (300.0, "16.5 s · about 5 min left"),
+        (20_000.0, "16.5 s · about 6 h left"),
+    ],
+)
+def test_the_time_that_is_left_is_said_where_it_is_known(left_s: float | None, said: str) -> None:
+    assert progress.clock(16.5, left_s) == said
+
+
+def test_a_terminal_says_the_time_that_is_left(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    progress.choose("auto", "id").update(running._replace(eta_s=14.0), 1.25)
+    assert screen.getvalue().endswith("drawing 12/20 · 1.2 s · about 14 s left\x1b[K")
+
+
 def test_what_others_say_does_not_steer_the_terminal(
     running: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
