@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError, Stopped
-from mysticanvas.session import arguments, stop_button
+from mysticanvas.session import arguments, progress, stop_button
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.events import Event
     from mysticanvas.contracts.jobs import GenerateRequest, JobRecord
     from mysticanvas.contracts.problem import Problem
     from mysticanvas.session.connection import Connection
+    from mysticanvas.session.progress import Display
     from mysticanvas.session.tracker import JobTracker
 
 T_co = TypeVar("T_co", covariant=True)
@@ -127,8 +129,9 @@ class Job(Generic[T_co]):
         return self._live().status.final
 
     def wait(self, timeout: float | None = None) -> Job[T_co]:
-        """Block until the job has ended, in whatever way. An orchestrator that was stopped is
-        started again, since a job that waits ends no other way.
+        """Block until the job has ended, in whatever way; a notebook shows how far it is.
+
+        An orchestrator that was stopped is started again, since a job that waits ends no other way.
 
         Args:
             timeout: seconds; None waits for as long as it takes.
@@ -145,10 +148,12 @@ class Job(Generic[T_co]):
                 the job ends.
         """
         limit = arguments.seconds("timeout", timeout)
-        future = self._tracker.future()
+        display = progress.beside(self._connection.settings.progress, self._tracker)
+        future, began = self._tracker.future(), time.monotonic()
         try:
             self._connection.hear(self._tracker)
-            future.result(limit)
+            with progress.shown(display, self._connection):
+                record = progress.watch(future, self._tracker, display, limit)
         except TimeoutError:
             if not future.done():
                 raise TimeoutError(
@@ -160,6 +165,7 @@ class Job(Generic[T_co]):
             raise self._stopped() from None
         finally:
             future.cancel()
+        display.finish(progress.remaining(record, time.monotonic() - began))
         return self
 
     def result(self, timeout: float | None = None) -> T_co:
@@ -199,16 +205,22 @@ class Job(Generic[T_co]):
         return self._awaited().__await__()
 
     async def _awaited(self) -> T_co:
-        return self._outcome(await stop_button.heeded(self._told(), self._stopped))
+        wanted = self._connection.settings.progress if stop_button.in_cell() else "off"
+        display = progress.beside(wanted, self._tracker)
+        began = time.monotonic()
+        record = await stop_button.heeded(self._told(display, began), self._stopped)
+        display.finish(progress.remaining(record, time.monotonic() - began))
+        return self._outcome(record)
 
-    async def _told(self) -> JobRecord:
+    async def _told(self, display: Display, began: float) -> JobRecord:
         future = self._tracker.future()
         try:
             # Beside the loop: an orchestrator may have to be started.
             await asyncio.to_thread(self._connection.hear, self._tracker)
             told = asyncio.wrap_future(future)
-            while not told.done():
-                await asyncio.wait({told}, timeout=_AWAKE_S)
+            with progress.shown(display, self._connection):
+                while not (await asyncio.wait({told}, timeout=_AWAKE_S))[0]:
+                    display.update(self._tracker.snapshot, time.monotonic() - began)
             return await told
         finally:
             future.cancel()

@@ -11,16 +11,19 @@ import contextlib
 import html
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from mysticanvas.contracts.ids import short
+from mysticanvas.contracts.ids import new_id, short
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.session import notebook
 from mysticanvas.terminal import printable
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.tracker import JobTracker, Snapshot
 
@@ -155,6 +158,12 @@ def choose(wanted: Literal["auto", "off"], identifier: str) -> Display:
     return Terminal() if sys.stderr is not None and sys.stderr.isatty() else Silent()
 
 
+def beside(wanted: Literal["auto", "off"], tracker: JobTracker) -> Display:
+    """The display of a wait for a job that goes on already: a cell's own, if it has to wait."""
+    waits = notebook.in_notebook() and threading.current_thread() is threading.main_thread()
+    return choose(wanted, new_id()) if waits and not tracker.settled else Silent()
+
+
 @contextlib.contextmanager
 def shown(display: Display, connection: Connection) -> Iterator[None]:
     """Have previews made while `display` can show them; what was shown goes if the work fails."""
@@ -169,14 +178,31 @@ def shown(display: Display, connection: Connection) -> Iterator[None]:
 def follow(tracker: JobTracker, display: Display) -> JobRecord:
     """Wait for the end of a job, however it ends, while showing how far it is."""
     future = tracker.future()
-    started = time.monotonic()
     try:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                return future.result(None if isinstance(display, Silent) else INTERVAL_S)
-            display.update(tracker.snapshot, time.monotonic() - started)
+        return watch(future, tracker, display)
     finally:
         future.cancel()
+
+
+def watch(
+    future: Future[JobRecord], tracker: JobTracker, display: Display, limit: float | None = None
+) -> JobRecord:
+    """The same with a future of the tracker's, for so many seconds.
+
+    Raises:
+        TimeoutError: it has not ended by then.
+    """
+    if isinstance(display, Silent):
+        return future.result(limit)
+    started = time.monotonic()
+    while True:
+        waited = time.monotonic() - started
+        left = INTERVAL_S if limit is None else limit - waited
+        with contextlib.suppress(TimeoutError):
+            return future.result(max(0.0, min(INTERVAL_S, left)))
+        if left <= 0:
+            raise TimeoutError
+        display.update(tracker.snapshot, time.monotonic() - started)
 
 
 def summary(record: JobRecord, seconds: float) -> str:
@@ -191,6 +217,11 @@ def summary(record: JobRecord, seconds: float) -> str:
         return f"{took} · seed {images[0].seed} · id {short(images[0].id)}"
     seeds = f"seeds {images[0].seed}…{images[-1].seed}"
     return f"{took} · {len(images)} images · {seeds} · job {short(record.id)}"
+
+
+def remaining(record: JobRecord, seconds: float) -> str:
+    """The line that stays of a wait for any kind of job."""
+    return summary(record, seconds) if record.images else ""
 
 
 def headline(snapshot: Snapshot) -> str:

@@ -57,7 +57,7 @@ class Notebook:
 def notebook(shared_home: Path, tiny_sd: Path) -> Iterator[Notebook]:
     manager, client = start_new_kernel()
     notebook = Notebook(client, manager.interrupt_kernel)
-    failed = notebook.run(f"""
+    shown = notebook.run(f"""
         from mysticanvas import Canvas
         canvas = Canvas(home={str(shared_home)!r}, project="notebook")
         model = {str(tiny_sd)!r}
@@ -65,7 +65,7 @@ def notebook(shared_home: Path, tiny_sd: Path) -> Iterator[Notebook]:
         closed.close()
         warm = canvas.submit("warm", preset=model, num_inference_steps=2).wait()
     """)
-    assert failed == []
+    assert all("data" in output for output in shown), shown
     yield notebook
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -132,9 +132,42 @@ def test_stop_cancels_the_job_shows_one_line_and_aborts_run_all(
         assert stopped.wait(60).status == "cancelled"
 
 
-def test_waiting_in_a_cell_works_with_await(notebook: Notebook) -> None:
-    (result,) = notebook.run("await canvas.submit('x', preset=model, num_inference_steps=2)")
+@pytest.mark.parametrize("waiting", ["await job", "job.result()", "job.wait(100).result()"])
+def test_waiting_for_a_job_shows_how_far_it_is(notebook: Notebook, waiting: str) -> None:
+    *shown, result = notebook.run(f"""
+        job = canvas.submit("x", preset=model, num_inference_steps=300, seed=7)
+        {waiting}
+    """)
     assert result["data"]["text/plain"].startswith("<Image 64×64")
+    assert len({area["transient"]["display_id"] for area in shown}) == 1
+    assert any("drawing " in area["data"]["text/plain"] for area in shown[:-1])
+    assert any("data:image/webp;base64," in area["data"]["text/html"] for area in shown[:-1])
+    assert re.fullmatch(r"\d+\.\d s · seed 7 · id [0-9a-f]{8}", shown[-1]["data"]["text/plain"])
+    (again,) = notebook.run(waiting)
+    assert again["type"] == "execute_result"
+
+
+def test_waiting_in_a_background_thread_or_task_shows_nothing(notebook: Notebook) -> None:
+    (printed,) = notebook.run("""
+        import asyncio, threading
+        job = canvas.submit("x", preset=model, num_inference_steps=100)
+        thread = threading.Thread(target=job.wait)
+        thread.start()
+        await asyncio.gather(job, job)
+        thread.join()
+        print(job.status)
+    """)
+    assert printed["text"] == "succeeded\n"
+
+
+def test_a_wait_that_fails_leaves_its_error_alone(notebook: Notebook) -> None:
+    *_, cleared, error = notebook.run("""
+        job = canvas.submit("x", preset=model, num_inference_steps=900)
+        job.result(timeout=1)
+    """)
+    assert cleared["data"]["text/plain"] == ""
+    assert (error["ename"], "it goes on" in error["evalue"]) == ("TimeoutError", True)
+    notebook.run("job.cancel()")
 
 
 def stopped_while_awaiting(notebook: Notebook, awaited: str) -> Message:
@@ -171,7 +204,7 @@ def test_stop_while_a_cell_awaits_says_that_the_job_goes_on(
     error = stopped_while_awaiting(notebook, awaited)
     said = r"Stopped: job [0-9a-f]{8} is still running; job\.cancel\(\) cancels it\."
     assert re.fullmatch(said, "\n".join(error["traceback"]))
-    (result,) = notebook.run("await canvas.submit('x', preset=model, num_inference_steps=2)")
+    *_, result = notebook.run("await canvas.submit('x', preset=model, num_inference_steps=2)")
     assert result["data"]["text/plain"].startswith("<Image 64×64")
 
 
@@ -181,7 +214,7 @@ def test_stop_ends_what_awaits_jobs_in_tasks_of_its_own(notebook: Notebook) -> N
 
 
 def test_what_cancels_an_await_in_a_cell_gets_its_cancellation(notebook: Notebook) -> None:
-    (printed,) = notebook.run("""
+    *_, printed = notebook.run("""
         import asyncio, contextlib, signal
         long = canvas.submit("long", preset=model, num_inference_steps=900)
         before = signal.getsignal(signal.SIGINT)
