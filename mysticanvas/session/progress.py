@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
+import io
 import os
 import sys
 import threading
@@ -31,6 +32,8 @@ INTERVAL_S = 0.1
 _BAR_CELLS = 20
 _USUAL_COLUMNS = 80
 _PREVIEW_PX = 256
+_SCALE = 8
+"""Pixels of a picture for one of its preview, which has the size of the latents."""
 _WORTH_SAYING_S = 2.0
 READING = "reading the model's files"
 _STAGES = {
@@ -280,5 +283,18 @@ def _preview(snapshot: Snapshot) -> str:
     data = base64.b64encode(snapshot.preview).decode()
     return (
         f'<img alt="preview after step {snapshot.progress.step}" '
-        f'src="data:image/webp;base64,{data}" style="max-width: {_PREVIEW_PX}px">'
+        f'src="data:image/webp;base64,{data}" '
+        f'style="width: {_width(snapshot.preview)}px">'
     )
+
+
+def _width(preview: bytes) -> int:
+    """How wide a preview is shown: as the picture will be, up to a limit."""
+    from PIL import Image
+
+    try:
+        own = Image.open(io.BytesIO(preview)).width
+    except (OSError, ValueError, Image.DecompressionBombError):
+        # Of a kind of worker that is not ours it may be anything.
+        return _PREVIEW_PX
+    return min(_PREVIEW_PX, own * _SCALE)

@@ -8,6 +8,7 @@ import termios
 from collections.abc import Callable
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from mysticanvas.contracts.jobs import JobStatus, Progress
@@ -253,6 +254,20 @@ def test_in_a_notebook_an_alert_is_shown_in_the_cell_and_stays(
         "<div>done<br>first<br>The &lt;worker&gt; died.</div>",
         "done\nfirst\nThe <worker> died.",
     )
+
+
+@pytest.mark.parametrize(("side", "shown_px"), [(16, 128), (64, 256), (None, 256)])
+def test_a_preview_is_shown_as_large_as_the_picture_will_be_up_to_a_limit(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch, side: int | None, shown_px: int
+) -> None:
+    webp = io.BytesIO(b"" if side else b"no picture")
+    if side:
+        PIL.Image.new("RGB", (side, side)).save(webp, "webp")
+    shown: list[str] = []
+    display = progress.Notebook("id")
+    monkeypatch.setattr(display._area, "show", lambda html, text: shown.append(html))
+    display.update(running._replace(preview=webp.getvalue()), 1.0)
+    assert f'style="width: {shown_px}px"' in shown[-1]
 
 
 def test_a_cell_that_fails_leaves_nothing_of_what_was_shown_and_no_empty_output(
