@@ -149,11 +149,11 @@ class Job(Generic[T_co]):
         """
         limit = arguments.seconds("timeout", timeout)
         display = progress.beside(self._connection.settings.progress, self._tracker)
-        future, began = self._tracker.future(), time.monotonic()
+        future = self._tracker.future()
         try:
             self._connection.hear(self._tracker)
             with progress.shown(display, self._connection):
-                record = progress.watch(future, self._tracker, display, limit)
+                progress.watch(future, self._tracker, display, limit)
         except TimeoutError:
             if not future.done():
                 raise TimeoutError(
@@ -165,7 +165,7 @@ class Job(Generic[T_co]):
             raise self._stopped() from None
         finally:
             future.cancel()
-        display.finish(progress.remaining(record, time.monotonic() - began))
+        display.finish("")
         return self
 
     def result(self, timeout: float | None = None) -> T_co:
@@ -207,13 +207,12 @@ class Job(Generic[T_co]):
     async def _awaited(self) -> T_co:
         wanted = self._connection.settings.progress if stop_button.in_cell() else "off"
         display = progress.beside(wanted, self._tracker)
-        began = time.monotonic()
-        record = await stop_button.heeded(self._told(display, began), self._stopped)
-        display.finish(progress.remaining(record, time.monotonic() - began))
+        record = await stop_button.heeded(self._told(display), self._stopped)
+        display.finish("")
         return self._outcome(record)
 
-    async def _told(self, display: Display, began: float) -> JobRecord:
-        future = self._tracker.future()
+    async def _told(self, display: Display) -> JobRecord:
+        future, began = self._tracker.future(), time.monotonic()
         try:
             # Beside the loop: an orchestrator may have to be started.
             await asyncio.to_thread(self._connection.hear, self._tracker)

@@ -222,11 +222,6 @@ def summary(record: JobRecord, seconds: float) -> str:
     return f"{took} · {len(images)} images · {seeds} · job {short(record.id)}"
 
 
-def remaining(record: JobRecord, seconds: float) -> str:
-    """The line that stays of a wait for any kind of job."""
-    return summary(record, seconds) if record.images else ""
-
-
 def headline(snapshot: Snapshot) -> str:
     """What a job is doing, such as `drawing 12/20`."""
     record, progress = snapshot.record, snapshot.progress
