@@ -62,6 +62,12 @@ class MystiCanvasError(Exception):
     def __str__(self) -> str:
         return f"{self.detail} {self.hint}".strip()
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the user's own lines, and what is wrong."""
+        from mysticanvas import tracebacks
+
+        return tracebacks.rendered(self)
+
     def within(self, whole: str) -> Self:
         """The same error, whose text begins with what it is of, such as the name of a file."""
         return type(self)(

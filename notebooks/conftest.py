@@ -27,7 +27,8 @@ class WithUpdates:
             self._shown[identifier] = content["data"] = from_dict(content["data"])
         elif message["msg_type"] == "update_display_data" and identifier in self._shown:
             self._shown[identifier].clear()
-            self._shown[identifier].update(content["data"])
+            if content["data"].get("text/plain") != "":  # else it went without a trace
+                self._shown[identifier].update(content["data"])
         return message
 
 

@@ -30,6 +30,7 @@ _METADATA = {
     "language_info": {"name": "python"},
 }
 """All that is kept: the rest says what the author happened to have installed."""
+_NOTHING = {"text/html": "<div></div>", "text/plain": ""}
 _PATTERNS = get_sanitize_patterns((FOLDER / "sanitize.cfg").read_text())
 
 
@@ -45,6 +46,10 @@ def execute(path: Path) -> bool:
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     notebook.metadata = nbformat.from_dict(_METADATA)
+    for cell in notebook.cells:
+        # The progress of a wait goes without a trace.
+        if "outputs" in cell:
+            cell.outputs = [each for each in cell.outputs if each.get("data") != _NOTHING]
     if _look_alike(before, notebook):
         return False
     nbformat.write(notebook, path)

@@ -18,6 +18,8 @@ request in another way, ending a process with its model, keeping weights in syst
 nothing helps."""
 SLOW = 3.0
 """Times as long as usual from which it is said before it starts."""
+_MANY_PX = 4.0
+"""Times as many pixels from which it is said that nobody knows how long they take."""
 
 
 class PlanRequest(GenerateRequest):
@@ -96,6 +98,9 @@ class Plan(Contract):
     """How long it takes without loading the model: by jobs that ran in this way, or by those that
     ran plainly and the slow-down; None where there were neither."""
     seconds_known: Known | None = None
+    times_usual_px: float = 1.0
+    """Pixels of all its pictures, as a multiple of one in the size that the model draws by itself;
+    1 of a language model."""
     suggestion: dict[str, JsonValue] = {}
     """Arguments that fit; only if this does not."""
 
@@ -135,6 +140,8 @@ class Plan(Contract):
             lines.append(
                 f"  will take about {self.slowdown:.0f} times as long ({self.slowdown_known})"
             )
+        if self.fits and (how_long := self._how_long()):
+            lines.append(f"  {how_long}")
         if self.fits and self.changes_pixels:
             lines.append("  changes pixels, which the picture's recipe will say")
         if self.suggestion:
@@ -160,10 +167,24 @@ class Plan(Contract):
         ]
         return " ".join(told)
 
+    def _how_long(self) -> str:
+        if self.seconds is not None:
+            return f"takes about {_seconds(self.seconds)} ({self.seconds_known})"
+        if self.times_usual_px < _MANY_PX:
+            return ""
+        return (
+            f"how long it takes is not known: {self.times_usual_px:,.0f} times the pixels of a "
+            "picture in the model's own size"
+        )
+
     def _told(self) -> str:
         if self.decision == "refuse":
             return "does not fit"
         return "fits as it is" if self.decision == "proceed" else "fits with what follows"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
 
 
 def _line(term: Term) -> str:

@@ -73,7 +73,6 @@ def request(
     Raises:
         InvalidRequest: names the parameter, its value and what is allowed.
     """
-    __tracebackhide__ = True
     from mysticanvas.contracts.jobs import GenerateRequest
     from mysticanvas.contracts.params import parse
 

@@ -148,7 +148,6 @@ class Canvas(Generating):
             StoreBusy: the index is being made, such as after `mysticanvas restore`, and is far from
                 complete; says how many pictures are left.
         """
-        __tracebackhide__ = True
         from mysticanvas.contracts.search import SearchSort
         from mysticanvas.session import searching
 

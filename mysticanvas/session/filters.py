@@ -99,7 +99,6 @@ def parse(
         InvalidRequest: names the parameter, its value and what is allowed; for an unknown name,
             the nearest one.
     """
-    __tracebackhide__ = True
     from pydantic import ValidationError
 
     from mysticanvas.contracts.filters import ImageFilters

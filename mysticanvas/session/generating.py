@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from mysticanvas.session.plan import Plan
     from mysticanvas.session.reproduction import Reproduction
 
-# `__tracebackhide__` keeps our frames out of a notebook's traceback: a refused parameter is shown
-# at the user's own line.
-
 
 class Generating:
     """`generate`, `submit`, `plan` and `reproduce`; `Canvas` inherits them.
@@ -103,7 +100,6 @@ class Generating:
             Stopped: the stop button; `.job` is the cancelled job.
             OrchestratorUnavailable: the orchestrator is lost and cannot be started again.
         """
-        __tracebackhide__ = True
         from mysticanvas.session import calls
 
         request = self._asked(prompt, num_images, keywords)
@@ -141,7 +137,6 @@ class Generating:
                 for `generate`; no job is made.
             Stopped: the stop button before there was a job to give; none goes on.
         """
-        __tracebackhide__ = True
         from mysticanvas.session import calls
 
         request = self._asked(prompt, num_images, keywords)
@@ -175,7 +170,6 @@ class Generating:
             InvalidRequest: a parameter is not allowed.
             PresetError, ModelFileError: the model cannot be used, or what it needs is not known.
         """
-        __tracebackhide__ = True
         from mysticanvas.contracts.plan import PlanRequest
         from mysticanvas.contracts.presets import ImagePreset
         from mysticanvas.session.collections import presets
@@ -211,7 +205,6 @@ class Generating:
     ) -> GenerateRequest:
         """The request, once a preset that was given with it is saved: nothing is, if anything of it
         is not allowed."""
-        __tracebackhide__ = True
         from mysticanvas.contracts.presets import ImagePreset
         from mysticanvas.session.collections.presets import ImagePresets
 
@@ -223,7 +216,6 @@ class Generating:
     def _request(
         self, prompt: object, num_images: int | None, keywords: Mapping[str, Any]
     ) -> GenerateRequest:
-        __tracebackhide__ = True
         unknown = {n: value for n, value in keywords.items() if n not in Keywords.__annotations__}
         given = {n: value for n, value in keywords.items() if n not in unknown}
         if given.get("reuse") is None:

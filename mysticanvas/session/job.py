@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -12,16 +13,20 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.errors import DoesNotFit, JobCancelled, MystiCanvasError, Stopped
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, progress, stop_button
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.events import Event
     from mysticanvas.contracts.jobs import GenerateRequest, JobRecord
     from mysticanvas.contracts.problem import Problem
     from mysticanvas.session.connection import Connection
+    from mysticanvas.session.progress import Display
     from mysticanvas.session.tracker import JobTracker
 
 T_co = TypeVar("T_co", covariant=True)
+
+_AWAKE_S = 0.2
+"""A kernel that cancels a cell leaves its loop asleep: what waits there has to wake it."""
 
 PAUSED = "The queue is paused: canvas.jobs.resume() has it go on."
 
@@ -29,8 +34,8 @@ PAUSED = "The queue is paused: canvas.jobs.resume() has it go on."
 class Job(Generic[T_co]):
     """Work that was asked for; its attributes are always up to date.
 
-    `await job` gives the result, too. Jobs outlive the kernel: `canvas.job(id)` finds one again,
-    and handles of one job are equal.
+    `await job` gives the result, too; in a cell, the stop button ends that as it ends `result`.
+    Jobs outlive the kernel: `canvas.job(id)` finds one again, and handles of one job are equal.
     """
 
     def __init__(
@@ -124,8 +129,9 @@ class Job(Generic[T_co]):
         return self._live().status.final
 
     def wait(self, timeout: float | None = None) -> Job[T_co]:
-        """Block until the job has ended, in whatever way. An orchestrator that was stopped is
-        started again, since a job that waits ends no other way.
+        """Block until the job has ended, in whatever way; a notebook shows how far it is.
+
+        An orchestrator that was stopped is started again, since a job that waits ends no other way.
 
         Args:
             timeout: seconds; None waits for as long as it takes.
@@ -142,10 +148,12 @@ class Job(Generic[T_co]):
                 the job ends.
         """
         limit = arguments.seconds("timeout", timeout)
+        display = progress.beside(self._connection.settings.progress, self._tracker)
         future = self._tracker.future()
         try:
             self._connection.hear(self._tracker)
-            future.result(limit)
+            with progress.shown(display, self._connection):
+                progress.watch(future, self._tracker, display, limit)
         except TimeoutError:
             if not future.done():
                 raise TimeoutError(
@@ -154,13 +162,10 @@ class Job(Generic[T_co]):
                 ) from None
             raise
         except KeyboardInterrupt:
-            raise Stopped(
-                f"job {short(self.id)} is still {self._tracker.record.status}; "
-                "job.cancel() cancels it.",
-                self,
-            ) from None
+            raise self._stopped() from None
         finally:
             future.cancel()
+        display.finish("")
         return self
 
     def result(self, timeout: float | None = None) -> T_co:
@@ -200,13 +205,28 @@ class Job(Generic[T_co]):
         return self._awaited().__await__()
 
     async def _awaited(self) -> T_co:
-        future = self._tracker.future()
+        wanted = self._connection.settings.progress if stop_button.in_cell() else "off"
+        display = progress.beside(wanted, self._tracker)
+        record = await stop_button.heeded(self._told(display), self._stopped)
+        display.finish("")
+        return self._outcome(record)
+
+    async def _told(self, display: Display) -> JobRecord:
+        future, began = self._tracker.future(), time.monotonic()
         try:
             # Beside the loop: an orchestrator may have to be started.
             await asyncio.to_thread(self._connection.hear, self._tracker)
-            return self._outcome(await asyncio.wrap_future(future))
+            told = asyncio.wrap_future(future)
+            with progress.shown(display, self._connection):
+                while not (await asyncio.wait({told}, timeout=_AWAKE_S))[0]:
+                    display.update(self._tracker.snapshot, time.monotonic() - began)
+            return await told
         finally:
             future.cancel()
+
+    def _stopped(self) -> Stopped:
+        status = self._tracker.record.status
+        return Stopped(f"job {short(self.id)} is still {status}; job.cancel() cancels it.", self)
 
     def _failure(self, problem: Problem) -> MystiCanvasError:
         error = problem.to_error()

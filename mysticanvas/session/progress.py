@@ -9,18 +9,22 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
+import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from mysticanvas.contracts.ids import short
+from mysticanvas.contracts.ids import new_id, short
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.session import notebook
 from mysticanvas.terminal import printable
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.tracker import JobTracker, Snapshot
 
@@ -28,6 +32,9 @@ INTERVAL_S = 0.1
 _BAR_CELLS = 20
 _USUAL_COLUMNS = 80
 _PREVIEW_PX = 256
+_SCALE = 8
+"""Pixels of a picture for one of its preview, which has the size of the latents."""
+_WORTH_SAYING_S = 2.0
 READING = "reading the model's files"
 _STAGES = {
     "queue": "waiting",
@@ -85,13 +92,13 @@ class Terminal:
         for alert in snapshot.alerts[self._alerts :]:
             self._write(f"\r{printable(alert)}\x1b[K\n")
         self._alerts = len(snapshot.alerts)
-        self._show(fraction(snapshot), headline(snapshot), seconds)
+        self._show(fraction(snapshot), headline(snapshot), seconds, snapshot.eta_s)
 
-    def _show(self, done: float, said: str, seconds: float) -> None:
+    def _show(self, done: float, said: str, seconds: float, left_s: float | None = None) -> None:
         filled = round(done * _BAR_CELLS)
         bar = "#" * filled + "." * (_BAR_CELLS - filled)
         # A line that reaches the edge may already have moved to the next.
-        line = fitted(bar, said, f"{seconds:.1f} s", _columns() - 1)
+        line = fitted(bar, said, clock(seconds, left_s), _columns() - 1)
         self._write(f"\r{line}\x1b[K")
 
     def finish(self, line: str) -> None:
@@ -118,14 +125,14 @@ class Notebook:
         self._alerts: tuple[str, ...] = ()
 
     def prepare(self, seconds: float) -> None:
-        self._show(0.0, READING, seconds)
+        self._show(0.0, f"{READING} · {clock(seconds)}")
 
     def update(self, snapshot: Snapshot, seconds: float) -> None:
         self._alerts = tuple(map(printable, snapshot.alerts))
-        self._show(fraction(snapshot), headline(snapshot), seconds, _preview(snapshot))
+        said = f"{headline(snapshot)} · {clock(seconds, snapshot.eta_s)}"
+        self._show(fraction(snapshot), said, _preview(snapshot))
 
-    def _show(self, done: float, doing: str, seconds: float, preview: str = "") -> None:
-        said = f"{doing} · {seconds:.1f} s"
+    def _show(self, done: float, said: str, preview: str = "") -> None:
         bar = (
             f'<progress max="100" value="{done * 100:.0f}" '
             f'aria-label="{html.escape(said)}" style="vertical-align: middle"></progress>'
@@ -154,6 +161,12 @@ def choose(wanted: Literal["auto", "off"], identifier: str) -> Display:
     return Terminal() if sys.stderr is not None and sys.stderr.isatty() else Silent()
 
 
+def beside(wanted: Literal["auto", "off"], tracker: JobTracker) -> Display:
+    """The display of a wait for a job that goes on already: a cell's own, if it has to wait."""
+    waits = notebook.in_notebook() and threading.current_thread() is threading.main_thread()
+    return choose(wanted, new_id()) if waits and not tracker.settled else Silent()
+
+
 @contextlib.contextmanager
 def shown(display: Display, connection: Connection) -> Iterator[None]:
     """Have previews made while `display` can show them; what was shown goes if the work fails."""
@@ -168,14 +181,31 @@ def shown(display: Display, connection: Connection) -> Iterator[None]:
 def follow(tracker: JobTracker, display: Display) -> JobRecord:
     """Wait for the end of a job, however it ends, while showing how far it is."""
     future = tracker.future()
-    started = time.monotonic()
     try:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                return future.result(None if isinstance(display, Silent) else INTERVAL_S)
-            display.update(tracker.snapshot, time.monotonic() - started)
+        return watch(future, tracker, display)
     finally:
         future.cancel()
+
+
+def watch(
+    future: Future[JobRecord], tracker: JobTracker, display: Display, limit: float | None = None
+) -> JobRecord:
+    """The same with a future of the tracker's, for so many seconds.
+
+    Raises:
+        TimeoutError: it has not ended by then.
+    """
+    if isinstance(display, Silent):
+        return future.result(limit)
+    started = time.monotonic()
+    while True:
+        waited = time.monotonic() - started
+        left = INTERVAL_S if limit is None else limit - waited
+        with contextlib.suppress(TimeoutError):
+            return future.result(max(0.0, min(INTERVAL_S, left)))
+        if left <= 0:
+            raise TimeoutError
+        display.update(tracker.snapshot, time.monotonic() - started)
 
 
 def summary(record: JobRecord, seconds: float) -> str:
@@ -202,6 +232,18 @@ def headline(snapshot: Snapshot) -> str:
     # Of a kind of worker that is not ours it may be anything.
     stage = _STAGES.get(progress.stage) or printable(progress.stage)
     return f"{stage} {progress.step}/{progress.steps}" if progress.steps else stage
+
+
+def clock(seconds: float, left_s: float | None = None) -> str:
+    """The time that a job has taken and still needs, such as `1.2 s · about 14 s left`."""
+    took = f"{seconds:.1f} s"
+    if left_s is None or left_s < _WORTH_SAYING_S:
+        return took
+    if left_s < 2 * 60:
+        return f"{took} · about {left_s:.0f} s left"
+    if left_s < 2 * 60 * 60:
+        return f"{took} · about {left_s / 60:.0f} min left"
+    return f"{took} · about {left_s / 60 / 60:.0f} h left"
 
 
 def fitted(bar: str, said: str, took: str, columns: int) -> str:
@@ -236,5 +278,18 @@ def _preview(snapshot: Snapshot) -> str:
     data = base64.b64encode(snapshot.preview).decode()
     return (
         f'<img alt="preview after step {snapshot.progress.step}" '
-        f'src="data:image/webp;base64,{data}" style="max-width: {_PREVIEW_PX}px">'
+        f'src="data:image/webp;base64,{data}" '
+        f'style="width: {_width(snapshot.preview)}px">'
     )
+
+
+def _width(preview: bytes) -> int:
+    """How wide a preview is shown: as the picture will be, up to a limit."""
+    from PIL import Image
+
+    try:
+        own = Image.open(io.BytesIO(preview)).width
+    except (OSError, ValueError, Image.DecompressionBombError):
+        # Of a kind of worker that is not ours it may be anything.
+        return _PREVIEW_PX
+    return min(_PREVIEW_PX, own * _SCALE)

@@ -28,6 +28,8 @@ class Snapshot(NamedTuple):
     """The newest preview as WebP; None if nobody asked for any."""
     alerts: tuple[str, ...] = ()
     """What users were told meanwhile, such as the crash of a worker; oldest first."""
+    eta_s: float | None = None
+    """Seconds until it is likely to be done, as was told with the progress."""
 
 
 class JobTracker:
@@ -41,6 +43,7 @@ class JobTracker:
         self._lock = threading.Lock()
         self._record = record
         self._progress = record.progress or Progress(stage="queue")
+        self._eta_s: float | None = None
         self._preview: bytes | None = None
         self._alerts: tuple[str, ...] = ()
         self._futures: list[Future[JobRecord]] = []
@@ -62,7 +65,7 @@ class JobTracker:
     @property
     def snapshot(self) -> Snapshot:
         with self._lock:
-            return Snapshot(self._record, self._progress, self._preview, self._alerts)
+            return Snapshot(self._record, self._progress, self._preview, self._alerts, self._eta_s)
 
     @property
     def waited_for(self) -> bool:
@@ -115,6 +118,7 @@ class JobTracker:
             if record.status is JobStatus.QUEUED or record.attempts != self._record.attempts:
                 # What the attempt before had done is lost.
                 self._progress, self._preview = Progress(stage="queue"), None
+                self._eta_s = None
             self._record = record
             if record.progress is not None:
                 self._progress = record.progress
@@ -144,6 +148,7 @@ class JobTracker:
                 return
             if event.type == "progress":
                 self._progress = Progress.model_validate(event.data)
+                self._eta_s = _seconds(event.data.get("eta_s"))
             else:
                 self._preview = _decoded(event.data.get("webp")) or self._preview
             self._tell(event)
@@ -203,6 +208,10 @@ def _closed(job_id: str) -> OrchestratorUnavailable:
         f"This canvas is closed, so it is not told how job {short(job_id)} ends.",
         hint=f"The job goes on, and Canvas().job({short(job_id)!r}) finds it again.",
     )
+
+
+def _seconds(told: object) -> float | None:
+    return float(told) if isinstance(told, int | float) else None
 
 
 def _decoded(webp: object) -> bytes | None:

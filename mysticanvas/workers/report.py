@@ -57,13 +57,16 @@ class Report:
         return self._control.previews
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str, steps: int = 0) -> Iterator[None]:
         """Announce a stage and measure it.
+
+        Args:
+            steps: how many it was asked to have, if it has any.
 
         Raises:
             JobCancelled: the job was cancelled before.
         """
-        self.step(name)
+        self.step(name, 0, steps)
         start = self._clock()
         yield
         self._synchronize()

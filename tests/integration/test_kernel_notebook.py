@@ -1,6 +1,8 @@
 """What a notebook sees: a real Jupyter kernel, and the messages that it sends."""
 
+import re
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,13 +57,15 @@ class Notebook:
 def notebook(shared_home: Path, tiny_sd: Path) -> Iterator[Notebook]:
     manager, client = start_new_kernel()
     notebook = Notebook(client, manager.interrupt_kernel)
-    failed = notebook.run(f"""
+    shown = notebook.run(f"""
         from mysticanvas import Canvas
         canvas = Canvas(home={str(shared_home)!r}, project="notebook")
         model = {str(tiny_sd)!r}
+        closed = Canvas(home=canvas.home)
+        closed.close()
         warm = canvas.submit("warm", preset=model, num_inference_steps=2).wait()
     """)
-    assert failed == []
+    assert all("data" in output for output in shown), shown
     yield notebook
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -71,7 +75,7 @@ def test_generate_shows_one_area_that_ends_as_one_line_and_then_the_picture(
     notebook: Notebook,
 ) -> None:
     *shown, result = notebook.run(
-        "canvas.generate('x', preset=model, num_inference_steps=400, seed=7)"
+        "canvas.generate('x', preset=model, num_inference_steps=800, seed=7)"
     )
     assert result["type"] == "execute_result"
     assert result["data"]["text/plain"].startswith("<Image 64×64 seed=7 request=")
@@ -79,6 +83,9 @@ def test_generate_shows_one_area_that_ends_as_one_line_and_then_the_picture(
     assert [area["type"] for area in shown[:2]] == ["display_data", "update_display_data"]
     assert len({area["transient"]["display_id"] for area in shown}) == 1
     assert any("<progress" in area["data"]["text/html"] for area in shown[:-1])
+    lines = [area["data"]["text/plain"] for area in shown[:-1]]
+    assert any(line.startswith("drawing 0/800 ·") for line in lines), lines
+    assert any(re.search(r" · about \d+ s left$", line) for line in lines), lines
     assert any("data:image/webp;base64," in area["data"]["text/html"] for area in shown[:-1])
     seconds, seed, identifier = shown[-1]["data"]["text/plain"].split(" · ")
     assert float(seconds.removesuffix(" s")) > 0
@@ -125,13 +132,177 @@ def test_stop_cancels_the_job_shows_one_line_and_aborts_run_all(
         assert stopped.wait(60).status == "cancelled"
 
 
-def test_waiting_in_a_cell_works_with_await(notebook: Notebook) -> None:
-    (result,) = notebook.run("await canvas.submit('x', preset=model, num_inference_steps=2)")
+@pytest.mark.parametrize("waiting", ["await job", "job.result()", "job.wait(100).result()"])
+def test_waiting_for_a_job_shows_how_far_it_is(notebook: Notebook, waiting: str) -> None:
+    *shown, result = notebook.run(f"""
+        job = canvas.submit("x", preset=model, num_inference_steps=300, seed=7)
+        {waiting}
+    """)
+    assert result["data"]["text/plain"].startswith("<Image 64×64")
+    assert len({area["transient"]["display_id"] for area in shown}) == 1
+    assert any("drawing " in area["data"]["text/plain"] for area in shown[:-1])
+    assert any("data:image/webp;base64," in area["data"]["text/html"] for area in shown[:-1])
+    assert shown[-1]["data"] == {"text/html": "<div></div>", "text/plain": ""}
+    (again,) = notebook.run(waiting)
+    assert again["type"] == "execute_result"
+
+
+def test_waiting_in_a_background_thread_or_task_shows_nothing(notebook: Notebook) -> None:
+    (printed,) = notebook.run("""
+        import asyncio, threading
+        job = canvas.submit("x", preset=model, num_inference_steps=100)
+        thread = threading.Thread(target=job.wait)
+        thread.start()
+        await asyncio.gather(job, job)
+        thread.join()
+        print(job.status)
+    """)
+    assert printed["text"] == "succeeded\n"
+
+
+def test_a_wait_that_fails_leaves_its_error_alone(notebook: Notebook) -> None:
+    *_, cleared, error = notebook.run("""
+        job = canvas.submit("x", preset=model, num_inference_steps=900)
+        job.result(timeout=1)
+    """)
+    assert cleared["data"]["text/plain"] == ""
+    assert (error["ename"], "it goes on" in error["evalue"]) == ("TimeoutError", True)
+    notebook.run("job.cancel()")
+
+
+def stopped_while_awaiting(notebook: Notebook, awaited: str) -> Message:
+    """Press stop while a cell awaits a long job; how that cell ended, within seconds."""
+    cell = notebook.send(f"""
+        import asyncio
+        long = canvas.submit("long", preset=model, num_inference_steps=900)
+        told = asyncio.get_running_loop().call_later(0.5, print, "awaiting")
+        {awaited}
+    """)
+    outputs = notebook.outputs(cell)
+    next(output for output in outputs if "awaiting" in output.get("text", ""))
+    pressed = time.monotonic()
+    notebook.interrupt()
+    *_, error = outputs
+    assert time.monotonic() - pressed < 3
+    (status,) = notebook.run("print(long.status, long.cancel())")
+    assert status["text"] == "running True\n"
+    assert error["type"] == "error"
+    return error
+
+
+@pytest.mark.parametrize(
+    "awaited",
+    [
+        "await long",
+        "async with asyncio.timeout(100): await long",
+        "async with asyncio.TaskGroup() as group: group.create_task(asyncio.sleep(99)); await long",
+    ],
+)
+def test_stop_while_a_cell_awaits_says_that_the_job_goes_on(
+    notebook: Notebook, awaited: str
+) -> None:
+    error = stopped_while_awaiting(notebook, awaited)
+    said = r"Stopped: job [0-9a-f]{8} is still running; job\.cancel\(\) cancels it\."
+    assert re.fullmatch(said, "\n".join(error["traceback"]))
+    *_, result = notebook.run("await canvas.submit('x', preset=model, num_inference_steps=2)")
     assert result["data"]["text/plain"].startswith("<Image 64×64")
 
 
-def test_a_refused_parameter_is_shown_at_the_users_own_line(notebook: Notebook) -> None:
-    (error,) = notebook.run("canvas.generate('x', steps=3)")
-    assert error["ename"] == "InvalidRequest"
-    assert "num_inference_steps" in error["evalue"]
-    assert "generating.py" not in "".join(error["traceback"])
+def test_stop_ends_what_awaits_jobs_in_tasks_of_its_own(notebook: Notebook) -> None:
+    error = stopped_while_awaiting(notebook, "await asyncio.gather(long, asyncio.sleep(100))")
+    assert error["ename"] == "CancelledError"
+
+
+def test_what_cancels_an_await_in_a_cell_gets_its_cancellation(notebook: Notebook) -> None:
+    *_, printed = notebook.run("""
+        import asyncio, contextlib, signal
+        long = canvas.submit("long", preset=model, num_inference_steps=900)
+        before = signal.getsignal(signal.SIGINT)
+
+        async def ends(awaited):
+            try:
+                await awaited
+            except BaseException as error:
+                return type(error).__name__
+
+        async def timed():
+            async with asyncio.timeout(0.3):
+                await long
+
+        async def grouped():
+            async def fail():
+                await asyncio.sleep(0.3)
+                raise OSError
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+                await long
+
+        async def waits():
+            await long
+
+        asyncio.get_running_loop().call_later(0.3, asyncio.current_task().cancel)
+        told = [await ends(long), await ends(timed()), await ends(grouped())]
+        told.append(await ends(asyncio.wait_for(long, 0.3)))
+        told.append(await ends(asyncio.wait_for(waits(), 0.3)))
+        task = asyncio.create_task(waits())
+        asyncio.get_running_loop().call_later(0.3, task.cancel)
+        told.append(await ends(task))
+        told.append(signal.getsignal(signal.SIGINT) is before)
+        print(*told, long.status, long.cancel())
+    """)
+    assert printed["text"] == (
+        "CancelledError TimeoutError ExceptionGroup TimeoutError TimeoutError CancelledError "
+        "True running True\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "said"),
+    [
+        ("canvas.generate('x', steps=3)", "InvalidRequest", "num_inference_steps"),
+        ("canvas.generate('x', preset='startr')", "InvalidRequest", "no preset 'startr'"),
+        ("canvas.sql('select nothing')", "InvalidRequest", "nothing"),
+        ("canvas.models.pull('nope')", "InvalidRequest", "nope"),
+        ("Canvas(home='/proc/x')", "OrchestratorUnavailable", "/proc/x"),
+        ("await canvas.submit('x', preset=model, loras={model: 1})", "ModelFileError", "loras"),
+        ("closed.jobs.list()", "OrchestratorUnavailable", "closed"),
+    ],
+)
+def test_an_error_is_shown_at_the_users_own_line(
+    notebook: Notebook, call: str, name: str, said: str
+) -> None:
+    (error,) = notebook.run(call)
+    assert (error["ename"], said in error["evalue"]) == (name, True), error
+    assert error["traceback"][-1].endswith(error["evalue"])
+    shown = plain(error)
+    assert f"----> 1 {call}" in shown
+    assert not re.search("mysticanvas/|skipping|During handling|direct cause", shown), shown
+    assert len(shown.splitlines()) < 10
+
+
+def test_what_the_user_s_own_code_did_before_an_error_stays(notebook: Notebook) -> None:
+    (error,) = notebook.run("""
+        def draw():
+            try:
+                {}["x"]
+            except KeyError:
+                canvas.generate("x", preset="startr")
+        draw()
+    """)
+    shown = plain(error)
+    assert "KeyError: 'x'" in shown
+    assert shown.index("During handling") < shown.index("InvalidRequest")
+    assert not re.search("mysticanvas/", shown), shown
+
+
+def test_all_of_a_traceback_can_be_had(notebook: Notebook) -> None:
+    notebook.run("Canvas(home='/proc/x')")
+    short, whole = (notebook.run(f"%tb {mode}")[0] for mode in ("", "Verbose"))
+    assert "session/launch.py" not in str(short)
+    assert "session/launch.py" in str(whole)
+    assert "NotADirectoryError" in str(whole) or "FileNotFoundError" in str(whole)
+
+
+def plain(error: Message) -> str:
+    """The traceback without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))

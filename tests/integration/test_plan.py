@@ -34,6 +34,8 @@ def test_a_plan_says_what_fits_and_what_would_and_runs_nothing(home: Path, tiny_
         assert known["weights.unet"] == "exact"
         assert "traced" in known.values()
         assert "fits as it is" in repr(small)
+        assert (small.times_usual_px, plan(num_images=3).times_usual_px) == (1, 3)
+        assert "how long it takes is not known: 64 times" in repr(plan(width=512, height=512))
         # Decoded in tiles, it does: found by looking for where the plan changes.
         sides = range(1024, 16_384, 512)
         tiled = next(p for s in sides if (p := plan(width=s, height=s)).decision == "mitigate")

@@ -103,7 +103,10 @@ class Planner:
             params.mitigations,
             known=known,
         )
-        return planning.timed(plan, known.seconds)
+        width, height = model.side_px
+        pixels = resolved.width * resolved.height * resolved.num_images / (width * height)
+        timed = planning.timed(plan, known.seconds)
+        return timed.model_copy(update={"times_usual_px": pixels})
 
     @contextlib.contextmanager
     def admitted(

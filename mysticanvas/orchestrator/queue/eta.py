@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 _RECENT = 8
 _TOO_EARLY = 0.02
-"""Below this fraction a run says nothing about its whole length."""
+"""Below this fraction a stage says nothing about its whole length."""
 
 
 class Pace:
@@ -27,10 +27,21 @@ class Pace:
         return statistics.median(self._seconds) if self._seconds else None
 
 
-def running_s(fraction: float, elapsed_s: float, typical_s: float | None) -> float | None:
-    """Seconds that a run still needs: by its own progress, or by what others took."""
-    if fraction > _TOO_EARLY:
-        return max(0.0, elapsed_s * (1 - min(1.0, fraction)) / fraction)
+def running_s(
+    fraction: float,
+    elapsed_s: float,
+    typical_s: float | None,
+    began: tuple[float, float] = (0.0, 0.0),
+) -> float | None:
+    """Seconds that a run still needs: by its own progress, or by what others took.
+
+    Args:
+        began: fraction and seconds as its present stage began: how long the model took to be
+            loaded says nothing of how long the drawing takes.
+    """
+    done, took_s = fraction - began[0], elapsed_s - began[1]
+    if done > _TOO_EARLY:
+        return max(0.0, took_s * (1 - min(1.0, fraction)) / done)
     return None if typical_s is None else max(0.0, typical_s - elapsed_s)
 
 

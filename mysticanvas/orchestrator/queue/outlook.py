@@ -51,5 +51,4 @@ class Outlook:
         return record.model_copy(update={"position": position, "eta_s": eta_s, "paused": paused})
 
     def _left_s(self, run: Run) -> float | None:
-        typical_s = self._paces[run.on_worker].typical_s
-        return eta.running_s(run.progress.fraction, run.elapsed_s, typical_s)
+        return run.left_s(self._paces[run.on_worker].typical_s)

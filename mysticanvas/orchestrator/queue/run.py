@@ -9,6 +9,7 @@ from typing import Any
 from mysticanvas.contracts.events import EventType
 from mysticanvas.contracts.jobs import WORKER_KINDS, Progress
 from mysticanvas.orchestrator.events import Bus
+from mysticanvas.orchestrator.queue import eta
 from mysticanvas.orchestrator.queue.past import Past
 from mysticanvas.orchestrator.queue.retry import Failure
 from mysticanvas.store import StoredJob
@@ -30,8 +31,9 @@ class Run:
         self.bus = bus
         self.past = Past()
         """The attempts before."""
-        self.progress = Progress(stage=LOADING)
+        self._progress = Progress(stage=LOADING)
         self._began = time.monotonic()
+        self._stage_began = (0.0, 0.0)
         self.stopped = False
         self.stop_reason: Failure | None = None
         self.ended = False
@@ -59,6 +61,25 @@ class Run:
     @property
     def elapsed_s(self) -> float:
         return time.monotonic() - self._began
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, progress: Progress) -> None:
+        if progress.stage != self._progress.stage:
+            self._stage_began = (progress.fraction, self.elapsed_s)
+        self._progress = progress
+
+    def left_s(self, typical_s: float | None = None) -> float | None:
+        """Seconds that it is likely to need still; None where that cannot be told.
+
+        Args:
+            typical_s: how long others took.
+        """
+        return eta.running_s(self._progress.fraction, self.elapsed_s, typical_s, self._stage_began)
 
     @property
     def cancelled(self) -> bool:
@@ -92,7 +113,7 @@ class Run:
     def advance(self, progress: Progress) -> None:
         """Take in and tell how far it is."""
         self.progress = progress
-        self.tell("progress", progress.model_dump())
+        self.tell("progress", {**progress.model_dump(), "eta_s": self.left_s()})
 
     def tell(self, kind: EventType, data: dict[str, Any]) -> None:
         """Publish something of which only the newest counts."""

@@ -80,7 +80,6 @@ class ImageCollection:
         Raises:
             InvalidRequest: an argument is not allowed, or the cursor belongs to another query.
         """
-        __tracebackhide__ = True
         size = arguments.page_size(limit)
         return self._page(
             choosing.parse(filters, self._project),
@@ -106,7 +105,6 @@ class ImageCollection:
         Raises:
             InvalidRequest: an argument is not allowed.
         """
-        __tracebackhide__ = True
         if limit is not None:
             limit = arguments.count("limit", limit)
         chosen = choosing.parse(filters, self._project, beside=("limit", "sort"))

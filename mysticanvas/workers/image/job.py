@@ -124,7 +124,8 @@ def _images(
         tries = [encode] if task.allowed == "none" else [encode, encode]
         read = recovery.first_that_fits("encode", model.device, tries, alike=True, leave=leave)
     encoded = read.result
-    with report.stage("denoise"), schedulers.applied(model.pipeline, params):
+    steps = params.num_inference_steps
+    with report.stage("denoise", steps), schedulers.applied(model.pipeline, params):
         on_step = _on_step(model, report, task, meter, refusals)
         used, drawn = _sample(model, encoded, task, on_step, meter, placed, refusals)
     sampled = drawn.result

@@ -16,6 +16,13 @@ def test_a_run_that_just_began_takes_as_long_as_others_took() -> None:
     assert eta.running_s(0.0, elapsed_s=2, typical_s=None) is None
 
 
+def test_how_long_loading_took_says_nothing_of_drawing() -> None:
+    began = (0.05, 60.0)
+    assert eta.running_s(0.05, 60, None, began) is None
+    assert eta.running_s(0.15, 62, None, began) == pytest.approx(2 * 8.5)
+    assert eta.running_s(0.06, 61, 100, began) == 39
+
+
 def test_a_job_waits_for_those_before_it_and_then_takes_its_own_time() -> None:
     assert eta.waiting_s(2, [5.0, None], typical_s=10) == 35
     assert eta.waiting_s(0, [], typical_s=None) is None

@@ -8,6 +8,7 @@ import termios
 from collections.abc import Callable
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from mysticanvas.contracts.jobs import JobStatus, Progress
@@ -97,6 +98,30 @@ def test_a_terminal_gets_one_line_rewritten_in_place(
     first, second = screen.getvalue().split("\r")[1:]
     assert first == "[############........] drawing 12/20 · 1.2 s\x1b[K"
     assert second == "2.1 s · seed 7 · id 1f0a9c2e\x1b[K\n"
+
+
+@pytest.mark.parametrize(
+    ("left_s", "said"),
+    [
+        (None, "16.5 s"),
+        (1.9, "16.5 s"),
+        (14.4, "16.5 s · about 14 s left"),
+        (119.0, "16.5 s · about 119 s left"),
+        (300.0, "16.5 s · about 5 min left"),
+        (20_000.0, "16.5 s · about 6 h left"),
+    ],
+)
+def test_the_time_that_is_left_is_said_where_it_is_known(left_s: float | None, said: str) -> None:
+    assert progress.clock(16.5, left_s) == said
+
+
+def test_a_terminal_says_the_time_that_is_left(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    progress.choose("auto", "id").update(running._replace(eta_s=14.0), 1.25)
+    assert screen.getvalue().endswith("drawing 12/20 · 1.2 s · about 14 s left\x1b[K")
 
 
 def test_what_others_say_does_not_steer_the_terminal(
@@ -229,6 +254,20 @@ def test_in_a_notebook_an_alert_is_shown_in_the_cell_and_stays(
         "<div>done<br>first<br>The &lt;worker&gt; died.</div>",
         "done\nfirst\nThe <worker> died.",
     )
+
+
+@pytest.mark.parametrize(("side", "shown_px"), [(16, 128), (64, 256), (None, 256)])
+def test_a_preview_is_shown_as_large_as_the_picture_will_be_up_to_a_limit(
+    running: Snapshot, monkeypatch: pytest.MonkeyPatch, side: int | None, shown_px: int
+) -> None:
+    webp = io.BytesIO(b"" if side else b"no picture")
+    if side:
+        PIL.Image.new("RGB", (side, side)).save(webp, "webp")
+    shown: list[str] = []
+    display = progress.Notebook("id")
+    monkeypatch.setattr(display._area, "show", lambda html, text: shown.append(html))
+    display.update(running._replace(preview=webp.getvalue()), 1.0)
+    assert f'style="width: {shown_px}px"' in shown[-1]
 
 
 def test_a_cell_that_fails_leaves_nothing_of_what_was_shown_and_no_empty_output(

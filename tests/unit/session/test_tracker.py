@@ -65,6 +65,15 @@ def test_progress_goes_on_after_an_answer_that_was_overtaken(make_job: MakeJob) 
     assert tracker.snapshot.progress.fraction == 0.75
 
 
+def test_the_seconds_left_come_with_progress_and_go_with_the_attempt(make_job: MakeJob) -> None:
+    tracker = JobTracker(make_job("running"))
+    told = progress(0.5)
+    tracker.advance(told.model_copy(update={"data": {**told.data, "eta_s": 14}}))
+    assert tracker.snapshot.eta_s == 14
+    tracker.update(make_job(attempts=1))
+    assert tracker.snapshot.eta_s is None
+
+
 def test_everybody_who_waits_gets_the_final_record(make_job: MakeJob) -> None:
     tracker = JobTracker(make_job())
     futures = [tracker.future(), tracker.future()]

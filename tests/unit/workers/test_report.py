@@ -21,9 +21,13 @@ def test_a_stage_is_announced_and_measured() -> None:
     with report.stage("encode"):
         pass
     assert sent == [Progressed(progress=Progress(stage="encode", fraction=fraction("encode")))]
+    with report.stage("denoise", 12):
+        pass
+    begun = Progress(stage="denoise", steps=12, fraction=fraction("denoise"))
+    assert sent[1:] == [Progressed(progress=begun)]
     assert report.seconds["encode"] > 0
     assert report.seconds["decode"] == 0
-    assert synchronized == ["now"]
+    assert synchronized == ["now", "now"]
 
 
 def test_quick_steps_are_told_four_times_a_second() -> None:
