@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.ids import short
+from mysticanvas.session import table
 
 if TYPE_CHECKING:
     from mysticanvas.session.image import Image
@@ -22,9 +23,8 @@ def of(images: Sequence[Image], total: int) -> str:
     if not total:
         return "<p>no pictures yet</p>"
     figures = "".join(map(_figure, images))
-    more = total - len(images)
-    tail = f"<p>and {more:,} older</p>" if more > 0 else ""
-    return f'<div style="display:flex;flex-wrap:wrap;gap:4px">{figures}</div>{tail}'
+    rest = table.rest(total - len(images), "older")
+    return f'<div style="display:flex;flex-wrap:wrap;gap:4px">{figures}</div>{rest}'
 
 
 def _figure(image: Image) -> str:

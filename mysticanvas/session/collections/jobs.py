@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -10,7 +9,7 @@ from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobKind, JobPage, JobStatus
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.session import arguments, calls
+from mysticanvas.session import arguments, calls, table
 from mysticanvas.session.job import Job
 
 if TYPE_CHECKING:
@@ -106,11 +105,8 @@ class Jobs:
 
     def _repr_html_(self) -> str:
         page = self._page(limit=_SHOWN)
-        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-        rows = "".join(_row(record) for record in page.items)
-        more = page.total - len(page.items)
-        tail = f"<p>and {more} older</p>" if more else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{tail}"
+        shown = table.of(_COLUMNS, map(_cells, page.items))
+        return shown + table.rest(page.total - len(page.items), "older")
 
     def _find(self, id: object) -> JobRecord:
         part = arguments.identifier("job", id)
@@ -150,6 +146,5 @@ def _status(given: JobStatus | str | None) -> JobStatus | None:
         raise refused("status", given, ", ".join(JobStatus)) from None
 
 
-def _row(record: JobRecord) -> str:
-    cells = (short(record.id), record.kind, record.status, record.priority, record.attempts)
-    return "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>"
+def _cells(record: JobRecord) -> tuple[object, ...]:
+    return short(record.id), record.kind, record.status, record.priority, record.attempts

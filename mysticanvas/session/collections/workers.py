@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mysticanvas.errors import NotFound
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, table
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.health import WorkerStatus
@@ -84,9 +83,7 @@ class Workers:
         return "\n".join(" · ".join(filter(None, _cells(status))) for status in self.list())
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-        rows = "".join(_row(status) for status in self.list())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return table.of(_COLUMNS, map(_cells, self.list()))
 
 
 def _kind(value: object) -> str:
@@ -117,7 +114,3 @@ def _memory(status: WorkerStatus) -> str:
         return own
     stands_by = f"{status.reserve.memory:.0f} MiB in reserve (pid {status.reserve.pid})"
     return f"{own} + {stands_by}" if own else stands_by
-
-
-def _row(status: WorkerStatus) -> str:
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(status)) + "</tr>"

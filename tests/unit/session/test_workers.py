@@ -56,7 +56,7 @@ def test_it_is_readable_as_text_and_as_html() -> None:
     assert "canvas.workers.reset() starts it again" in second
     assert "300 MiB in reserve (pid 4712)" in second
     html = workers._repr_html_()
-    assert "<td>starter</td>" in html
+    assert ">starter</td>" in html
     assert "&lt;b&gt;" in html
 
 
