@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import JsonValue
+from pydantic import AfterValidator, JsonValue
 
 from mysticanvas.contracts.base import Contract, Word
 from mysticanvas.contracts.images import ImageRecord
@@ -24,6 +24,8 @@ JobKind = Literal[WorkerKind, HostKind]
 
 WORKER_KINDS: frozenset[str] = frozenset({"generate", "reproduce"})
 
+SHOWN_CHARS = 80
+"""Of a prompt, in a job's record."""
 LONGEST_DELAY_S = 30.0
 """The longest that a job is put off which is to run again."""
 
@@ -99,6 +101,11 @@ class Progress(Contract):
     fraction: float = 0.0
 
 
+def beginning(text: str) -> str:
+    """As much of a text as tells it from others."""
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
+
+
 class JobRecord(Contract):
     """A job as the orchestrator knows it."""
 
@@ -108,6 +115,9 @@ class JobRecord(Contract):
     project: str
     priority: Priority
     request_hash: str
+    prompt: Annotated[str, AfterValidator(beginning)] = ""
+    """The beginning of what its pictures are made from, in words; empty for a job that makes none.
+    The whole of it would be in each event."""
     internal: bool = False
     """Whether the orchestrator gave it to itself."""
     after_crash: AfterCrash = "requeue"

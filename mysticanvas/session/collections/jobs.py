@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
-from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobKind, JobPage, JobStatus
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.session import arguments, calls, table
+from mysticanvas.session import arguments, calls, job_table, table
 from mysticanvas.session.job import Job
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _PAGE = 100
 _SHOWN = 20
-_COLUMNS = ("job", "kind", "status", "priority", "attempts")
 
 
 class Jobs:
@@ -105,8 +103,7 @@ class Jobs:
 
     def _repr_html_(self) -> str:
         page = self._page(limit=_SHOWN)
-        shown = table.of(_COLUMNS, map(_cells, page.items))
-        return shown + table.rest(page.total - len(page.items), "older")
+        return job_table.of(page.items) + table.rest(page.total - len(page.items), "older")
 
     def _find(self, id: object) -> JobRecord:
         part = arguments.identifier("job", id)
@@ -144,7 +141,3 @@ def _status(given: JobStatus | str | None) -> JobStatus | None:
         return None if given is None else JobStatus(given)
     except ValueError:
         raise refused("status", given, ", ".join(JobStatus)) from None
-
-
-def _cells(record: JobRecord) -> tuple[object, ...]:
-    return short(record.id), record.kind, record.status, record.priority, record.attempts
