@@ -44,6 +44,13 @@ def request(query: object, params: object) -> SqlRequest:
     raise refused("params", params, "a list of values, or a dictionary of them by name")
 
 
+def answer(asked: SqlRequest, stream: bytes) -> pd.DataFrame:
+    """The answer to a request, as `frame` has it; the description of the views is also shown as a
+    whole, however many columns they have."""
+    table = frame(stream)
+    return table if asked.query is not None else _shown_whole(table)
+
+
 def frame(stream: bytes) -> pd.DataFrame:
     """An Arrow IPC stream as a data frame, with no whole number made inexact.
 
@@ -60,6 +67,20 @@ def frame(stream: bytes) -> pd.DataFrame:
     found = pd.concat(columns, axis=1) if columns else pd.DataFrame()
     found.columns = pd.Index(table.column_names)
     return found
+
+
+def _shown_whole(table: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    class Whole(pd.DataFrame):
+        def __repr__(self) -> str:
+            return self.to_string()
+
+        def _repr_html_(self) -> str:
+            with pd.option_context("display.max_colwidth", None):
+                return self.to_html(notebook=True)
+
+    return Whole(table)
 
 
 def _series(name: str, column: pa.ChunkedArray) -> pd.Series[Any]:
