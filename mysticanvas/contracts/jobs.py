@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, JsonValue
 
-from mysticanvas.contracts.base import Contract, Word
+from mysticanvas.contracts.base import Contract, Word, beginning
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.params import GenerateParams, Priority
 from mysticanvas.contracts.problem import Problem
@@ -24,8 +24,6 @@ JobKind = Literal[WorkerKind, HostKind]
 
 WORKER_KINDS: frozenset[str] = frozenset({"generate", "reproduce"})
 
-SHOWN_CHARS = 80
-"""Of a prompt, in a job's record."""
 LONGEST_DELAY_S = 30.0
 """The longest that a job is put off which is to run again."""
 
@@ -99,11 +97,6 @@ class Progress(Contract):
     step: int = 0
     steps: int = 0
     fraction: float = 0.0
-
-
-def beginning(text: str) -> str:
-    """As much of a text as tells it from others."""
-    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
 
 
 class JobRecord(Contract):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mysticanvas.contracts.base import SHOWN_CHARS
 from mysticanvas.contracts.images import ImageRecord
-from mysticanvas.contracts.jobs import SHOWN_CHARS, WORKER_KINDS, JobPage, JobStatus
+from mysticanvas.contracts.jobs import WORKER_KINDS, JobPage, JobStatus
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.store import job_rows, queries
 from mysticanvas.store.connection import Database, Row

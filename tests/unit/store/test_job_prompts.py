@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mysticanvas.contracts.jobs import SHOWN_CHARS, JobStatus
+from mysticanvas.contracts.base import SHOWN_CHARS
+from mysticanvas.contracts.jobs import JobStatus
 from mysticanvas.store import Store
 
 LONG = "a castle on a hill " * 20
