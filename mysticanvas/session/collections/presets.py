@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Preset)
 
+_TITLES = {"image": "image models", "llm": "language models"}
 _COLUMNS = ("preset", "model", "architecture", "weights")
 
 
@@ -203,7 +204,13 @@ class PresetsOfKind(Generic[P]):
         self._connection.call(lambda api: api.set_default_preset(self._type, name))
 
     def _repr_html_(self) -> str:
-        return table.of(_COLUMNS, map(_cells, self.list()))
+        name = self._type.__name__
+        return table.of(
+            _COLUMNS,
+            map(_cells, self.list()),
+            title=_TITLES[self._type.KIND],
+            none=f"none yet, canvas.presets.{self._type.KIND}.save({name}(…)) keeps one",
+        )
 
     def __repr__(self) -> str:
         lines = [f"<Presets {self._type.KIND} {len(self)}>"]

@@ -80,7 +80,7 @@ class Workers:
         return len(self.list())
 
     def __repr__(self) -> str:
-        return "\n".join(" · ".join(filter(None, _cells(status))) for status in self.list())
+        return "\n".join(map(_line, self.list()))
 
     def _repr_html_(self) -> str:
         return table.of(_COLUMNS, map(_cells, self.list()))
@@ -92,6 +92,14 @@ def _kind(value: object) -> str:
     return value
 
 
+def _line(status: WorkerStatus) -> str:
+    """A worker in words."""
+    kind, state, pid, restarts, preset, *others = _cells(status)
+    process = f"pid {pid}" if pid else ""
+    begun = "1 restart" if restarts == "1" else f"{restarts} restarts"
+    return " · ".join(filter(None, [kind, state, process, begun, preset or "no model", *others]))
+
+
 def _cells(status: WorkerStatus) -> tuple[str, ...]:
     """A worker as people read it, a text a column."""
     state = status.state.value
@@ -100,9 +108,9 @@ def _cells(status: WorkerStatus) -> tuple[str, ...]:
     return (
         status.kind,
         state,
-        f"pid {status.pid}" if status.pid else "",
-        f"{status.restarts} restarts" if status.restarts != 1 else "1 restart",
-        status.preset or "no model",
+        str(status.pid or ""),
+        str(status.restarts),
+        status.preset or "",
         _memory(status),
         status.last_error,
     )

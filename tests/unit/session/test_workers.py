@@ -58,6 +58,8 @@ def test_it_is_readable_as_text_and_as_html() -> None:
     html = workers._repr_html_()
     assert ">starter</td>" in html
     assert "&lt;b&gt;" in html
+    assert ">4711</td>" in html
+    assert "restart<" not in html
 
 
 def test_start_asks_for_one_kind_and_perhaps_a_preset() -> None:
