@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, overload
 
+from mysticanvas.session import grid, sheet
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
 
@@ -87,8 +88,22 @@ class Page(Sequence[Image]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def _repr_png_(self) -> bytes | None:
-        return self._items._repr_png_()
+    def _repr_html_(self) -> str:
+        none = "no more pictures" if self.total else "nothing found"
+        rest = self._rest() if self._items else ""
+        shown = sheet.of(self._items[: grid.MAX_SHOWN], none=none)
+        return f"{shown}<p>{rest}</p>" if rest else shown
+
+    def _rest(self) -> str:
+        """Which of all pictures are shown, and where others are; empty if all are shown."""
+        said = []
+        if len(self) > grid.MAX_SHOWN:
+            said.append(f"the first {grid.MAX_SHOWN} of this page")
+        if len(self) < self.total:
+            said.append(f"a page of {len(self):,}, of {self.total:,} pictures")
+        if self.next_cursor is not None:
+            said.append(".next() is the next page")
+        return " · ".join(said)
 
     def __repr__(self) -> str:
         return f"<Page {len(self)} of {self.total}>"
