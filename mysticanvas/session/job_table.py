@@ -13,7 +13,7 @@ _COLUMNS = ("job", "kind", "status", "asked for (UTC)", "prompt", "outcome")
 
 def of(records: Iterable[JobRecord]) -> str:
     """The table, as HTML."""
-    return table.of(_COLUMNS, map(_cells, records))
+    return table.of(_COLUMNS, map(_cells, records), none="no jobs yet")
 
 
 def _cells(record: JobRecord) -> tuple[str, ...]:

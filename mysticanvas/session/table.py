@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 # A notebook's own style has everything end at the right of its column.
 _LEFT = ' style="text-align:left"'
+_ABOVE = ' style="text-align:left;padding:.5em"'
 
 
 def of(
@@ -27,7 +28,7 @@ def of(
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     if not body:
         return f"<p>{html.escape(f'{title}: {none}' if title else none)}</p>"
-    caption = f"<caption{_LEFT}>{html.escape(title)}</caption>" if title else ""
+    caption = f"<caption{_ABOVE}>{html.escape(title)}</caption>" if title else ""
     head = "".join(f"<th{_LEFT}>{html.escape(column)}</th>" for column in columns)
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

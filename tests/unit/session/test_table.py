@@ -7,7 +7,9 @@ from mysticanvas.session import table
 
 def test_everything_in_a_table_is_text() -> None:
     shown = table.of(("<a>", "b"), [("<b>", 3), (None, "")], title="<t>")
-    assert shown.startswith('<table><caption style="text-align:left">&lt;t&gt;</caption>')
+    assert shown.startswith(
+        '<table><caption style="text-align:left;padding:.5em">&lt;t&gt;</caption>'
+    )
     assert ">&lt;a&gt;</th>" in shown
     assert ">&lt;b&gt;</td>" in shown
     assert ">3</td>" in shown
