@@ -28,6 +28,14 @@ class NotItsState(FileExistsError):
         self.hint = hint
 
 
+def default_home() -> Path:
+    """The platform's user data directory for MystiCanvas."""
+    # Late: most processes are told their home, and every kernel pays for this module.
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("mysticanvas", appauthor=False))
+
+
 class HomePaths(typing.NamedTuple):
     """Where things are inside a home directory, and in its state on another disk if it has one."""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from mysticanvas.home import HomePaths, known_state
+from mysticanvas.home import HomePaths, default_home, known_state
 
 PREFIX = "MYSTICANVAS_"
 
@@ -43,14 +43,6 @@ Stemmer = Literal[
 """Those of DuckDB's full-text extension."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-
-
-def default_home() -> Path:
-    """The platform's user data directory for MystiCanvas."""
-    # Late: most processes are told their home, and every kernel pays for this module.
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("mysticanvas", appauthor=False))
 
 
 def data_folder() -> Path:
