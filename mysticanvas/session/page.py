@@ -26,6 +26,7 @@ class Page(Sequence[Image]):
         next_cursor: where the next page begins; None on the last.
         turn: gets the page of a cursor.
         count: counts the pictures on all pages together; asked once, when that is wanted.
+        remark: what is said where none are found.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class Page(Sequence[Image]):
         next_cursor: str | None,
         turn: Callable[[str], Page],
         count: Callable[[], int],
+        remark: str = "",
     ) -> None:
         self._items = items
         self._next_cursor = next_cursor
         self._turn = turn
         self._count = count
+        self._remark = remark
         self._total: int | None = None
 
     @property
@@ -89,7 +92,8 @@ class Page(Sequence[Image]):
         return len(self._items)
 
     def _repr_html_(self) -> str:
-        none = "no more pictures" if self.total else "nothing found"
+        nothing = ": ".join(filter(None, ["nothing found", self._remark]))
+        none = "no more pictures" if self.total else nothing
         rest = self._rest() if self._items else ""
         shown = sheet.of(self._items[: grid.MAX_SHOWN], none=none)
         return f"{shown}<p>{rest}</p>" if rest else shown
@@ -106,4 +110,5 @@ class Page(Sequence[Image]):
         return " · ".join(said)
 
     def __repr__(self) -> str:
-        return f"<Page {len(self)} of {self.total}>"
+        said = f" {self._remark}" if self._remark and not self.total else ""
+        return f"<Page {len(self)} of {self.total}>{said}"

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from mysticanvas import Image, Images
+from mysticanvas import Canvas, Image, Images
 from mysticanvas.contracts.ids import short
 from mysticanvas.session.page import Page
 
@@ -74,3 +74,10 @@ def test_of_a_long_page_the_first_are_shown(make_image: MakeImage) -> None:
     page = Page(Images([make_image()] * 65), None, nothing_follows, lambda: 65)
     assert page._repr_html_().count("<img ") == 64
     assert page._repr_html_().endswith("<p>the first 64 of this page</p>")
+
+
+def test_a_search_for_what_is_no_condition_says_so(canvas: Canvas) -> None:
+    page = canvas.search("foo:<b>")
+    assert page._repr_html_().startswith("<p>nothing found: foo: is looked for as a word")
+    assert repr(page).startswith("<Page 0 of 0> foo: is looked for as a word")
+    assert repr(canvas.search("foo")) == "<Page 0 of 0>"
