@@ -199,7 +199,7 @@ def _diffusers_code(recipe: Recipe) -> str:
 import torch
 from diffusers import {pipeline}, {scheduler}
 
-MODEL = {f"path/to/{recipe.preset}"!r}
+MODEL = {f"path/to/{recipe.preset}"!r}  # canvas.presets.image[{recipe.preset!r}].model names it
 
 {_gguf_code(recipe, dtype)}pipeline = {pipeline}.{load}(MODEL, {given}){place}{parts}
 pipeline.scheduler = {scheduler}.from_config(pipeline.scheduler.config{config})

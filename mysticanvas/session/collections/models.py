@@ -85,7 +85,8 @@ class Models:
         """
         whole = arguments.path("folder", folder, "the path of a folder").absolute()
         if not whole.is_dir():
-            raise refused("folder", str(folder), "the path of a folder")
+            hint = f"There is no folder at {whole}."
+            raise refused("folder", str(folder), "the path of a folder", hint)
         return self._connection.call(lambda api: api.add_models(ModelFolder(path=str(whole))))
 
     def pull(

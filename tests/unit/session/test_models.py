@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from mysticanvas import InvalidRequest
 from mysticanvas.contracts.models import FoundModel
 from mysticanvas.session.collections.models import Models
 
@@ -16,6 +18,12 @@ def found() -> list[FoundModel]:
         name="castle", kind="image", layout="diffusers", path="/m/castle", size=3 << 20, source="/m"
     )
     return [model] * 51
+
+
+def test_a_folder_that_is_not_there_is_named_as_such(tmp_path: Path) -> None:
+    models = Models(SimpleNamespace())  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="There is no folder at /.*/nope"):
+        models.add(tmp_path / "nope")
 
 
 def test_the_table_says_where_models_lie(found: list[FoundModel]) -> None:
