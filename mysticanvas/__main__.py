@@ -12,6 +12,8 @@ from pathlib import Path
 from mysticanvas import __version__
 from mysticanvas.commands import doctor, logs, prune, status, stop, store
 from mysticanvas.commands.console import complain, say
+from mysticanvas.commands.usage import Parser
+from mysticanvas.home import NoDefaultHome, default_home
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,11 +72,15 @@ def _let_go_of_output() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mysticanvas", description="Pictures from local models.")
+    parser = Parser(prog="mysticanvas", description="Pictures from local models.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    home = argparse.ArgumentParser(add_help=False)
-    home.add_argument("--home", type=Path, help="home directory (default: a user's own)")
+    home = Parser(add_help=False)
+    home.add_argument(
+        "--home",
+        type=Path,
+        help=f"folder of pictures, database and logs (default: MYSTICANVAS_HOME{_else_home()})",
+    )
 
     demo = commands.add_parser("demo", parents=[home], help="the tour without a notebook")
     demo.add_argument(
@@ -84,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     for command in (status, logs, stop, doctor, prune, store):
         command.add(commands, home)
     return parser
+
+
+def _else_home() -> str:
+    """The home of who has named none, for the text of a help."""
+    try:
+        return f", else {default_home()}".replace("%", "%%")
+    except NoDefaultHome:
+        return ""
 
 
 def _demo(options: argparse.Namespace) -> int:

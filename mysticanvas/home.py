@@ -28,6 +28,25 @@ class NotItsState(FileExistsError):
         self.hint = hint
 
 
+class NoDefaultHome(Exception):
+    """No home was given, and the user has no directory that it could be in."""
+
+
+def default_home() -> Path:
+    """The platform's user data directory for MystiCanvas.
+
+    Raises:
+        NoDefaultHome: nothing tells the user's home directory.
+    """
+    # Late: most processes are told their home, and every kernel pays for this module.
+    import platformdirs
+
+    try:
+        return Path(platformdirs.user_data_dir("mysticanvas", appauthor=False)).expanduser()
+    except RuntimeError:
+        raise NoDefaultHome from None
+
+
 class HomePaths(typing.NamedTuple):
     """Where things are inside a home directory, and in its state on another disk if it has one."""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from mysticanvas.home import HomePaths, known_state
+from mysticanvas.home import HomePaths, default_home, known_state
 
 PREFIX = "MYSTICANVAS_"
 
@@ -43,25 +43,6 @@ Stemmer = Literal[
 """Those of DuckDB's full-text extension."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-
-
-class NoDefaultHome(Exception):
-    """No home was given, and the user has no directory that it could be in."""
-
-
-def default_home() -> Path:
-    """The platform's user data directory for MystiCanvas.
-
-    Raises:
-        NoDefaultHome: nothing tells the user's home directory.
-    """
-    # Late: most processes are told their home, and every kernel pays for this module.
-    import platformdirs
-
-    try:
-        return Path(platformdirs.user_data_dir("mysticanvas", appauthor=False)).expanduser()
-    except RuntimeError:
-        raise NoDefaultHome from None
 
 
 def data_folder() -> Path:

@@ -59,6 +59,7 @@ class Maker:
             "project": "default",
             "priority": "interactive",
             "request_hash": recipe.request_hash,
+            "prompt": recipe.params.prompt,
             "request_id": "req-1",
             "created_at": self.moment(),
             "notices": ["The starter draws shapes."],

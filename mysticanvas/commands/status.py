@@ -149,6 +149,7 @@ def _worker(status: WorkerStatus) -> WorkerReport:
         pid=status.pid,
         restarts=status.restarts,
         model=status.model,
+        preset=status.preset,
         memory_mib=None if status.pid is None else status.memory or None,
         last_error=status.last_error,
         reserve_pid=None if reserve is None else reserve.pid,
@@ -219,12 +220,20 @@ def _worker_text(worker: WorkerReport, console: Console) -> str:
         said.append(f"process {worker.pid}")
     if worker.memory_mib is not None:
         said.append(f"{worker.memory_mib:,.0f} MiB")
-    said.append(f"model {printable(worker.model[:12])}" if worker.model else "no model")
+    said.append(_model_text(worker))
     if worker.restarts:
         said.append(f"restarted {worker.restarts} ×, last {printable(worker.last_error)}")
     if worker.reserve_pid is not None:
         said.append(f"in reserve: process {worker.reserve_pid}, {worker.reserve_mib:,.0f} MiB")
     return " · ".join(said)
+
+
+def _model_text(worker: WorkerReport) -> str:
+    from mysticanvas.commands.console import printable
+
+    if worker.preset:
+        return f"preset {printable(worker.preset)}"
+    return f"model {printable(worker.model[:12])}" if worker.model else "no model"
 
 
 def _disk_text(disk: DiskReport) -> str:

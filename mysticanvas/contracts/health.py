@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from mysticanvas.contracts.base import PROTOCOL, Contract, Word
 from mysticanvas.contracts.memory import DeviceKind, MemoryPart
 from mysticanvas.contracts.problem import Problem
@@ -46,9 +48,9 @@ class WorkerStatus(Contract):
     """The preset whose model is loaded."""
     memory: float = 0.0
     """Resident memory of the process in MiB."""
-    base: float | None = None
+    base: float | None = Field(default=None, repr=False)
     """That when its engine was there and held no model; None if it is not known."""
-    memory_parts: list[MemoryPart] = []
+    memory_parts: list[MemoryPart] = Field(default=[], repr=False)
     """What its model holds, where the engine tells it."""
     device: DeviceMemory | None = None
     """The GPU that its model is on."""
@@ -57,7 +59,7 @@ class WorkerStatus(Contract):
     None before the first, unless it is set."""
     gpu: DeviceMemory | None = None
     """The GPU as one of its processes saw it last."""
-    model: str | None = None
+    model: str | None = Field(default=None, repr=False)
     """Digest of the model that is loaded."""
     form: str = ""
     """What beside its files makes it another: the number format that an image model runs in, or how
@@ -94,13 +96,13 @@ class Health(Contract):
     """Resident memory of the process."""
     base_mib: float | None = None
     """That of a worker when its engine was there and held no model; None before."""
-    memory_parts: list[MemoryPart] = []
+    memory_parts: list[MemoryPart] = Field(default=[], repr=False)
     """What a worker's model holds, part by part, where the engine tells it."""
     device: DeviceMemory | None = None
     """The GPU that a worker's model is on, as the worker sees it."""
     device_kind: DeviceKind | None = None
     """What a worker computes on, once its engine was imported."""
-    models: list[str] = []
+    models: list[str] = Field(default=[], repr=False)
     worn: bool = False
     """Whether a worker was refused memory of its GPU, after which libraries in its process may
     compute otherwise than they usually do."""

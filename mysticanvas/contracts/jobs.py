@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import JsonValue
+from pydantic import AfterValidator, JsonValue
 
-from mysticanvas.contracts.base import Contract, Word
+from mysticanvas.contracts.base import Contract, Word, beginning
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.params import GenerateParams, Priority
 from mysticanvas.contracts.problem import Problem
@@ -108,6 +108,9 @@ class JobRecord(Contract):
     project: str
     priority: Priority
     request_hash: str
+    prompt: Annotated[str, AfterValidator(beginning)] = ""
+    """The beginning of what its pictures are made from, in words; empty for a job that makes none.
+    The whole of it would be in each event."""
     internal: bool = False
     """Whether the orchestrator gave it to itself."""
     after_crash: AfterCrash = "requeue"

@@ -126,11 +126,11 @@ class Plan(Contract):
         held = f" ({self.held_mib:,.0f} MiB held already)" if tight else ""
         free = f"{self.free_mib:,.0f} MiB free"
         lines = [f"{self.total_mib:,.0f} MiB needed{held}, {free}: {self._told()}"]
-        lines += [_line(term) for term in self.terms]
+        lines += [line(term) for term in self.terms if is_told(term)]
         if self.system_terms:
             free = "" if self.system_free_mib is None else f", {self.system_free_mib:,.0f} MiB free"
             lines.append(f"  of system memory{free}:")
-            lines += [_line(term) for term in self.system_terms]
+            lines += [line(term) for term in self.system_terms if is_told(term)]
         lines += [f"  {action.why}" for action in self.actions]
         if self.waits_for:
             lines.append(f"  waits until {' and '.join(self.waits_for)} is done")
@@ -183,12 +183,18 @@ class Plan(Contract):
         return "fits as it is" if self.decision == "proceed" else "fits with what follows"
 
 
+def is_told(term: Term) -> bool:
+    """Whether so much is needed for it that words are worth it."""
+    return round(term.mib) > 0
+
+
+def line(term: Term) -> str:
+    """How a plan tells a term."""
+    return f"  {term.mib:9,.0f} MiB  {term.name} ({term.known})"
+
+
 def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
-
-
-def _line(term: Term) -> str:
-    return f"  {term.mib:9,.0f} MiB  {term.name} ({term.known})"
 
 
 class MadeRoom(Contract):

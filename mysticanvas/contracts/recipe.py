@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from mysticanvas.contracts import conditioning, loras
-from mysticanvas.contracts.base import Contract, sha256_of
+from mysticanvas.contracts.base import Contract, beginning, sha256_of
 from mysticanvas.contracts.mitigations import TILE_OVERLAP, tile_px, without_offload
 from mysticanvas.contracts.refusal import refused
 
@@ -119,6 +119,18 @@ class Recipe(Contract):
         """The seed of this very picture."""
         return self.params.seed + self.batch_index
 
+    def __repr__(self) -> str:
+        params = self.params
+        return (
+            f"<Recipe {beginning(params.prompt)!r} {params.width}×{params.height} "
+            f"steps={params.num_inference_steps} guidance={params.guidance_scale:g} "
+            f"scheduler={params.scheduler} seed={self.seed} preset={self.preset!r} "
+            f"model_files={len(self.model_files)}>"
+        )
+
+    def __str__(self) -> str:
+        return repr(self)
+
     def to_code(self, target: Literal["mysticanvas", "diffusers"] = "mysticanvas") -> str:
         """Python that makes the picture again, as text.
 
@@ -187,7 +199,7 @@ def _diffusers_code(recipe: Recipe) -> str:
 import torch
 from diffusers import {pipeline}, {scheduler}
 
-MODEL = {f"path/to/{recipe.preset}"!r}
+MODEL = {f"path/to/{recipe.preset}"!r}  # canvas.presets.image[{recipe.preset!r}].model names it
 
 {_gguf_code(recipe, dtype)}pipeline = {pipeline}.{load}(MODEL, {given}){place}{parts}
 pipeline.scheduler = {scheduler}.from_config(pipeline.scheduler.config{config})

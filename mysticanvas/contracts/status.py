@@ -29,6 +29,8 @@ class WorkerReport(Contract):
     restarts: int
     model: str | None
     """Digest of the model that it holds."""
+    preset: str | None = None
+    """The preset that it was loaded for."""
     memory_mib: float | None
     """None while there is no process."""
     last_error: str

@@ -17,7 +17,8 @@ from mysticanvas import transport
 from mysticanvas.client.endpoint import Endpoint
 from mysticanvas.contracts.loras import plain
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.settings import NoDefaultHome, Settings
+from mysticanvas.home import NoDefaultHome
+from mysticanvas.settings import Settings
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.jobs import GenerateRequest

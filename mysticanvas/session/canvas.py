@@ -220,7 +220,7 @@ class Canvas(Generating):
         from mysticanvas.session import sql
 
         request = sql.request(query, params)
-        return sql.frame(self._connection.call(lambda api: api.sql(request)))
+        return sql.answer(request, self._connection.call(lambda api: api.sql(request)))
 
     @property
     def tags(self) -> Tags:

@@ -260,6 +260,13 @@ class Job(Generic[T_co]):
         record = self._tracker.record
         return f"<Job {short(record.id)} {record.kind} {record.status}>"
 
+    def _repr_html_(self) -> str:
+        # Late: few cells end with a job, and every kernel would pay for it.
+        from mysticanvas.session import job_table
+
+        now = self._tracker.snapshot
+        return job_table.of([now.record.model_copy(update={"progress": now.progress})])
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.id == self.id
 

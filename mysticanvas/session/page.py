@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, overload
 
+from mysticanvas.session import grid, sheet
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
 
@@ -25,6 +26,7 @@ class Page(Sequence[Image]):
         next_cursor: where the next page begins; None on the last.
         turn: gets the page of a cursor.
         count: counts the pictures on all pages together; asked once, when that is wanted.
+        remark: what is said where none are found.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Page(Sequence[Image]):
         next_cursor: str | None,
         turn: Callable[[str], Page],
         count: Callable[[], int],
+        remark: str = "",
     ) -> None:
         self._items = items
         self._next_cursor = next_cursor
         self._turn = turn
         self._count = count
+        self._remark = remark
         self._total: int | None = None
 
     @property
@@ -87,8 +91,24 @@ class Page(Sequence[Image]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def _repr_png_(self) -> bytes | None:
-        return self._items._repr_png_()
+    def _repr_html_(self) -> str:
+        nothing = ": ".join(filter(None, ["nothing found", self._remark]))
+        none = "no more pictures" if self.total else nothing
+        rest = self._rest() if self._items else ""
+        shown = sheet.of(self._items[: grid.MAX_SHOWN], none=none)
+        return f"{shown}<p>{rest}</p>" if rest else shown
+
+    def _rest(self) -> str:
+        """Which of all pictures are shown, and where others are; empty if all are shown."""
+        said = []
+        if len(self) > grid.MAX_SHOWN:
+            said.append(f"the first {grid.MAX_SHOWN} of this page")
+        if len(self) < self.total:
+            said.append(f"a page of {len(self):,}, of {self.total:,} pictures")
+        if self.next_cursor is not None:
+            said.append(".next() is the next page")
+        return " · ".join(said)
 
     def __repr__(self) -> str:
-        return f"<Page {len(self)} of {self.total}>"
+        said = f" {self._remark}" if self._remark and not self.total else ""
+        return f"<Page {len(self)} of {self.total}>{said}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
+import itertools
 
 from mysticanvas.contracts import plan
 from mysticanvas.contracts.jobs import GenerateRequest
 from mysticanvas.errors import DoesNotFit
-
-_COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d")
+from mysticanvas.session import bar
 
 
 class Plan(plan.Plan):
@@ -38,20 +38,21 @@ class Plan(plan.Plan):
         return self.explain()
 
     def _repr_html_(self) -> str:
-        room = max(self.total_mib, self.free_mib)
-        shares = "".join(
-            f'<div title="{html.escape(term.name)}: {term.mib:,.0f} MiB, {term.known}" '
-            f'style="width:{100 * term.mib / room:.2f}%;'
-            f'background:{_COLOURS[place % len(_COLOURS)]}"></div>'
-            for place, term in enumerate(self.terms)
-            if term.mib > 0
-        )
-        told = html.escape(self.explain())
+        told = self.explain()
+        terms = [term for term in self.terms if plan.is_told(term)]
+        shares = [
+            bar.Share(f"{term.name} ({term.known})", term.mib, colour)
+            for term, colour in zip(terms, itertools.cycle(bar.COLOURS), strict=False)
+        ]
+        lines = html.escape(told)
+        for term, share in zip(terms, shares, strict=True):
+            line = html.escape(plan.line(term))
+            # A line begins with spaces, the first of which makes room.
+            lines = lines.replace(f"\n{line}", f"\n{bar.square(share.colour)}{line[1:]}", 1)
+        meter = bar.of(shares, max(self.total_mib, self.free_mib), told)
         return (
-            '<div style="max-width:40em">'
-            '<div style="display:flex;height:1em;border:1px solid #888" role="img" '
-            f'aria-label="{told}">{shares}</div>'
-            f'<pre style="margin:.3em 0;font-size:90%">{told}</pre></div>'
+            f'<div style="max-width:40em">{meter}'
+            f'<pre style="margin:.3em 0;font-size:90%">{lines}</pre></div>'
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mysticanvas.contracts.search import remark
 from mysticanvas.session.collections.images import from_cards
 from mysticanvas.session.page import Page
 
@@ -28,4 +29,5 @@ def search(
         found.next_cursor,
         turn=lambda following: search(connection, text, filters, limit, following, sort),
         count=lambda: found.total,
+        remark=remark(text),
     )

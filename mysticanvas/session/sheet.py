@@ -1,4 +1,4 @@
-"""The first of many pictures as HTML, for display: thumbnails, so that it stays small."""
+"""Pictures as HTML, for display: thumbnails, so that it stays small."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ if TYPE_CHECKING:
     from mysticanvas.session.image import Image
 
 
-def of(images: Sequence[Image], total: int) -> str:
-    """The pictures with their short ids, and how many others there are.
+def of(images: Sequence[Image], *, none: str) -> str:
+    """The pictures with their short ids.
 
     Args:
-        images: the newest, newest first.
-        total: how many there are in all.
+        none: what is said in their place if there are none.
     """
-    if not total:
-        return "<p>no pictures yet</p>"
+    if not images:
+        return f"<p>{html.escape(none)}</p>"
     figures = "".join(map(_figure, images))
-    more = total - len(images)
-    tail = f"<p>and {more:,} older</p>" if more > 0 else ""
-    return f'<div style="display:flex;flex-wrap:wrap;gap:4px">{figures}</div>{tail}'
+    return f'<div style="display:flex;flex-wrap:wrap;gap:4px">{figures}</div>'
 
 
 def _figure(image: Image) -> str:

@@ -20,7 +20,9 @@ def spelled_out(keywords: type) -> Callable[[F], F]:
         signature = inspect.signature(function)
         named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         more = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=of)
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_text(of)
+            )
             for name, of in keywords.__annotations__.items()
         ]
         spelled = signature.replace(parameters=[*named, *more])
@@ -28,3 +30,8 @@ def spelled_out(keywords: type) -> Callable[[F], F]:
         return function
 
     return spell
+
+
+def _text(annotation: Any) -> Any:
+    """As the other parameters have theirs: what a `TypedDict` keeps shows as a call to make one."""
+    return getattr(annotation, "__forward_arg__", annotation)

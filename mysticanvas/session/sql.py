@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from mysticanvas.contracts.refusal import refused, unicode_text
 from mysticanvas.contracts.sql import Parameter, Scalar, SqlRequest
 from mysticanvas.errors import InvalidRequest
+from mysticanvas.session import table
 from mysticanvas.session.image import Image
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ def request(query: object, params: object) -> SqlRequest:
     raise refused("params", params, "a list of values, or a dictionary of them by name")
 
 
+def answer(asked: SqlRequest, stream: bytes) -> pd.DataFrame:
+    """The answer to a request, as `frame` has it; the description of the views is also shown as a
+    whole, however many columns they have."""
+    found = frame(stream)
+    return found if asked.query is not None else _shown_whole(found)
+
+
 def frame(stream: bytes) -> pd.DataFrame:
     """An Arrow IPC stream as a data frame, with no whole number made inexact.
 
@@ -52,14 +60,27 @@ def frame(stream: bytes) -> pd.DataFrame:
     """
     import pandas as pd
 
-    table = pa.ipc.open_stream(stream).read_all()
+    read = pa.ipc.open_stream(stream).read_all()
     columns = [
         _series(name, _whole(column))
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        for name, column in zip(read.column_names, read.columns, strict=True)
     ]
     found = pd.concat(columns, axis=1) if columns else pd.DataFrame()
-    found.columns = pd.Index(table.column_names)
+    found.columns = pd.Index(read.column_names)
     return found
+
+
+def _shown_whole(found: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    class Whole(pd.DataFrame):
+        def __repr__(self) -> str:
+            return self.to_string()
+
+        def _repr_html_(self) -> str:
+            return table.of(list(self.columns), self.itertuples(index=False))
+
+    return Whole(found)
 
 
 def _series(name: str, column: pa.ChunkedArray) -> pd.Series[Any]:

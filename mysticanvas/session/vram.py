@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mysticanvas.contracts.measurements import MAX_MEASUREMENTS
 from mysticanvas.contracts.refusal import refused
+from mysticanvas.session import bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,15 +18,6 @@ if TYPE_CHECKING:
     from mysticanvas.session.measurements import By
 
 
-class _Share(NamedTuple):
-    """A stretch of the meter."""
-
-    name: str
-    mib: float
-    colour: str
-
-
-_COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2")
 _FOREIGN = "#9d9d9d"
 
 
@@ -112,33 +104,24 @@ class Vram:
 
     def _repr_html_(self) -> str:
         shares = list(self._shares())
-        bar = "".join(_stretch(share, self.device.total_mib) for share in shares)
         legend = " · ".join(
-            f'<span style="color:{share.colour}">■</span> {html.escape(share.name)} '
-            f"{share.mib:,.0f} MiB"
+            f"{bar.square(share.colour)} {html.escape(share.name)} {share.mib:,.0f} MiB"
             for share in shares
         )
         return (
-            f'<div role="img" aria-label="{html.escape(repr(self))}" style="max-width:40em">'
+            '<div style="max-width:40em">'
             f"<b>{html.escape(self.device.name)}</b>: {self.device.free_mib:,.0f} of "
             f"{self.device.total_mib:,.0f} MiB free"
-            '<div style="display:flex;height:1em;margin:.3em 0;border:1px solid #888">'
-            f"{bar}</div><small>{legend}</small></div>"
+            f"{bar.of(shares, self.device.total_mib, repr(self))}<small>{legend}</small></div>"
         )
 
-    def _shares(self) -> Iterator[_Share]:
+    def _shares(self) -> Iterator[bar.Share]:
         for place, holding in enumerate(self.workers):
-            yield _Share(_named(holding), holding.mib, _COLOURS[place % len(_COLOURS)])
+            yield bar.Share(_named(holding), holding.mib, bar.COLOURS[place % len(bar.COLOURS)])
         if self.foreign_mib:
-            yield _Share("other programs", self.foreign_mib, _FOREIGN)
+            yield bar.Share("other programs", self.foreign_mib, _FOREIGN)
 
 
 def _named(holding: Holding) -> str:
     pinned = " (pinned)" if holding.pinned else ""
     return f"{holding.worker} worker, {holding.preset or 'no model'}{pinned}"
-
-
-def _stretch(share: _Share, total_mib: float) -> str:
-    width = 100 * share.mib / total_mib if total_mib else 0
-    title = html.escape(f"{share.name}: {share.mib:,.0f} MiB")
-    return f'<div title="{title}" style="width:{width:.2f}%;background:{share.colour}"></div>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mysticanvas.contracts.base import SHOWN_CHARS
 from mysticanvas.contracts.images import ImageRecord
 from mysticanvas.contracts.jobs import WORKER_KINDS, JobPage, JobStatus
 from mysticanvas.contracts.refusal import refused
@@ -54,14 +55,32 @@ def find(
     rows = database.read(_SQL["page"], before=before, limit=limit + 1, **where)
     shown = rows[:limit]
     more = len(rows) > limit
+    pictures = made(images, shown)
+    prompts = _prompts(
+        database, [row["seq"] for row, of_job in zip(shown, pictures, strict=True) if not of_job]
+    )
     return JobPage(
         items=[
-            job_rows.to_record(row, of_job)
-            for row, of_job in zip(shown, made(images, shown), strict=True)
+            job_rows.to_record(row, of_job, prompts.get(row["seq"], ""))
+            for row, of_job in zip(shown, pictures, strict=True)
         ],
         next_cursor=_CURSORS.encode((shown[-1]["seq"],), bound) if more else None,
         total=total,
     )
+
+
+def _prompts(database: Database, seqs: Sequence[int]) -> dict[int, str]:
+    """The beginnings of the prompts of jobs, by their places."""
+    return {
+        row["seq"]: row["prompt"]
+        for start in range(0, len(seqs), _TASKS_AT_ONCE)
+        for row in database.read(
+            _SQL["prompts"],
+            seqs=seqs[start : start + _TASKS_AT_ONCE],
+            # Of one that is longer, it can be told.
+            chars=SHOWN_CHARS + 1,
+        )
+    }
 
 
 def made(images: Images, rows: Sequence[Row]) -> list[list[ImageRecord]]:

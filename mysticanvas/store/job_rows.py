@@ -71,13 +71,19 @@ def to_row(job: StoredJob, request: str, key: str | None, result_of: str | None)
     }
 
 
-def to_record(row: Row, made: list[ImageRecord]) -> JobRecord:
-    """The record of a row, with the pictures that are its result."""
+def to_record(row: Row, made: list[ImageRecord], prompt: str) -> JobRecord:
+    """The record of a row.
+
+    Args:
+        made: the pictures that are its result.
+        prompt: what such are made from, if there are none.
+    """
     started_at, finished_at = row["started_at"], row["finished_at"]
     return JobRecord.model_validate(
         {
             **{name: row[name] for name in _AS_THEY_ARE},
             "id": str(row["id"]),
+            "prompt": made[0].prompt if made else prompt,
             "status": row["status"],
             "created_at": times.from_db(row["created_at"]),
             "started_at": started_at and times.from_db(started_at),
@@ -93,12 +99,13 @@ def to_record(row: Row, made: list[ImageRecord]) -> JobRecord:
 
 def to_job(row: Row, made: list[ImageRecord]) -> StoredJob:
     """The whole job of a row."""
-    record, task = to_record(row, made), row["task"]
-    on_worker = record.kind in WORKER_KINDS and task is not None
+    text = row["task"]
+    on_worker = row["kind"] in WORKER_KINDS and text is not None
+    task = _task(text) if on_worker else None
     return StoredJob(
-        record,
-        task=_task(task) if on_worker else None,
-        params={} if on_worker or task is None else json.loads(task),
+        to_record(row, made, "" if task is None else task.recipe.params.prompt),
+        task=task,
+        params={} if on_worker or text is None else json.loads(text),
         seq=row["seq"],
         runner=row["runner"],
     )

@@ -12,6 +12,7 @@ Nothing is bound before it is checked, since binding a table function opens its 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import duckdb
@@ -37,6 +38,7 @@ _TOO_COMPLICATED = (
     "each other too often, or too long."
 )
 _HINT = "`canvas.sql()` lists the views and their columns."
+_NO_COLUMN = re.compile(r"column .* not found|does not have a column")
 _LESS = (
     "Put fewer columns into one value, gather one column instead of whole rows, as "
     "`string_agg(id, ', ')` does, or select rows and put them together in pandas."
@@ -113,7 +115,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: str, known: frozenset[str]) 
         if "max_expression_depth" in str(error):
             # Its advice is to SET that, which is refused.
             raise _refusal(query, _TOO_DEEP) from None
-        raise explained(str(error)) from None
+        raise explained(str(error), query) from None
     if len(statements) != 1:
         raise _refusal(query, f"The query has {len(statements)} statements.")
     [statement] = statements
@@ -139,15 +141,25 @@ def check(cursor: duckdb.DuckDBPyConnection, query: str, known: frozenset[str]) 
         raise _refusal(query, _TOO_DEEP) from None
 
 
-def explained(text: str) -> InvalidRequest:
+def explained(text: str, query: str) -> InvalidRequest:
     """DuckDB's complaint about a query: its first line, and where in the query it is."""
     first, _, rest = text.partition("\n")
     line = rest.find("LINE ")
     place = "" if line < 0 else f"\n{rest[line:]}"
     hint = _UUIDS if "UUID and VARCHAR" in first else _HINT
+    if _NO_COLUMN.search(first):
+        hint = "\n".join([*_columns(query), hint])
     return InvalidRequest(
         f"{first}{place}", parameter="query", value="", allowed=ALLOWED, hint=f"\n{hint}"
     )
+
+
+def _columns(query: str) -> list[str]:
+    """A line for each view that a query names, with its columns."""
+    words = set(re.findall(r"\w+", query.lower()))
+    return [
+        f"{view.name} has: {', '.join(view.names)}." for view in views.VIEWS if view.name in words
+    ]
 
 
 def _refusal(query: str, what: str, hint: str = _HINT) -> InvalidRequest:

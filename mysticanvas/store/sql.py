@@ -67,11 +67,11 @@ class Sql:
                 self._functions = select.functions(cursor)
             select.check(cursor, request.query, self._functions)
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            with self._limited(cursor):
+            with self._limited(cursor, request.query):
                 return self._spooled(cursor, request.query, request.params)
 
     @contextlib.contextmanager
-    def _limited(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    def _limited(self, cursor: duckdb.DuckDBPyConnection, query: str) -> Iterator[None]:
         """Interrupt what runs on the cursor when its time is over; errors of a query as ours."""
         late = threading.Event()
 
@@ -87,7 +87,7 @@ class Sql:
             # A complaint in the middle of a result comes out of Arrow's reader, as an OSError.
             if late.is_set():
                 raise self._too_slow() from None
-            raise _translated(error) from error
+            raise _translated(error, query) from error
         finally:
             timer.cancel()
 
@@ -135,7 +135,7 @@ class Sql:
         )
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: Exception, query: str) -> Exception:
     """What went wrong while a query ran: mostly the query."""
     text = str(error)
     if isinstance(error, RuntimeError):
@@ -153,4 +153,4 @@ def _translated(error: Exception) -> Exception:
             parameter="query",
             hint="Narrow it down, or take fewer columns: recipes are long.",
         )
-    return select.explained(text)
+    return select.explained(text, query)

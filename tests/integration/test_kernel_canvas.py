@@ -279,11 +279,11 @@ def test_a_callback_that_cannot_be_called_is_refused(canvas: Canvas) -> None:
 
 def test_a_missing_file_hides_no_other_picture_of_a_page(canvas: Canvas, tiny_sd: Path) -> None:
     batch = canvas.generate("x", preset=tiny_sd, num_images=2, **QUICK)
-    whole = canvas.images()._repr_png_()
+    whole = batch._repr_png_()
     batch[0].path.unlink()
-    for shown in (canvas.images(), batch):
-        assert shown._repr_png_() not in (None, whole)
-    assert batch[1].id[-8:] in canvas.images._repr_html_()
+    assert batch._repr_png_() not in (None, whole)
+    for shown in (canvas.images(), canvas.images):
+        assert batch[1].id[-8:] in shown._repr_html_()
 
 
 def test_what_the_canvas_tells_about_itself(canvas: Canvas) -> None:

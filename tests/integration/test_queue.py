@@ -160,7 +160,7 @@ def test_the_jobs_of_a_project_are_a_collection(canvas: Canvas, tiny_sd: Path) -
     assert [job.id for job in jobs.list(status="failed")] == []
     assert len(jobs.list(kind="generate")) == 3
     assert repr(jobs) == "<Jobs 3>"
-    assert jobs._repr_html_().count("<td>succeeded</td>") == 3
+    assert jobs._repr_html_().count(">succeeded</td>") == 3
     with pytest.raises(errors.InvalidRequest, match="queued, running"):
         jobs.list(status="done")
     with pytest.raises(errors.NotFound):

@@ -61,7 +61,7 @@ def test_a_worker_that_is_killed_while_idle_is_ready_again_and_it_is_said(
         "The image worker was killed from outside (SIGKILL). It is started again."
     )
     assert "ready" in repr(canvas.workers)
-    assert "<td>image</td>" in canvas.workers._repr_html_()
+    assert ">image</td>" in canvas.workers._repr_html_()
 
 
 @pytest.mark.fault("SIGSEGV of the image worker as it draws", "the same pixels; told in the cell")

@@ -332,6 +332,7 @@ def _queued(
             "project": project,
             "priority": priority,
             "request_hash": recipe.request_hash,
+            "prompt": recipe.params.prompt,
             "request_id": request_id,
             "created_at": datetime.datetime.now(datetime.UTC),
         }
@@ -373,6 +374,7 @@ def _reused(images: list[ImageRecord], priority: Priority) -> JobRecord:
         project=first.project,
         priority=priority,
         request_hash=first.request_hash,
+        prompt=first.prompt,
         created_at=first.created_at,
         finished_at=first.created_at,
         images=images,

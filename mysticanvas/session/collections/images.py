@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, get_args
 
 from mysticanvas.contracts.filters import Sort
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.session import arguments, filters as choosing, sheet
+from mysticanvas.session import arguments, filters as choosing, sheet, table
 from mysticanvas.session.details import Details
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
@@ -163,7 +163,8 @@ class ImageCollection:
 
     def _repr_html_(self) -> str:
         page = self(_SHOWN)
-        return sheet.of(page.items, page.total)
+        rest = table.rest(page.total - len(page), "older")
+        return sheet.of(page, none="no pictures yet") + rest
 
     def __repr__(self) -> str:
         within = f" project={self._project!r}" if self._project is not None else ""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
-from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobKind, JobPage, JobStatus
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.session import arguments, calls
+from mysticanvas.session import arguments, calls, job_table, table
 from mysticanvas.session.job import Job
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 _PAGE = 100
 _SHOWN = 20
-_COLUMNS = ("job", "kind", "status", "priority", "attempts")
 
 
 class Jobs:
@@ -106,11 +103,7 @@ class Jobs:
 
     def _repr_html_(self) -> str:
         page = self._page(limit=_SHOWN)
-        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-        rows = "".join(_row(record) for record in page.items)
-        more = page.total - len(page.items)
-        tail = f"<p>and {more} older</p>" if more else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{tail}"
+        return job_table.of(page.items) + table.rest(page.total - len(page.items), "older")
 
     def _find(self, id: object) -> JobRecord:
         part = arguments.identifier("job", id)
@@ -148,8 +141,3 @@ def _status(given: JobStatus | str | None) -> JobStatus | None:
         return None if given is None else JobStatus(given)
     except ValueError:
         raise refused("status", given, ", ".join(JobStatus)) from None
-
-
-def _row(record: JobRecord) -> str:
-    cells = (short(record.id), record.kind, record.status, record.priority, record.attempts)
-    return "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>"

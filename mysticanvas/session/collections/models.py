@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -15,13 +14,15 @@ from mysticanvas.contracts.models import FoundModel, ModelFolder, ModelKind
 from mysticanvas.contracts.pulls import ALLOWED, PullParams, PullReport
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import NotFound
-from mysticanvas.session import arguments, calls
+from mysticanvas.session import arguments, calls, table
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.job import Job
 
 _SHOWN = 50
+_COLUMNS = ("model", "kind", "layout", "size", "path")
+_NONE = "none yet: canvas.models.add(folder) finds them, canvas.models.pull(repo_id) fetches one"
 
 
 class Models:
@@ -84,7 +85,8 @@ class Models:
         """
         whole = arguments.path("folder", folder, "the path of a folder").absolute()
         if not whole.is_dir():
-            raise refused("folder", str(folder), "the path of a folder")
+            hint = f"There is no folder at {whole}."
+            raise refused("folder", str(folder), "the path of a folder", hint)
         return self._connection.call(lambda api: api.add_models(ModelFolder(path=str(whole))))
 
     def pull(
@@ -123,15 +125,8 @@ class Models:
 
     def _repr_html_(self) -> str:
         models = self.list()
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(model))}</tr>"
-            for model in models[:_SHOWN]
-        )
-        more = len(models) - _SHOWN
-        rest = f"<caption>and {more:,} more</caption>" if more > 0 else ""
-        names = ("model", "kind", "layout", "size")
-        head = "".join(f"<th>{name}</th>" for name in names)
-        return f"<table>{rest}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        rows = map(_cells, models[:_SHOWN])
+        return table.of(_COLUMNS, rows, none=_NONE) + table.rest(len(models) - _SHOWN)
 
     def __repr__(self) -> str:
         return f"<Models {len(self)}>"
@@ -156,4 +151,4 @@ def _pulled(repo_id: object, revision: object, files: object) -> dict[str, JsonV
 
 
 def _cells(model: FoundModel) -> tuple[str, ...]:
-    return model.name, model.kind, model.layout, f"{model.size / 2**20:,.0f} MiB"
+    return model.name, model.kind, model.layout, f"{model.size / 2**20:,.0f} MiB", model.path

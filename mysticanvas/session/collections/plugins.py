@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Sequence
 
 from mysticanvas.contracts.plugins import PluginRecord
 from mysticanvas.errors import NotFound
+from mysticanvas.session import table
 
 _COLUMNS = ("plug-in", "distribution", "state", "brings")
 
@@ -51,15 +51,9 @@ class Plugins:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-        rows = "".join(_row(record) for record in self._records)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return table.of(_COLUMNS, map(_cells, self._records))
 
 
 def _cells(record: PluginRecord) -> tuple[str, str, str, str]:
     brings = record.reason or ", ".join(record.brings)
     return record.name, f"{record.distribution} {record.version}", record.state, brings
-
-
-def _row(record: PluginRecord) -> str:
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(record)) + "</tr>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -12,12 +11,15 @@ from mysticanvas.contracts import loras, preset_toml
 from mysticanvas.contracts.presets import STARTER, ImagePreset, LLMPreset, Preset
 from mysticanvas.contracts.refusal import refused
 from mysticanvas.errors import InvalidRequest, ModelFileError, NotFound, PresetError
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, table
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
 
 P = TypeVar("P", bound=Preset)
+
+_TITLES = {"image": "image models", "llm": "language models"}
+_COLUMNS = ("preset", "model", "architecture", "weights")
 
 
 class Presets:
@@ -203,13 +205,13 @@ class PresetsOfKind(Generic[P]):
         self._connection.call(lambda api: api.set_default_preset(self._type, name))
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(preset))}</tr>"
-            for preset in self.list()
+        name = self._type.__name__
+        return table.of(
+            _COLUMNS,
+            map(_cells, self.list()),
+            title=_TITLES[self._type.KIND],
+            none=f"none yet, canvas.presets.{self._type.KIND}.save({name}(…)) keeps one",
         )
-        names = ("preset", "model", "architecture", "weights")
-        head = f"<thead><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr></thead>"
-        return f"<table>{head}<tbody>{rows}</tbody></table>"
 
     def __repr__(self) -> str:
         lines = [f"<Presets {self._type.KIND} {len(self)}>"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import html
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,14 @@ from mysticanvas.contracts.tags import (
     spelled,
 )
 from mysticanvas.errors import InvalidRequest, NotFound
-from mysticanvas.session import arguments, tagging
+from mysticanvas.session import arguments, table, tagging
 
 if TYPE_CHECKING:
     from mysticanvas.session.connection import Connection
     from mysticanvas.session.image import Image
 
 _SHOWN = 30
+_NONE = "none yet: image.add_tags(name) gives a picture one"
 
 
 class Tags:
@@ -176,13 +176,9 @@ class Tags:
         page = self._connection.call(
             lambda api: api.tags(project=self._project, limit=_SHOWN, most_used=True)
         )
-        rows = "".join(
-            f"<tr><td>{html.escape(tag.name)}</td><td>{tag.count:,}</td></tr>" for tag in page.items
-        )
-        more = page.total - len(page.items)
-        rest = f"<caption>and {more:,} more</caption>" if more > 0 else ""
-        head = "<thead><tr><th>tag</th><th>pictures</th></tr></thead>"
-        return f"<table>{rest}{head}<tbody>{rows}</tbody></table>"
+        rows = [(tag.name, f"{tag.count:,}") for tag in page.items]
+        shown = table.of(("tag", "pictures"), rows, none=_NONE)
+        return shown + table.rest(page.total - len(rows))
 
     def __repr__(self) -> str:
         return f"<Tags {len(self)}>"

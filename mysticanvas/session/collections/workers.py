@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mysticanvas.errors import NotFound
-from mysticanvas.session import arguments
+from mysticanvas.session import arguments, table
 
 if TYPE_CHECKING:
     from mysticanvas.contracts.health import WorkerStatus
@@ -81,18 +80,24 @@ class Workers:
         return len(self.list())
 
     def __repr__(self) -> str:
-        return "\n".join(" · ".join(filter(None, _cells(status))) for status in self.list())
+        return "\n".join(map(_line, self.list()))
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-        rows = "".join(_row(status) for status in self.list())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return table.of(_COLUMNS, map(_cells, self.list()))
 
 
 def _kind(value: object) -> str:
     if not isinstance(value, str):
         raise arguments.refused("kind", value, 'the kind of a worker, such as "image" or "llm"')
     return value
+
+
+def _line(status: WorkerStatus) -> str:
+    """A worker in words."""
+    kind, state, pid, restarts, preset, *others = _cells(status)
+    process = f"pid {pid}" if pid else ""
+    begun = "1 restart" if restarts == "1" else f"{restarts} restarts"
+    return " · ".join(filter(None, [kind, state, process, begun, preset or "no model", *others]))
 
 
 def _cells(status: WorkerStatus) -> tuple[str, ...]:
@@ -103,9 +108,9 @@ def _cells(status: WorkerStatus) -> tuple[str, ...]:
     return (
         status.kind,
         state,
-        f"pid {status.pid}" if status.pid else "",
-        f"{status.restarts} restarts" if status.restarts != 1 else "1 restart",
-        status.preset or "no model",
+        str(status.pid or ""),
+        str(status.restarts),
+        status.preset or "",
         _memory(status),
         status.last_error,
     )
@@ -117,7 +122,3 @@ def _memory(status: WorkerStatus) -> str:
         return own
     stands_by = f"{status.reserve.memory:.0f} MiB in reserve (pid {status.reserve.pid})"
     return f"{own} + {stands_by}" if own else stands_by
-
-
-def _row(status: WorkerStatus) -> str:
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(status)) + "</tr>"

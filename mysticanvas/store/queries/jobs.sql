@@ -24,6 +24,14 @@ WHERE seq < $before
 ORDER BY seq DESC
 LIMIT $limit
 
+-- name: prompts
+SELECT seq, prompt
+FROM (
+    SELECT seq, left(json_extract_string(task, '$.recipe.params.prompt'), $chars) AS prompt
+    FROM jobs WHERE seq IN (SELECT unnest($seqs::BIGINT[]))
+)
+WHERE prompt IS NOT NULL
+
 -- name: total
 SELECT count(*) AS total FROM jobs
 WHERE ($status::VARCHAR IS NULL OR status = $status)

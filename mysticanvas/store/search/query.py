@@ -25,15 +25,15 @@ from pydantic import ValidationError
 
 from mysticanvas.contracts.filters import ImageFilters
 from mysticanvas.contracts.params import refused
+from mysticanvas.contracts.search import FIELDS
 from mysticanvas.settings import MAX_SEARCH_CHARS
 from mysticanvas.store.search.text import fold, seen
 
 MAX_WORDS = 256
 """Limit of a query: what is ranked has to fit in the cursor of the next page."""
 
-_FIELDS = ("tag", "preset", "style", "project", "seed", "starred", "rating")
 _PIECE = re.compile(
-    rf'(?P<minus>-*)(?:(?P<field>{"|".join(_FIELDS)}):(?="|\S))?'
+    rf'(?P<minus>-*)(?:(?P<field>{"|".join(FIELDS)}):(?="|\S))?'
     r'(?:"(?P<quoted>[^"]*)(?:"|$)|(?P<bare>[^\s"]+))',
     re.IGNORECASE,
 )

@@ -116,8 +116,9 @@ def in_words(error: Exception, repo_id: str, revision: str) -> MystiCanvasError 
             hint="Make room, then pull again: what is there is not fetched again.",
         )
     if _is_of_network(error):
+        why = f"{type(error).__name__}: {_line(error).rstrip('.')}"
         return HubUnavailable(
-            f"{constants.ENDPOINT} cannot be reached: {type(error).__name__}: {_line(error)}",
+            f"{constants.ENDPOINT} cannot be reached: {why}.",
             hint="Check the network, then pull again: what is there is not fetched again.",
         )
     return None

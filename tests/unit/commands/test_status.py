@@ -42,6 +42,11 @@ RUNS = StatusReport(
 )
 
 
+def test_a_worker_has_the_model_of_its_preset() -> None:
+    worker = RUNS.workers[0].model_copy(update={"preset": "starter"})
+    assert " · preset starter · " in text(RUNS.model_copy(update={"workers": [worker]}), PLAIN)
+
+
 def test_what_runs() -> None:
     assert text(RUNS, PLAIN).splitlines() == [
         "home          /home/me/pictures",

@@ -110,6 +110,13 @@ def test_the_code_is_python_and_names_what_differs_from_the_default() -> None:
     assert "StableDiffusionPipeline.from_pretrained(MODEL" in theirs
 
 
+def test_the_code_says_where_the_path_of_its_model_is_found() -> None:
+    [line] = [
+        each for each in RECIPE.to_code("diffusers").splitlines() if each.startswith("MODEL = ")
+    ]
+    assert line.endswith(f"# canvas.presets.image[{RECIPE.preset!r}].model names it")
+
+
 def test_the_code_of_a_picture_from_a_gpu_runs_there() -> None:
     gpu = ENVIRONMENT.model_copy(update={"device": "cuda:NVIDIA A100", "dtype": "float16"})
     code = RECIPE.model_copy(update={"environment": gpu}).to_code("diffusers")

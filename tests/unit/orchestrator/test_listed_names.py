@@ -41,6 +41,22 @@ def test_a_lora_is_used_by_the_name_that_is_listed(
     assert used.file.path == str(file)
 
 
+def test_a_model_by_the_name_that_is_listed_is_told_with_its_path(
+    tmp_path: Path, store: Store, presets: Presets
+) -> None:
+    for kind in ("vae", "checkpoints"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "castle.safetensors").write_bytes(b"abc")
+    (tmp_path / "vae" / "blue.safetensors").write_bytes(b"abc")
+    store.facts.set(library.FOLDERS, [str(tmp_path / "vae"), str(tmp_path)])
+    with pytest.raises(InvalidRequest) as refused:
+        presets.find("castle")
+    there = tmp_path / "checkpoints" / "castle.safetensors"
+    assert refused.value.hint.endswith(f"preset={str(there)!r} draws with it.")
+    with pytest.raises(InvalidRequest, match="no preset 'blue'.*Or give the path of"):
+        presets.find("blue")
+
+
 @pytest.mark.parametrize("name", ["~nobody-of-that-name", "~nobody-of-that-name/a.safetensors"])
 def test_what_may_be_in_the_home_of_nobody_is_not_there(presets: Presets, name: str) -> None:
     with pytest.raises(InvalidRequest, match="there is no LoRA '~nobody"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mysticanvas import ImagePreset, InvalidRequest
+from mysticanvas import ImagePreset, InvalidRequest, LLMPreset
 from mysticanvas.session.collections import presets
 from mysticanvas.session.connection import Connection
 
@@ -69,3 +70,15 @@ def test_what_can_be_no_name_is_refused_and_in_no_collection(connection: Connect
                 ask(bad)
             assert refused.value.parameter == "name"
         assert bad not in image
+
+
+def test_tables_say_which_models_they_are_of_and_how_to_have_some() -> None:
+    model = ImagePreset(name="a", model="/m")
+    connection = SimpleNamespace(call=lambda _: [model])
+    images = presets.ImagePresets(connection, ImagePreset)  # type: ignore[arg-type]
+    assert ">image models</caption>" in images._repr_html_()
+    nothing = SimpleNamespace(call=lambda _: [])
+    words = presets.LLMPresets(nothing, LLMPreset)  # type: ignore[arg-type]
+    assert words._repr_html_() == (
+        "<p>language models: none yet, canvas.presets.llm.save(LLMPreset(…)) keeps one</p>"
+    )

@@ -18,3 +18,4 @@ def test_every_keyword_of_a_request_is_named(call: object) -> None:
     assert parameters.keys() == {"self", "prompt", "num_images", *Keywords.__annotations__}
     assert parameters.keys() >= GenerateParams.model_fields.keys()
     assert all(each.kind is not each.VAR_KEYWORD for each in parameters.values())
+    assert "ForwardRef" not in str(inspect.signature(call))  # type: ignore[arg-type]

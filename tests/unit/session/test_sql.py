@@ -20,12 +20,16 @@ from mysticanvas.session import sql
 ID = uuid.UUID("0190aaaa-0000-7000-8000-000000000000")
 
 
-def framed(**columns: pa.Array) -> pd.DataFrame:
+def streamed(**columns: pa.Array) -> bytes:
     table = pa.table(columns)
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
-    return sql.frame(sink.getvalue())
+    return sink.getvalue()
+
+
+def framed(**columns: pa.Array) -> pd.DataFrame:
+    return sql.frame(streamed(**columns))
 
 
 @pytest.mark.parametrize(
@@ -147,3 +151,13 @@ def test_columns_of_one_name_are_both_there() -> None:
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
     assert sql.frame(sink.getvalue()).values.tolist() == [[1, 2]]
+
+
+def test_the_description_of_the_views_is_shown_whole() -> None:
+    sentences = [f"What column {k} means, in so many words that pandas cuts." for k in range(99)]
+    stream = streamed(view=pa.array(["images"] * 99), description=pa.array(sentences))
+    for query, is_whole in ((None, True), ("FROM images", False)):
+        found = sql.answer(sql.request(query, None), stream)
+        for shown in (repr(found), str(getattr(found, "_repr_html_")())):  # noqa: B009
+            assert all(sentence in shown for sentence in sentences) is is_whole
+        assert type(found[found["view"] == "images"]) is pd.DataFrame

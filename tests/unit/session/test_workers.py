@@ -56,8 +56,10 @@ def test_it_is_readable_as_text_and_as_html() -> None:
     assert "canvas.workers.reset() starts it again" in second
     assert "300 MiB in reserve (pid 4712)" in second
     html = workers._repr_html_()
-    assert "<td>starter</td>" in html
+    assert ">starter</td>" in html
     assert "&lt;b&gt;" in html
+    assert ">4711</td>" in html
+    assert "restart<" not in html
 
 
 def test_start_asks_for_one_kind_and_perhaps_a_preset() -> None:

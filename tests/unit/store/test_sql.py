@@ -136,6 +136,15 @@ def test_an_error_of_the_query_says_what_and_where(ask: Ask, query: str, said: s
     assert ask("SELECT 1 AS a").num_rows == 1
 
 
+@pytest.mark.parametrize("column", ["nope", "i.nope"])
+def test_a_column_that_there_is_not_is_told_those_there_are(ask: Ask, column: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        ask(f"SELECT {column} FROM Images AS i")
+    [own, general] = refused.value.hint.strip().splitlines()
+    assert own.startswith("images has: id, seq, job, ")
+    assert "canvas.sql()" in general
+
+
 def test_a_list_of_ids_is_compared_with_ids(store: Store, maker: Any, ask: Ask) -> None:
     image = maker.image(ids.new_id())
     store.images.add([image])

@@ -200,7 +200,9 @@ def test_a_hub_that_is_not_there_is_said(
     hub: Hub, fetch: Pull, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    refused(fetch, HubUnavailable, r"127\.0\.0\.1:9 cannot be reached: .*refused")
+    refused(
+        fetch, HubUnavailable, r"127\.0\.0\.1:9 cannot be reached: .*refused\. Check the network"
+    )
 
 
 def test_a_disk_without_room_is_said_before(
