@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from mysticanvas import logs
-from mysticanvas.contracts import loras, params
+from mysticanvas.contracts import loras
 from mysticanvas.contracts.model_files import HashedFile, ModelFiles
 from mysticanvas.contracts.presets import STARTER, ImagePreset, Preset
 from mysticanvas.contracts.recipe import Recipe
 from mysticanvas.contracts.refusal import missing
 from mysticanvas.errors import InvalidRequest, MystiCanvasError, PresetError
-from mysticanvas.orchestrator import hub, library, models, parts
+from mysticanvas.orchestrator import hub, models, parts, unknown_preset
 from mysticanvas.orchestrator.inspection import Inspector
 from mysticanvas.orchestrator.loras import Finder
 from mysticanvas.plugins.registry import Registry
@@ -22,8 +21,6 @@ from mysticanvas.settings import data_folder
 from mysticanvas.store import Store
 
 _DEFAULT = "presets.image.default"
-_DRAWING = ("image", "other")
-"""Kinds of models that may draw: what lies in no folder of a kind may be anything."""
 _log = logs.get(__name__)
 
 P = TypeVar("P", bound=Preset)
@@ -129,13 +126,7 @@ class Presets:
                 f"The preset {name!r} is that of a language model, which draws nothing.",
                 hint="`canvas.presets.image` lists those of image models.",
             )
-        names = [preset.name for preset in self._store.presets.list()]
-        raise _unknown(name, names, self._listed(name))
-
-    def _listed(self, name: str) -> str | None:
-        """Where the first model of a name lies that may draw; None if there is none."""
-        models = library.everywhere(self._store, name)
-        return next((m.path for m in models if m.name == name and m.kind in _DRAWING), None)
+        raise unknown_preset.error(name, self._store)
 
     def of_recipe(self, recipe: Recipe) -> ImagePreset:
         """The preset that made a picture: of the revisions that have been its files, one that
@@ -337,41 +328,6 @@ class Presets:
             plain, number = plain.replace(name=f"{wanted}-{number}"), number + 1
         self.model(plain)
         return self.save(plain)
-
-
-def _unknown(name: str, known: list[str], listed: str | None) -> InvalidRequest:
-    """The error for a preset that nothing is known of.
-
-    Args:
-        listed: where a model of that name lies.
-    """
-    names = ", ".join(map(repr, known))
-    hint = (
-        f"{_guess(name, known)}There are: {names}. Or give the path of a diffusers folder or a "
-        ".safetensors file."
-        if listed is None
-        else f"A model of that name is on this machine: preset={listed!r} draws with it."
-    )
-    return InvalidRequest(
-        f"There is no preset {name[:80]!r}, and no folder or file of that path.",
-        hint=hint,
-        parameter="preset",
-        value=name[:80],
-        allowed=params.ALLOWED["preset"],
-    )
-
-
-def _guess(name: str, known: list[str]) -> str:
-    """What may have been meant, as the beginning of a hint; empty if nothing comes near."""
-    hub_id = hub.of_address(name)
-    if hub_id is not None:
-        return (
-            f"Did you mean the hub id {hub_id!r}? canvas.models.pull({hub_id!r}).result() fetches "
-            "it. "
-        )
-    lowered = {each.lower(): each for each in known}
-    nearest = difflib.get_close_matches(name.lower(), lowered, 1)
-    return f"Did you mean {lowered[nearest[0]]!r}? " if nearest else ""
 
 
 def checked_each(
