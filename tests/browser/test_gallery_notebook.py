@@ -25,6 +25,13 @@ def kinds(cell: dict[str, Any]) -> set[str]:
     return {kind for output in cell["outputs"] for kind in output.get("data", {"stream": ""})}
 
 
+def shown(cell: dict[str, Any]) -> str:
+    """The HTML that a cell was saved with."""
+    return "".join(
+        line for output in cell["outputs"] for line in output.get("data", {}).get("text/html", [])
+    )
+
+
 def words(cell: dict[str, Any]) -> str:
     """What a cell that shows text alone was saved with."""
     [output] = cell["outputs"]
@@ -65,6 +72,9 @@ def test_every_cell_shows_what_it_was_saved_with(notebook: Notebook) -> None:
             expect(output.locator("img")).to_have_count(1, timeout=SHOWN_MS)
             [size] = sizes(output.locator("img"))
             assert min(size) >= 128, number
+        elif figures := shown(saved).count("<figure"):
+            expect(output.locator("figure img")).to_have_count(figures, timeout=SHOWN_MS)
+            assert min(map(min, sizes(output.locator("img")))) >= 128, number
         elif "text/html" in kinds(saved):
             expect(output.locator("table tr").nth(2)).to_be_attached(timeout=SHOWN_MS)
         elif kinds(saved):
