@@ -10,6 +10,10 @@ from typing import Any
 
 from mysticanvas.errors import ModelFileError
 
+_RENAMED = dict.fromkeys(
+    ("DiTTransformer2DModel", "PixArtTransformer2DModel"), "Transformer2DModel"
+)
+"""Newer name -> the one that diffusers takes for either as it loads."""
 _AUTOENCODER = re.compile("Autoencoder|VAE|Vae|VQModel")
 
 
@@ -26,7 +30,7 @@ def check(path: Path, config: Mapping[str, Any], component: str, own: str) -> No
         ModelFileError: so it is. One that names no class is that of the model's own.
     """
     name = _class_of(config)
-    if name in (None, own) or component.startswith("text_encoder"):
+    if name is None or _renamed(name) == _renamed(own) or component.startswith("text_encoder"):
         return
     if component == "vae" and is_autoencoder(str(name)):
         return
@@ -47,3 +51,7 @@ def _class_of(config: Mapping[str, Any]) -> Any:
     """The class that a configuration of diffusers or transformers names; None if none is named."""
     named = config.get("architectures")
     return config.get("_class_name", named[0] if isinstance(named, list) and named else None)
+
+
+def _renamed(name: Any) -> Any:
+    return _RENAMED.get(name, name) if isinstance(name, str) else name

@@ -22,6 +22,9 @@ PATIENCE_S = 10.0
 AGAIN_S = 5.0
 """Seconds at least between two times that the library is set up, which is of no use where there is
 no driver."""
+_NOT_TOLD = {3, 4, 6, 13}
+"""What NVML answers who asks for what is not supported, not permitted, not found or, of an older
+driver, not known: `NVML_ERROR_…` of the same names. No failures of the library."""
 _AMPERE = 8
 """Major compute capability from which on there is bfloat16."""
 _log = logs.get(__name__)
@@ -131,7 +134,7 @@ class Driver:
             return ask(library, handle)
         except library.NVMLError as error:
             _log.info("gpu_not_told", error=str(error))
-            if error.value in (library.NVML_ERROR_NOT_SUPPORTED, library.NVML_ERROR_NO_PERMISSION):
+            if error.value in _NOT_TOLD:
                 return None
             raise _Failed from error
 

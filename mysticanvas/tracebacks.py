@@ -6,7 +6,6 @@ not allowed, and would push the message off the screen. `%tb Verbose` shows them
 
 from __future__ import annotations
 
-import copy
 import sys
 import traceback
 from types import FrameType, TracebackType
@@ -43,12 +42,20 @@ def rendered(error: BaseException) -> list[str]:
         return traceback.format_exception(error)
     formatter, whole, shown = shell.InteractiveTB, error.__traceback__, error
     frames = users(whole)
-    if frames and formatter.mode != "Verbose":
+    is_ours = len(frames) < sum(1 for _ in traceback.walk_tb(whole))
+    if frames and is_ours and formatter.mode != "Verbose":
         # The error itself keeps its cause and all its frames, for a debugger.
-        whole, shown = _linked(frames), copy.copy(error)
+        whole, shown = _linked(frames), _copy(error)
         shown.__context__ = handled(error, frames)
     lines: list[str] = formatter.structured_traceback(type(error), shown, whole)
     return lines
+
+
+def _copy(error: BaseException) -> BaseException:
+    """The error without what it came of; made by hand, since a subclass may be made of anything."""
+    copied = type(error).__new__(type(error), *error.args)
+    copied.__dict__.update(error.__dict__)
+    return copied
 
 
 def _linked(frames: list[TracebackType]) -> TracebackType | None:

@@ -174,7 +174,7 @@ def held(connection: Connection, record: JobRecord) -> Job[Any]:
 def shutdown(connection: Connection, force: bool) -> None:
     """Stop orchestrator and workers; see `Canvas.shutdown`."""
     settings = connection.settings
-    with siblings.paused(connection):
+    with siblings.paused(connection) as others:
         processes = _told_to_end(connection, force)
     deadline = time.monotonic() + settings.end_timeout_s
     for process in processes:
@@ -183,6 +183,8 @@ def shutdown(connection: Connection, force: bool) -> None:
                 f"Process {process.pid} did not stop in time.",
                 hint=f"The logs are in {connection.logs}; `kill -9 {process.pid}` ends it.",
             )
+    for each in others:
+        each.resume()
 
 
 def _told_to_end(connection: Connection, force: bool) -> list[Identity]:

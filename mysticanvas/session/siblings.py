@@ -28,14 +28,17 @@ def of(connection: Connection) -> list[Connection]:
 
 
 @contextlib.contextmanager
-def paused(connection: Connection) -> Iterator[None]:
+def paused(connection: Connection) -> Iterator[list[Connection]]:
     """Have nothing start an orchestrator on behalf of those who wait while it is being stopped. In
-    the end they are told so; if it is not stopped, they wait on."""
+    the end they are told so; if it is not stopped, they wait on.
+
+    Gives the others, which hear of the next orchestrator once they are resumed.
+    """
     siblings = of(connection)
     try:
         for each in siblings:
             each.pause()
-        yield
+        yield [each for each in siblings if each is not connection]
     except BaseException:
         for each in siblings:
             each.resume()

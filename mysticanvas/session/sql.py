@@ -80,6 +80,10 @@ def _shown_whole(found: pd.DataFrame) -> pd.DataFrame:
         def _repr_html_(self) -> str:
             return table.of(list(self.columns), self.itertuples(index=False))
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            # Pickled as the plain one that it shows: nobody finds this class again.
+            return pd.DataFrame, (pd.DataFrame(self),)
+
     return Whole(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import subprocess
 import sys
 import textwrap
@@ -79,6 +80,21 @@ def test_nothing_is_started_for_threads_that_wait(
         time.sleep(RESTART_S)
         assert started == []
         assert processes_of(home) == []
+
+
+def test_another_canvas_hears_of_the_next_orchestrator(home: Path, tmp_path: Path) -> None:
+    heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with Canvas(home=home) as canvas, Canvas(home=home) as other:
+        submitted(other, tmp_path)
+        with other.on("job", heard.put):
+            canvas.shutdown()
+            while not heard.empty():
+                heard.get()
+            with Canvas(home=home) as third:
+                assert other._connection._stream.wait_connected(60)
+                job = third.submit("y", preset=make_model(tmp_path / "m"))
+                while heard.get(timeout=60).id != job.id:
+                    pass
 
 
 def test_who_waits_goes_on_when_a_shutdown_is_refused(home: Path, tmp_path: Path) -> None:

@@ -25,8 +25,6 @@ class Library:
 
     NVMLError = pynvml.NVMLError
     NVML_DEVICE_MIG_ENABLE = 1
-    NVML_ERROR_NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
-    NVML_ERROR_NO_PERMISSION = pynvml.NVML_ERROR_NO_PERMISSION
     ids: tuple[str, ...] = IDS
     divided = False
     capability = (9, 0)
@@ -235,6 +233,22 @@ def test_what_a_driver_cannot_tell_is_no_failure_of_it(library: Library) -> None
         assert nvidia.told(fail) is None
     library.error = None
     assert (nvidia.free_mib(), library.opened) == (15 << 10, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["NOT_SUPPORTED", "NO_PERMISSION", "NOT_FOUND", "FUNCTION_NOT_FOUND"]
+)
+def test_the_library_is_not_set_up_anew_for_what_there_is_not(
+    library: Library, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(nvidia, "AGAIN_S", 0.0)
+    assert nvidia.free_mib() is not None
+    monkeypatch.setattr(library, "nvmlInit", lambda: pytest.fail("it was set up anew"))
+
+    def ask(*_: Any) -> None:
+        raise pynvml.NVMLError(getattr(pynvml, f"NVML_ERROR_{name}"))
+
+    assert nvidia.told(ask) is None
 
 
 @pytest.mark.fault("a driver that hangs", "nothing is known of the GPU; nobody is kept")

@@ -112,8 +112,7 @@ def _gone(before: DeviceKind) -> WorkerCrashed:
         "pictures were made before. The CPU does not stand in for it, since it is many times "
         "slower and gives other pixels.",
         hint=f"{ask or 'Restart'} the driver or the machine, and jobs run again. To draw on the "
-        "CPU instead, run `mysticanvas stop` and begin again with device='cpu', or "
-        "MYSTICANVAS_DEVICE=cpu.",
+        "CPU instead, run `mysticanvas stop`, set MYSTICANVAS_DEVICE=cpu and begin again.",
         engineless=True,
     )
 

@@ -127,8 +127,8 @@ def _gone() -> WorkerCrashed:
         "many times slower.",
         hint="If the driver does not see it either, as `nvidia-smi` tells, restart the driver or "
         "the machine; if it does, install llama-cpp-python for it again. To compute on the CPU "
-        "instead, run `mysticanvas stop` and begin again with device='cpu', or "
-        "MYSTICANVAS_DEVICE=cpu; with 'cuda', pictures stay on the GPU.",
+        "instead, run `mysticanvas stop`, set MYSTICANVAS_DEVICE=cpu and begin again; set to cuda, "
+        "it keeps pictures on the GPU.",
         engineless=True,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import pickle
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -161,3 +162,5 @@ def test_the_description_of_the_views_is_shown_whole() -> None:
         for shown in (repr(found), str(getattr(found, "_repr_html_")())):  # noqa: B009
             assert all(sentence in shown for sentence in sentences) is is_whole
         assert type(found[found["view"] == "images"]) is pd.DataFrame
+        sent = pickle.loads(pickle.dumps(found))
+        assert (type(sent), sent.equals(found)) == (pd.DataFrame, True)

@@ -10,7 +10,7 @@ import diffusers
 import pytest
 import torch
 
-from mysticanvas.component_roles import is_autoencoder
+from mysticanvas.component_roles import check, is_autoencoder
 from mysticanvas.contracts.model_files import ModelFiles
 from mysticanvas.errors import ModelFileError
 from mysticanvas.workers.image import components, loading
@@ -53,6 +53,17 @@ def test_a_component_is_taken_for_no_other_one(
     assert str(part / "config.json") in str(refused.value)
     with pytest.raises(ModelFileError, match=message):
         components.of(ModelFiles(path=str(tiny_sd), **{role: str(part)}))
+
+
+def test_names_that_diffusers_takes_for_one_another_are_one() -> None:
+    from diffusers.models.model_loading_utils import _CLASS_REMAPPING_DICT
+
+    for old, remapped in _CLASS_REMAPPING_DICT.items():
+        for new in remapped.values():
+            for config, own in ((old, new), (new, old)):
+                check(Path("c"), {"_class_name": config}, "transformer", own)
+    with pytest.raises(ModelFileError):
+        check(Path("c"), {"_class_name": "PixArtTransformer2DModel"}, "transformer", "SD3")
 
 
 def test_an_autoencoder_may_be_of_another_kind(tmp_path: Path, tiny_sd: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_model_whose_context_cannot_be_made_again_gives_its_weights_back(
 def test_a_gpu_that_was_there_is_not_replaced_by_a_cpu(tmp_path: Path) -> None:
     with pytest.raises(WorkerCrashed, match="The GPU is gone: llama.cpp") as caught:
         LLMEngine(Options(images=tmp_path, before="cuda"))
-    for words in ("nvidia-smi", "llama-cpp-python", "device='cpu'", "MYSTICANVAS_DEVICE=cpu"):
+    for words in ("nvidia-smi", "llama-cpp-python", "MYSTICANVAS_DEVICE=cpu"):
         assert words in caught.value.hint
 
 
