@@ -1,4 +1,4 @@
-"""What IPython shows of an error of ours; more of it, in a kernel, is among the integration tests."""
+"""What IPython shows of an error of ours; the integration tests have more of it, in a kernel."""
 
 from __future__ import annotations
 
