@@ -42,13 +42,17 @@ async def heeded(waiting: Coroutine[Any, Any, T], stopped: Callable[[], Stopped]
 
     before = signal.signal(signal.SIGINT, press)
     try:
-        return await task
+        result = await task
     except asyncio.CancelledError:
         if pressed:
             raise stopped() from None
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+    # It may have come as the task ended, with nothing left to cancel.
+    if pressed:
+        raise stopped()
+    return result
 
 
 def in_cell() -> bool:
