@@ -56,7 +56,8 @@ def test_several_pictures_are_a_grid_and_a_page_is_thumbnails(notebook: Notebook
     assert images["data"]["text/plain"].startswith("<Images 3 · seeds=1…3 request=")
     (page,) = notebook.run("canvas.images(limit=3)")
     assert page["data"]["text/plain"].startswith("<Page 3 of ")
-    assert images["data"].keys() == page["data"].keys() == {"text/plain", "image/png"}
+    assert images["data"].keys() == {"text/plain", "image/png"}
+    assert page["data"].keys() == {"text/plain", "text/html"}
 
 
 def test_stop_cancels_the_job_shows_one_line_and_aborts_run_all(
@@ -92,6 +93,27 @@ def test_waiting_for_a_job_shows_how_far_it_is(notebook: Notebook, waiting: str)
     assert shown[-1]["data"] == {"text/html": "<div></div>", "text/plain": ""}
     (again,) = notebook.run(waiting)
     assert again["type"] == "execute_result"
+
+
+@pytest.mark.parametrize("waiting", ["job.result()", "await job"])
+def test_all_waits_of_a_cell_share_one_place_that_is_empty_in_the_end(
+    notebook: Notebook, waiting: str
+) -> None:
+    cell = f"""
+        jobs = [canvas.submit("x", preset=model, num_inference_steps=100) for _ in range(3)]
+        for job in jobs:
+            {waiting}
+    """
+    places = set()
+    for _ in range(2):
+        shown = notebook.run(cell)
+        types = [output["type"] for output in shown]
+        assert types == ["display_data", *["update_display_data"] * (len(shown) - 1)]
+        emptied = [output["data"]["text/plain"] == "" for output in shown]
+        assert (emptied.count(True) > 1, emptied[-1]) == (True, True)
+        (place,) = {output["transient"]["display_id"] for output in shown}
+        places.add(place)
+    assert len(places) == 2
 
 
 def test_waiting_in_a_background_thread_or_task_shows_nothing(notebook: Notebook) -> None:
