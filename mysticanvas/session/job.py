@@ -152,7 +152,7 @@ class Job(Generic[T_co]):
         future = self._tracker.future()
         try:
             self._connection.hear(self._tracker)
-            with progress.shown(display, self._connection):
+            with stop_button.interrupts(), progress.shown(display, self._connection):
                 progress.watch(future, self._tracker, display, limit)
         except TimeoutError:
             if not future.done():
@@ -293,7 +293,7 @@ class JobEvents:
         events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         stop = self._tracker.listen(events.put)
         try:
-            while (event := events.get()) is not None:
+            while (event := _blocking(events)) is not None:
                 yield event
         finally:
             stop()
@@ -314,6 +314,11 @@ class JobEvents:
                 yield event
         finally:
             stop()
+
+
+def _blocking(events: queue.SimpleQueue[Event | None]) -> Event | None:
+    with stop_button.interrupts():
+        return events.get()
 
 
 async def _next(events: asyncio.Queue[Event | None]) -> Event | None:

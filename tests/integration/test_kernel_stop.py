@@ -94,3 +94,32 @@ def test_stop_as_a_job_ends_ends_the_cell(notebook: Notebook) -> None:
     """)
     assert error["type"] == "error", error
     assert re.fullmatch(r"Stopped: job \w{8} has succeeded\.", said(error))
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        "job.wait(timeout=8)",
+        "job.result(timeout=8)",
+        "canvas.generate('x', preset=model, num_inference_steps=2)",
+        "list(job.events())",
+    ],
+)
+def test_stop_ends_what_blocks_in_a_cell_that_awaited(paused: Notebook, waiting: str) -> None:
+    error = stopped(
+        paused,
+        f"""
+        import asyncio, signal, threading
+        await asyncio.sleep(0)
+        before = signal.getsignal(signal.SIGINT)
+        timer = threading.Timer(8, canvas.jobs.resume)
+        timer.start()
+        print("waits", flush=True)
+        try:
+            {waiting}
+        finally:
+            timer.cancel()
+            assert signal.getsignal(signal.SIGINT) is before
+        """,
+    )
+    assert error["ename"] in ("Stopped", "KeyboardInterrupt")
