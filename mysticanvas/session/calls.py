@@ -18,7 +18,7 @@ from mysticanvas.contracts.jobs import (
     ReproduceRequest,
 )
 from mysticanvas.errors import MystiCanvasError, NotFound, OrchestratorUnavailable, Stopped
-from mysticanvas.session import launch, original, progress, siblings, stopping
+from mysticanvas.session import launch, original, progress, siblings, stop_button, stopping
 from mysticanvas.session.arguments import DEFAULT_PROJECT
 from mysticanvas.session.image import Image
 from mysticanvas.session.images import Images
@@ -82,7 +82,7 @@ def run(connection: Connection, request: Request, finish: Finish[T]) -> T:
     display = progress.choose(connection.settings.progress, key)
     started = time.monotonic()
     try:
-        with progress.shown(display, connection):
+        with stop_button.interrupts(), progress.shown(display, connection):
             tracker = _queue(
                 connection, request, key, lambda: display.prepare(time.monotonic() - started)
             )

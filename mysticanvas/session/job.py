@@ -8,7 +8,7 @@ import queue
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobStatus
@@ -152,7 +152,7 @@ class Job(Generic[T_co]):
         future = self._tracker.future()
         try:
             self._connection.hear(self._tracker)
-            with progress.shown(display, self._connection):
+            with stop_button.interrupts(), progress.shown(display, self._connection):
                 progress.watch(future, self._tracker, display, limit)
         except TimeoutError:
             if not future.done():
@@ -199,7 +199,7 @@ class Job(Generic[T_co]):
 
         Each is a `mysticanvas.contracts.events.Event`; the first is the job as it is now.
         """
-        return JobEvents(self._connection, self._tracker)
+        return JobEvents(self._connection, self._tracker, self._stopped)
 
     def __await__(self) -> Generator[object, None, T_co]:
         return self._awaited().__await__()
@@ -225,8 +225,7 @@ class Job(Generic[T_co]):
             future.cancel()
 
     def _stopped(self) -> Stopped:
-        status = self._tracker.record.status
-        return Stopped(f"job {short(self.id)} is still {status}; job.cancel() cancels it.", self)
+        return _stopped(self._tracker.record, self)
 
     def _failure(self, problem: Problem) -> MystiCanvasError:
         error = problem.to_error()
@@ -276,24 +275,32 @@ class Job(Generic[T_co]):
 
 class JobEvents:
     """The events of one job, from the first `next` on; each iteration stands alone, and starts an
-    orchestrator that was stopped."""
+    orchestrator that was stopped.
 
-    def __init__(self, connection: Connection, tracker: JobTracker) -> None:
+    Args:
+        stopped: makes what the stop button raises in a cell that awaits them.
+    """
+
+    def __init__(
+        self, connection: Connection, tracker: JobTracker, stopped: Callable[[], Stopped]
+    ) -> None:
         self._connection = connection
         self._tracker = tracker
+        self._stopped = stopped
 
     def __iter__(self) -> Iterator[Event]:
         self._connection.hear(self._tracker)
         events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         stop = self._tracker.listen(events.put)
         try:
-            while (event := events.get()) is not None:
+            while (event := _blocking(events)) is not None:
                 yield event
         finally:
             stop()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        await asyncio.to_thread(self._connection.hear, self._tracker)
+        hearing = asyncio.to_thread(self._connection.hear, self._tracker)
+        await stop_button.heeded(hearing, self._stopped)
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -303,7 +310,30 @@ class JobEvents:
 
         stop = self._tracker.listen(hand_on)
         try:
-            while (event := await events.get()) is not None:
+            while (event := await stop_button.heeded(_next(events), self._stopped)) is not None:
                 yield event
         finally:
             stop()
+
+
+def _blocking(events: queue.SimpleQueue[Event | None]) -> Event | None:
+    with stop_button.interrupts():
+        return events.get()
+
+
+async def _next(events: asyncio.Queue[Event | None]) -> Event | None:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_AWAKE_S):
+                return await events.get()
+
+
+def _stopped(record: JobRecord, job: Job[Any]) -> Stopped:
+    """What the stop button raises where it ends a wait for a job, and not the job."""
+    if not record.status.final:
+        said = f"is still {record.status}; job.cancel() cancels it."
+    elif record.status is JobStatus.CANCELLED:
+        said = "was cancelled."
+    else:
+        said = f"has {record.status}."
+    return Stopped(f"job {short(record.id)} {said}", job)

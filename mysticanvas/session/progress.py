@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from mysticanvas.contracts.ids import new_id, short
+from mysticanvas.contracts.ids import short
 from mysticanvas.contracts.jobs import JobRecord, JobStatus
 from mysticanvas.session import notebook
 from mysticanvas.terminal import printable
@@ -115,13 +115,13 @@ class Notebook:
     """A bar, the newest preview and the newest alert in the cell's output; alerts stay.
 
     Args:
-        identifier: a name of its own within the notebook.
+        area: where in the output.
     """
 
     previews = True
 
-    def __init__(self, identifier: str) -> None:
-        self._area = notebook.Area(identifier)
+    def __init__(self, area: notebook.Area) -> None:
+        self._area = area
         self._alerts: tuple[str, ...] = ()
 
     def prepare(self, seconds: float) -> None:
@@ -146,7 +146,7 @@ class Notebook:
 
     def finish(self, line: str) -> None:
         lines = [*line.splitlines(), *self._alerts] if line else []
-        if not lines and not self._area.shown:
+        if not lines and not self._area.filled:
             return
         escaped = "<br>".join(map(html.escape, lines))
         self._area.show(f"<div>{escaped}</div>", "\n".join(lines))
@@ -157,14 +157,16 @@ def choose(wanted: Literal["auto", "off"], identifier: str) -> Display:
     if wanted == "off":
         return Silent()
     if notebook.in_notebook():
-        return Notebook(identifier)
+        return Notebook(notebook.Area(identifier))
     return Terminal() if sys.stderr is not None and sys.stderr.isatty() else Silent()
 
 
 def beside(wanted: Literal["auto", "off"], tracker: JobTracker) -> Display:
-    """The display of a wait for a job that goes on already: a cell's own, if it has to wait."""
+    """The display of a wait for a job that goes on already: that of its cell, if it has to wait."""
     waits = notebook.in_notebook() and threading.current_thread() is threading.main_thread()
-    return choose(wanted, new_id()) if waits and not tracker.settled else Silent()
+    if wanted == "off" or not waits or tracker.settled:
+        return Silent()
+    return Notebook(notebook.area_of_cell())
 
 
 @contextlib.contextmanager

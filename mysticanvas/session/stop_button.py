@@ -1,16 +1,18 @@
-"""The stop button of a notebook while a cell awaits.
+"""The stop button of a notebook in a cell with an `await`.
 
 A kernel answers it by cancelling the cell's task, without a word, and only once its loop wakes up
-for another reason. A cell that awaits one of our jobs is told what becomes of that instead. No
+for another reason: while the cell blocks, not at all. A cell that awaits one of our jobs is told
+what becomes of that instead, and what blocks is interrupted as in cells without an `await`. No
 cancellation is turned into anything else: `asyncio.timeout` and others go on working by them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from mysticanvas.errors import Stopped
@@ -42,22 +44,42 @@ async def heeded(waiting: Coroutine[Any, Any, T], stopped: Callable[[], Stopped]
 
     before = signal.signal(signal.SIGINT, press)
     try:
-        return await task
+        result = await task
     except asyncio.CancelledError:
         if pressed:
             raise stopped() from None
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+    # It may have come as the task ended, with nothing left to cancel.
+    if pressed:
+        raise stopped()
+    return result
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Have the stop button raise `KeyboardInterrupt` in what blocks here."""
+    if not in_cell():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def in_cell() -> bool:
-    """Whether the task that runs is that of a notebook's cell.
+    """Whether the task that runs is that of a notebook's cell, which has an `await`.
 
     An error of the stop button must not come from any other: asyncio lets it out of the loop, and
     the kernel would end.
     """
     if not notebook.in_notebook() or threading.current_thread() is not threading.main_thread():
         return False
-    task = asyncio.current_task()
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return False
     return task is not None and getattr(task.get_coro(), "__name__", "") == _CELL

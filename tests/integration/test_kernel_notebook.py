@@ -1,74 +1,21 @@
 """What a notebook sees: a real Jupyter kernel, and the messages that it sends."""
 
 import re
-import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import kernels
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import start_new_kernel
+from kernels import Message, Notebook
 
 from mysticanvas import Canvas
-
-PATIENCE_S = 180
-Message = dict[str, Any]
-
-
-class Notebook:
-    """Runs cells in a kernel and gives what they show."""
-
-    def __init__(self, client: BlockingKernelClient, interrupt: Callable[[], None]) -> None:
-        self._client = client
-        self.interrupt = interrupt
-
-    def send(self, code: str) -> str:
-        """Queue a cell; its id."""
-        identifier: str = self._client.execute(textwrap.dedent(code))
-        return identifier
-
-    def outputs(self, cell: str) -> Iterator[Message]:
-        """What a cell shows, as it comes, until it is done."""
-        while True:
-            message = self._client.get_iopub_msg(timeout=PATIENCE_S)
-            if message["parent_header"].get("msg_id") != cell:
-                continue
-            content = message["content"]
-            if message["msg_type"] == "status":
-                if content["execution_state"] == "idle":
-                    return
-            elif message["msg_type"] != "execute_input":
-                yield {"type": message["msg_type"], **content}
-
-    def run(self, code: str) -> list[Message]:
-        return list(self.outputs(self.send(code)))
-
-    def status(self, cell: str) -> str:
-        """How a cell ended: `ok`, `error` or `aborted`."""
-        while True:
-            reply = self._client.get_shell_msg(timeout=PATIENCE_S)
-            if reply["parent_header"].get("msg_id") == cell:
-                return str(reply["content"]["status"])
 
 
 @pytest.fixture(scope="module")
 def notebook(shared_home: Path, tiny_sd: Path) -> Iterator[Notebook]:
-    manager, client = start_new_kernel()
-    notebook = Notebook(client, manager.interrupt_kernel)
-    shown = notebook.run(f"""
-        from mysticanvas import Canvas
-        canvas = Canvas(home={str(shared_home)!r}, project="notebook")
-        model = {str(tiny_sd)!r}
-        closed = Canvas(home=canvas.home)
-        closed.close()
-        warm = canvas.submit("warm", preset=model, num_inference_steps=2).wait()
-    """)
-    assert all("data" in output for output in shown), shown
-    yield notebook
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    with kernels.drawing(shared_home, tiny_sd) as notebook:
+        yield notebook
 
 
 def test_generate_shows_one_area_that_ends_as_one_line_and_then_the_picture(
@@ -109,7 +56,8 @@ def test_several_pictures_are_a_grid_and_a_page_is_thumbnails(notebook: Notebook
     assert images["data"]["text/plain"].startswith("<Images 3 · seeds=1…3 request=")
     (page,) = notebook.run("canvas.images(limit=3)")
     assert page["data"]["text/plain"].startswith("<Page 3 of ")
-    assert images["data"].keys() == page["data"].keys() == {"text/plain", "image/png"}
+    assert images["data"].keys() == {"text/plain", "image/png"}
+    assert page["data"].keys() == {"text/plain", "text/html"}
 
 
 def test_stop_cancels_the_job_shows_one_line_and_aborts_run_all(
@@ -145,6 +93,27 @@ def test_waiting_for_a_job_shows_how_far_it_is(notebook: Notebook, waiting: str)
     assert shown[-1]["data"] == {"text/html": "<div></div>", "text/plain": ""}
     (again,) = notebook.run(waiting)
     assert again["type"] == "execute_result"
+
+
+@pytest.mark.parametrize("waiting", ["job.result()", "await job"])
+def test_all_waits_of_a_cell_share_one_place_that_is_empty_in_the_end(
+    notebook: Notebook, waiting: str
+) -> None:
+    cell = f"""
+        jobs = [canvas.submit("x", preset=model, num_inference_steps=100) for _ in range(3)]
+        for job in jobs:
+            {waiting}
+    """
+    places = set()
+    for _ in range(2):
+        shown = notebook.run(cell)
+        types = [output["type"] for output in shown]
+        assert types == ["display_data", *["update_display_data"] * (len(shown) - 1)]
+        emptied = [output["data"]["text/plain"] == "" for output in shown]
+        assert (emptied.count(True) > 1, emptied[-1]) == (True, True)
+        (place,) = {output["transient"]["display_id"] for output in shown}
+        places.add(place)
+    assert len(places) == 2
 
 
 def test_waiting_in_a_background_thread_or_task_shows_nothing(notebook: Notebook) -> None:
@@ -274,7 +243,7 @@ def test_an_error_is_shown_at_the_users_own_line(
     (error,) = notebook.run(call)
     assert (error["ename"], said in error["evalue"]) == (name, True), error
     assert error["traceback"][-1].endswith(error["evalue"])
-    shown = plain(error)
+    shown = kernels.plain(error)
     assert f"----> 1 {call}" in shown
     assert not re.search("mysticanvas/|skipping|During handling|direct cause", shown), shown
     assert len(shown.splitlines()) < 10
@@ -289,7 +258,7 @@ def test_what_the_user_s_own_code_did_before_an_error_stays(notebook: Notebook) 
                 canvas.generate("x", preset="startr")
         draw()
     """)
-    shown = plain(error)
+    shown = kernels.plain(error)
     assert "KeyError: 'x'" in shown
     assert shown.index("During handling") < shown.index("InvalidRequest")
     assert not re.search("mysticanvas/", shown), shown
@@ -301,8 +270,3 @@ def test_all_of_a_traceback_can_be_had(notebook: Notebook) -> None:
     assert "session/launch.py" not in str(short)
     assert "session/launch.py" in str(whole)
     assert "NotADirectoryError" in str(whole) or "FileNotFoundError" in str(whole)
-
-
-def plain(error: Message) -> str:
-    """The traceback without colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))

@@ -244,7 +244,7 @@ def test_in_a_notebook_an_alert_is_shown_in_the_cell_and_stays(
     running: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[tuple[str, str]] = []
-    display = progress.Notebook("id")
+    display = progress.Notebook(notebook.Area("id"))
     monkeypatch.setattr(display._area, "show", lambda html, text: shown.append((html, text)))
     display.update(running._replace(alerts=("first", "The <worker> died.")), 1.0)
     assert '<div role="alert">The &lt;worker&gt; died.</div>' in shown[-1][0]
@@ -264,7 +264,7 @@ def test_a_preview_is_shown_as_large_as_the_picture_will_be_up_to_a_limit(
     if side:
         PIL.Image.new("RGB", (side, side)).save(webp, "webp")
     shown: list[str] = []
-    display = progress.Notebook("id")
+    display = progress.Notebook(notebook.Area("id"))
     monkeypatch.setattr(display._area, "show", lambda html, text: shown.append(html))
     display.update(running._replace(preview=webp.getvalue()), 1.0)
     assert f'style="width: {shown_px}px"' in shown[-1]
@@ -275,7 +275,7 @@ def test_a_cell_that_fails_leaves_nothing_of_what_was_shown_and_no_empty_output(
 ) -> None:
     shown: list[Any] = []
     monkeypatch.setattr(notebook, "_ipython_display", lambda: lambda data, **_: shown.append(data))
-    display = progress.Notebook("id")
+    display = progress.Notebook(notebook.Area("id"))
     display.finish("")
     assert shown == []
     display.update(running, 1.0)
