@@ -137,12 +137,12 @@ class PhaseReport(Report):
         self._meter = meter
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str, steps: int = 0) -> Iterator[None]:
         if name in PHASES:
             self._meter.begin(PHASES[name])
         else:
             self._meter.end()
-        with super().stage(name):
+        with super().stage(name, steps):
             yield
 
 

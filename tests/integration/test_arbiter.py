@@ -308,7 +308,7 @@ def test_neither_an_unused_model_nor_the_end_waits_for_who_waits_for_a_picture(
     job = canvas.submit("x", **{**usual, "num_inference_steps": 900})
     canvas.presets.llm.save(chat.replace(name="small", n_ctx=2_048))
     canvas.workers.start("llm", preset="small")
-    _, api = canvas._connection._open()
+    _, api = canvas._connection._open(background=False)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(api.start_worker, "llm", chat.name)
         deadline = time.monotonic() + WAIT_S

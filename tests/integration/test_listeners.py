@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from websockets.sync.client import ClientConnection
 from mysticanvas import Canvas, transport
 from mysticanvas.contracts.runtime import Runtime
 from mysticanvas.home import HomePaths
-from mysticanvas.orchestrator.events import RING
+from mysticanvas.orchestrator.events import RING, RING_BYTES
 
 WAIT_S = 120
 PICTURES = 20
@@ -36,6 +37,8 @@ class Reader:
 
     def __init__(self, stream: ClientConnection) -> None:
         self.seqs: list[int] = []
+        self.size = 0
+        """Bytes of what was read."""
         self.kinds: set[str] = set()
         self.epoch = ""
         self._stream = stream
@@ -49,6 +52,7 @@ class Reader:
             event = json.loads(text)
             with self._heard:
                 self.kinds.add(event["type"])
+                self.size += sys.getsizeof(text)
                 self.epoch = event["epoch"]
                 if event["seq"] is not None:
                     self.seqs.append(event["seq"])
@@ -115,7 +119,9 @@ def test_one_who_never_reads_costs_the_others_nothing_and_is_cut_off(
         # How much the system takes in for it before anything waits is the system's choice.
         while "silent" in http.get("/internal/health").json()["clients"]:
             assert time.monotonic() < deadline
-            if happened + PICTURES <= RING:
+            # As much as is kept, and no more, so that it can be given the rest.
+            size = readers[0].size * (1 + PICTURES / max(1, happened))
+            if happened + PICTURES <= RING and size < RING_BYTES:
                 body = {"ids": images, "names": ["castle"]}
                 assert http.post("/v1/tags/add", json=body).status_code == 200
                 happened += PICTURES
