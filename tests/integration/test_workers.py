@@ -68,7 +68,7 @@ def test_a_worker_that_is_killed_while_idle_is_ready_again_and_it_is_said(
 def test_a_crash_in_mid_generation_is_said_in_the_running_cell(
     canvas: Canvas, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mysticanvas.session import progress
+    from mysticanvas.session import notebook, progress
 
     class Kills(progress.Notebook):
         """Stands where the notebook would be, and crashes the worker at its first step."""
@@ -78,7 +78,7 @@ def test_a_crash_in_mid_generation_is_said_in_the_running_cell(
         shown: list[str] = []
 
         def __init__(self) -> None:
-            super().__init__("id")
+            super().__init__(notebook.Area("id"))
             self._area.show = lambda html, text: self.shown.append(text)  # type: ignore[method-assign]
 
         def update(self, snapshot: Any, seconds: float) -> None:
