@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from others import LISTENING, kernel
 from support import processes_of, start_as
 
 from mysticanvas import Canvas, Conflict, OrchestratorUnavailable, locks
@@ -28,16 +27,6 @@ KERNEL = """
     print(job.id, canvas.health().pid, flush=True)
     sys.stdin.readline()
 """
-
-
-def kernel(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        **options,  # type: ignore[call-overload]  # those of Popen
-    )
 
 
 @pytest.mark.fault("SIGINT, then SIGKILL of a kernel's process group", "orchestrator and job go on")
@@ -142,16 +131,8 @@ def is_orchestrator(process: object) -> bool:
 
 
 def test_a_shutdown_names_the_others_and_can_be_forced(home: Path) -> None:
-    listening = """
-        import sys
-        from mysticanvas import Canvas
-        canvas = Canvas(home=sys.argv[1])
-        canvas._connection._stream.wait_connected(60)
-        print("listening", flush=True)
-        sys.stdin.readline()
-    """
     with Canvas(home=home) as canvas:
-        other = kernel(listening, home)
+        other = kernel(LISTENING, home)
         assert other.stdout.readline() == "listening\n"
         with pytest.raises(Conflict, match=f"process {other.pid}"):
             canvas.shutdown()

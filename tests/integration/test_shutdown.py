@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +12,7 @@ from typing import Any
 
 import pytest
 from mysticanvas_echo import make_model
+from others import LISTENING, kernel
 from support import processes_of
 
 from mysticanvas import Canvas, Conflict, Job, OrchestratorUnavailable
@@ -98,26 +96,16 @@ def test_another_canvas_hears_of_the_next_orchestrator(home: Path, tmp_path: Pat
 
 
 def test_who_waits_goes_on_when_a_shutdown_is_refused(home: Path, tmp_path: Path) -> None:
-    listening = """
-        import sys
-        from mysticanvas import Canvas
-        canvas = Canvas(home=sys.argv[1])
-        canvas._connection._stream.wait_connected(60)
-        print("listening", flush=True)
-        sys.stdin.readline()
-    """
     with Canvas(home=home) as canvas:
         job = submitted(canvas, tmp_path)
-        command = [sys.executable, "-c", textwrap.dedent(listening), str(home)]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, **pipes) as kernel, waited_for(job) as outcome:
-            assert kernel.stdout is not None
-            assert kernel.stdout.readline() == "listening\n"
+        with kernel(LISTENING, home) as other, waited_for(job) as outcome:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "listening\n"
             with pytest.raises(Conflict):
                 canvas.shutdown()
             assert outcome == []
             assert canvas._connection._stream.wait_connected(60)
             canvas.jobs.resume()
-            kernel.communicate("done\n", timeout=60)
+            other.communicate("done\n", timeout=60)
         assert outcome[0].prompt == "x"
         canvas.shutdown()
